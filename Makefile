@@ -1,0 +1,51 @@
+# `make` alone prints this help. The commands live in bin/, so that CI runs the same ones.
+.DEFAULT_GOAL := help
+LECTERN := .venv/bin/lectern
+.PHONY: help up down status logs seed reset test check bench fmt lock clean
+
+##@ The suite
+up: ## Set up, start and wait for everything; prints URLs and logins
+	@bin/setup
+	@$(LECTERN) up
+
+down: ## Stop everything; data stays
+	@bin/setup
+	@$(LECTERN) down
+
+status: ## Show processes, ports, restarts
+	@$(LECTERN) status
+
+logs: ## Follow the logs (S=learning narrows)
+	@$(LECTERN) logs $(S) -f
+
+seed: ## Make the demo users and the demo course again where they are missing
+	@$(LECTERN) seed
+
+reset: ## Stop everything and delete all data
+	@$(LECTERN) reset
+
+##@ Work on it
+test: ## Run the tests (T=services/learning narrows)
+	@bin/test $(T)
+
+check: ## Run every gate: style, types, imports, migrations, documents
+	@bin/check
+
+bench: ## Measure; prints ratios and writes docs/bench.md
+	@bin/setup
+	@.venv/bin/python -m tests.bench
+
+fmt: ## Format, and mend what ruff can mend
+	@bin/setup
+	@.venv/bin/ruff check --fix --quiet . ; .venv/bin/ruff format .
+
+lock: ## Compile requirements.lock from pyproject.toml
+	@bin/lock
+
+clean: ## Delete caches (not .venv, not data)
+	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+##@ Help
+help: ## Print this
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

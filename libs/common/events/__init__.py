@@ -1,0 +1,24 @@
+"""Every event of the suite, one file per service; importing this package fills `REGISTRY` and `EVENTS`.
+
+analytics publishes nothing: it only reads.
+"""
+
+from libs.common.events import catalog, forum, identity, learning, notify, support
+from libs.common.events.base import REGISTRY, Event, Payload, State
+
+EVENTS: dict[str, type[Event]] = dict(REGISTRY)
+"""Every published event by its type; unlike `REGISTRY` without those that a test declares for itself."""
+
+__all__ = [
+    "EVENTS",
+    "REGISTRY",
+    "Event",
+    "Payload",
+    "State",
+    "catalog",
+    "forum",
+    "identity",
+    "learning",
+    "notify",
+    "support",
+]

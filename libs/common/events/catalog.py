@@ -1,0 +1,233 @@
+"""Events of catalog: courses with their modules and lessons, and categories.
+
+Everything inside a course is a fact of the course: its key is the course, its version the course's. A course
+whose category is renamed or re-slugged gets a `course_updated` of its own, so that its state stays whole.
+"""
+
+from uuid import UUID
+
+from libs.common.events.base import Event, Payload, State
+from libs.common.events.fields import ContentType, Count, CourseLevel, CourseStatus, Instant
+
+
+class CourseFact(Event):
+    """What every fact of a course says; `actor` is null when the system acted."""
+
+    topic = "catalog.events"
+    key_field = "course"
+
+    course: UUID
+    title: str
+    instructor: UUID
+    actor: UUID | None
+
+
+class CourseCreated(CourseFact):
+    """Trigger: a teacher makes a course; it is a draft. Key: course. Consumers: analytics."""
+
+    type = "catalog.course_created.v1"
+
+    category: UUID | None
+    level: CourseLevel
+    language: str
+
+
+class CourseUpdated(CourseFact):
+    """Trigger: a course's own fields, tags, instructors, prerequisites or thumbnail change; `changed` names
+    them. Key: course. Consumers: analytics."""
+
+    type = "catalog.course_updated.v1"
+
+    changed: tuple[str, ...]
+
+
+class CoursePublished(CourseFact):
+    """Trigger: a course is published for the first time, or its next revision is; `added_lessons` are those
+    that the revision before did not have. Key: course. Consumers: analytics, notify."""
+
+    type = "catalog.course_published.v1"
+
+    revision: Count
+    module_count: Count
+    lesson_count: Count
+    added_lessons: tuple[UUID, ...]
+
+
+class CourseUnpublished(CourseFact):
+    """Trigger: a published course becomes a draft again. Key: course. Consumers: analytics."""
+
+    type = "catalog.course_unpublished.v1"
+
+
+class CourseArchived(CourseFact):
+    """Trigger: a course is archived, also by deletion once anyone has enrolled. Key: course.
+    Consumers: analytics."""
+
+    type = "catalog.course_archived.v1"
+
+
+class CourseDeleted(CourseFact):
+    """Trigger: a course in which nobody ever enrolled is deleted; the tombstone on `catalog.courses` has the
+    same version. Key: course. Consumers: analytics."""
+
+    type = "catalog.course_deleted.v1"
+
+
+class ModuleFact(CourseFact):
+    """What every fact of a module says; `title` is the course's, `module_title` the module's."""
+
+    module: UUID
+    module_title: str
+    order: Count
+
+
+class ModuleAdded(ModuleFact):
+    """Trigger: a module is added to a course's working structure. Key: course. Consumers: analytics."""
+
+    type = "catalog.module_added.v1"
+
+
+class ModuleChanged(ModuleFact):
+    """Trigger: a module is renamed, described anew or moved. Key: course. Consumers: analytics."""
+
+    type = "catalog.module_changed.v1"
+
+
+class ModuleRemoved(ModuleFact):
+    """Trigger: a module leaves the working structure, with its lessons. Key: course.
+    Consumers: analytics."""
+
+    type = "catalog.module_removed.v1"
+
+
+class LessonFact(CourseFact):
+    """What every fact of a lesson says; `title` is the course's, `lesson_title` the lesson's."""
+
+    module: UUID
+    lesson: UUID
+    lesson_title: str
+    content_type: ContentType
+    order: Count
+
+
+class LessonAdded(LessonFact):
+    """Trigger: a lesson is added to a course's working structure. Key: course. Consumers: analytics."""
+
+    type = "catalog.lesson_added.v1"
+
+
+class LessonChanged(LessonFact):
+    """Trigger: a lesson's text, kind, place or settings change. Key: course. Consumers: analytics."""
+
+    type = "catalog.lesson_changed.v1"
+
+
+class LessonRemoved(LessonFact):
+    """Trigger: a lesson leaves the working structure. Key: course. Consumers: analytics."""
+
+    type = "catalog.lesson_removed.v1"
+
+
+class LessonFileUploaded(LessonFact):
+    """Trigger: the file of a lesson is stored or replaced; `media_type` by its magic bytes. Key: course.
+    Consumers: analytics."""
+
+    type = "catalog.lesson_file_uploaded.v1"
+
+    media_type: str
+    size: Count
+
+
+class CategoryFact(Event):
+    """What every fact of a category says; `title` is the name that readers see."""
+
+    topic = "catalog.events"
+    key_field = "category"
+
+    category: UUID
+    title: str
+    slug: str
+    parent: UUID | None
+    actor: UUID | None
+
+
+class CategoryCreated(CategoryFact):
+    """Trigger: a manager makes a category. Key: category. Consumers: analytics."""
+
+    type = "catalog.category_created.v1"
+
+
+class CategoryUpdated(CategoryFact):
+    """Trigger: a manager renames, re-slugs or moves a category. Key: category. Consumers: analytics."""
+
+    type = "catalog.category_updated.v1"
+
+
+class CategoryDeleted(CategoryFact):
+    """Trigger: a manager deletes a category. Key: category. Consumers: analytics."""
+
+    type = "catalog.category_deleted.v1"
+
+
+class CategoryRef(Payload):
+    """The category of a course, as its card shows it."""
+
+    uuid: UUID
+    name: str
+    slug: str
+
+
+class LessonState(Payload):
+    """One lesson: what others need of it, never its content."""
+
+    uuid: UUID
+    title: str
+    content_type: ContentType
+    order: Count
+    estimated_time_minutes: Count | None
+    points: Count
+    is_preview: bool
+    requires_submission: bool
+
+
+class ModuleState(Payload):
+    """One module with its lessons, in order."""
+
+    uuid: UUID
+    title: str
+    order: Count
+    lessons: tuple[LessonState, ...]
+
+
+class CourseState(State):
+    """Trigger: every version of a course; a tombstone deletes it. `modules` is the structure of the published
+    `revision` (empty when there never was one), `draft_modules` what the authors are working on. Key: uuid.
+    Consumers: analytics, forum, learning, notify, support."""
+
+    type = "catalog.course.v1"
+    topic = "catalog.courses"
+    key_field = "uuid"
+
+    uuid: UUID
+    title: str
+    slug: str
+    short_description: str
+    status: CourseStatus
+    level: CourseLevel
+    language: str
+    category: CategoryRef | None
+    tags: tuple[str, ...]
+    instructor: UUID
+    instructors: tuple[UUID, ...]
+    thumbnail: str | None
+    preview_video: str | None
+    is_featured: bool
+    duration_hours: float | None
+    enrollment_limit: Count | None
+    revision: Count | None
+    modules: tuple[ModuleState, ...]
+    draft_modules: tuple[ModuleState, ...]
+    prerequisites: tuple[UUID, ...]
+    created_at: Instant
+    updated_at: Instant
+    published_at: Instant | None

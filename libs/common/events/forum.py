@@ -1,0 +1,172 @@
+"""Events of forum: facts only. Titles and texts are written by people and never leave the service."""
+
+from typing import Literal
+from uuid import UUID
+
+from libs.common.events.base import Event
+from libs.common.events.fields import Count
+
+DiscussionType = Literal["question", "discussion", "announcement"]
+
+
+class ForumCreated(Event):
+    """Trigger: a course appears and gets its forum, or staff make a platform forum (`course` null).
+    Key: forum. Consumers: analytics."""
+
+    type = "forum.forum_created.v1"
+    topic = "forum.events"
+    key_field = "forum"
+
+    forum: UUID
+    course: UUID | None
+
+
+class DiscussionFact(Event):
+    """What every fact of a discussion says."""
+
+    topic = "forum.events"
+    key_field = "discussion"
+
+    discussion: UUID
+    forum: UUID
+    course: UUID | None
+    author: UUID
+    discussion_type: DiscussionType
+
+
+class DiscussionStarted(DiscussionFact):
+    """Trigger: somebody opens a discussion. Key: discussion. Consumers: analytics, notify."""
+
+    type = "forum.discussion_started.v1"
+
+    mentions: tuple[UUID, ...]
+
+
+class DiscussionChanged(DiscussionFact):
+    """Trigger: title, text, type or forum of a discussion change. Key: discussion. Consumers: analytics."""
+
+    type = "forum.discussion_changed.v1"
+
+    actor: UUID
+
+
+class DiscussionPinned(DiscussionFact):
+    """Trigger: staff pin a discussion. Key: discussion. Consumers: analytics."""
+
+    type = "forum.discussion_pinned.v1"
+
+    actor: UUID
+
+
+class DiscussionUnpinned(DiscussionFact):
+    """Trigger: staff unpin a discussion. Key: discussion. Consumers: analytics."""
+
+    type = "forum.discussion_unpinned.v1"
+
+    actor: UUID
+
+
+class DiscussionLocked(DiscussionFact):
+    """Trigger: staff close a discussion to replies. Key: discussion. Consumers: analytics."""
+
+    type = "forum.discussion_locked.v1"
+
+    actor: UUID
+
+
+class DiscussionUnlocked(DiscussionFact):
+    """Trigger: staff open a locked discussion again. Key: discussion. Consumers: analytics."""
+
+    type = "forum.discussion_unlocked.v1"
+
+    actor: UUID
+
+
+class DiscussionResolved(DiscussionFact):
+    """Trigger: a discussion is marked resolved, by hand or with its solution. Key: discussion.
+    Consumers: analytics."""
+
+    type = "forum.discussion_resolved.v1"
+
+    actor: UUID
+
+
+class DiscussionReopened(DiscussionFact):
+    """Trigger: a resolved discussion is open again, by hand or because its solution was withdrawn.
+    Key: discussion. Consumers: analytics."""
+
+    type = "forum.discussion_reopened.v1"
+
+    actor: UUID
+
+
+class ReplyFact(Event):
+    """What every fact of a reply says; a chat message is a reply."""
+
+    topic = "forum.events"
+    key_field = "reply"
+
+    reply: UUID
+    discussion: UUID
+    forum: UUID
+    course: UUID | None
+    author: UUID
+    discussion_author: UUID
+
+
+class ReplyPosted(ReplyFact):
+    """Trigger: somebody replies, over HTTP or in the chat room. Key: reply. Consumers: analytics, notify."""
+
+    type = "forum.reply_posted.v1"
+
+    parent: UUID | None
+    parent_author: UUID | None
+    is_chat: bool
+    is_instructor_reply: bool
+    mentions: tuple[UUID, ...]
+
+
+class ReplyChanged(ReplyFact):
+    """Trigger: the text of a reply is edited. Key: reply. Consumers: analytics."""
+
+    type = "forum.reply_changed.v1"
+
+    actor: UUID
+
+
+class ReplyUpvoted(ReplyFact):
+    """Trigger: somebody upvotes a reply; `upvotes` is the total with this one. Key: reply.
+    Consumers: analytics."""
+
+    type = "forum.reply_upvoted.v1"
+
+    voter: UUID
+    upvotes: Count
+
+
+class ReplyUpvoteWithdrawn(ReplyFact):
+    """Trigger: somebody takes their upvote back; `upvotes` is the total without it. Key: reply.
+    Consumers: analytics."""
+
+    type = "forum.reply_upvote_withdrawn.v1"
+
+    voter: UUID
+    upvotes: Count
+
+
+class SolutionMarked(ReplyFact):
+    """Trigger: a reply is marked as the solution; `discussion_resolved` is a fact of its own. Key: reply.
+    Consumers: analytics, notify."""
+
+    type = "forum.solution_marked.v1"
+
+    actor: UUID
+
+
+class SolutionUnmarked(ReplyFact):
+    """Trigger: a reply is no longer the solution, undone or replaced by another. Key: reply.
+    Consumers: analytics."""
+
+    type = "forum.solution_unmarked.v1"
+
+    actor: UUID

@@ -1,0 +1,345 @@
+"""Events of learning: enrolments, attempts, quizzes, assignments, submissions, certificates.
+
+`local_date` is the learner's own day, so that streaks and study days need no time zone. Autosaved answers,
+notes and resume positions are rows without a version and publish nothing.
+"""
+
+from datetime import date
+from typing import Literal
+from uuid import UUID
+
+from libs.common.events.base import Event, Payload, State
+from libs.common.events.fields import Count, EnrollmentStatus, Grade, Instant, Percentage
+
+QuizKind = Literal["practice", "graded", "final", "survey"]
+QuestionKind = Literal[
+    "single_choice",
+    "multiple_choice",
+    "true_false",
+    "short_answer",
+    "numeric",
+    "matching",
+    "ordering",
+    "essay",
+]
+Scoring = Literal["highest", "latest", "average", "first"]
+
+
+class EnrollmentFact(Event):
+    """What every fact of an enrolment says."""
+
+    topic = "learning.events"
+    key_field = "enrollment"
+
+    enrollment: UUID
+    course: UUID
+    student: UUID
+
+
+class StudentEnrolled(EnrollmentFact):
+    """Trigger: a student gets a seat in a course. Key: enrollment. Consumers: analytics, notify."""
+
+    type = "learning.student_enrolled.v1"
+
+
+class StudentDropped(EnrollmentFact):
+    """Trigger: a student leaves a course; what was learnt is kept. Key: enrollment.
+    Consumers: analytics, notify."""
+
+    type = "learning.student_dropped.v1"
+
+    progress_percentage: Percentage
+
+
+class StudentReenrolled(EnrollmentFact):
+    """Trigger: a student who left takes the course up again, where they left it. Key: enrollment.
+    Consumers: analytics, notify."""
+
+    type = "learning.student_reenrolled.v1"
+
+    progress_percentage: Percentage
+
+
+class LessonCompleted(EnrollmentFact):
+    """Trigger: a lesson is completed, by the learner or by its quiz or assignment; counts are of the
+    published revision. Key: enrollment. Consumers: analytics."""
+
+    type = "learning.lesson_completed.v1"
+
+    lesson: UUID
+    progress_percentage: Percentage
+    completed_lessons: Count
+    total_lessons: Count
+    local_date: date
+
+
+class ProgressRecalculated(EnrollmentFact):
+    """Trigger: the course's new revision changes the progress of a learner underway. Key: enrollment.
+    Consumers: analytics."""
+
+    type = "learning.progress_recalculated.v1"
+
+    revision: Count
+    progress_percentage: Percentage
+    completed_lessons: Count
+    total_lessons: Count
+
+
+class StudyTimeRecorded(EnrollmentFact):
+    """Trigger: a heartbeat adds study time, idle-capped, to a lesson. Key: enrollment.
+    Consumers: analytics."""
+
+    type = "learning.study_time_recorded.v1"
+
+    lesson: UUID
+    seconds: Count
+    local_date: date
+
+
+class CourseCompleted(EnrollmentFact):
+    """Trigger: a learner meets the course's completion rule, at the version after the deciding
+    `lesson_completed`. Key: enrollment. Consumers: analytics, notify."""
+
+    type = "learning.course_completed.v1"
+
+    revision: Count
+    final_score: Grade | None
+
+
+class AttemptFact(Event):
+    """What every fact of an attempt at a quiz says; `number` counts the learner's attempts from 1."""
+
+    topic = "learning.events"
+    key_field = "attempt"
+
+    attempt: UUID
+    number: Count
+    quiz: UUID
+    kind: QuizKind
+    title: str
+    course: UUID
+    lesson: UUID | None
+    enrollment: UUID
+    student: UUID
+
+
+class QuizStarted(AttemptFact):
+    """Trigger: a learner starts an attempt; questions and order are pinned. Key: attempt.
+    Consumers: analytics."""
+
+    type = "learning.quiz_started.v1"
+
+    deadline: Instant | None
+    local_date: date
+
+
+class QuizSubmitted(AttemptFact):
+    """Trigger: an attempt is handed in, by its learner or by the deadline. Key: attempt.
+    Consumers: analytics."""
+
+    type = "learning.quiz_submitted.v1"
+
+    by_deadline: bool
+    seconds_taken: Count
+    local_date: date
+
+
+class QuestionResult(Payload):
+    """How one question of an attempt went; `share` is the right part of it, 0 to 100."""
+
+    question: UUID
+    kind: QuestionKind
+    score: Grade
+    points: Grade
+    share: Percentage
+
+
+class QuizGraded(AttemptFact):
+    """Trigger: an attempt is graded whole, at once, by hand or anew (`is_regrade`): the last one counts.
+    A survey has neither `percentage` nor `passed`. `score_visible`: the learner may see the score by now.
+    Key: attempt. Consumers: analytics, notify."""
+
+    type = "learning.quiz_graded.v1"
+
+    score: Grade
+    max_score: Grade
+    percentage: Percentage | None
+    passed: bool | None
+    is_regrade: bool
+    score_visible: bool
+    questions: tuple[QuestionResult, ...]
+
+
+class QuizFact(Event):
+    """What every fact of a quiz says, as it stands afterwards; `pass_mark` is a percentage."""
+
+    topic = "learning.events"
+    key_field = "quiz"
+
+    quiz: UUID
+    course: UUID
+    lesson: UUID | None
+    title: str
+    kind: QuizKind
+    scoring: Scoring
+    pass_mark: Percentage
+    question_count: Count
+    max_score: Grade
+    is_published: bool
+    opens_at: Instant | None
+    closes_at: Instant | None
+    actor: UUID | None
+
+
+class QuizCreated(QuizFact):
+    """Trigger: a teacher makes a quiz. Key: quiz. Consumers: analytics."""
+
+    type = "learning.quiz_created.v1"
+
+
+class QuizChanged(QuizFact):
+    """Trigger: a quiz's settings or its questions change. Key: quiz. Consumers: analytics."""
+
+    type = "learning.quiz_changed.v1"
+
+
+class QuizPublished(QuizFact):
+    """Trigger: a quiz is opened to learners. Key: quiz. Consumers: analytics, notify."""
+
+    type = "learning.quiz_published.v1"
+
+
+class QuizDeleted(QuizFact):
+    """Trigger: a teacher deletes a quiz. Key: quiz. Consumers: analytics."""
+
+    type = "learning.quiz_deleted.v1"
+
+
+class AssignmentFact(Event):
+    """What every fact of an assignment says, as it stands afterwards."""
+
+    topic = "learning.events"
+    key_field = "assignment"
+
+    assignment: UUID
+    course: UUID
+    lesson: UUID | None
+    title: str
+    points: Grade
+    due_at: Instant | None
+    closes_at: Instant | None
+    actor: UUID | None
+
+
+class AssignmentCreated(AssignmentFact):
+    """Trigger: a teacher sets an assignment. Key: assignment. Consumers: analytics, notify."""
+
+    type = "learning.assignment_created.v1"
+
+
+class AssignmentChanged(AssignmentFact):
+    """Trigger: an assignment's text, points, dates or rules change. Key: assignment.
+    Consumers: analytics."""
+
+    type = "learning.assignment_changed.v1"
+
+
+class AssignmentDeleted(AssignmentFact):
+    """Trigger: a teacher deletes an assignment. Key: assignment. Consumers: analytics."""
+
+    type = "learning.assignment_deleted.v1"
+
+
+class SubmissionFact(Event):
+    """What every fact of a submission says; `title` is the assignment's."""
+
+    topic = "learning.events"
+    key_field = "submission"
+
+    submission: UUID
+    assignment: UUID
+    title: str
+    course: UUID
+    lesson: UUID | None
+    enrollment: UUID
+    student: UUID
+
+
+class AssignmentSubmitted(SubmissionFact):
+    """Trigger: a learner hands in work, or a newer `attempt` at it (from 1). Key: submission.
+    Consumers: analytics, notify."""
+
+    type = "learning.assignment_submitted.v1"
+
+    attempt: Count
+    late_seconds: Count
+    local_date: date
+
+
+class SubmissionGraded(SubmissionFact):
+    """Trigger: a teacher grades, regrades or excuses a submission (`score` and `percentage` null if excused).
+    `posted`: the learner may see it by now. Key: submission. Consumers: analytics, notify."""
+
+    type = "learning.submission_graded.v1"
+
+    score: Grade | None
+    points: Grade
+    percentage: Grade | None
+    excused: bool
+    posted: bool
+    actor: UUID
+
+
+class CertificateFact(Event):
+    """What every fact of a certificate says."""
+
+    topic = "learning.events"
+    key_field = "certificate"
+
+    certificate: UUID
+    number: str
+    enrollment: UUID
+    course: UUID
+    student: UUID
+
+
+class CertificateRequested(CertificateFact):
+    """Trigger: a course is completed and its certificate waits to be made. Key: certificate.
+    Consumers: analytics."""
+
+    type = "learning.certificate_requested.v1"
+
+
+class CertificateIssued(CertificateFact):
+    """Trigger: the certificate's PDF is stored and can be downloaded. Key: certificate.
+    Consumers: analytics, notify."""
+
+    type = "learning.certificate_issued.v1"
+
+
+class CertificateRevoked(CertificateFact):
+    """Trigger: staff revoke a certificate. Key: certificate. Consumers: analytics, notify."""
+
+    type = "learning.certificate_revoked.v1"
+
+    actor: UUID
+
+
+class EnrollmentState(State):
+    """Trigger: every version of an enrolment; a tombstone deletes it. Key: uuid.
+    Consumers: analytics, catalog, forum, notify, support."""
+
+    type = "learning.enrollment.v1"
+    topic = "learning.enrollments"
+    key_field = "uuid"
+
+    uuid: UUID
+    course: UUID
+    student: UUID
+    status: EnrollmentStatus
+    progress_percentage: Percentage
+    completed_lessons: tuple[UUID, ...]
+    enrolled_at: Instant
+    started_at: Instant | None
+    completed_at: Instant | None
+    last_accessed: Instant | None

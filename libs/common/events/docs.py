@@ -39,8 +39,8 @@ publishes to; `ce_sequence` is that version, `ce_partitionkey` and the Kafka key
 topics hold facts without personal data and are kept; their sequence has no gaps. *State* topics are compacted
 and hold the whole current state; a message without value is a tombstone. CloudEvents 1.0 in Kafka binary
 mode: attributes in `ce_*` headers, JSON as value. Readers ignore fields that they do not know. How to add
-an event: [adding-an-event.md](adding-an-event.md); for machines: [asyncapi.json](asyncapi.json), and each type's
-[schemas](../libs/common/events/schemas) and [golden example](../libs/common/events/goldens).
+an event: [adding-an-event.md](adding-an-event.md); for machines: [asyncapi.json](asyncapi.json), and each
+type's [schemas](../libs/common/events/schemas) and [golden example](../libs/common/events/goldens).
 """
 
 

@@ -4,8 +4,8 @@ A user's change of access is two facts at two versions: what happened (`role_cha
 `password_changed` by a reset) and, at the next version, `access_changed`, which kills older tokens. The
 gateway and the services tail `identity.events` and read only `session_ended` and `access_changed`. Erasure
 records `access_changed` first and `user_erased` last, so that the tombstone is the last word on
-`identity.users`. A change of the password by its owner ends the other sessions one by one and keeps the calling one: no
-`access_changed`.
+`identity.users`. A change of the password by its owner ends the other sessions one by one and keeps
+the calling one: no `access_changed`.
 """
 
 from typing import Literal

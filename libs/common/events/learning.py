@@ -266,12 +266,12 @@ class SubmissionFact(Event):
 
 
 class AssignmentSubmitted(SubmissionFact):
-    """Trigger: a learner hands in work, or a newer `attempt` at it (from 1). Key: submission.
+    """Trigger: a learner hands in work, or a newer `version` of it (from 1). Key: submission.
     Consumers: analytics, notify."""
 
     type = "learning.assignment_submitted.v1"
 
-    attempt: Count
+    version: Count
     late_seconds: Count
     local_date: date
 

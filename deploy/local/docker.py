@@ -1,0 +1,125 @@
+"""A backing service in a container, by testcontainers: on request (LECTERN_SERVERS=docker).
+
+`python -m deploy.local.docker postgres` runs one in the foreground until SIGTERM, so that the supervisor and
+the tests treat it like any other process. Ryuk removes the container if this process is killed.
+"""
+
+import os
+import signal
+import sys
+import threading
+
+from deploy.local.process import Command, answers_bytes
+from deploy.local.project import Project, SetupError, environment
+
+IMAGES = {"postgres": "postgres:18.6", "valkey": "valkey/valkey:9.1", "kafka": "apache/kafka:4.4.0"}
+
+
+def docker_command(project: Project, server: str, embedded: Command) -> Command:
+    """The same service with the same URL and probe as the embedded one, in a container."""
+    port = project.ports[server]
+    values = environment(project) | {
+        "LECTERN_DOCKER_PORT": str(port),
+        "LECTERN_DOCKER_PASSWORD": project.secret("postgres.password"),
+        "LECTERN_DOCKER_VOLUME": "" if project.owner else f"lectern-{project.mark}-{server}",
+    }
+    argv = (sys.executable, "-m", "deploy.local.docker", server)
+    return Command(
+        server,
+        argv,
+        values,
+        project.directory,
+        embedded.probe,
+        _require_docker,
+        kind="docker",
+        url=embedded.url,
+        ports=(port,),
+        patience=30,
+    )
+
+
+def placeholder(project: Project, server: str) -> Command:
+    """What `docker_command` takes over where the embedded server is impossible: URL and probe."""
+    port = project.ports[server]
+    url = {"postgres": project.postgres_url, "valkey": project.valkey_url, "kafka": project.kafka}[server]
+    return Command(server, (), {}, project.directory, answers_bytes(port, b"", b""), url=url)
+
+
+def docker_is_here() -> bool:
+    import docker
+    from docker.errors import DockerException
+
+    try:
+        client = docker.from_env(timeout=5)
+    except DockerException:
+        return False
+    try:
+        return bool(client.ping())
+    except (DockerException, OSError):
+        return False
+    finally:
+        client.close()
+
+
+def _require_docker() -> None:
+    if not docker_is_here():
+        raise SetupError(
+            "LECTERN_SERVERS is docker and no Docker daemon answers: start it with 'systemctl start docker', "
+            "or unset LECTERN_SERVERS to use the embedded servers."
+        )
+
+
+def run(server: str) -> None:
+    """Runs the container until this process is asked to stop; stops and removes it then. Data is in a volume."""
+    from testcontainers.core.container import DockerContainer
+
+    port = int(os.environ["LECTERN_DOCKER_PORT"])
+    volume = os.environ.get("LECTERN_DOCKER_VOLUME")
+    container = DockerContainer(IMAGES[server])
+    if server == "postgres":
+        container.with_bind_ports("5432/tcp", ("127.0.0.1", port))
+        container.with_env("POSTGRES_PASSWORD", os.environ["LECTERN_DOCKER_PASSWORD"])
+        container.with_command("postgres -c max_connections=300 -c shared_buffers=96MB -c timezone=UTC")
+        where = "/var/lib/postgresql"
+    elif server == "valkey":
+        container.with_bind_ports("6379/tcp", ("127.0.0.1", port))
+        container.with_command("valkey-server --appendonly yes --maxmemory-policy noeviction")
+        where = "/data"
+    else:
+        container.with_bind_ports(f"{port}/tcp", ("127.0.0.1", port))
+        settings = {
+            "NODE_ID": "1",
+            "PROCESS_ROLES": "broker,controller",
+            "LISTENERS": f"PLAINTEXT://0.0.0.0:{port},CONTROLLER://127.0.0.1:19093",
+            "ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
+            "LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+            "CONTROLLER_QUORUM_VOTERS": "1@127.0.0.1:19093",
+            "AUTO_CREATE_TOPICS_ENABLE": "false",
+            "OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
+            "TRANSACTION_STATE_LOG_REPLICATION_FACTOR": "1",
+            "TRANSACTION_STATE_LOG_MIN_ISR": "1",
+            "SHARE_COORDINATOR_STATE_TOPIC_REPLICATION_FACTOR": "1",
+            "SHARE_COORDINATOR_STATE_TOPIC_MIN_ISR": "1",
+            "GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
+            "LOG_DIRS": "/var/lib/kafka/data",
+        }
+        for name, value in settings.items():
+            container.with_env(f"KAFKA_{name}", value)
+        container.with_env("KAFKA_HEAP_OPTS", "-Xmx256m")
+        where = "/var/lib/kafka/data"
+    if volume:
+        container.with_volume_mapping(volume, where, "rw")
+    asked = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.set())
+    container.start()
+    try:
+        asked.wait()
+    finally:
+        container.get_wrapped_container().stop(timeout=20)
+        container.stop()
+
+
+if __name__ == "__main__":
+    run(sys.argv[1])

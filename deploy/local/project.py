@@ -1,0 +1,233 @@
+"""One suite on this machine: where its files lie, which ports it has, what its processes are told.
+
+`Project.here()` is the suite of the checkout; `Project.for_tests(directory)` is a private one beside it.
+"""
+
+import hashlib
+import json
+import os
+import secrets
+import socket
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from libs.common.settings import DEVELOPMENT_SECRET
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+SERVICES = ("identity", "catalog", "learning", "forum", "analytics", "notify", "support")
+BACKING = ("postgres", "valkey", "kafka")
+WORKERS = ("worker", "beat")
+DATABASE = "lectern"
+DEFAULT_PORTS = {
+    "gateway": 8000,
+    "mail": 8025,
+    "smtp": 8026,
+    "identity": 8101,
+    "catalog": 8102,
+    "learning": 8103,
+    "forum": 8104,
+    "analytics": 8105,
+    "notify": 8106,
+    "support": 8107,
+    "postgres": 8432,
+    "valkey": 8379,
+    "kafka": 8092,
+    "kafka_controller": 8093,
+}
+# The variables by which a server of one's own is given instead of the embedded one.
+SERVER_URLS = {"postgres": "LECTERN_POSTGRES_URL", "valkey": "LECTERN_VALKEY_URL", "kafka": "LECTERN_KAFKA"}
+LAST_PORT = 32767  # higher ones collide with ephemeral ports
+
+
+class SetupError(Exception):
+    """Something on this machine is in the way; the message is one sentence with the command that mends it."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """Everything of it lies in `directory`; two projects with other directories and ports are independent."""
+
+    directory: Path
+    ports: Mapping[str, int]
+    services: tuple[str, ...] = SERVICES
+    with_gateway: bool = True
+    with_workers: bool = True
+    with_seed: bool = True
+    # The suite ends with this process; None: it stays until `down`.
+    owner: int | None = None
+    # Set for every process of the suite, over what `environment` computes.
+    extra: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def here(cls) -> Self:
+        """The suite of this checkout, in `.lectern/`; ports from `LECTERN_PORT_<NAME>`."""
+        directory = Path(os.environ.get("LECTERN_DIRECTORY") or CHECKOUT / ".lectern")
+        return cls(directory.absolute(), {name: _port_of(name, port) for name, port in DEFAULT_PORTS.items()})
+
+    @classmethod
+    def for_tests(cls, directory: Path, **changes: Any) -> Self:
+        """A private suite on free ports, without seed; it ends with the calling process."""
+        ports = dict(zip(DEFAULT_PORTS, free_ports(len(DEFAULT_PORTS)), strict=True))
+        changes = {"owner": os.getpid(), "with_seed": False, **changes}
+        return cls(directory.absolute(), ports, **changes)
+
+    @classmethod
+    def saved(cls, directory: Path) -> Self:
+        """The project as the running suite was started with."""
+        values = json.loads((directory / "project.json").read_text())
+        values["services"] = tuple(values["services"])
+        return cls(directory, **values)
+
+    def save(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        values = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "directory"}
+        write_private(self.directory / "project.json", json.dumps(values, indent=2, default=dict))
+
+    @property
+    def mark(self) -> str:
+        """Short and different for every project directory of this machine."""
+        return hashlib.sha256(str(self.directory).encode()).hexdigest()[:12]
+
+    @property
+    def logs(self) -> Path:
+        return self.directory / "logs"
+
+    @property
+    def control_socket(self) -> Path:
+        """A socket's path has at most 107 characters: a long checkout path moves it to the temporary directory."""
+        path = self.directory / "control.sock"
+        if len(os.fsencode(path)) <= 100:
+            return path
+        runtime = Path(tempfile.gettempdir()) / f"lectern-{os.getuid()}-{self.mark}"
+        runtime.mkdir(mode=0o700, exist_ok=True)
+        if runtime.is_symlink() or runtime.stat().st_uid != os.getuid():
+            raise SetupError(f"{runtime} belongs to somebody else: remove it with 'rm -r {runtime}'.")
+        return runtime / "control.sock"
+
+    @property
+    def gateway_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['gateway']}"
+
+    @property
+    def mail_url(self) -> str:
+        return f"http://127.0.0.1:{self.ports['mail']}"
+
+    def given(self, server: str) -> str | None:
+        """URL of a backing service that the environment names instead of the embedded one."""
+        name = SERVER_URLS[server]
+        return self.extra.get(name) or os.environ.get(name) or None
+
+    @property
+    def postgres_url(self) -> str:
+        """As superuser, on the maintenance database."""
+        given = self.given("postgres")
+        if given:
+            return given
+        password = self.secret("postgres.password")
+        return f"postgresql://postgres:{password}@127.0.0.1:{self.ports['postgres']}/postgres"
+
+    @property
+    def valkey_url(self) -> str:
+        return self.given("valkey") or f"redis://127.0.0.1:{self.ports['valkey']}"
+
+    @property
+    def kafka(self) -> str:
+        return self.given("kafka") or f"127.0.0.1:{self.ports['kafka']}"
+
+    def secret(self, name: str) -> str:
+        """A random value kept in the project's directory, readable by its owner alone."""
+        path = self.directory / name
+        if not path.exists():
+            self.directory.mkdir(parents=True, exist_ok=True)
+            write_private(path, secrets.token_urlsafe(24))
+        return path.read_text().strip()
+
+
+def environment(project: Project) -> dict[str, str]:
+    """What every process of the suite is started with."""
+    values = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    server = project.postgres_url.split("@", 1)[1].split("/", 1)[0]
+    valkey = project.valkey_url.rstrip("/")
+    values |= {
+        # One arena a thread pool is enough, and keeps some 20 MB a process.
+        "MALLOC_ARENA_MAX": "2",
+        "PYTHONUNBUFFERED": "1",
+        "PYTHONPATH": str(CHECKOUT),
+        "LECTERN_DIRECTORY": str(project.directory),
+        "LECTERN_KAFKA": project.kafka,
+        "LECTERN_VALKEY_URL": f"{valkey}/0",
+        "LECTERN_BROKER_URL": f"{valkey}/1",
+        "LECTERN_PUBLIC_URL": project.gateway_url,
+        "LECTERN_JWKS_URL": f"http://127.0.0.1:{project.ports['identity']}/.well-known/jwks.json",
+        "LECTERN_SMTP_URL": f"smtp://127.0.0.1:{project.ports['smtp']}",
+        "LECTERN_STORAGE_URL": f"file:{project.directory / 'storage'}",
+        "GATEWAY_PORT": str(project.ports["gateway"]),
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{values.get('PATH', os.defpath)}",
+    }
+    values.setdefault("LECTERN_LOG_FORMAT", "json")
+    for name, port in project.ports.items():
+        values[f"LECTERN_PORT_{name.upper()}"] = str(port)
+    for service in SERVICES:
+        prefix = service.upper()
+        values[f"{prefix}_PORT"] = str(project.ports[service])
+        values[f"{prefix}_URL"] = f"http://127.0.0.1:{project.ports[service]}"
+        values[f"{prefix}_DATABASE_URL"] = (
+            f"postgresql://{role_of(service)}:{role_password(service)}@{server}/{DATABASE}"
+        )
+    # Else a process would take the address of its server for one given by the user.
+    for name in ("LECTERN_POSTGRES_URL", "LECTERN_TEST_POSTGRES_URL"):
+        values.pop(name, None)
+    return values | dict(project.extra)
+
+
+def role_of(service: str) -> str:
+    return f"lectern_{service}"
+
+
+def role_password(service: str) -> str:
+    """The development password of the settings, unless `LECTERN_ROLE_PASSWORD` names another."""
+    return os.environ.get("LECTERN_ROLE_PASSWORD", DEVELOPMENT_SECRET)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replaces the file at once; only its owner may read it."""
+    new = path.with_name(f".{path.name}.{os.getpid()}")
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    new.replace(path)
+
+
+def port_is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def free_ports(count: int) -> list[int]:
+    """Distinct free ports below the ephemeral range; random, so that two test runs seldom meet."""
+    found: list[int] = []
+    while len(found) < count:
+        port = 10_000 + secrets.randbelow(LAST_PORT - 10_000)
+        if port not in found and port_is_free(port):
+            found.append(port)
+    return found
+
+
+def _port_of(name: str, default: int) -> int:
+    variable = f"LECTERN_PORT_{name.upper()}"
+    text = os.environ.get(variable, "")
+    if not text:
+        return default
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        raise SetupError(
+            f"{variable} is {text!r}: set it to a port number, for example {variable}={default}."
+        )
+    return int(text)

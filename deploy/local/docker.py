@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+from typing import Any, cast
 
 from deploy.local.process import Command, answers_bytes
 from deploy.local.project import Project, SetupError, environment
@@ -70,23 +71,25 @@ def _require_docker() -> None:
 
 
 def run(server: str) -> None:
-    """Runs the container until this process is asked to stop; stops and removes it then. Data is in a volume."""
+    """Runs the container until this process is asked to stop; its data stays in a volume."""
     from testcontainers.core.container import DockerContainer
 
     port = int(os.environ["LECTERN_DOCKER_PORT"])
     volume = os.environ.get("LECTERN_DOCKER_VOLUME")
     container = DockerContainer(IMAGES[server])
+    # testcontainers hands the pair on to Docker as it is; its own annotation knows only a number.
+    address = cast(Any, ("127.0.0.1", port))
     if server == "postgres":
-        container.with_bind_ports("5432/tcp", ("127.0.0.1", port))
+        container.with_bind_ports("5432/tcp", address)
         container.with_env("POSTGRES_PASSWORD", os.environ["LECTERN_DOCKER_PASSWORD"])
         container.with_command("postgres -c max_connections=300 -c shared_buffers=96MB -c timezone=UTC")
         where = "/var/lib/postgresql"
     elif server == "valkey":
-        container.with_bind_ports("6379/tcp", ("127.0.0.1", port))
+        container.with_bind_ports("6379/tcp", address)
         container.with_command("valkey-server --appendonly yes --maxmemory-policy noeviction")
         where = "/data"
     else:
-        container.with_bind_ports(f"{port}/tcp", ("127.0.0.1", port))
+        container.with_bind_ports(f"{port}/tcp", address)
         settings = {
             "NODE_ID": "1",
             "PROCESS_ROLES": "broker,controller",

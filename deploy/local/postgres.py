@@ -132,7 +132,7 @@ def delete_data(directory: Path) -> None:
 
 
 def reachable(path: Path, user: str) -> bool:
-    """Whether `user` may pass every directory down to `path` (or, where it is not made yet, to its parent)."""
+    """Whether `user` may pass every directory down to `path` (or to what exists of it)."""
     account = pwd.getpwnam(user)
     path = path.resolve()
     while not path.exists():

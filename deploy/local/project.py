@@ -98,7 +98,7 @@ class Project:
 
     @property
     def control_socket(self) -> Path:
-        """A socket's path has at most 107 characters: a long checkout path moves it to the temporary directory."""
+        """A socket's path has at most 107 characters: a long one moves it to the temporary directory."""
         path = self.directory / "control.sock"
         if len(os.fsencode(path)) <= 100:
             return path
@@ -174,7 +174,7 @@ def environment(project: Project) -> dict[str, str]:
     for service in SERVICES:
         prefix = service.upper()
         values[f"{prefix}_PORT"] = str(project.ports[service])
-        values[f"{prefix}_URL"] = f"http://127.0.0.1:{project.ports[service]}"
+        values[f"GATEWAY_{prefix}_URL"] = f"http://127.0.0.1:{project.ports[service]}"
         values[f"{prefix}_DATABASE_URL"] = (
             f"postgresql://{role_of(service)}:{role_password(service)}@{server}/{DATABASE}"
         )

@@ -44,7 +44,8 @@ class SuiteServers:
 def suite_servers(servers: Sequence[str] = BACKING) -> Iterator[SuiteServers]:
     """Starts the servers once, side by side, and ends them with the block or with the process.
 
-    `LECTERN_TEST_POSTGRES_URL`, `_VALKEY_URL` and `_KAFKA_URL` give one of your own instead. Data is volatile.
+    `LECTERN_TEST_POSTGRES_URL`, `_VALKEY_URL` and `_KAFKA_URL` give one of your own instead.
+    Data is volatile.
     """
     with temporary_directory() as directory:
         # A suite that runs beside the tests must not become their server: only the TEST variables count.

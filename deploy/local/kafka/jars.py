@@ -1,6 +1,6 @@
-"""The jars of Apache Kafka: fetched by Maven once a user, checked against the committed sums at every start.
+"""The jars of Apache Kafka: fetched by Maven once a user, checked against committed sums at every start.
 
-`python -m deploy.local.kafka.jars --check` says whether the sums belong to the pom; `--write` makes them anew.
+`python -m deploy.local.kafka.jars --check`: do the sums belong to the pom? `--write` makes them anew.
 """
 
 import hashlib
@@ -32,8 +32,8 @@ def jars() -> Path:
         wrong = _differences(fetched)
         if wrong:
             raise SetupError(
-                f"Maven brought other jars than {SUMS.name} names ({', '.join(wrong[:3])}): look at where it gets "
-                "them from, then run 'python -m deploy.local.kafka.jars --write' if that is right."
+                f"Maven brought other jars than {SUMS.name} names ({', '.join(wrong[:3])}): look at where "
+                "it gets them from, then run 'python -m deploy.local.kafka.jars --write' if that is right."
             )
         try:
             fetched.rename(place)

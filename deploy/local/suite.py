@@ -1,0 +1,88 @@
+"""The processes of the suite, as commands: what the supervisor starts, and in which order."""
+
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from deploy.local.process import Command, answers_http, file_exists
+from deploy.local.project import BACKING, CHECKOUT, SERVICES, Project, SetupError, environment, free_ports
+from deploy.local.servers import server_command
+
+# A second process of a service beside the first: `learning-worker-2`, `learning-api-2`, `learning-2`.
+_REPLICA = re.compile(r"(?P<service>[a-z]+)(?:-(?P<half>worker|api))?-(?P<number>\d+)")
+
+
+def backing_commands(project: Project) -> list[Command]:
+    return [server_command(project, server) for server in BACKING]
+
+
+def process_names(project: Project) -> list[str]:
+    """In starting order; they stop in the reverse."""
+    names = ["mail", *project.services]
+    if project.with_gateway:
+        names.append("gateway")
+    if project.with_workers:
+        names += ["worker", "beat"]
+    return names
+
+
+def process_command(project: Project, name: str) -> Command:
+    """How to run a process of the suite by its name, replicas too."""
+    values = environment(project)
+    if name in BACKING:
+        return server_command(project, name)
+    if name == "mail":
+        ports = (project.ports["mail"], project.ports["smtp"])
+        return _python(project, name, ("deploy.local.mail",), values, ports)
+    if name == "gateway":
+        return _python(project, name, ("gateway",), values, (project.ports["gateway"],))
+    if name in SERVICES:
+        return _python(project, name, ("libs.common.serve", name), values, (project.ports[name],))
+    if name in ("worker", "beat"):
+        return _celery(project, name, values)
+    replica = _REPLICA.fullmatch(name)
+    if replica and replica["service"] in SERVICES:
+        service = replica["service"]
+        (port,) = free_ports(1)
+        values[f"{service.upper()}_PORT"] = str(port)
+        half = (f"--{replica['half']}",) if replica["half"] else ()
+        return _python(project, name, ("libs.common.serve", service, *half), values, (port,))
+    known = ", ".join([*BACKING, *process_names(project)])
+    raise SetupError(f"There is no process {name!r}: choose one of {known}.")
+
+
+def step(project: Project, module: str, *arguments: str) -> Command:
+    """A command of the suite that runs to its end, like the migrations."""
+    return _python(project, module.rsplit(".", 1)[-1], (module, *arguments), environment(project), ())
+
+
+def _python(
+    project: Project, name: str, module: tuple[str, ...], values: dict[str, str], ports: tuple[int, ...]
+) -> Command:
+    argv = (sys.executable, "-m", *module)
+    probe: Callable[[], str | None] = answers_http(ports[0]) if ports else lambda: None
+    url = f"http://127.0.0.1:{ports[0]}" if ports else ""
+    return Command(name, argv, values, CHECKOUT, probe, ports=ports, url=url)
+
+
+def _celery(project: Project, name: str, values: dict[str, str]) -> Command:
+    ready = project.directory / f"{name}.ready"
+    celery = shutil.which("celery", path=str(Path(sys.executable).parent)) or "celery"
+    argv = [celery, "-A", "deploy.local.tasks", name, "--loglevel", "INFO"]
+    if name == "worker":
+        argv += ["--pool", "threads", "--concurrency", "4", "--queues", ",".join(SERVICES)]
+        argv += ["--hostname", f"lectern-{project.mark}@%h"]
+        argv += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
+    else:
+        argv += ["--scheduler", "redbeat.RedBeatScheduler", "--pidfile", ""]
+    return Command(
+        name,
+        tuple(argv),
+        values | {"LECTERN_READY_FILE": str(ready)},
+        CHECKOUT,
+        file_exists(ready),
+        lambda: ready.unlink(missing_ok=True),
+        patience=15,
+    )

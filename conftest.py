@@ -1,0 +1,60 @@
+"""Servers for the whole run, started once; services in-process, made when a test first asks for one."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from importlib import import_module
+
+import pytest
+from pydantic import SecretStr
+
+from deploy.local.database import bootstrap_database, service_url, with_database
+from deploy.local.testing import SuiteServers, suite_servers
+from libs.common.testing import Harness, open_harness
+
+DATABASE = "lectern_test"
+OpenHarness = Callable[[str], Awaitable[Harness]]
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[SuiteServers]:
+    """PostgreSQL, Valkey and Kafka: by URL, embedded or by Docker."""
+    with suite_servers() as running:
+        print(f"\nservers: {running}")
+        yield running
+
+
+@pytest.fixture(scope="session")
+def admin_url(servers: SuiteServers) -> str:
+    """The test database as superuser, with the schema and the role of every service."""
+    bootstrap_database(servers.postgres, DATABASE)
+    return with_database(servers.postgres, DATABASE)
+
+
+@pytest.fixture(scope="session")
+async def open_service(
+    servers: SuiteServers, admin_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[OpenHarness]:
+    """`await open_service("learning")`: the service on its migrated, empty schema."""
+    opened: dict[str, Harness] = {}
+
+    async def open_one(service: str) -> Harness:
+        if service not in opened:
+            from libs.common.migrations import upgrade
+
+            settings = import_module(f"services.{service}.settings").Settings(
+                environment="test",
+                kafka=servers.kafka,
+                valkey_url=f"{servers.valkey}/0",
+                broker_url=f"{servers.valkey}/1",
+                database_url=SecretStr(service_url(servers.postgres, service, DATABASE)),
+                storage_url=f"file:{tmp_path_factory.mktemp(service)}",
+            )
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv(f"{service.upper()}_DATABASE_URL", settings.database_url.get_secret_value())
+                upgrade(service)
+            opened[service] = open_harness(service, settings)
+        await opened[service].reset()
+        return opened[service]
+
+    yield open_one
+    for harness in opened.values():
+        await harness.db.close()

@@ -1,0 +1,152 @@
+"""One call that makes a service: middleware, errors, health, metrics, tokens, database, background work."""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.responses import Response
+from fastapi.routing import APIRoute
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy import text
+
+from libs.common.db import Database, TaskQueue
+from libs.common.errors import ServiceUnavailable, install_error_handlers, is_transient
+from libs.common.failpoints import arm
+from libs.common.idempotency import Idempotency
+from libs.common.inbox import Subscription
+from libs.common.jobs import CeleryQueue
+from libs.common.logs import configure_logs, get_logger
+from libs.common.revocation import RevocationList
+from libs.common.settings import ServiceSettings
+from libs.common.tokens import KeySet, TokenVerifier
+from libs.common.web import Backbone
+
+log = get_logger(__name__)
+
+ERRORS: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "problem+json (RFC 9457)",
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+}
+Startup = Callable[[FastAPI], Awaitable[None]]
+
+
+async def _supervised(work: Callable[[], Awaitable[None]]) -> None:
+    """Run for as long as the process lives; an error ends the process, to be started afresh."""
+    try:
+        await work()
+    except Exception as error:
+        log.critical("background_task_failed", task=work.__qualname__, exc_info=error)
+        signal.raise_signal(signal.SIGTERM)
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name
+
+
+def create_app(
+    settings: ServiceSettings,
+    routers: Sequence[APIRouter],
+    *,
+    subscription: Subscription | None = None,
+    startup: Startup | None = None,
+    exempt: Sequence[str] = (),
+    keys: KeySet | None = None,
+    queue: TaskQueue | None = None,
+) -> FastAPI:
+    """A FastAPI application with everything that the seven services share.
+
+    `app.state` holds settings, db, verifier and revocations; `background` coroutines run beside the requests. `subscription` tells which topics' tokens
+    a read can wait for. `exempt` paths keep no answers for Idempotency-Key. `startup` runs before requests.
+    """
+    configure_logs(settings.service, settings.log_format, settings.log_level)
+    arm(settings.failpoints)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.keys.start()
+        await app.state.revocations.start()
+        if startup is not None:
+            await startup(app)
+        background = [
+            asyncio.create_task(_supervised(work), name=work.__qualname__) for work in app.state.background
+        ]
+        try:
+            yield
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            for stop in reversed(app.state.closers):
+                await stop()
+            await app.state.revocations.stop()
+            await app.state.keys.stop()
+            await app.state.db.close()
+
+    app = FastAPI(
+        title=f"Lectern {settings.service}",
+        version="1",
+        openapi_url="/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        max_body_size=settings.body_limit,
+        lifespan=lifespan,
+        generate_unique_id_function=_operation_id,
+        responses=ERRORS,
+        telemetry={"tracing": False, "metrics": False},
+    )
+    app.state.settings = settings
+    app.state.db = db = Database(settings, queue or CeleryQueue(settings.broker_url))
+    app.state.keys = keys or KeySet(settings.jwks_url)
+    app.state.verifier = TokenVerifier(settings.token_issuer, settings.token_audience, app.state.keys)
+    app.state.revocations = RevocationList(settings)
+    app.state.closers = []
+    app.state.background = []
+    app.add_middleware(
+        Idempotency, db=db, verifier=app.state.verifier, limit=settings.body_limit, exempt=exempt
+    )
+    topics = subscription.topics if subscription else ()
+    app.add_middleware(Backbone, db=db, consumer=settings.service, topics=topics)
+    install_error_handlers(app)
+    app.include_router(_health(app))
+    for router in routers:
+        app.include_router(router)
+    return app
+
+
+def _health(app: FastAPI) -> APIRouter:
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/livez")
+    async def livez() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @router.get("/readyz")
+    async def readyz(request: Request) -> dict[str, Any]:
+        """Ready when the database answers and nothing in this process has halted."""
+        halted = [c.subscription.consumer for c in getattr(app.state, "consumers", ()) if c.halted]
+        if halted:
+            raise ServiceUnavailable(
+                f"Consumer {halted[0]} has halted: see `lectern dlq list`.", retry_after=30
+            )
+        try:
+            async with asyncio.timeout(2), app.state.db.engine.connect() as connection:
+                await connection.execute(text("SELECT 1"))
+        except Exception as error:
+            if is_transient(error):
+                raise ServiceUnavailable("The database is away.") from error
+            raise
+        if not app.state.keys.ready:
+            raise ServiceUnavailable("The public keys of access tokens have not been fetched yet.")
+        return {"status": "ready"}
+
+    @router.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    return router

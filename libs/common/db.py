@@ -1,0 +1,126 @@
+"""The service's database: engine, the session of a request, and what follows a commit."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Annotated, Protocol
+
+from fastapi import Depends, Request
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from libs.common.notifier import Notifier
+from libs.common.outbox import consistency_token
+from libs.common.settings import ServiceSettings
+from libs.common.trace import Trace, current_trace
+
+
+class TaskQueue(Protocol):
+    """Where tasks go after a commit."""
+
+    async def enqueue(self, name: str, arguments: Sequence[str], trace: Trace) -> None:
+        """Never raises: the row that the task works on is the truth, and a sweep finds it."""
+
+
+def database_url(settings: ServiceSettings) -> URL:
+    return make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg")
+
+
+def conninfo(settings: ServiceSettings) -> str:
+    """The URL as psycopg itself takes it, for connections outside the pool (LISTEN, session locks)."""
+    url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql")
+    return url.render_as_string(hide_password=False)
+
+
+def connect_options(service: str) -> str:
+    """Server-side limits of a connection: no statement, lock or idle transaction lasts for ever."""
+    return (
+        f"-c search_path={service},public -c statement_timeout=20s -c lock_timeout=8s"
+        " -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
+    )
+
+
+def make_engine(settings: ServiceSettings) -> AsyncEngine:
+    return create_async_engine(
+        database_url(settings),
+        pool_size=settings.database_pool,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=False,
+        pool_recycle=1800,
+        connect_args={
+            "options": connect_options(settings.service),
+            "application_name": f"lectern-{settings.service}",
+            "connect_timeout": 5,
+            "tcp_user_timeout": 10_000,
+        },
+    )
+
+
+class Database:
+    """One process's way to its schema: `async with db.session() as session:` is one transaction."""
+
+    def __init__(self, settings: ServiceSettings, queue: TaskQueue) -> None:
+        self.settings = settings
+        self.queue = queue
+        self.engine = make_engine(settings)
+        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self.notifier = Notifier(conninfo(settings), settings.service)
+        self.progressed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """Commit at the end, roll back on an error; then wake the relay and run what waits for the commit."""
+        async with self.sessions() as session:
+            try:
+                yield session
+                await session.commit()
+            except BaseException:
+                # A rollback on a connection that is gone must not hide the first error.
+                try:
+                    await session.rollback()
+                except Exception:
+                    await session.invalidate()
+                raise
+        await self.committed(session)
+
+    async def committed(self, session: AsyncSession) -> None:
+        """What follows a commit. None of it may fail the write, which is already done."""
+        if session.info.get("tokens"):
+            self.notifier.wake_relay()
+        for payload in session.info.pop("live", ()):
+            self.notifier.publish(payload)
+        for name, arguments, trace in session.info.pop("tasks", ()):
+            await self.queue.enqueue(name, arguments, trace)
+
+    async def close(self) -> None:
+        await self.notifier.close()
+        await self.engine.dispose()
+
+
+def enqueue(session: AsyncSession, name: str, *arguments: str, trace: Trace | None = None) -> None:
+    """Start a task once this transaction is committed. A lost start is mended by the sweep of its rows."""
+    session.info.setdefault("tasks", []).append((name, arguments, trace or current_trace()))
+
+
+def publish_live(session: AsyncSession, payload: str) -> None:
+    """Tell the sockets of every replica once this transaction is committed; see `libs.common.sockets`."""
+    session.info.setdefault("live", []).append(payload)
+
+
+async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """The transaction of a request: committed before the answer is sent.
+
+    With an `Idempotency-Key` the middleware owns the transaction, because the answer is stored in it.
+    """
+    shared: AsyncSession | None = request.scope.get("lectern.session")
+    if shared is not None:
+        yield shared
+        return
+    db: Database = request.app.state.db
+    async with db.session() as session:
+        yield session
+    request.scope["lectern.token"] = consistency_token(session)
+
+
+SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]

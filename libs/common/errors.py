@@ -1,0 +1,219 @@
+"""Named errors and their rendering as problem+json (RFC 9457)."""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from psycopg_pool import PoolTimeout
+from sqlalchemy.exc import DBAPIError, IntegrityError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolExhausted
+from starlette.exceptions import HTTPException
+
+from libs.common.logs import get_logger
+from libs.common.trace import current_trace
+
+log = get_logger(__name__)
+
+
+class LecternError(Exception):
+    """A fact that ends a request. Subclasses set `status`, `code` (stable, snake_case) and `detail`."""
+
+    status = 500
+    code = "internal_error"
+    detail = "Something went wrong on our side; the request id finds it in the logs."
+
+    def __init__(
+        self,
+        detail: str | None = None,
+        *,
+        errors: Sequence[Mapping[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self.detail = detail or type(self).detail
+        self.errors = list(errors)
+        self.headers = dict(headers or {})
+        super().__init__(self.detail)
+
+
+class BadRequest(LecternError):
+    status, code, detail = 400, "bad_request", "The request cannot be understood."
+
+
+class InvalidFilter(BadRequest):
+    code = "invalid_filter"
+
+    def __init__(self, field: str, allowed: Sequence[str]) -> None:
+        names = ", ".join(allowed)
+        super().__init__(
+            f"{field} takes one of: {names}.",
+            errors=[{"field": field, "message": f"must be one of: {names}"}],
+        )
+
+
+class NotAuthenticated(LecternError):
+    status, code = 401, "not_authenticated"
+    detail = "This call needs a valid access token."
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__(detail, headers={"WWW-Authenticate": "Bearer"})
+
+
+class Forbidden(LecternError):
+    status, code, detail = 403, "forbidden", "You may see this, but not do that."
+
+
+class NotFound(LecternError):
+    status, code, detail = 404, "not_found", "There is nothing here, or nothing that you may see."
+
+
+class Conflict(LecternError):
+    status, code, detail = 409, "conflict", "The present state does not allow this."
+
+
+class PreconditionFailed(LecternError):
+    status, code = 412, "precondition_failed"
+    detail = "It was changed meanwhile: read it again, then repeat the change with the new ETag."
+
+
+class PayloadTooLarge(LecternError):
+    status, code, detail = 413, "payload_too_large", "The body is larger than this call allows."
+
+
+class Unprocessable(LecternError):
+    status, code, detail = 422, "invalid_input", "The input does not fit."
+
+    @classmethod
+    def field(cls, field: str, message: str) -> "Unprocessable":
+        """An error of one field, told in the same words as `detail`."""
+        return cls(f"{field}: {message}.", errors=[{"field": field, "message": message}])
+
+
+class ServiceUnavailable(LecternError):
+    status, code = 503, "service_unavailable"
+    detail = "A part that this call needs is away at the moment; try again shortly."
+
+    def __init__(self, detail: str | None = None, *, retry_after: int = 2) -> None:
+        super().__init__(detail, headers={"Retry-After": str(retry_after)})
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    errors: Sequence[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem+json answer that carries the request id."""
+    body = {
+        "type": f"urn:lectern:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "errors": list(errors),
+        "request_id": current_trace().request_id,
+    }
+    return Response(orjson.dumps(body), status, dict(headers or {}), "application/problem+json")
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether infrastructure failed, so that the same work may succeed when repeated unchanged."""
+    if isinstance(error, (OSError, TimeoutError, PoolTimeout, PoolExhausted, InterfaceError)):
+        return True
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None)
+        if state is None:
+            return isinstance(error, OperationalError) or error.connection_invalidated
+        # connection, resources (disk full too), operator intervention, lock and serialisation failures
+        return state[:2] in {"08", "53", "57", "58", "40", "55"} or state in {"25P03", "25006"}
+    return False
+
+
+_VALIDATION_STATUS = {"json_invalid": (400, "malformed_json")}
+
+
+def _message(error: Mapping[str, Any]) -> str:
+    text = str(error["msg"])
+    text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return text[:1].lower() + text[1:]
+
+
+def _field(location: Sequence[Any]) -> str:
+    parts = [str(part) for part in location]
+    if parts and parts[0] in ("body", "query", "path", "header", "cookie"):
+        parts = parts[1:]
+    return ".".join(parts) or "body"
+
+
+def validation_problem(failures: Sequence[Mapping[str, Any]]) -> Response:
+    """422 that names each field; 400 for malformed JSON and unknown filter values; 404 for a malformed id."""
+    for failure in failures:
+        if failure["type"] == "json_invalid":
+            return problem(400, "malformed_json", "The body is not valid JSON.")
+    if any(failure["loc"][:1] == ("path",) for failure in failures):
+        return problem(404, NotFound.code, NotFound.detail)
+    errors = [{"field": _field(f["loc"]), "message": _message(f)} for f in failures]
+    detail = f"{errors[0]['field']}: {errors[0]['message']}."
+    if len(errors) > 1:
+        detail = f"{len(errors)} fields do not fit; the first is {detail}"
+    if all(failure["loc"][:1] == ("query",) for failure in failures):
+        return problem(400, "invalid_filter", detail, errors)
+    return problem(422, "invalid_input", detail, errors)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Render every error as problem+json; nothing that a client sends may become a 500."""
+
+    @app.exception_handler(LecternError)
+    async def lectern_error(_: Request, error: LecternError) -> Response:
+        return problem(error.status, error.code, error.detail, error.errors, error.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: RequestValidationError) -> Response:
+        return validation_problem(error.errors())
+
+    @app.exception_handler(HTTPException)
+    async def http_error(_: Request, error: HTTPException) -> Response:
+        codes = {404: NotFound, 413: PayloadTooLarge}
+        known = codes.get(error.status_code)
+        if known:
+            return problem(known.status, known.code, known.detail)
+        phrase = HTTPStatus(error.status_code).phrase
+        code = phrase.lower().replace(" ", "_").replace("-", "_")
+        return problem(error.status_code, code, f"{phrase}.", headers=error.headers)
+
+    @app.exception_handler(DBAPIError)
+    async def database_error(_: Request, error: DBAPIError) -> Response:
+        if is_transient(error):
+            log.warning("database_away", error=str(error.orig).splitlines()[0])
+            return _unavailable()
+        if isinstance(error, IntegrityError):
+            constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
+            log.warning("constraint_violated", constraint=constraint)
+            return problem(409, "conflict", "Another change got there first, or the references do not fit.")
+        state = getattr(error.orig, "sqlstate", "") or ""
+        if state.startswith("22"):  # data that PostgreSQL cannot hold, such as NUL or a number out of range
+            return problem(422, "invalid_input", "A value cannot be stored: it is out of range or malformed.")
+        log.error("database_error", exc_info=error)
+        return problem(500, LecternError.code, LecternError.detail)
+
+    for kind in (PoolExhausted, PoolTimeout, OSError, TimeoutError):
+
+        @app.exception_handler(kind)
+        async def away(_: Request, error: Exception) -> Response:
+            log.warning("dependency_away", error=repr(error))
+            return _unavailable()
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, error: Exception) -> Response:
+        log.error("unexpected_error", exc_info=error)
+        return problem(500, LecternError.code, LecternError.detail)
+
+
+def _unavailable() -> Response:
+    error = ServiceUnavailable()
+    return problem(error.status, error.code, error.detail, headers=error.headers)

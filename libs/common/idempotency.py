@@ -1,0 +1,201 @@
+"""`Idempotency-Key`: the answer is stored in the transaction of the effect and given again, byte for byte.
+
+For signed-in callers on POST, PUT, PATCH and DELETE. The same key with another request is a 422, one whose
+first request is still in flight a 409. Only 2xx answers are stored: a refused request had no effect.
+Sessions and credentials (`exempt` paths) are left out, so that no token is ever stored.
+"""
+
+import hashlib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import LargeBinary, bindparam, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.common.db import Database
+from libs.common.errors import BadRequest, Conflict, PayloadTooLarge, Unprocessable
+from libs.common.outbox import consistency_token
+from libs.common.tokens import InvalidToken, TokenVerifier
+
+KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
+METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+KEPT_HEADERS = ("content-type", "etag", "location", "consistency-token")
+
+
+class IdempotencyKeyReused(Unprocessable):
+    code = "idempotency_key_reused"
+    detail = "This Idempotency-Key was used for another request: use a new key."
+
+
+class RequestInFlight(Conflict):
+    code = "request_in_flight"
+    detail = "The first request with this Idempotency-Key is still being answered; repeat it in a moment."
+
+
+class Idempotency:
+    """Innermost middleware: owns the transaction of a request that carries a key."""
+
+    def __init__(
+        self, app: ASGIApp, db: Database, verifier: TokenVerifier, limit: int, exempt: Sequence[str] = ()
+    ) -> None:
+        self.app = app
+        self.db = db
+        self.verifier = verifier
+        self.limit = limit
+        self.exempt = tuple(exempt)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] not in METHODS:
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        key = headers.get("idempotency-key")
+        principal = self._principal(headers) if key is not None else None
+        if key is None or principal is None or scope["path"].startswith(self.exempt or ("\0",)):
+            await self.app(scope, receive, send)
+            return
+        if not KEY.match(key):
+            raise BadRequest("Idempotency-Key takes 1 to 255 visible ASCII characters.")
+        body = await self._read(receive)
+        path = f"{scope['method']} {scope['path']}?{scope['query_string'].decode('latin-1')}"
+        request_hash = hashlib.sha256(path.encode() + b"\0" + body).digest()
+        await self._once(scope, receive, send, principal, key, request_hash, body)
+
+    def _principal(self, headers: Headers) -> str | None:
+        kind, _, token = headers.get("authorization", "").partition(" ")
+        if kind.lower() != "bearer":
+            return None
+        try:
+            return str(self.verifier.verify(token.strip()).user)
+        except InvalidToken:
+            return None
+
+    async def _read(self, receive: Receive) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise BadRequest("The body ended early.")
+            chunks.append(message.get("body", b""))
+            size += len(chunks[-1])
+            if size > self.limit:
+                raise PayloadTooLarge("With an Idempotency-Key the body may have 1 MB; send it without one.")
+            if not message.get("more_body"):
+                return b"".join(chunks)
+
+    async def _once(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        principal: str,
+        key: str,
+        request_hash: bytes,
+        body: bytes,
+    ) -> None:
+        start: Message = {}
+        answer = bytearray()
+        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return unread.pop() if unread else await receive()
+
+        async def collect(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                start.update(message)
+            else:
+                answer.extend(message.get("body", b""))
+
+        async with self.db.sessions() as session:
+            stored = await _lock(session, principal, key)
+            if stored is not None:
+                if bytes(stored.request_hash) != request_hash:
+                    raise IdempotencyKeyReused
+                await session.rollback()
+                await _send(send, stored.status, [(n, v) for n, v in stored.headers], bytes(stored.body))
+                return
+            scope["lectern.session"] = session
+            await self.app(scope, replay, collect)
+            if 200 <= start["status"] < 300:
+                await session.flush()
+                token = consistency_token(session)
+                headers = [
+                    (n.decode("latin-1"), v.decode("latin-1"))
+                    for n, v in start["headers"]
+                    if n.lower().decode("latin-1") in KEPT_HEADERS
+                ]
+                if token:
+                    headers.append(("consistency-token", token))
+                await _store(session, principal, key, request_hash, start["status"], headers, bytes(answer))
+                await session.commit()
+                await self.db.committed(session)
+                scope["lectern.token"] = token
+            else:
+                await session.rollback()
+        await send(start)
+        await send({"type": "http.response.body", "body": bytes(answer)})
+
+
+async def _lock(session: AsyncSession, principal: str, key: str) -> Any:
+    """The stored answer, or None; holds the key for this transaction. Raises RequestInFlight."""
+    locked = await session.execute(
+        text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 7))"), {"name": f"{principal} {key}"}
+    )
+    if not locked.scalar_one():
+        raise RequestInFlight
+    result = await session.execute(
+        text(
+            "SELECT request_hash, status, headers, body FROM idempotency_keys"
+            " WHERE principal = :p AND key = :k AND created_at > now() - interval '24 hours'"
+        ),
+        {"p": principal, "k": key},
+    )
+    return result.one_or_none()
+
+
+async def _store(
+    session: AsyncSession,
+    principal: str,
+    key: str,
+    request_hash: bytes,
+    status: int,
+    headers: list[tuple[str, str]],
+    body: bytes,
+) -> None:
+    await session.execute(
+        text(
+            "INSERT INTO idempotency_keys (principal, key, request_hash, status, headers, body)"
+            " VALUES (:p, :k, :h, :s, :headers, :body) ON CONFLICT (principal, key) DO UPDATE SET"
+            " request_hash = excluded.request_hash, status = excluded.status, headers = excluded.headers,"
+            " body = excluded.body, created_at = now()"
+        ).bindparams(
+            bindparam("headers", type_=JSONB),
+            bindparam("h", type_=LargeBinary),
+            bindparam("body", type_=LargeBinary),
+        ),
+        {
+            "p": principal,
+            "k": key,
+            "h": request_hash,
+            "s": status,
+            "headers": [list(pair) for pair in headers],
+            "body": body,
+        },
+    )
+
+
+async def _send(send: Send, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+    raw = [(n.encode("latin-1"), v.encode("latin-1")) for n, v in headers]
+    raw += [(b"content-length", b"%d" % len(body)), (b"idempotency-replayed", b"true")]
+    await send({"type": "http.response.start", "status": status, "headers": raw})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def forget_old(session: AsyncSession) -> None:
+    """Delete answers older than 24 hours; each service's hourly sweep calls it."""
+    await session.execute(text("DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'"))

@@ -1,0 +1,191 @@
+"""Files: one client over a local directory or S3, signed URLs of our own, range requests.
+
+Names are generated, never taken from a client. Everything that is not an avatar or a thumbnail is read through
+a URL that lives at most five minutes and is bound to the object.
+"""
+
+import hashlib
+import hmac
+import time
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import obstore
+from fastapi import APIRouter, Request
+from fastapi.responses import Response, StreamingResponse
+from obstore.store import LocalStore, S3Store
+
+from libs.common.errors import BadRequest, NotFound, PayloadTooLarge
+from libs.common.settings import ServiceSettings
+
+URL_SECONDS = 300
+CHUNK = 256 * 1024
+INLINE = frozenset(
+    {"image/jpeg", "image/png", "image/webp", "image/gif", "application/pdf", "text/plain"}
+    | {"video/mp4", "video/webm", "audio/mpeg", "audio/ogg", "audio/wav", "audio/mp4"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a finished upload is: bytes and SHA-256 (hex)."""
+
+    size: int
+    sha256: str
+
+
+class Storage:
+    """The objects of one service; paths are relative, such as `lessons/<uuid>`."""
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._service = settings.service
+        self._secret = settings.secret.get_secret_value().encode()
+        self._public = settings.public_url.rstrip("/")
+        url = settings.storage_url
+        if url.startswith("file:"):
+            root = Path(url.removeprefix("file:")).resolve() / settings.service
+            root.mkdir(parents=True, exist_ok=True)
+            self._store: Any = LocalStore(prefix=root)
+        else:
+            bucket, _, prefix = url.removeprefix("s3://").partition("/")
+            self._store = S3Store(bucket, prefix=f"{prefix}/{settings.service}".strip("/"))
+
+    async def put(self, path: str, chunks: AsyncIterator[bytes], limit: int) -> Stored:
+        """Store a stream. Raises PayloadTooLarge as soon as it passes `limit` bytes; then nothing is kept."""
+        digest = hashlib.sha256()
+        size = 0
+
+        async def counted() -> AsyncIterator[bytes]:
+            nonlocal size
+            async for chunk in chunks:
+                size += len(chunk)
+                if size > limit:
+                    raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
+                digest.update(chunk)
+                yield chunk
+
+        try:
+            await obstore.put_async(self._store, path, counted())
+        except Exception as error:
+            if size > limit:
+                raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.") from error
+            raise
+        return Stored(size, digest.hexdigest())
+
+    async def put_bytes(self, path: str, data: bytes) -> Stored:
+        await obstore.put_async(self._store, path, data)
+        return Stored(len(data), hashlib.sha256(data).hexdigest())
+
+    async def size(self, path: str) -> int:
+        """Bytes of an object. Raises NotFound."""
+        try:
+            return int((await obstore.head_async(self._store, path))["size"])
+        except FileNotFoundError as error:
+            raise NotFound from error
+
+    async def read(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
+        """Bytes `start` to `end` (exclusive) in chunks."""
+        while start < end:
+            stop = min(start + CHUNK, end)
+            yield bytes(await obstore.get_range_async(self._store, path, start=start, end=stop))
+            start = stop
+
+    async def read_all(self, path: str) -> bytes:
+        return b"".join([chunk async for chunk in self.read(path, 0, await self.size(path))])
+
+    async def delete(self, path: str) -> None:
+        try:
+            await obstore.delete_async(self._store, path)
+        except FileNotFoundError:
+            return
+
+    def url(self, path: str, kind: str, name: str, seconds: int = URL_SECONDS) -> str:
+        """A signed absolute URL of the object, served with type `kind` and file name `name`."""
+        query = {"expires": str(int(time.time()) + min(seconds, URL_SECONDS)), "type": kind, "name": name}
+        query["signature"] = self._sign(path, query)
+        return f"{self._public}/media/{self._service}/{quote(path)}?{urlencode(query)}"
+
+    def public_url(self, path: str) -> str:
+        """The lasting URL of an avatar or thumbnail; `path` begins with `public/`."""
+        return f"{self._public}/media/{self._service}/{quote(path)}"
+
+    def check(self, path: str, query: dict[str, str]) -> bool:
+        """Whether a signed URL is ours and still valid."""
+        expires = query.get("expires", "")
+        signature = query.get("signature", "")
+        fresh = expires.isdigit() and len(expires) < 12 and int(expires) >= time.time()
+        return hmac.compare_digest(signature.encode(), self._sign(path, query).encode()) and fresh
+
+    def _sign(self, path: str, query: dict[str, str]) -> str:
+        parts = [self._service, path, *(query.get(name, "") for name in ("expires", "type", "name"))]
+        return hmac.new(self._secret, "\n".join(parts).encode(), hashlib.sha256).hexdigest()
+
+
+def media_router(service: str) -> APIRouter:
+    """Serves `/media/<service>/…`; needs `app.state.storage`."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.api_route(f"/media/{service}/{{path:path}}", methods=["GET", "HEAD"])
+    async def media(request: Request, path: str) -> Response:
+        storage: Storage = request.app.state.storage
+        query = dict(request.query_params)
+        public = path.startswith("public/")
+        if ".." in path or (not public and not storage.check(path, query)):
+            raise NotFound("The link is not valid, or has expired: ask for a new one.")
+        kind = "image/webp" if public else query["type"]
+        return await file_response(request, storage, path, kind, query.get("name") or "file", public=public)
+
+    return router
+
+
+async def file_response(
+    request: Request, storage: Storage, path: str, kind: str, name: str, *, public: bool = False
+) -> Response:
+    """The object, or the part that `Range` asks for (RFC 9110 §14: one range)."""
+    size = await storage.size(path)
+    headers = {
+        "Accept-Ranges": "bytes",
+        "Content-Disposition": _disposition(kind, name),
+        "Cache-Control": "public, max-age=86400" if public else "private, no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Security-Policy": _frame_policy(request, kind),
+    }
+    start, end, status = 0, size, 200
+    wanted = request.headers.get("range")
+    if wanted and wanted.startswith("bytes=") and "," not in wanted:
+        span = _span(wanted.removeprefix("bytes="), size)
+        if span is None:
+            return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
+        start, end = span
+        status = 206
+        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    headers["Content-Length"] = str(end - start)
+    if request.method == "HEAD":
+        return Response(status_code=status, headers=headers, media_type=kind)
+    return StreamingResponse(storage.read(path, start, end), status, headers, kind)
+
+
+def _span(text: str, size: int) -> tuple[int, int] | None:
+    first, _, last = text.strip().partition("-")
+    if not (first or last) or not (first + last).isdigit():
+        raise BadRequest("Range takes bytes=FIRST-LAST.")
+    if not first:
+        start, end = max(size - int(last), 0), size
+    else:
+        start, end = int(first), min(int(last) + 1 if last else size, size)
+    return (start, end) if start < end else None
+
+
+def _disposition(kind: str, name: str) -> str:
+    """Types that a browser shows safely are inline; everything else is a download."""
+    place = "inline" if kind in INLINE else "attachment"
+    return f"{place}; filename*=UTF-8''{quote(name, safe='')}"
+
+
+def _frame_policy(request: Request, kind: str) -> str:
+    if kind != "application/pdf":
+        return "sandbox; default-src 'none'"
+    return f"default-src 'none'; frame-ancestors 'self' {' '.join(request.app.state.settings.cors_origins)}"

@@ -1,0 +1,1 @@
+"""The one door of the suite: routes, authenticates and proxies HTTP and WebSocket."""

@@ -1,0 +1,63 @@
+"""Read your writes without the front end's help: the last `Consistency-Token`s of each session, for 10 s."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from uuid import UUID
+
+MOST_KEYS = 16
+MOST_SESSIONS = 20_000
+MOST_GIVEN = 32
+
+
+def parse(token: str) -> dict[str, int]:
+    """`topic:key:seq, …` as `topic:key` → `seq`; parts that do not read like that are left out."""
+    found: dict[str, int] = {}
+    for part in token.split(",", MOST_GIVEN)[:MOST_GIVEN]:
+        name, _, seq = part.strip().rpartition(":")
+        if ":" in name and seq.isascii() and seq.isdigit() and len(seq) < 19:
+            found[name] = max(found.get(name, 0), int(seq))
+    return found
+
+
+def render(tokens: dict[str, int]) -> str:
+    return ",".join(f"{name}:{seq}" for name, seq in tokens.items())
+
+
+class ConsistencyMemory:
+    """Bounded: 16 keys a session, the newest; 20,000 sessions, the last that wrote. Nothing anonymous."""
+
+    def __init__(self, seconds: float, now: Callable[[], float]) -> None:
+        self._seconds = seconds
+        self._now = now
+        self._sessions: OrderedDict[UUID, dict[str, tuple[int, float]]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def remember(self, session: UUID, token: str) -> None:
+        """Keep what a write of this session answered."""
+        until = self._now() + self._seconds
+        known = self._sessions.pop(session, {})
+        for name, seq in parse(token).items():
+            before = known.pop(name, (0, 0.0))[0]
+            known[name] = (max(before, seq), until)
+        while len(known) > MOST_KEYS:
+            del known[next(iter(known))]
+        self._sessions[session] = known
+        if len(self._sessions) > MOST_SESSIONS:
+            self._sessions.popitem(last=False)
+
+    def add(self, session: UUID, given: bytes | None) -> bytes | None:
+        """The token for a request: what is remembered and what the client sends, the later of both."""
+        known = self._sessions.get(session)
+        if known is None:
+            return given
+        now = self._now()
+        alive = {name: seq for name, (seq, until) in known.items() if until > now}
+        if not alive:
+            del self._sessions[session]
+            return given
+        if given:
+            for name, seq in parse(given.decode("latin-1")).items():
+                alive[name] = max(alive.get(name, 0), seq)
+        return render(alive).encode("latin-1")

@@ -1,0 +1,29 @@
+"""The ids of a request: `X-Request-ID` and `traceparent`, taken over when valid and made when not."""
+
+from random import Random, SystemRandom
+
+from uuid_utils import uuid4
+
+from libs.common.trace import REQUEST_ID, TRACEPARENT
+
+# Ids tell requests apart and guard nothing, so a generator that asks the system once is good enough.
+_random = Random(SystemRandom().getrandbits(256))
+
+
+def request_id(given: bytes | None) -> str:
+    """The client's id if it is short and safe, else a new UUID."""
+    if given is not None:
+        text = given.decode("latin-1")
+        if REQUEST_ID.match(text):
+            return text
+    return str(uuid4())
+
+
+def traceparent(given: bytes | None) -> tuple[str, bool]:
+    """The trace for the next hop, with a span of ours, and whether the client's trace goes on."""
+    span = _random.getrandbits(64) or 1
+    if given is not None:
+        text = given.decode("latin-1")
+        if TRACEPARENT.match(text):
+            return f"{text[:36]}{span:016x}{text[52:]}", True
+    return f"00-{_random.getrandbits(128) or 1:032x}-{span:016x}-01", False

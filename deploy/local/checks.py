@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,9 +59,7 @@ def doctor(project: Project, running: bool) -> list[Finding]:
 
 
 def _python(_: Project) -> str:
-    if sys.version_info < (3, 11):
-        raise SetupError("Python 3.11 or newer is needed: install it with 'apt-get install python3.11-venv'.")
-    return sys.version.split()[0]
+    return f"{sys.version.split()[0]} ({sys.executable})"
 
 
 def _disk(project: Project) -> str:
@@ -68,8 +67,8 @@ def _disk(project: Project) -> str:
     free = shutil.disk_usage(place).free
     if free < LEAST_DISK:
         raise SetupError(
-            f"Only {free / 1e9:.2f} GB are free under {place} and {LEAST_DISK / 1e9:.0f} GB are needed: free some, "
-            f"or keep the data elsewhere with 'LECTERN_DIRECTORY=/larger/disk/lectern make up'."
+            f"Only {free / 1e9:.2f} GB are free under {place} and {LEAST_DISK / 1e9:.0f} GB are needed: "
+            "free some, or keep the data elsewhere with 'LECTERN_DIRECTORY=/larger/disk/lectern make up'."
         )
     return f"{free / 1e9:.0f} GB free under {place}"
 
@@ -131,10 +130,14 @@ def _ports(project: Project) -> str:
         server = _OF.get(name, name)
         if server in ("postgres", "valkey", "kafka") and project.given(server):
             continue
+        # A process that is just ending holds its port a moment longer than its pid.
+        deadline = time.monotonic() + 3
+        while not port_is_free(port) and not _holder(port) and time.monotonic() < deadline:
+            time.sleep(0.05)
         if not port_is_free(port):
             variable = f"LECTERN_PORT_{name.upper()}"
             raise SetupError(
-                f"Port {port} ({name}) is in use by {_holder(port)}, "
+                f"Port {port} ({name}) is in use by {_holder(port) or _unknown(port)}, "
                 f"or choose another port with '{variable}={_next_free(port, project)} make up'."
             )
     return f"{len(project.ports)} ports are free"
@@ -149,6 +152,10 @@ def _holder(port: int) -> str:
                 return f"{name} (pid {connection.pid}): end it with 'kill {connection.pid}'"
     except psutil.Error:
         pass
+    return ""
+
+
+def _unknown(port: int) -> str:
     return f"another process: find it with 'ss -ltnp sport = :{port}' and end it"
 
 

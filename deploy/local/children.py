@@ -47,6 +47,10 @@ class Child:
         self._settled = asyncio.Condition()
 
     @property
+    def wanted(self) -> bool:
+        return self._wanted
+
+    @property
     def pid(self) -> int | None:
         return self.popen.pid if self.popen and self.popen.returncode is None else None
 
@@ -54,7 +58,7 @@ class Child:
         """Runs until cancelled: keeps the process alive while it is wanted."""
         backoff = FIRST_BACKOFF
         while True:
-            while not self._wanted:
+            while not self.wanted:
                 await self._become("stopped")
                 await self._wished()
             began = time.monotonic()
@@ -83,7 +87,7 @@ class Child:
         if not self.command.argv:
             return False
         await asyncio.to_thread(self.command.prepare)
-        if not self._wanted:
+        if not self.wanted:
             return True
         command = replace(self.command, environment={**self.command.environment, **self._extra})
         self._exited.clear()

@@ -66,24 +66,28 @@ def up(project: Project, report: Callable[[Status], None] = lambda _: None, time
     Recovers from a crash: orphans of a dead supervisor are ended first. Raises SetupError with one sentence.
     """
     deadline = time.monotonic() + timeout
+    launched: float | None = None
     try:
         if status(project)["state"] in ("failed", "stopping"):
             down(project)
     except NotRunning:
         pass
-    if not is_locked(project):
-        end_orphans(project)
-        before_start(project)
-        project.save()
-        _launch(project)
     while True:
         try:
             now = status(project)
         except NotRunning:
-            if not is_locked(project) and time.monotonic() > deadline - timeout + 15:
-                last = tail(project.logs / "supervisor.log")
-                raise SetupError(f"The supervisor does not start.\n{last}") from None
-            now = {"state": "starting", "steps": [], "processes": []}
+            # A lock without an answer is a supervisor that is just starting, or just dying.
+            if not is_locked(project):
+                if launched is None:
+                    end_orphans(project)
+                    before_start(project)
+                    project.save()
+                    _launch(project)
+                    launched = time.monotonic()
+                elif time.monotonic() > launched + 15:
+                    last = tail(project.logs / "supervisor.log")
+                    raise SetupError(f"The supervisor does not start.\n{last}") from None
+            now = {"state": "starting", "failure": "", "steps": [], "processes": []}
         report(now)
         if now["state"] == "failed":
             down(project)
@@ -109,7 +113,7 @@ def down(project: Project, timeout: float = 90) -> bool:
         if time.monotonic() > deadline:
             pid = (project.directory / "supervisor.pid").read_text()
             raise SetupError(
-                f"The suite did not stop in {timeout:.0f} s: end it with 'kill -9 {pid}' and try again."
+                f"The suite did not stop in {timeout:.0f} s: end it with 'kill -9 {pid}', then try again."
             )
         time.sleep(0.05)
     return True
@@ -159,7 +163,7 @@ class Process:
 
     def start(self, environment: Mapping[str, str] | None = None, *, wait: bool = True) -> None:
         """Starts it, a replica too; `environment` (failpoints) stays for its restarts until the next one."""
-        values = {} if environment is None else {"environment": dict(environment)}
+        values: dict[str, Any] = {} if environment is None else {"environment": dict(environment)}
         ask(self.project, "start", name=self.name, **values)
         if wait:
             self.wait_ready()
@@ -169,7 +173,7 @@ class Process:
         ask(self.project, "stop", name=self.name)
 
     def restart(self, environment: Mapping[str, str] | None = None, *, wait: bool = True) -> None:
-        values = {} if environment is None else {"environment": dict(environment)}
+        values: dict[str, Any] = {} if environment is None else {"environment": dict(environment)}
         ask(self.project, "restart", name=self.name, **values)
         if wait:
             self.wait_ready()
@@ -199,7 +203,5 @@ class Process:
             if row["state"] in ("ready", "external"):
                 return
             if time.monotonic() > deadline:
-                raise SetupError(
-                    f"{self.name} is not ready: {row['detail'] or row['state']}\n{tail(self.log)}"
-                )
+                raise SetupError(f"{self.name} is not ready: {row['detail']}\n{tail(self.log)}")
             time.sleep(0.05)

@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -169,9 +168,7 @@ def make_app(mailbox: Mailbox, smtp_port: int | None = None) -> Starlette:
 
 
 def _smtp(mailbox: Mailbox) -> Any:
-    return SMTP(
-        Catcher(mailbox), data_size_limit=MOST_BYTES, enable_SMTPUTF8=True, ident="Lectern mail catcher"
-    )
+    return SMTP(Catcher(mailbox), data_size_limit=MOST_BYTES, enable_SMTPUTF8=True, ident="Lectern")
 
 
 def _header(message: EmailMessage, name: str) -> str:
@@ -204,4 +201,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -3,6 +3,7 @@
 `Project.here()` is the suite of the checkout; `Project.for_tests(directory)` is a private one beside it.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -143,7 +144,11 @@ class Project:
         path = self.directory / name
         if not path.exists():
             self.directory.mkdir(parents=True, exist_ok=True)
-            write_private(path, secrets.token_urlsafe(24))
+            new = path.with_name(f".{name}.{secrets.token_hex(4)}")
+            write_private(new, secrets.token_urlsafe(24))
+            with contextlib.suppress(FileExistsError):  # a thread or a process was first
+                os.link(new, path)
+            new.unlink()
         return path.read_text().strip()
 
 

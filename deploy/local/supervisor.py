@@ -78,23 +78,18 @@ class Supervisor:
     async def _bring_up(self) -> None:
         left = await asyncio.to_thread(end_orphans, self.project)
         if left:
-            self.steps.append(
-                {"name": "recovery", "state": "done", "detail": f"ended {left} orphans", "seconds": 0}
-            )
+            detail = f"ended {left} orphans"
+            self.steps.append({"name": "recovery", "state": "done", "detail": detail, "seconds": 0})
         for name in (*BACKING, *process_names(self.project)):
             self.add(name)
-        await asyncio.gather(
-            self._databases(), self._topics(), self._server("valkey"), self.children["mail"].start()
-        )
+        mail = self.children["mail"].start()
+        await asyncio.gather(self._databases(), self._topics(), self._server("valkey"), mail)
         names = process_names(self.project)
         for name in names:
-            await self._children_start(name)
+            await self.children[name].start()
         async with self._step("processes"):
             await asyncio.gather(*(self._ready(name) for name in names))
         self.state = "ready"
-
-    async def _children_start(self, name: str) -> None:
-        await self.children[name].start()
 
     async def _databases(self) -> None:
         await self._server("postgres")
@@ -104,10 +99,11 @@ class Supervisor:
                 await asyncio.to_thread(bootstrap_database, url)
             except Exception as error:
                 raise SetupError(f"The database could not be set up: {error}") from error
+        if not self.project.services:
+            return
         async with self._step("migrations"):
-            await self._run_step(
-                step(self.project, "libs.common.migrations", "upgrade", *self.project.services)
-            )
+            names = self.project.services
+            await self._run_step(step(self.project, "libs.common.migrations", "upgrade", *names))
 
     async def _topics(self) -> None:
         await self._server("kafka")

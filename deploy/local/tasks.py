@@ -30,9 +30,11 @@ app = celery_app(SuiteSettings(), *registries())
 
 
 # The supervisor waits for this file: neither process has a port of its own.
-@signals.worker_ready.connect
-@signals.beat_init.connect
 def _say_ready(**_: Any) -> None:
     path = os.environ.get("LECTERN_READY_FILE")
     if path:
         Path(path).touch()
+
+
+signals.worker_ready.connect(_say_ready)
+signals.beat_init.connect(_say_ready)

@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import Any
 
 import orjson
-from sqlalchemy import text
+from sqlalchemy import Text, cast, select, text
 
 from libs.common.dlq import open_service
 from libs.common.migrations import SERVICES
@@ -53,7 +53,7 @@ async def published(services: list[str]) -> tuple[Versions, dict[str, int]]:
                 if not topics:
                     continue
                 result = await session.execute(
-                    text(f"SELECT uuid::text, version FROM {mapper.local_table.name} WHERE version > 0")
+                    select(cast(mapper.c.uuid, Text), mapper.c.version).where(mapper.c.version > 0)
                 )
                 rows = {key: version for key, version in result}
                 for topic in topics:
@@ -91,7 +91,8 @@ async def _balance(session: Any, consumer: str, topic: str, keys: dict[str, int]
     held = await session.execute(
         text(
             "SELECT d.key, count(*) FROM dead_letter d JOIN key_progress p USING (consumer, topic, key)"
-            " WHERE d.consumer = :c AND d.topic = :t AND d.resolved_at IS NULL AND d.seq > p.last_seq GROUP BY 1"
+            " WHERE d.consumer = :c AND d.topic = :t AND d.resolved_at IS NULL AND d.seq > p.last_seq"
+            " GROUP BY d.key"
         ),
         {"c": consumer, "t": topic},
     )

@@ -55,8 +55,8 @@ async def show(services: list[str], number: str) -> list[dict[str, Any]]:
         async with db.sessions() as session:
             result = await session.execute(
                 text(
-                    'SELECT id, consumer, topic, "partition", "offset", key, seq, type, reason, error, headers,'
-                    " convert_from(payload, 'UTF8') AS payload, parked_at, resolved_at, resolution"
+                    'SELECT id, consumer, topic, "partition", "offset", key, seq, type, reason, error, '
+                    " headers, convert_from(payload, 'UTF8') AS payload, parked_at, resolved_at, resolution"
                     " FROM dead_letter WHERE key = :n OR id::text = :n ORDER BY key, seq"
                 ),
                 {"n": number},

@@ -113,7 +113,7 @@ class Outcome:
 
 
 def decode(subscription: Subscription, record: Record) -> Received[Any]:
-    """Read the envelope; a payload that cannot be read is kept as `error`. Raises MalformedEvent without one."""
+    """Read the envelope, or raise MalformedEvent; a payload that cannot be read is kept as `error`."""
     try:
         kind = record.headers["ce_type"]
         seq = int(record.headers["ce_sequence"])
@@ -267,7 +267,7 @@ async def apply_in(
 async def lock_progress(
     session: AsyncSession, consumer: str, places: set[tuple[str, str]]
 ) -> dict[tuple[str, str], tuple[int, str | None]]:
-    """Lock the progress rows of `places`, making those that are missing. Sorted, so that two batches queue."""
+    """Lock the progress rows of `places`, making what is missing. Sorted, so that two batches queue."""
     ordered = sorted(places)
     values = {"c": consumer, "t": [t for t, _ in ordered], "k": [k for _, k in ordered]}
     select = text(

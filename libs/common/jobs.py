@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from celery import Celery, signals
-from kombu import Queue
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
@@ -58,7 +58,7 @@ class Tasks:
         self.by_name: dict[str, Task] = {}
 
     def task(self, *, every: float | None = None) -> Callable[[TaskFunction], TaskFunction]:
-        """Declare `async def name(run: TaskRun, *ids: str)`; with `every` beat starts it every so many seconds."""
+        """Declare `async def name(run: TaskRun, *ids: str)`; beat starts it each `every` seconds."""
 
         def declare(function: TaskFunction) -> TaskFunction:
             name = f"{self.service}.{function.__name__}"
@@ -154,11 +154,13 @@ class _Runner:
 _runner = _Runner()
 
 
-@signals.setup_logging.connect
-def _keep_our_logs(**_: Any) -> None:
+def keep_our_logs(**_: Any) -> None:
     settings = SuiteSettings()
     configure_logs("tasks", settings.log_format, settings.log_level)
     arm(settings.failpoints)
+
+
+signals.setup_logging.connect(keep_our_logs)
 
 
 class CeleryQueue:

@@ -125,7 +125,7 @@ async def paginate_by_cursor(
     if more:
         last = rows[-1]
         follow = page.link(
-            cursor=encode_cursor(getattr(last, moment.key).isoformat(), str(last.uuid)), page=None
+            cursor=encode_cursor(getattr(last, str(moment.key)).isoformat(), str(last.uuid)), page=None
         )
     return {"count": count, "next": follow, "previous": None, "results": list(rows)}
 

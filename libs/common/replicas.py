@@ -24,7 +24,7 @@ async def replicate(
     batch: Sequence[Received[E]],
     row: Callable[[E], dict[str, Any]],
 ) -> None:
-    """Make the rows of `model` equal to the states in `batch`. `model` has a primary key `uuid`: the event's key."""
+    """Make the rows of `model` equal to the states in `batch`; its primary key `uuid` is the event's key."""
     gone = [UUID(item.key) for item in batch if item.event is None]
     if gone:
         await session.execute(delete(model).where(model.uuid.in_(gone)))
@@ -34,7 +34,7 @@ async def replicate(
 
 
 async def upsert(session: AsyncSession, model: type[Any], rows: Sequence[dict[str, Any]]) -> None:
-    """Insert or replace by primary key, in one statement. The rows have the same columns and distinct keys."""
+    """Insert or replace by primary key, in one statement. Rows have the same columns and distinct keys."""
     keys = [column.name for column in inspect(model).primary_key]
     statement = insert(model)
     changed = {name: statement.excluded[name] for name in rows[0] if name not in keys}

@@ -14,7 +14,7 @@ from pydantic import (
 
 
 class Body(BaseModel):
-    """A request body: an unknown field is a 422 that names it; text without NUL; surrounding space dropped."""
+    """A request body: an unknown field is a 422 that names it; surrounding space is dropped."""
 
     model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
 

@@ -203,7 +203,7 @@ def wake_room(session: AsyncSession, room: str) -> None:
 
 
 def broadcast(hub: Hub, room: str, frame: dict[str, Any]) -> None:
-    """Send an unnumbered frame (typing, presence, unread count) to the room on every replica, at most once."""
+    """Send an unnumbered frame (typing, presence) to the room on every replica, at most once."""
     hub.db.notifier.publish(orjson.dumps({"room": room, "frame": frame}).decode())
 
 
@@ -262,8 +262,9 @@ async def _converse(hub: Hub, socket: Socket) -> None:
         await stream.joined()
     socket.more.set()
     tasks = [asyncio.create_task(work) for work in (_send_new(socket), _receive(socket), _recheck(socket))]
+    waits: list[asyncio.Future[Any]] = [*tasks, socket.ended]
     try:
-        await asyncio.wait([*tasks, socket.ended], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         if socket.ended.done():
             raise socket.ended.result()
         for task in tasks:

@@ -1,7 +1,7 @@
 """Files: one client over a local directory or S3, signed URLs of our own, range requests.
 
-Names are generated, never taken from a client. Everything that is not an avatar or a thumbnail is read through
-a URL that lives at most five minutes and is bound to the object.
+Names are generated, never taken from a client. What is not an avatar or a thumbnail is read through a
+URL that lives at most five minutes and is bound to the object.
 """
 
 import hashlib

@@ -134,7 +134,8 @@ class Backbone:
             result = await session.execute(
                 text(
                     "SELECT count(*) FROM key_progress p JOIN"
-                    " unnest(CAST(:t AS text[]), CAST(:k AS text[]), CAST(:s AS bigint[])) AS w(topic, key, seq)"
+                    " unnest(CAST(:t AS text[]), CAST(:k AS text[]), CAST(:s AS bigint[]))"
+                    " AS w(topic, key, seq)"
                     " ON p.topic = w.topic AND p.key = w.key AND p.last_seq >= w.seq WHERE p.consumer = :c"
                 ),
                 {

@@ -1,0 +1,219 @@
+"""`lectern`: the suite on this machine."""
+
+import json
+import shutil
+import subprocess
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from deploy.local import checks, control, report
+from deploy.local import seed as demo
+from deploy.local.postgres import delete_data
+from deploy.local.project import CHECKOUT, Project, SetupError, environment
+
+FAILED, USAGE, NOT_RUNNING, IN_THE_WAY = 1, 2, 3, 4
+_EPILOG = (
+    "Exit codes: 0 done; 1 failed, or not everything is ready; 2 wrong usage; 3 the suite does not run; "
+    "4 something on this machine is in the way. audit, dlq, rebuild and admin pass on their command's code."
+)
+
+app = typer.Typer(
+    help="The Lectern suite on this machine: servers, services, mail, demo data.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+admin = typer.Typer(help="Accounts that no form can make.", no_args_is_help=True)
+dlq = typer.Typer(help="Dead letters: events that a consumer could not apply.", no_args_is_help=True)
+app.add_typer(admin, name="admin")
+app.add_typer(dlq, name="dlq")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Service = Annotated[str, typer.Argument(help="A process as `lectern status` names it.")]
+
+
+@app.command()
+def up(
+    as_json: AsJson = False,
+    seeded: Annotated[bool, typer.Option("--seed/--no-seed", help="Make the demo users and course.")] = True,
+    timeout: Annotated[float, typer.Option(help="Seconds to wait until everything is ready.")] = 240,
+) -> None:
+    """Start everything and wait until it is ready; harmless when it runs already."""
+    project = _project()
+    progress = report.Progress(quiet=as_json)
+    with progress:
+        status = control.up(project, progress.show, timeout)
+        project = Project.saved(project.directory)
+        if seeded:
+            progress.begin("demo data")
+            demo.seed(project, progress.detail)
+            progress.end("demo data")
+    if as_json:
+        _print_json(status)
+    else:
+        report.print_welcome(demo.write_demo(project) if seeded else None, project)
+
+
+@app.command()
+def down() -> None:
+    """Stop everything in order. Data stays."""
+    project = _project()
+    with report.working("stopping"):
+        stopped = control.down(project)
+    print("Stopped. The data is kept; 'make up' starts it again." if stopped else "Nothing was running.")
+
+
+@app.command()
+def restart(service: Service) -> None:
+    """Stop one process and start it again, with the code of now."""
+    process = control.Process(_project(), service)
+    process.restart()
+    print(f"{service} is ready again (pid {process.pid}).")
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show every process: state, pid, port, restarts, memory."""
+    now = control.status(_project())
+    if as_json:
+        _print_json(now)
+    else:
+        report.print_status(now)
+    if any(row["state"] not in ("ready", "external") for row in now["processes"]):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def logs(
+    service: Annotated[str, typer.Argument(help="One process; all without it.")] = "",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on as lines come.")] = False,
+    lines: Annotated[int | None, typer.Option("--lines", "-n", help="Old lines of each.")] = None,
+) -> None:
+    """Show the logs of one process or of all; `lectern logs | grep REQUEST_ID` finds one story."""
+    report.print_logs(_project().logs, service, lines, follow)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what this machine has and lacks, and which command mends it."""
+    project = _project()
+    findings = checks.doctor(project, running=control.is_locked(project))
+    if as_json:
+        _print_json([vars(finding) for finding in findings])
+    else:
+        report.print_findings(findings)
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(IN_THE_WAY)
+
+
+@app.command("seed")
+def seed_command() -> None:
+    """Make the demo users and the demo course where they are missing."""
+    project = _running()
+    demo.seed(project, print)
+    print(f"Demo users and course are there; logins are in {project.directory / 'demo.json'}.")
+
+
+@app.command()
+def audit(as_json: AsJson = False) -> None:
+    """Compare what was published with what every consumer applied; names the keys that differ."""
+    _run("libs.common.audit", *(["--json"] if as_json else []))
+
+
+@app.command()
+def rebuild(what: Annotated[str, typer.Argument(help="analytics")], as_json: AsJson = False) -> None:
+    """Rebuild the read models from the event log and compare their digest with the live ones."""
+    if what != "analytics":
+        raise typer.BadParameter("only analytics can be rebuilt")
+    _run("services.analytics.rebuild", *(["--json"] if as_json else []))
+
+
+@app.command()
+def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False) -> None:
+    """Stop everything and delete all data, logs and demo logins."""
+    project = _project()
+    if not yes:
+        typer.confirm(f"Delete all data under {project.directory}?", abort=True)
+    control.down(project)
+    delete_data(project.directory)
+    shutil.rmtree(project.directory, ignore_errors=True)
+    print("Everything is deleted; 'make up' begins anew.")
+
+
+@admin.command("create")
+def admin_create(
+    email: Annotated[str, typer.Option(prompt=True)],
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
+    first_name: Annotated[str, typer.Option()] = "",
+    last_name: Annotated[str, typer.Option()] = "",
+) -> None:
+    """Make an administrator: the first one, who can promote others."""
+    names = [f"--first-name={first_name}"] if first_name else []
+    names += [f"--last-name={last_name}"] if last_name else []
+    _run("services.identity.admin", "create", f"--email={email}", f"--password={password}", *names)
+
+
+@dlq.command("list")
+def dlq_list() -> None:
+    """List dead letters, newest last."""
+    _run("libs.common.dlq", "list")
+
+
+@dlq.command("show")
+def dlq_show(letter: Annotated[str, typer.Argument(metavar="ID")]) -> None:
+    """Show one: the event and the error."""
+    _run("libs.common.dlq", "show", letter)
+
+
+@dlq.command("redrive")
+def dlq_redrive(
+    key: Annotated[str, typer.Option(help="Only this key.")] = "",
+    service: Annotated[str, typer.Option(help="Only this service.")] = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen.")] = False,
+) -> None:
+    """Apply parked events again, in order."""
+    arguments = [f"--key={key}"] if key else []
+    arguments += [f"--service={service}"] if service else []
+    arguments += ["--dry-run"] if dry_run else []
+    _run("libs.common.dlq", "redrive", *arguments)
+
+
+def _project() -> Project:
+    return Project.here()
+
+
+def _running() -> Project:
+    """The project with the ports that the running suite has."""
+    project = _project()
+    control.status(project)
+    return Project.saved(project.directory)
+
+
+def _run(module: str, *arguments: str) -> NoReturn:
+    """A command of the suite in its environment; its output and its exit code are ours."""
+    argv = [sys.executable, "-m", module, *arguments]
+    raise typer.Exit(subprocess.run(argv, cwd=CHECKOUT, env=environment(_running()), check=False).returncode)
+
+
+def _print_json(value: Any) -> None:
+    print(json.dumps(value, indent=2))
+
+
+def main() -> None:
+    try:
+        app()
+    except control.NotRunning:
+        print("The suite does not run: start it with 'make up'.", file=sys.stderr)
+        sys.exit(NOT_RUNNING)
+    except SetupError as error:
+        print(str(error), file=sys.stderr)
+        sys.exit(IN_THE_WAY)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,235 @@
+"""Demo users and one demo course, made through the gateway as any client would; idempotent.
+
+What is there already is left alone, so a seed that was cut off goes on where it stopped.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+
+from deploy.local.demo_course import CATEGORY, COURSE, MODULES, TAGS, handout
+from deploy.local.project import CHECKOUT, Project, SetupError, environment, write_private
+
+PASSWORD = "Learn-together-1"  # documented, for demonstration on this machine only
+USERS = {
+    "admin": ("Ada", "Admin", "admin"),
+    "manager": ("Mona", "Manager", "manager"),
+    "moderator": ("Omar", "Moderator", "moderator"),
+    "teacher": ("Tara", "Teacher", "teacher"),
+    "teacher2": ("Tomas", "Tutor", "teacher"),
+    "student": ("Sami", "Student", "student"),
+    "student2": ("Sofia", "Scholar", "student"),
+}
+Json = dict[str, Any]
+
+
+def email_of(name: str) -> str:
+    return f"{name}@lectern.example"
+
+
+def write_demo(project: Project) -> Json:
+    """`demo.json`: where everything is, and who may log in."""
+    users = {name: {"email": email_of(name), "password": PASSWORD} for name in USERS}
+    demo = {"gateway": project.gateway_url, "mail": project.mail_url, "users": users}
+    write_private(project.directory / "demo.json", json.dumps(demo, indent=2) + "\n")
+    return demo
+
+
+def seed(project: Project, report: Callable[[str], None] = lambda _: None) -> Json:
+    """Makes what is missing and writes `demo.json`; raises SetupError where the API refuses."""
+    with httpx.Client(base_url=project.gateway_url, timeout=30) as http:
+        people = Seed(project, http)
+        tokens = people.users(report)
+        people.course(tokens, report)
+    return write_demo(project)
+
+
+class Seed:
+    def __init__(self, project: Project, http: httpx.Client) -> None:
+        self.project = project
+        self.http = http
+
+    def users(self, report: Callable[[str], None]) -> dict[str, str]:
+        """Makes every demo user; returns an access token of each by name."""
+        tokens = {"admin": self._admin()}
+        found = {
+            row["email"]
+            for row in _rows(
+                self.call("GET", "/api/accounts/users/?page_size=100&search=lectern.example", tokens["admin"])
+            )
+        }
+        for name, (_, _, role) in USERS.items():
+            if name == "admin":
+                continue
+            if found.get(email_of(name)) == role and name in ("moderator", "teacher2"):
+                continue  # nothing below speaks as these
+            token = self.login(name) if email_of(name) in found else None
+            if token is None:
+                token = self._register(name)
+                report(f"user {name}")
+            if role in ("manager", "moderator"):
+                token = self._promoted(name, role, token, tokens["admin"])
+            tokens[name] = token
+        return tokens
+
+    def course(self, tokens: dict[str, str], report: Callable[[str], None]) -> None:
+        """The demo course: category, modules, lessons of five kinds, quiz, assignment, two enrolments."""
+        teacher = tokens["teacher"]
+        categories = _rows(self.call("GET", "/api/categories/"))
+        category = _named(categories, "name", CATEGORY["name"]) or self.call(
+            "POST", "/api/categories/", tokens["manager"], json=CATEGORY
+        )
+        own = _rows(self.call("GET", "/api/courses/teacher/", teacher))
+        course = _named(own, "title", COURSE["title"])
+        if course is None:
+            body = {**COURSE, "category": category["uuid"], "tags": TAGS}
+            course = self.call("POST", "/api/courses/", teacher, json=body)
+            report("course")
+        path = f"/api/courses/{course['uuid']}/"
+        if course["status"] != "published":
+            self._modules(path, teacher)
+            self.call("POST", f"{path}publish/", teacher)
+            report("course published")
+        for name in ("student", "student2"):
+            self.call("POST", f"{path}enroll/", tokens[name], patience=15)
+
+    def _modules(self, path: str, teacher: str) -> None:
+        course = self.call("GET", path, teacher)
+        modules = course.get("modules", [])
+        for order, (title, lessons) in enumerate(MODULES, 1):
+            module = _named(modules, "title", title) or self.call(
+                "POST",
+                "/api/modules/",
+                teacher,
+                json={"course": course["uuid"], "title": title, "order": order},
+            )
+            there = module.get("lessons", [])
+            for position, lesson in enumerate(lessons, 1):
+                self._lesson(
+                    course["uuid"], path, module["uuid"], there, {**lesson, "order": position}, teacher
+                )
+
+    def _lesson(
+        self, course: str, path: str, module: str, there: list[Json], wanted: Json, teacher: str
+    ) -> None:
+        quiz, assignment = wanted.pop("quiz", None), wanted.pop("assignment", None)
+        lesson = _named(there, "title", wanted["title"])
+        if lesson is None:
+            lesson = self.call("POST", f"{path}lessons/", teacher, json={**wanted, "module": module})
+            if wanted["content_type"] == "pdf":
+                files = {"file": ("handout.pdf", handout(), "application/pdf")}
+                self.call("POST", f"{path}lessons/{lesson['uuid']}/upload/", teacher, files=files)
+        where = {"course": course, "lesson": lesson["uuid"]}
+        if quiz and not _named(self._of(course, "quizzes", teacher), "title", quiz["title"]):
+            head = {name: value for name, value in quiz.items() if name != "questions"}
+            made = self.call("POST", "/api/quizzes/", teacher, json={**head, **where}, patience=15)
+            for question in quiz["questions"]:
+                self.call("POST", f"/api/quizzes/{made['uuid']}/questions/", teacher, json=question)
+            self.call("POST", f"/api/quizzes/{made['uuid']}/publish/", teacher)
+        if assignment and not _named(self._of(course, "assignments", teacher), "title", assignment["title"]):
+            self.call("POST", "/api/assignments/", teacher, json={**assignment, **where}, patience=15)
+
+    def _of(self, course: str, what: str, teacher: str) -> list[Json]:
+        return _rows(self.call("GET", f"/api/{what}/?course={course}", teacher, patience=15))
+
+    def _admin(self) -> str:
+        token = self.login("admin")
+        if token is None:
+            first, last, _ = USERS["admin"]
+            argv = [sys.executable, "-m", "services.identity.admin", "create", "--email", email_of("admin")]
+            argv += ["--password", PASSWORD, "--first-name", first, "--last-name", last]
+            done = subprocess.run(
+                argv, cwd=CHECKOUT, env=environment(self.project), capture_output=True, text=True, check=False
+            )
+            token = self.login("admin")
+            if token is None:
+                raise SetupError(f"The demo admin could not be made: {done.stderr or done.stdout}")
+        return token
+
+    def login(self, name: str) -> str | None:
+        """Access token, or None where the account does not exist or has another password."""
+        body = {"email": email_of(name), "password": PASSWORD}
+        response = self.http.post("/api/accounts/login/", json=body)
+        if response.status_code in (401, 403):
+            return None
+        _check(response)
+        return str(response.json()["access"])
+
+    def _register(self, name: str) -> str:
+        first, last, role = USERS[name]
+        email = email_of(name)
+        body = {
+            "email": email,
+            "password": PASSWORD,
+            "confirm_password": PASSWORD,
+            "first_name": first,
+            "last_name": last,
+            "role": "teacher" if role == "teacher" else "student",
+        }
+        seen = {mail["id"] for mail in self._mails(email)}
+        self.call("POST", "/api/accounts/register/", json=body)
+        verified = self.call(
+            "POST",
+            "/api/accounts/verify-email/",
+            json={"email": email, "verification_code": self._code(email, seen)},
+        )
+        return str(verified["tokens"]["access"])
+
+    def _promoted(self, name: str, role: str, token: str, admin: str) -> str:
+        me = self.call("GET", "/api/accounts/users/me/", token)
+        if me["role"] == role:
+            return token
+        self.call("PATCH", f"/api/accounts/users/{me['uuid']}/", admin, json={"role": role})
+        # A change of role ends the old tokens.
+        return self.login(name) or token
+
+    def _mails(self, email: str) -> list[Json]:
+        mails: list[Json] = httpx.get(f"{self.project.mail_url}/api/messages", timeout=10).json()
+        return [mail for mail in mails if email in mail["to"]]
+
+    def _code(self, email: str, seen: set[str], timeout: float = 30) -> str:
+        """The verification code of the newest mail to this address that was not there before."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            for mail in self._mails(email):
+                found = re.search(r"\b(\d{6,8})\b", mail["text"])
+                if mail["id"] not in seen and found:
+                    return found[1]
+            time.sleep(0.1)
+        raise SetupError(f"No verification mail came for {email}: look at {self.project.mail_url}.")
+
+    def call(self, method: str, path: str, token: str = "", patience: float = 0, **options: Any) -> Any:
+        """One request. `patience`: seconds in which a 404 may still turn, as a replica catches up."""
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        deadline = time.monotonic() + patience
+        while True:
+            response = self.http.request(method, path, headers=headers, **options)
+            busy = response.status_code in (429, 503) and time.monotonic() < deadline + 60
+            if not busy and (response.status_code != 404 or time.monotonic() > deadline):
+                _check(response)
+                return response.json()
+            time.sleep(float(response.headers.get("Retry-After", 0.2)) if busy else 0.2)
+
+
+def _check(response: httpx.Response) -> None:
+    if response.is_error:
+        request = response.request
+        raise SetupError(
+            f"{request.method} {request.url.path} answered {response.status_code}: {response.text[:500]}"
+        )
+
+
+def _rows(answer: Any) -> list[Json]:
+    """A bare list, or the results of a page."""
+    rows: list[Json] = answer["results"] if isinstance(answer, dict) else answer
+    return rows
+
+
+def _named(rows: list[Json], field: str, value: str) -> Json | None:
+    return next((row for row in rows if row[field] == value), None)

@@ -95,7 +95,6 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        max_body_size=settings.body_limit,
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
         responses=ERRORS,
@@ -115,8 +114,12 @@ def create_app(
     app.add_middleware(Backbone, db=db, consumer=settings.service, topics=topics)
     install_error_handlers(app)
     app.include_router(_health(app))
+    # A limit of the routers, not of the application: a route that takes uploads sets its own, and the
+    # middleware may look at the first bytes of a body before the route is known.
+    limited = APIRouter(max_body_size=settings.body_limit)
     for router in routers:
-        app.include_router(router)
+        limited.include_router(router)
+    app.include_router(limited)
     return app
 
 

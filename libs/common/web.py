@@ -11,7 +11,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common import metrics
 from libs.common.db import Database
-from libs.common.errors import BadRequest, LecternError, ServiceUnavailable, is_transient, problem
+from libs.common.errors import (
+    BadRequest,
+    LecternError,
+    PayloadTooLarge,
+    ServiceUnavailable,
+    is_transient,
+    problem,
+)
 from libs.common.logs import get_logger
 from libs.common.trace import new_trace, tracing
 
@@ -63,11 +70,23 @@ class Backbone:
     ) -> None:
         started = time.perf_counter()
         status = 500
-        stale = started_sending = False
+        stale = started_sending = replaced = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status, started_sending
+            nonlocal status, started_sending, replaced
             started_sending = True
+            if replaced:
+                return
+            if (
+                message["type"] == "http.response.start"
+                and message["status"] == 413
+                and not _is_problem(message)
+            ):
+                # The framework's body limit answers in plain text before any of our handlers is asked.
+                error = PayloadTooLarge()
+                await problem(413, error.code, error.detail)(scope, receive, send_with_headers)
+                replaced = True
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
                 out = MutableHeaders(scope=message)
@@ -146,6 +165,10 @@ class Backbone:
                 },
             )
             return int(result.scalar_one()) == len(places)
+
+
+def _is_problem(message: Message) -> bool:
+    return Headers(raw=message["headers"]).get("content-type") == "application/problem+json"
 
 
 async def _progress_or(db: Database, seconds: float) -> None:

@@ -1,0 +1,46 @@
+"""The toy service on a schema of its own."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from pydantic import SecretStr
+
+from conftest import DATABASE
+from deploy.local.database import bootstrap_database, service_url
+from deploy.local.testing import SuiteServers
+from libs.common.app import create_app
+from libs.common.testing import TEST_KEY, CollectedQueue, Harness
+from libs.common.tests import toy
+from libs.common.tokens import KeySet
+
+
+@pytest.fixture(scope="session")
+async def _toy(servers: SuiteServers, admin_url: str) -> AsyncIterator[Harness]:
+    bootstrap_database(servers.postgres, DATABASE, ["toy"])
+    settings = toy.Settings(
+        environment="test",
+        kafka=servers.kafka,
+        valkey_url=f"{servers.valkey}/0",
+        broker_url=f"{servers.valkey}/1",
+        database_url=SecretStr(service_url(servers.postgres, "toy", DATABASE)),
+    )
+    queue = CollectedQueue()
+    app = create_app(
+        settings,
+        [toy.router],
+        subscription=toy.SUBSCRIPTION,
+        keys=KeySet.static([TEST_KEY]),
+        queue=queue,
+    )
+    harness = Harness("toy", app, settings, app.state.db, toy.SUBSCRIPTION, toy.TASKS, queue)
+    async with harness.db.engine.begin() as connection:
+        await connection.run_sync(toy.Base.metadata.create_all)
+    yield harness
+    await harness.db.close()
+
+
+@pytest.fixture
+async def toy_service(_toy: Harness) -> Harness:
+    await _toy.reset()
+    toy.Switch.poisoned = False
+    return _toy

@@ -1,0 +1,195 @@
+"""From the outbox through Kafka to the handlers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from uuid import UUID, uuid4
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from sqlalchemy import text
+
+from libs.common.consumer import Consumer
+from libs.common.relay import Relay
+from libs.common.testing import Harness, eventually
+from libs.common.tests import toy
+from libs.common.tests.toy import Counter, count
+
+
+@pytest.fixture
+async def prefix(toy_service: Harness) -> AsyncIterator[str]:
+    """Topics of this test alone."""
+    name = f"t{uuid4().hex[:8]}."
+    admin = AIOKafkaAdminClient(bootstrap_servers=toy_service.settings.kafka)
+    await admin.start()
+    await admin.create_topics([NewTopic(name + topic, 3, 1) for topic in ("toy.events", "toy.counters")])
+    await admin.close()
+    before = toy_service.settings.topic_prefix
+    toy_service.settings.topic_prefix = name
+    yield name
+    toy_service.settings.topic_prefix = before
+
+
+@asynccontextmanager
+async def running(*works) -> AsyncIterator[None]:
+    tasks = [asyncio.create_task(work.run()) for work in works]
+    try:
+        yield
+        for task in tasks:
+            if task.done():
+                task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def write(harness: Harness, keys: list[UUID], times: int) -> None:
+    for _ in range(times):
+        async with harness.db.session() as session:
+            for uuid in keys:
+                counter = await session.get(Counter, uuid, with_for_update=True)
+                if counter is None:
+                    counter = Counter(uuid=uuid, value=0, version=0)
+                    session.add(counter)
+                await count(session, counter, counter.version + 1)
+
+
+async def pending(harness: Harness) -> int:
+    async with harness.db.sessions() as session:
+        return int(await session.scalar(text("SELECT count(*) FROM outbox")) or 0)
+
+
+async def log_of(harness: Harness, topic: str) -> dict[str, list[int]]:
+    """Sequence numbers per key, as they stand in the topic."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=harness.settings.kafka, auto_offset_reset="earliest")
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in range(3)]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        found: dict[str, list[int]] = {}
+        for tp in partitions:
+            consumer.seek(tp, 0)
+        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
+            for batch in (await consumer.getmany(timeout_ms=200)).values():
+                for message in batch:
+                    headers = dict(message.headers)
+                    found.setdefault(message.key.decode(), []).append(int(headers["ce_sequence"]))
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def test_committed_events_reach_the_handlers_in_order(toy_service: Harness, prefix: str):
+    keys = [uuid4() for _ in range(20)]
+    async with running(Relay(toy_service.settings), Consumer(toy_service.db, toy.SUBSCRIPTION)):
+        await write(toy_service, keys, 5)
+
+        async def arrived() -> bool:
+            async with toy_service.db.sessions() as session:
+                return await session.scalar(text("SELECT count(*) FROM seen")) == 100
+
+        await eventually(arrived, 20)
+    async with toy_service.db.sessions() as session:
+        wrong = await session.scalar(
+            text(
+                "SELECT count(*) FROM (SELECT key, array_agg(value ORDER BY id) AS v FROM seen GROUP BY key) s"
+                " WHERE v <> ARRAY[1,2,3,4,5]::bigint[]"
+            )
+        )
+    assert wrong == 0
+    assert await pending(toy_service) == 0
+
+
+async def test_three_relays_keep_the_order_per_key(toy_service: Harness, prefix: str):
+    keys = [uuid4() for _ in range(50)]
+    relays = [Relay(toy_service.settings) for _ in range(3)]
+    async with running(*relays):
+        writes = [write(toy_service, keys[i::5], 20) for i in range(5)]
+        await asyncio.gather(*writes)
+        await eventually(lambda: _empty(toy_service), 20)
+    assert sum(len(relay.lanes) for relay in relays) == 0
+    log = await log_of(toy_service, prefix + "toy.events")
+    assert log == {str(uuid): list(range(1, 21)) for uuid in keys}
+
+
+async def _empty(harness: Harness) -> bool:
+    return await pending(harness) == 0
+
+
+async def test_a_relay_that_dies_is_followed_by_another(toy_service: Harness, prefix: str):
+    keys = [uuid4() for _ in range(10)]
+    first, second = Relay(toy_service.settings), Relay(toy_service.settings)
+    async with running(second):
+        async with running(first):
+            await write(toy_service, keys, 3)
+            await eventually(lambda: bool(first.lanes or second.lanes))
+        await write(toy_service, keys, 3)
+        await eventually(lambda: _empty(toy_service), 20)
+    log = await log_of(toy_service, prefix + "toy.events")
+    for uuid in keys:
+        firsts = list(dict.fromkeys(log[str(uuid)]))
+        assert firsts == [1, 2, 3, 4, 5, 6]
+
+
+async def test_a_malformed_message_does_not_stop_the_topic(toy_service: Harness, prefix: str):
+    producer = AIOKafkaProducer(bootstrap_servers=toy_service.settings.kafka)
+    await producer.start()
+    await producer.send_and_wait(prefix + "toy.events", b"not an event", key=b"\xff")
+    await producer.stop()
+    uuid = uuid4()
+    async with running(Relay(toy_service.settings), Consumer(toy_service.db, toy.SUBSCRIPTION)):
+        await write(toy_service, [uuid], 2)
+
+        async def arrived() -> bool:
+            async with toy_service.db.sessions() as session:
+                seen = await session.scalar(text("SELECT count(*) FROM seen"))
+                letters = await session.scalar(text("SELECT count(*) FROM dead_letter"))
+                return (seen, letters) == (2, 1)
+
+        await eventually(arrived, 20)
+
+
+async def test_a_lost_database_delays_the_consumer_and_loses_nothing(toy_service: Harness, prefix: str):
+    uuid = uuid4()
+    consumer = Consumer(toy_service.db, toy.SUBSCRIPTION)
+    async with running(Relay(toy_service.settings), consumer):
+        await write(toy_service, [uuid], 1)
+        async with toy_service.db.sessions() as session:
+            await session.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE usename = current_user AND pid <> pg_backend_pid()"
+                )
+            )
+        await write_until_done(toy_service, uuid)
+
+        async def arrived() -> bool:
+            async with toy_service.db.sessions() as session:
+                return await session.scalar(text("SELECT max(value) FROM seen")) == 5
+
+        await eventually(arrived, 20)
+
+
+async def write_until_done(harness: Harness, uuid: UUID) -> None:
+    """Connections of the pool were cut: each error is one used-up connection."""
+
+    async def done() -> bool:
+        try:
+            async with harness.db.sessions() as session:
+                version = await session.scalar(
+                    text("SELECT version FROM counters WHERE uuid = :u"), {"u": uuid}
+                )
+            if version < 5:
+                await write(harness, [uuid], 1)
+                return False
+            return True
+        except Exception as error:
+            from libs.common.errors import is_transient
+
+            assert is_transient(error)
+            return False
+
+    await eventually(done)

@@ -1,0 +1,184 @@
+"""Applying events: once each, in order per key; what fails is parked with its key and healed by a redrive."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from libs.common import deadletters
+from libs.common.consumer import HALT_IN_A_ROW, Consumer, ConsumerHalted
+from libs.common.inbox import Record, apply_batch
+from libs.common.testing import Harness, as_record
+from libs.common.tests import toy
+from libs.common.tests.toy import Counted, CounterState, Renamed, events
+
+
+def records(uuid: UUID, *values: int) -> list[Record]:
+    return [as_record(event, seq) for event, seq in events(uuid, *values)]
+
+
+async def seen(harness: Harness, uuid: UUID) -> list[int]:
+    async with harness.db.sessions() as session:
+        found = await session.scalars(text("SELECT value FROM seen WHERE key = :k ORDER BY id"), {"k": uuid})
+        return list(found)
+
+
+async def progress(harness: Harness, uuid: UUID, topic: str = "toy.events") -> tuple[int, str | None]:
+    async with harness.db.sessions() as session:
+        row = await session.execute(
+            text("SELECT last_seq, parked FROM key_progress WHERE topic = :t AND key = :k"),
+            {"k": str(uuid), "t": topic},
+        )
+        last, parked = row.one()
+        return last, parked
+
+
+async def letters(harness: Harness) -> list[str]:
+    async with harness.db.sessions() as session:
+        return list(
+            await session.scalars(
+                text("SELECT reason FROM dead_letter WHERE resolved_at IS NULL ORDER BY key, seq")
+            )
+        )
+
+
+async def redrive(harness: Harness, uuid: UUID) -> None:
+    async with harness.db.session() as session:
+        await deadletters.replay(session, toy.SUBSCRIPTION, "toy.events", str(uuid), "by a test")
+
+
+async def test_events_delivered_three_times_act_once(toy_service: Harness):
+    uuid = uuid4()
+    batch = records(uuid, 1, 2, 3)
+    for _ in range(3):
+        await apply_batch(toy_service.db, toy.SUBSCRIPTION, batch)
+    assert await seen(toy_service, uuid) == [1, 2, 3]
+    assert await progress(toy_service, uuid) == (3, None)
+
+
+async def test_one_batch_may_hold_duplicates_and_several_keys(toy_service: Harness):
+    first, second = uuid4(), uuid4()
+    a, b = records(first, 1, 2), records(second, 5, 6)
+    outcome = await apply_batch(toy_service.db, toy.SUBSCRIPTION, [a[0], b[0], a[0], a[1], b[1], a[1]])
+    assert (outcome.applied, outcome.duplicates) == (4, 2)
+    assert await seen(toy_service, first) == [1, 2]
+    assert await seen(toy_service, second) == [5, 6]
+
+
+async def test_zombies_and_their_successors_apply_once(toy_service: Harness):
+    keys = [uuid4() for _ in range(10)]
+    batch = [record for uuid in keys for record in records(uuid, 1, 2, 3)]
+    await asyncio.gather(*(apply_batch(toy_service.db, toy.SUBSCRIPTION, batch) for _ in range(5)))
+    for uuid in keys:
+        assert await seen(toy_service, uuid) == [1, 2, 3]
+
+
+async def test_types_of_one_key_keep_their_order(toy_service: Harness):
+    uuid = uuid4()
+    story = [Counted(counter=uuid, value=1), Renamed(counter=uuid, name="x"), Counted(counter=uuid, value=2)]
+    await apply_batch(
+        toy_service.db, toy.SUBSCRIPTION, [as_record(event, seq) for seq, event in enumerate(story, 1)]
+    )
+    assert await seen(toy_service, uuid) == [1, 0, 2]
+
+
+async def test_a_missing_event_holds_its_key_until_it_arrives(toy_service: Harness):
+    uuid, other = uuid4(), uuid4()
+    first, missing, third, fourth = records(uuid, 1, 2, 3, 4)
+    await apply_batch(toy_service.db, toy.SUBSCRIPTION, [first, third, fourth, *records(other, 9)])
+    assert await seen(toy_service, uuid) == [1]
+    assert await seen(toy_service, other) == [9]
+    assert await progress(toy_service, uuid) == (1, "gap")
+    await apply_batch(toy_service.db, toy.SUBSCRIPTION, [missing])
+    assert await seen(toy_service, uuid) == [1, 2, 3, 4]
+    assert await progress(toy_service, uuid) == (4, None)
+    assert await letters(toy_service) == []
+
+
+async def test_a_poison_event_parks_its_key_and_a_redrive_heals_it(toy_service: Harness):
+    toy.Switch.poisoned = True
+    uuid, other = uuid4(), uuid4()
+    batch = [*records(uuid, 1, 13, 3), *records(other, *range(20, 40))]
+    outcome = await apply_batch(toy_service.db, toy.SUBSCRIPTION, batch)
+    assert (outcome.parked, outcome.failures) == (2, 1)
+    assert await seen(toy_service, uuid) == [1]
+    assert await seen(toy_service, other) == list(range(20, 40))
+    assert await letters(toy_service) == ["error", "behind"]
+    await apply_batch(toy_service.db, toy.SUBSCRIPTION, batch)  # delivered again: nothing changes
+    assert await letters(toy_service) == ["error", "behind"]
+    with pytest.raises(toy.Poison):
+        await redrive(toy_service, uuid)
+    assert await progress(toy_service, uuid) == (1, "error")
+    toy.Switch.poisoned = False
+    await redrive(toy_service, uuid)
+    assert await seen(toy_service, uuid) == [1, 13, 3]
+    assert await progress(toy_service, uuid) == (3, None)
+    assert await letters(toy_service) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "headers"),
+    [
+        (b"{", {}),
+        (b"\xff", {}),
+        (b'{"counter": "x"}', {}),
+        (None, {}),
+        (b"{}", {"ce_specversion": "2.0"}),
+        (b"{}", {"ce_type": "toy.counted.v9"}),
+        (b"{}", {"ce_type": "toy.counter.v1"}),
+    ],
+)
+async def test_a_malformed_event_parks_and_never_stops_the_others(
+    toy_service: Harness, value: bytes | None, headers: dict[str, str]
+):
+    uuid, other = uuid4(), uuid4()
+    good = as_record(Counted(counter=uuid, value=1), 1)
+    bad = Record(good.topic, good.key, value, good.headers | headers)
+    await apply_batch(toy_service.db, toy.SUBSCRIPTION, [bad, *records(other, 1)])
+    assert await letters(toy_service) == ["error"]
+    assert await seen(toy_service, other) == [1]
+
+
+@pytest.mark.parametrize("missing", ["ce_type", "ce_sequence", "ce_time", "ce_id"])
+async def test_a_message_without_an_envelope_parks_no_key(toy_service: Harness, missing: str):
+    uuid = uuid4()
+    good = records(uuid, 1)[0]
+    headers = {name: value for name, value in good.headers.items() if name != missing}
+    bad = Record(good.topic, good.key, good.value, headers, partition=0, offset=7)
+    for _ in range(2):
+        await apply_batch(toy_service.db, toy.SUBSCRIPTION, [bad, good])
+    assert await letters(toy_service) == ["malformed"]
+    assert await seen(toy_service, uuid) == [1]
+
+
+async def test_unknown_types_only_move_the_progress(toy_service: Harness):
+    uuid = uuid4()
+    first, second, third = records(uuid, 1, 2, 3)
+    unknown = Record(second.topic, second.key, b"{}", second.headers | {"ce_type": "toy.painted.v1"})
+    await apply_batch(toy_service.db, toy.SUBSCRIPTION, [first, unknown, third])
+    assert await seen(toy_service, uuid) == [1, 3]
+
+
+async def test_states_may_skip_numbers_and_tombstones_delete(toy_service: Harness):
+    uuid = uuid4()
+    state = [as_record(CounterState(uuid=uuid, value=value), value) for value in (1, 2, 5)]
+    await apply_batch(toy_service.db, toy.SUBSCRIPTION, [state[0], state[1]])
+    await apply_batch(toy_service.db, toy.SUBSCRIPTION, [state[2], state[1]])
+    async with toy_service.db.sessions() as session:
+        assert await session.scalar(text("SELECT value FROM counter_copies")) == 5
+    gone = as_record(CounterState(uuid=uuid, value=0), 6)
+    await apply_batch(toy_service.db, toy.SUBSCRIPTION, [Record(gone.topic, gone.key, None, gone.headers)])
+    async with toy_service.db.sessions() as session:
+        assert await session.scalar(text("SELECT count(*) FROM counter_copies")) == 0
+    assert await progress(toy_service, uuid, "toy.counters") == (6, None)
+
+
+async def test_a_consumer_that_parks_too_much_halts(toy_service: Harness):
+    toy.Switch.poisoned = True
+    consumer = Consumer(toy_service.db, toy.SUBSCRIPTION)
+    for _ in range(HALT_IN_A_ROW - 1):
+        consumer._judge(await apply_batch(toy_service.db, toy.SUBSCRIPTION, records(uuid4(), 13)), 1)
+    with pytest.raises(ConsumerHalted):
+        consumer._judge(await apply_batch(toy_service.db, toy.SUBSCRIPTION, records(uuid4(), 13)), 1)
+    assert consumer.halted

@@ -1,0 +1,236 @@
+"""A request from end to end: the commit comes before the answer, errors are problem+json, ids go through."""
+
+import asyncio
+from uuid import UUID, uuid4
+
+import pytest
+from sqlalchemy import text
+
+from libs.common.events.base import Event
+from libs.common.testing import Harness, access_token, as_record
+from libs.common.inbox import apply_batch
+from libs.common.tests.toy import Counted
+
+
+async def rows(harness: Harness, table: str) -> int:
+    async with harness.db.sessions() as session:
+        return int(await session.scalar(text(f"SELECT count(*) FROM {table}")) or 0)
+
+
+async def test_a_failing_commit_is_a_5xx_and_writes_nothing(toy_service: Harness):
+    answer = await toy_service.client().post("/api/counters/broken-commit/")
+    assert answer.status_code == 503
+    assert answer.json()["code"] == "service_unavailable"
+    assert answer.headers["retry-after"]
+    assert await rows(toy_service, "counters") == 0
+
+
+async def test_a_write_and_its_event_are_one_transaction(toy_service: Harness):
+    student = toy_service.person()
+    answer = await student.client.post("/api/counters/", json={"value": 7})
+    assert answer.status_code == 201
+    uuid = answer.json()["uuid"]
+    assert await toy_service.published() == [("toy.counted.v1", uuid, 1)]
+    assert answer.headers["consistency-token"] == f"toy.events:{uuid}:1"
+    assert [name for name, _, _ in toy_service.queue.started] == ["toy.note_counter"]
+
+
+async def test_a_refused_request_starts_no_task_and_publishes_nothing(toy_service: Harness):
+    student = toy_service.person()
+    answer = await student.client.post("/api/counters/", json={"value": -1})
+    assert answer.status_code == 422
+    assert await toy_service.published() == []
+    assert toy_service.queue.started == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status", "code", "field"),
+    [
+        (b'{"value": 1, "extra": 2}', "application/json", 422, "invalid_input", "extra"),
+        (b'{"value": "many"}', "application/json", 422, "invalid_input", "value"),
+        (b'{"value": 1', "application/json", 400, "malformed_json", None),
+        (b"[]", "application/json", 422, "invalid_input", "body"),
+        (b'{"value": NaN}', "application/json", 422, "invalid_input", "value"),
+        (b"\xff\xfe", "application/json", 400, "malformed_json", None),
+        (b"x" * 1_100_000, "application/json", 413, "payload_too_large", None),
+    ],
+)
+async def test_bad_input_is_told_clearly(
+    toy_service: Harness, body: bytes, kind: str, status: int, code: str, field: str | None
+):
+    student = toy_service.person()
+    answer = await student.client.post("/api/counters/", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["code"] == code
+    assert problem["detail"].endswith(".")
+    assert problem["request_id"] == answer.headers["x-request-id"]
+    assert [error["field"] for error in problem["errors"]] == ([field] if field else [])
+    assert await rows(toy_service, "counters") == 0
+
+
+async def test_an_unknown_filter_value_is_a_400_that_names_the_allowed(toy_service: Harness):
+    answer = await toy_service.client().get("/api/counters/?parity=prime&unknown=1")
+    assert answer.status_code == 400
+    assert "odd, even" in answer.json()["detail"]
+    assert (await toy_service.client().get("/api/counters/?unknown=1")).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["not-a-uuid", "00000000-0000-4000-8000-000000000000"])
+async def test_a_wrong_id_is_a_404(toy_service: Harness, path: str):
+    answer = await toy_service.client().get(f"/api/counters/{path}/")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+@pytest.mark.parametrize("header", ["Bearer nonsense", "Basic x", "Bearer ", ""])
+async def test_a_bad_token_is_a_401(toy_service: Harness, header: str):
+    client = toy_service.client(**{"Authorization": header})
+    answer = await client.post("/api/counters/", json={})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+
+
+async def test_no_token_and_an_expired_one_are_401_and_too_low_a_role_is_403(toy_service: Harness):
+    assert (await toy_service.client().post("/api/counters/", json={})).status_code == 401
+    expired = access_token(toy_service.settings, uuid4(), lifetime=-120)
+    assert (await toy_service.client(expired).post("/api/counters/", json={})).status_code == 401
+    assert (await toy_service.person("teacher").client.get("/api/counters/managers/")).status_code == 403
+    assert (await toy_service.person("manager").client.get("/api/counters/managers/")).status_code == 200
+
+
+async def test_one_request_id_reaches_answer_and_outbox(toy_service: Harness):
+    student = toy_service.person()
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    headers = {"X-Request-ID": "story-1", "traceparent": parent}
+    answer = await student.client.post("/api/counters/", json={}, headers=headers)
+    assert answer.headers["x-request-id"] == "story-1"
+    async with toy_service.db.sessions() as session:
+        kept = await session.scalar(text("SELECT headers FROM outbox"))
+    assert kept["x-request-id"] == "story-1"
+    assert kept["traceparent"][3:35] == parent[3:35]
+    assert toy_service.queue.started[0][2].request_id == "story-1"
+
+
+async def test_etags_answer_304_and_a_lost_update_412(toy_service: Harness):
+    student = toy_service.person()
+    uuid = (await student.client.post("/api/counters/", json={"value": 1})).json()["uuid"]
+    path = f"/api/counters/{uuid}/"
+    tag = (await student.client.get(path)).headers["etag"]
+    again = await student.client.get(path, headers={"If-None-Match": tag})
+    assert (again.status_code, again.content) == (304, b"")
+    headers = {"If-Match": tag}
+    answers = await asyncio.gather(
+        *(student.client.patch(path, json={"value": n}, headers=headers) for n in (2, 3))
+    )
+    assert sorted(a.status_code for a in answers) == [200, 412]
+    assert (await student.client.get(path)).headers["etag"] != tag
+
+
+async def test_the_same_idempotency_key_gives_the_same_answer_once(toy_service: Harness):
+    student = toy_service.person()
+    headers = {"Idempotency-Key": "key-1"}
+    first = await student.client.post("/api/counters/", json={"value": 5}, headers=headers)
+    second = await student.client.post("/api/counters/", json={"value": 5}, headers=headers)
+    assert first.status_code == second.status_code == 201
+    assert first.content == second.content
+    assert first.headers["consistency-token"] == second.headers["consistency-token"]
+    assert await rows(toy_service, "counters") == 1
+    other = await student.client.post("/api/counters/", json={"value": 6}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    somebody = toy_service.person()
+    assert (
+        await somebody.client.post("/api/counters/", json={"value": 6}, headers=headers)
+    ).status_code == 201
+
+
+async def test_parallel_requests_with_one_key_have_one_effect(toy_service: Harness):
+    student = toy_service.person()
+    headers = {"Idempotency-Key": "key-2"}
+    answers = await asyncio.gather(
+        *(student.client.post("/api/counters/", json={"value": 5}, headers=headers) for _ in range(8))
+    )
+    assert {a.status_code for a in answers} <= {201, 409}
+    assert len({a.content for a in answers if a.status_code == 201}) == 1
+    assert await rows(toy_service, "counters") == 1
+
+
+async def test_a_refused_request_may_be_repeated_with_its_key(toy_service: Harness):
+    student = toy_service.person()
+    headers = {"Idempotency-Key": "key-3"}
+    assert (
+        await student.client.post("/api/counters/", json={"value": -5}, headers=headers)
+    ).status_code == 422
+    assert (
+        await student.client.post("/api/counters/", json={"value": 5}, headers=headers)
+    ).status_code == 201
+
+
+async def test_a_read_waits_for_its_token(toy_service: Harness):
+    uuid = uuid4()
+    event: Event = Counted(counter=uuid, value=1)
+    headers = {"Consistency-Token": f"toy.events:{uuid}:1"}
+    reading = asyncio.create_task(toy_service.client().get("/api/counters/", headers=headers))
+    await asyncio.wait([reading], timeout=0.1)
+    assert not reading.done()
+    await apply_batch(toy_service.db, toy_service.subscription, [as_record(event, 1)])
+    answer = await asyncio.wait_for(reading, 1)
+    assert answer.status_code == 200
+    assert "consistency" not in answer.headers
+
+
+async def test_a_token_that_never_comes_is_answered_stale_or_refused(toy_service: Harness):
+    headers = {"Consistency-Token": f"toy.events:{uuid4()}:1"}
+    answer = await toy_service.client().get("/api/counters/", headers=headers)
+    assert (answer.status_code, answer.headers["consistency"]) == (200, "stale")
+    strict = await toy_service.client().get(
+        "/api/counters/", headers=headers | {"Consistency-Require": "strict"}
+    )
+    assert (strict.status_code, strict.headers["retry-after"]) == (503, "1")
+    other = {"Consistency-Token": f"elsewhere.events:{uuid4()}:9"}
+    assert "consistency" not in (await toy_service.client().get("/api/counters/", headers=other)).headers
+    bad = await toy_service.client().get("/api/counters/", headers={"Consistency-Token": "x"})
+    assert bad.status_code == 400
+
+
+async def test_lists_have_pages_and_cursors(toy_service: Harness):
+    student = toy_service.person()
+    for value in range(5):
+        await student.client.post("/api/counters/", json={"value": value})
+    first = (await student.client.get("/api/counters/?page_size=2&parity=odd")).json()
+    assert first["count"] == 5
+    assert first["results"] == [0, 1]
+    assert first["previous"] is None
+    assert first["next"] == "http://127.0.0.1:8000/api/counters/?page_size=2&parity=odd&page=2"
+    last = (await student.client.get("/api/counters/?page=3&page_size=2")).json()
+    assert (last["results"], last["next"]) == ([4], None)
+    assert (await student.client.get("/api/counters/?page_size=5000")).status_code == 200
+    assert (await student.client.get("/api/counters/?page=0")).status_code == 400
+    url, seen = "/api/counters/?by_cursor=true&page_size=2", []
+    while url:
+        answer = (await student.client.get(url)).json()
+        seen += answer["results"]
+        url = answer["next"]
+    assert seen == [4, 3, 2, 1, 0]
+    assert (await student.client.get("/api/counters/?by_cursor=true&cursor=abc")).status_code == 400
+
+
+async def test_a_body_that_begins_with_dashes_is_multipart(toy_service: Harness):
+    body = b'--xyz\r\nContent-Disposition: form-data; name="avatar"\r\n\r\nabc\r\n--xyz--\r\n'
+    for kind in ("application/json", "multipart/form-data", "text/plain"):
+        answer = await toy_service.client().post(
+            "/api/counters/upload/", content=body, headers={"Content-Type": kind}
+        )
+        assert answer.json() == {"fields": ["avatar"]}, kind
+
+
+async def test_health_and_metrics_answer(toy_service: Harness):
+    client = toy_service.client()
+    assert (await client.get("/livez")).json() == {"status": "ok"}
+    assert (await client.get("/readyz")).status_code == 200
+    assert "lectern_request_seconds" in (await client.get("/metrics")).text
+
+
+async def test_ids_are_version_4(toy_service: Harness):
+    answer = await toy_service.person().client.post("/api/counters/", json={})
+    assert UUID(answer.json()["uuid"]).version == 4

@@ -102,29 +102,17 @@ def print_welcome(demo: dict[str, Any] | None, project: Project) -> None:
     else:
         login = "lectern seed"
     console.print("\nTry next:")
-    for command in (
-        f"curl -s {gateway}/api/courses/",
-        login,
-        "make status",
-        "make logs S=learning",
-        "make down",
-    ):
+    courses = f"curl -s {gateway}/api/courses/"
+    for command in (courses, login, "make status", "make logs S=learning", "make down"):
         console.print(f"  {command}", soft_wrap=True)
 
 
 def print_status(status: dict[str, Any]) -> None:
     rows = status["processes"]
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for title, right in (
-        ("process", 0),
-        ("state", 0),
-        ("pid", 1),
-        ("ports", 0),
-        ("restarts", 1),
-        ("MB", 1),
-        ("", 0),
-    ):
-        table.add_column(title, justify="right" if right else "left", no_wrap=title != "")
+    for title in ("process", "state", "pid", "ports", "restarts", "MB", ""):
+        number = title in ("pid", "restarts", "MB")
+        table.add_column(title, justify="right" if number else "left", no_wrap=title != "")
     for row in rows:
         kind = "" if row["kind"] == "process" else row["kind"]
         exit_code = f"last exit {row['last_exit']}" if row["last_exit"] is not None else ""
@@ -156,9 +144,7 @@ def print_logs(directory: Path, service: str, lines: int | None, follow: bool) -
     files = [directory / f"{service}.log"] if service else sorted(directory.glob("*.log"))
     if not files or not all(file.exists() for file in files):
         known = ", ".join(sorted(file.stem for file in directory.glob("*.log")))
-        raise SetupError(
-            f"There is no log of {service or 'the suite'}: choose one of {known or '(none yet)'}."
-        )
+        raise SetupError(f"There is no log of {service or 'the suite'}: choose one of {known}.")
     if lines is None and (follow or sys.stdout.isatty()):
         lines = 20
     places: dict[Path, int] = {}
@@ -166,13 +152,8 @@ def print_logs(directory: Path, service: str, lines: int | None, follow: bool) -
         for file in files:
             data = file.read_bytes()
             places[file] = len(data)
-            # All of it where the output is searched, else a screenful.
-            old = (
-                data.splitlines()
-                if not sys.stdout.isatty() and not follow and lines == 20
-                else data.splitlines()[-lines:]
-            )
-            _write(file, old, named=not service)
+            old = data.splitlines()
+            _write(file, old[-lines:] if lines else old, named=not service)
         while follow:
             time.sleep(0.2)
             for file, place in places.items():

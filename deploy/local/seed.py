@@ -58,12 +58,8 @@ class Seed:
     def users(self, report: Callable[[str], None]) -> dict[str, str]:
         """Makes every demo user; returns an access token of each by name."""
         tokens = {"admin": self._admin()}
-        found = {
-            row["email"]
-            for row in _rows(
-                self.call("GET", "/api/accounts/users/?page_size=100&search=lectern.example", tokens["admin"])
-            )
-        }
+        path = "/api/accounts/users/?page_size=100&search=lectern.example"
+        found = {row["email"]: row["role"] for row in _rows(self.call("GET", path, tokens["admin"]))}
         for name, (_, _, role) in USERS.items():
             if name == "admin":
                 continue
@@ -103,17 +99,14 @@ class Seed:
         course = self.call("GET", path, teacher)
         modules = course.get("modules", [])
         for order, (title, lessons) in enumerate(MODULES, 1):
-            module = _named(modules, "title", title) or self.call(
-                "POST",
-                "/api/modules/",
-                teacher,
-                json={"course": course["uuid"], "title": title, "order": order},
-            )
+            body = {"course": course["uuid"], "title": title, "order": order}
+            module = _named(modules, "title", title)
+            if module is None:
+                module = self.call("POST", "/api/modules/", teacher, json=body)
             there = module.get("lessons", [])
             for position, lesson in enumerate(lessons, 1):
-                self._lesson(
-                    course["uuid"], path, module["uuid"], there, {**lesson, "order": position}, teacher
-                )
+                wanted = {**lesson, "order": position}
+                self._lesson(course["uuid"], path, module["uuid"], there, wanted, teacher)
 
     def _lesson(
         self, course: str, path: str, module: str, there: list[Json], wanted: Json, teacher: str
@@ -174,11 +167,8 @@ class Seed:
         }
         seen = {mail["id"] for mail in self._mails(email)}
         self.call("POST", "/api/accounts/register/", json=body)
-        verified = self.call(
-            "POST",
-            "/api/accounts/verify-email/",
-            json={"email": email, "verification_code": self._code(email, seen)},
-        )
+        body = {"email": email, "verification_code": self._code(email, seen)}
+        verified = self.call("POST", "/api/accounts/verify-email/", json=body)
         return str(verified["tokens"]["access"])
 
     def _promoted(self, name: str, role: str, token: str, admin: str) -> str:

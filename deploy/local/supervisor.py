@@ -107,6 +107,8 @@ class Supervisor:
 
     async def _topics(self) -> None:
         await self._server("kafka")
+        if not self.project.services:
+            return
         async with self._step("topics"):
             await self._run_step(step(self.project, "libs.common.topics", "create"))
 

@@ -1,0 +1,69 @@
+import psycopg
+import pytest
+from psycopg import errors
+
+from deploy.local.database import bootstrap_database, service_url, with_database
+from deploy.local.project import SERVICES
+from deploy.local.servers import Server
+
+
+@pytest.fixture(scope="module")
+def admin(postgres: Server) -> str:
+    bootstrap_database(postgres.url)
+    return postgres.url
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_each_role_works_in_its_own_schema_and_reaches_no_other(admin: str, service: str):
+    with psycopg.connect(service_url(admin, service), autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE mine_{service} (id int PRIMARY KEY)")
+        where = connection.execute(
+            "SELECT schemaname FROM pg_tables WHERE tablename = %s", [f"mine_{service}"]
+        ).fetchone()
+        assert where == (service,)
+        for other in set(SERVICES) - {service}:
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(f"CREATE TABLE {other}.theirs (id int)")
+            with pytest.raises((errors.InsufficientPrivilege, errors.UndefinedTable)):
+                connection.execute(f"SELECT * FROM {other}.mine_{other}")
+        with pytest.raises(errors.InsufficientPrivilege):
+            connection.execute("CREATE TABLE public.shared (id int)")
+        connection.execute(f"DROP TABLE mine_{service}")
+
+
+def test_extensions_are_used_unqualified(admin: str):
+    with psycopg.connect(service_url(admin, "catalog")) as connection:
+        row = connection.execute(
+            "SELECT similarity('lectern', 'lecturn') > 0.3, unaccent('é'), 'A'::citext = 'a'"
+        )
+        assert row.fetchone() == (True, "e", True)
+
+
+def test_bootstrapping_twice_changes_nothing(admin: str):
+    bootstrap_database(admin)
+    with psycopg.connect(with_database(admin, "lectern")) as connection:
+        roles = connection.execute(
+            "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'lectern\\_%' AND NOT rolsuper"
+        ).fetchone()
+    assert roles == (len(SERVICES),)
+
+
+def test_a_service_cannot_connect_to_another_database(admin: str):
+    with pytest.raises(psycopg.OperationalError, match="permission denied"):
+        psycopg.connect(service_url(admin, "forum", "postgres"))
+
+
+def test_a_wrong_password_is_refused(admin: str):
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(admin.replace("postgres:", "postgres:x", 1))
+
+
+def test_only_analytics_may_make_schemas(admin: str):
+    with psycopg.connect(service_url(admin, "analytics"), autocommit=True) as connection:
+        connection.execute("CREATE SCHEMA analytics_v2")
+        connection.execute("DROP SCHEMA analytics_v2")
+    with (
+        psycopg.connect(service_url(admin, "support")) as connection,
+        pytest.raises(errors.InsufficientPrivilege),
+    ):
+        connection.execute("CREATE SCHEMA support_v2")

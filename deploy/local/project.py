@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from libs.common.settings import DEVELOPMENT_SECRET
 
@@ -155,8 +156,9 @@ class Project:
 def environment(project: Project) -> dict[str, str]:
     """What every process of the suite is started with."""
     values = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    server = project.postgres_url.split("@", 1)[1].split("/", 1)[0]
-    valkey = project.valkey_url.rstrip("/")
+    server = urlsplit(project.postgres_url).netloc.rpartition("@")[2]
+    # Numbers of databases are ours to give.
+    valkey = urlsplit(project.valkey_url)._replace(path="").geturl()
     values |= {
         # One arena a thread pool is enough, and keeps some 20 MB a process.
         "MALLOC_ARENA_MAX": "2",
@@ -183,10 +185,11 @@ def environment(project: Project) -> dict[str, str]:
         values[f"{prefix}_DATABASE_URL"] = (
             f"postgresql://{role_of(service)}:{role_password(service)}@{server}/{DATABASE}"
         )
-    # Else a process would take the address of its server for one given by the user.
+    values |= {name: value for name, value in project.extra.items() if name not in SERVER_URLS.values()}
+    # The superuser is nobody's business but the supervisor's.
     for name in ("LECTERN_POSTGRES_URL", "LECTERN_TEST_POSTGRES_URL"):
         values.pop(name, None)
-    return values | dict(project.extra)
+    return values
 
 
 def role_of(service: str) -> str:

@@ -94,3 +94,14 @@ def test_the_environment_leads_every_process_to_this_project(elsewhere: Path):
     assert values["GATEWAY_FORUM_URL"].endswith(str(project.ports["forum"]))
     assert values["MALLOC_ARENA_MAX"] == "2"
     assert project.secret("postgres.password") not in " ".join(values.values())
+
+
+def test_the_superuser_of_a_given_server_is_told_to_no_process(tmp_path: Path):
+    given = {
+        "LECTERN_POSTGRES_URL": "postgresql://root:secret@db:5/postgres",
+        "LECTERN_VALKEY_URL": "redis://v:6/3",
+    }
+    values = environment(Project.for_tests(tmp_path, extra=given))
+    assert values["CATALOG_DATABASE_URL"] == "postgresql://lectern_catalog:development-only@db:5/lectern"
+    assert (values["LECTERN_VALKEY_URL"], values["LECTERN_BROKER_URL"]) == ("redis://v:6/0", "redis://v:6/1")
+    assert "secret" not in " ".join(values.values())

@@ -61,8 +61,8 @@ def create_app(
     """A FastAPI application with everything that the seven services share.
 
     `app.state` holds settings, db, verifier and revocations; its `background` coroutines run beside the
-    requests. `subscription` tells which topics' tokens a read can wait for. `exempt` paths keep no answers for
-    Idempotency-Key. `startup` runs before the first request.
+    requests. `subscription` tells which topics' tokens a read can wait for. `exempt` paths keep no answers
+    for Idempotency-Key. `startup` runs before the first request.
     """
     configure_logs(settings.service, settings.log_format, settings.log_level)
     arm(settings.failpoints)

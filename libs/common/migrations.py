@@ -41,7 +41,6 @@ def migrate(settings: ServiceSettings, metadata: MetaData) -> None:
         context.configure(
             connection=connection,
             target_metadata=metadata,
-            version_table_schema=settings.service,
             include_object=ours,
             compare_type=True,
         )

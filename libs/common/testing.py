@@ -7,11 +7,11 @@ handlers is the real one without Kafka in the middle, and tasks run as the worke
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
@@ -29,14 +29,10 @@ from libs.common.tables import LANES
 from libs.common.tokens import KeySet, SigningKey, mint
 from libs.common.trace import Trace, tracing
 
-T = TypeVar("T")
-
 TEST_KEY = SigningKey.generate()
 
 
-async def eventually(
-    probe: Callable[[], T | Awaitable[T]], timeout: float = 10.0, interval: float = 0.02
-) -> T:
+async def eventually(probe: Callable[[], Any], timeout: float = 10.0, interval: float = 0.02) -> Any:
     """The first truthy value of `probe`; an AssertionError with the last one after `timeout` seconds.
 
     An AssertionError inside the probe counts as not yet.
@@ -48,7 +44,7 @@ async def eventually(
             value = probe()
             last = await value if inspect.isawaitable(value) else value
             if last:
-                return last  # type: ignore[no-any-return]
+                return last
         except AssertionError as error:
             last = error
         if time.monotonic() > deadline:

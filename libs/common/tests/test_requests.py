@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from libs.common.events.base import Event
-from libs.common.testing import Harness, access_token, as_record
 from libs.common.inbox import apply_batch
+from libs.common.testing import Harness, access_token, as_record
 from libs.common.tests.toy import Counted
 
 

@@ -1,0 +1,60 @@
+"""Sending one mail over SMTP. Which mail goes to whom is decided, and written down, by the services."""
+
+from email.headerregistry import Address
+from email.message import EmailMessage
+from email.utils import formatdate, make_msgid, parseaddr
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+
+from libs.common.settings import SuiteSettings
+from libs.common.trace import current_trace
+
+TIMEOUT = 10.0
+
+
+def _line(text: str) -> str:
+    """One header line: CR and LF would begin a header of somebody else's choosing."""
+    return " ".join(text.split())
+
+
+async def send_mail(
+    settings: SuiteSettings,
+    *,
+    to: str,
+    name: str,
+    subject: str,
+    text: str,
+    html: str,
+    message_id: str | None = None,
+    headers: dict[str, str] | None = None,
+) -> None:
+    """Send text and HTML to one address. Raises aiosmtplib.SMTPException or OSError when it did not go out.
+
+    `message_id` (unique part) makes a repeated sending recognisable. The request id travels along.
+    """
+    url = urlsplit(settings.smtp_url)
+    sender_name, sender = parseaddr(settings.mail_from)
+    user, _, domain = to.rpartition("@")
+    message = EmailMessage()
+    message["From"] = Address(_line(sender_name), addr_spec=sender)
+    message["To"] = Address(_line(name), username=user, domain=domain)
+    message["Subject"] = _line(subject)
+    message["Date"] = formatdate(localtime=False)
+    host = sender.rpartition("@")[2]
+    message["Message-ID"] = f"<{message_id}@{host}>" if message_id else make_msgid(domain=host)
+    message["X-Request-ID"] = _line(current_trace().request_id)
+    for header, value in (headers or {}).items():
+        message[header] = _line(value)
+    message.set_content(text)
+    message.add_alternative(html, subtype="html")
+    await aiosmtplib.send(
+        message,
+        hostname=url.hostname,
+        port=url.port or (465 if url.scheme == "smtps" else 25),
+        username=unquote(url.username) if url.username else None,
+        password=unquote(url.password) if url.password else None,
+        use_tls=url.scheme == "smtps",
+        start_tls=False if url.scheme == "smtp" and url.hostname in ("127.0.0.1", "localhost") else None,
+        timeout=TIMEOUT,
+    )

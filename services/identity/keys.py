@@ -1,0 +1,112 @@
+"""Keys that sign access tokens: made on first start, rotated by command, published before their first use."""
+
+import asyncio
+from datetime import datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.clock import Clock, system_clock
+from libs.common.db import Database
+from libs.common.errors import ServiceUnavailable, is_transient
+from libs.common.logs import get_logger
+from libs.common.tokens import KeySet, SigningKey
+from services.identity.models import TokenKey
+from services.identity.secrets_at_rest import Vault
+
+log = get_logger(__name__)
+
+PUBLISH_AHEAD = timedelta(minutes=10)  # every process refreshes its key set more often than this
+RELOAD_SECONDS = 20.0
+
+
+class KeyRing:
+    """The keys of this process, read from the database again and again, so that all replicas agree."""
+
+    def __init__(self, db: Database, vault: Vault, keys: KeySet, clock: Clock = system_clock) -> None:
+        self._db = db
+        self._vault = vault
+        self._clock = clock
+        self._signing: list[tuple[datetime, SigningKey]] = []
+        self.keys = keys
+        self.jwks: dict[str, Any] = {"keys": []}
+
+    def signing_key(self) -> SigningKey:
+        """The newest key that may sign already. Raises ServiceUnavailable before the first load."""
+        now = self._clock()
+        usable = [key for since, key in self._signing if since <= now]
+        if not usable:
+            raise ServiceUnavailable("The signing keys are not loaded yet.")
+        return usable[-1]
+
+    async def load(self) -> None:
+        """Read the keys; make the first one where there is none."""
+        async with self._db.session() as session:
+            rows = await _live(session)
+            if not rows:
+                await add_key(session, self._vault, self._clock())
+                rows = await _live(session)
+        self.take(rows)
+
+    def take(self, rows: list[TokenKey]) -> None:
+        self._signing = [
+            (row.signs_from, SigningKey.from_pem(self._vault.decrypt(row.private_key).decode()))
+            for row in rows
+        ]
+        jwks = {"keys": [row.public_jwk for row in rows]}
+        if jwks != self.jwks:
+            self.jwks = jwks
+            self.keys.replace(jwks)
+
+    async def run(self) -> None:
+        """Keep up with other replicas and with rotation, until cancelled."""
+        pause = 0.2
+        while True:
+            try:
+                await self.load()
+                pause = RELOAD_SECONDS
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                log.warning("keys_not_loaded", error=repr(error)[:200])
+                pause = min(max(pause, 0.2) * 2, 5.0)
+            await asyncio.sleep(pause)
+
+
+async def _live(session: AsyncSession) -> list[TokenKey]:
+    result = await session.scalars(
+        select(TokenKey).where(TokenKey.retired_at.is_(None)).order_by(TokenKey.signs_from)
+    )
+    return list(result)
+
+
+async def add_key(session: AsyncSession, vault: Vault, signs_from: datetime) -> str:
+    """Make a key that signs from then on; two replicas that start together make one. Returns its `kid`."""
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('identity.keys'))"))
+    existing = await _live(session)
+    if existing and existing[-1].signs_from >= signs_from:
+        return existing[-1].kid
+    key = SigningKey.generate()
+    jwk = key.public_jwk()
+    session.add(
+        TokenKey(
+            kid=jwk["kid"],
+            private_key=vault.encrypt(key.private_pem().encode()),
+            public_jwk=jwk,
+            signs_from=signs_from,
+        )
+    )
+    await session.flush()
+    return jwk["kid"]
+
+
+async def rotate_keys(session: AsyncSession, vault: Vault, now: datetime, access_seconds: int) -> str:
+    """Publish a new key now that signs in ten minutes; retire those whose last token has expired."""
+    rows = await _live(session)
+    current = [row for row in rows if row.signs_from <= now]
+    for row, follower in pairwise(current):
+        if follower.signs_from + timedelta(seconds=access_seconds + 60) < now:
+            row.retired_at = now
+    return await add_key(session, vault, now + PUBLISH_AHEAD)

@@ -1,0 +1,221 @@
+"""HTTP of identity (api.md §2)."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from libs.common import etags
+from libs.common.auth import CurrentUser, Manager, OptionalUser
+from libs.common.db import Database, SessionDep
+from libs.common.paging import Page, PagingDep, choose, choose_bool, paginate, paginate_by_cursor
+from libs.common.tokens import ROLES
+from services.identity import service
+from services.identity.access import access_card, access_self
+from services.identity.models import Activity, User
+from services.identity.queries import card_answer, find_users, live_sessions, user_answer
+from services.identity.schemas import (
+    ActivityAnswer,
+    Card,
+    Done,
+    EmailOnly,
+    Jwks,
+    LoggedIn,
+    Login,
+    Logout,
+    ProfileChange,
+    Refresh,
+    Registered,
+    Registration,
+    SessionAnswer,
+    Tokens,
+    UserAnswer,
+    UserChange,
+    Verification,
+    Verified,
+)
+from services.identity.sessions import Caller, Identity, refresh_session
+
+router = APIRouter(prefix="/api/accounts", tags=["accounts"])
+well_known = APIRouter(tags=["accounts"])
+
+SENT = "If the address can be used, a mail with a code is on its way."
+
+
+def identity_of(request: Request) -> Identity:
+    parts: Identity = request.app.state.identity
+    return parts
+
+
+def database_of(request: Request) -> Database:
+    db: Database = request.app.state.db
+    return db
+
+
+def caller_of(request: Request) -> Caller:
+    """The address that the gateway saw, and the browser's own name."""
+    forwarded = request.headers.get("x-forwarded-for", "").partition(",")[0].strip()
+    peer = request.client.host if request.client else ""
+    return Caller((forwarded or peer)[:64], request.headers.get("user-agent", "")[:255].replace("\0", ""))
+
+
+IdentityDep = Annotated[Identity, Depends(identity_of)]
+DatabaseDep = Annotated[Database, Depends(database_of)]
+CallerDep = Annotated[Caller, Depends(caller_of)]
+
+
+@well_known.get("/.well-known/jwks.json", response_model=Jwks)
+async def get_jwks(parts: IdentityDep, response: Response) -> Any:
+    """Public keys of access tokens (RFC 7517)."""
+    response.headers["Cache-Control"] = "public, max-age=60"
+    return parts.ring.jwks
+
+
+@router.post("/register/", status_code=201, response_model=Registered)
+async def register(
+    body: Registration, session: SessionDep, parts: IdentityDep, caller: CallerDep, request: Request
+) -> Any:
+    """Make an account as student or teacher; a code is mailed. A known address gets the same answer."""
+    await service.register(session, parts, body, caller)
+    return {"detail": SENT, "email": body.email}
+
+
+@router.post("/verify-email/", response_model=Verified)
+async def verify_email(
+    body: Verification, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
+) -> Any:
+    """Prove the address with the mailed code, and be logged in."""
+    return await service.verify_email(session, db, parts, body, caller)
+
+
+@router.post("/resend-verification/", response_model=Done)
+async def resend_verification(body: EmailOnly, session: SessionDep, parts: IdentityDep) -> Any:
+    """Mail another code, at most one a minute."""
+    await service.resend_verification(session, parts, body.email)
+    return {"detail": SENT}
+
+
+@router.post("/login/", response_model=LoggedIn)
+async def login(
+    body: Login, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
+) -> Any:
+    """Start a session: an access token for ten minutes and a refresh token."""
+    return await service.login(session, db, parts, body, caller)
+
+
+@router.post("/refresh/", response_model=Tokens)
+async def refresh_tokens(body: Refresh, session: SessionDep, parts: IdentityDep) -> Any:
+    """A new pair; the old refresh token stays valid until its successor is first used."""
+    result = await refresh_session(session, parts, body.refresh)
+    if isinstance(result, type):
+        await session.commit()  # the end of the family must outlive the refusal
+        raise result
+    return {"access": result[0], "refresh": result[1]}
+
+
+@router.post("/logout/", response_model=Done)
+async def logout(
+    session: SessionDep, parts: IdentityDep, who: CurrentUser, caller: CallerDep, body: Logout | None = None
+) -> Any:
+    """End this session, or all with `{"all": true}`; its tokens and sockets die within seconds."""
+    await service.logout(session, parts, who, caller, everywhere=body is not None and body.all)
+    return {"detail": "Logged out."}
+
+
+@router.get("/users/me/", response_model=UserAnswer)
+async def get_me(session: SessionDep, who: CurrentUser, request: Request, response: Response) -> Any:
+    """The caller's own account."""
+    user = await access_self(session, who)
+    return etags.answer(request, response, _tag(user)) or user_answer(user)
+
+
+@router.patch("/users/me/", response_model=UserAnswer)
+async def change_me(
+    body: ProfileChange, session: SessionDep, who: CurrentUser, request: Request, response: Response
+) -> Any:
+    """Change own fields, flat; `email` is accepted while it does not change."""
+    etags.check_if_match(request, (await access_self(session, who, lock=True)).version)
+    user = await service.change_profile(session, who, body)
+    response.headers["ETag"] = _tag(user)
+    return user_answer(user)
+
+
+@router.get("/users/me/sessions/", response_model=Page[SessionAnswer])
+async def list_my_sessions(session: SessionDep, who: CurrentUser, page: PagingDep) -> Any:
+    """Own live sessions, the last used first."""
+    count, rows = await paginate(session, live_sessions(who.user), page)
+    fields = ("uuid", "device", "ip", "created_at", "last_seen", "expires_at")
+    results = [
+        {name: getattr(row, name) for name in fields} | {"is_current": row.uuid == who.session}
+        for row in rows
+    ]
+    return page.answer(count, results)
+
+
+@router.delete("/users/me/sessions/{uuid}/", response_model=Done)
+async def end_my_session(uuid: UUID, session: SessionDep, parts: IdentityDep, who: CurrentUser) -> Any:
+    """End one of the own sessions, on whichever device."""
+    await service.end_own_session(session, parts, who, uuid)
+    return {"detail": "The session has ended."}
+
+
+@router.get("/users/me/activity/", response_model=Page[ActivityAnswer])
+async def list_my_activity(session: SessionDep, who: CurrentUser, page: PagingDep) -> Any:
+    """Logins, failures and changes of the own account, newest first."""
+    from sqlalchemy import select
+
+    query = select(Activity).where(Activity.user_uuid == who.user)
+    return await paginate_by_cursor(session, query, page, Activity.created_at, Activity.uuid)
+
+
+@router.get("/users/", response_model=Page[UserAnswer])
+async def list_users(
+    session: SessionDep,
+    who: Manager,
+    page: PagingDep,
+    search: str | None = None,
+    role: str | None = None,
+    is_active: str | None = None,
+    is_verified: str | None = None,
+    ordering: str | None = None,
+) -> Any:
+    """Accounts, for managers and admins."""
+    columns = {"date_joined": User.date_joined, "email": User.email, "last_name": User.last_name}
+    order = choose("ordering", ordering, [*columns, *(f"-{name}" for name in columns)]) or "-date_joined"
+    column = columns[order.removeprefix("-")]
+    query = find_users(
+        search, choose("role", role, ROLES), choose_bool("is_active", is_active),
+        choose_bool("is_verified", is_verified),
+    ).order_by(column.desc() if order.startswith("-") else column.asc(), User.uuid)  # fmt: skip
+    count, rows = await paginate(session, query, page)
+    return page.answer(count, [user_answer(user) for user in rows])
+
+
+@router.get("/users/{uuid}/", response_model=UserAnswer | Card)
+async def get_user(
+    uuid: UUID, session: SessionDep, who: OptionalUser, request: Request, response: Response
+) -> Any:
+    """All of a user for managers and the owner; the public card for others."""
+    user, full = await access_card(session, who, uuid)
+    tag = etags.etag(user.version, full, user.last_login)
+    return etags.answer(request, response, tag) or (user_answer(user) if full else card_answer(user))
+
+
+@router.patch("/users/{uuid}/", response_model=UserAnswer)
+async def change_user(
+    uuid: UUID,
+    body: UserChange,
+    session: SessionDep,
+    parts: IdentityDep,
+    who: Manager,
+    caller: CallerDep,
+    response: Response,
+) -> Any:
+    """Change a role (neither from nor to above one's own) or `is_active`; older tokens die within seconds."""
+    user = await service.change_user(session, parts, who, uuid, body, caller)
+    response.headers["ETag"] = etags.etag(user.version, True, user.last_login)
+    return user_answer(user)
+
+
+def _tag(user: User) -> str:
+    return etags.etag(user.version, True, user.last_login)

@@ -1,0 +1,249 @@
+"""Request and response bodies of identity."""
+
+import re
+from datetime import date
+from typing import Annotated, Any, Literal
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, EmailStr, Field, StringConstraints, model_validator
+
+from libs.common.schemas import Answer, Body, EmptyIsNone, Moment, ShortText
+from services.identity.rules import Role
+
+Name = Annotated[ShortText, StringConstraints(min_length=1, max_length=150)]
+Email = Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(str.lower)]
+Password = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=1024)]
+Code = Annotated[str, StringConstraints(pattern=r"^\d{6}$")]
+Words = Annotated[ShortText, StringConstraints(max_length=5000)]
+
+
+def _phone(value: str) -> str:
+    if value and not re.fullmatch(r"\+?[0-9 ()./-]{4,32}", value):
+        raise ValueError("must be a phone number")
+    return value
+
+
+def _url(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[^\s<>\"]{3,500}", value):
+        raise ValueError("must be an http or https URL")
+    return value
+
+
+def _zone(value: str) -> str:
+    if value and value not in available_timezones():
+        raise ValueError("must be an IANA time zone")
+    return value
+
+
+def _language(value: str) -> str:
+    if value and not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}", value):
+        raise ValueError("must be a BCP 47 language tag")
+    return value
+
+
+Phone = Annotated[ShortText, AfterValidator(_phone)]
+Url = Annotated[ShortText, StringConstraints(max_length=500), AfterValidator(_url)]
+OptionalDate = Annotated[date | None, EmptyIsNone]
+
+
+class Registration(Body):
+    email: Email
+    password: Password
+    confirm_password: Password | None = None
+    first_name: Name
+    last_name: Name
+    role: Literal["student", "teacher"] = "student"
+    phone_number: Phone = ""
+    date_of_birth: OptionalDate = None
+
+    model_config = Body.model_config | {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "email": "ada@lectern.example",
+                    "password": "Learn-together-1",
+                    "first_name": "Ada",
+                    "last_name": "Lovelace",
+                    "role": "student",
+                }
+            ]
+        }
+    }
+
+    @model_validator(mode="after")
+    def _same(self) -> "Registration":
+        if self.confirm_password is not None and self.confirm_password != self.password:
+            raise ValueError("password and confirm_password differ")
+        return self
+
+
+class Registered(BaseModel):
+    """The same whether the address was known or not."""
+
+    detail: str
+    email: str
+
+
+class EmailOnly(Body):
+    email: Email
+
+
+class Verification(Body):
+    email: Email
+    verification_code: Code
+
+
+class Login(Body):
+    email: Annotated[str, StringConstraints(max_length=254, to_lower=True)]
+    password: Password
+
+
+class Refresh(Body):
+    refresh: Annotated[str, StringConstraints(min_length=20, max_length=200)]
+
+
+class Logout(Body):
+    all: bool = False
+    refresh: str | None = Field(None, max_length=200, description="accepted and ignored: the session ends")
+
+
+class Tokens(BaseModel):
+    access: str
+    refresh: str
+
+
+class Profile(BaseModel):
+    """What people tell about themselves; the last three are numbers of their learning."""
+
+    bio: str = ""
+    education_level: str = ""
+    institution: str = ""
+    field_of_study: str = ""
+    teaching_experience: str = ""
+    expertise_areas: str = ""
+    certifications: str = ""
+    learning_goals: str = ""
+    preferred_language: str = "en"
+    time_zone: str = "UTC"
+    address: str = ""
+    city: str = ""
+    state: str = ""
+    postal_code: str = ""
+    country: str = ""
+    linkedin_url: str = ""
+    github_url: str = ""
+    website_url: str = ""
+    courses_completed: int = 0
+    total_study_hours: float = 0
+    points_earned: int = 0
+
+
+class UserAnswer(Answer):
+    uuid: UUID
+    id: UUID
+    email: str
+    first_name: str
+    last_name: str
+    full_name: str
+    role: Role
+    role_display: str
+    is_staff: bool
+    is_verified: bool
+    is_active: bool
+    avatar: str | None
+    phone_number: str
+    date_of_birth: date | None
+    date_joined: Moment
+    last_login: Moment | None
+    profile: Profile
+
+
+class Card(Answer):
+    """What others may see of somebody."""
+
+    uuid: UUID
+    id: UUID
+    full_name: str
+    first_name: str
+    last_name: str
+    avatar: str | None
+    bio: str
+    role: Role
+    role_display: str
+
+
+class LoggedIn(BaseModel):
+    access: str
+    refresh: str
+    user: UserAnswer
+
+
+class Verified(BaseModel):
+    tokens: Tokens
+    user: UserAnswer
+
+
+class ProfileChange(Body):
+    """Flat fields of user and profile; what is left out stays."""
+
+    email: Email | None = Field(None, description="accepted while it does not change")
+    first_name: Name | None = None
+    last_name: Name | None = None
+    phone_number: Phone | None = None
+    date_of_birth: OptionalDate = None
+    bio: Words | None = None
+    education_level: ShortText | None = None
+    institution: ShortText | None = None
+    field_of_study: ShortText | None = None
+    teaching_experience: Words | None = None
+    expertise_areas: Words | None = None
+    certifications: Words | None = None
+    learning_goals: Words | None = None
+    preferred_language: Annotated[ShortText, AfterValidator(_language)] | None = None
+    time_zone: Annotated[ShortText, AfterValidator(_zone)] | None = None
+    address: ShortText | None = None
+    city: ShortText | None = None
+    state: ShortText | None = None
+    postal_code: ShortText | None = None
+    country: ShortText | None = None
+    linkedin_url: Url | None = None
+    github_url: Url | None = None
+    website_url: Url | None = None
+
+
+class UserChange(Body):
+    """What a manager may change of somebody."""
+
+    role: Role | None = None
+    is_active: bool | None = None
+
+
+class SessionAnswer(Answer):
+    uuid: UUID
+    device: str
+    ip: str
+    created_at: Moment
+    last_seen: Moment
+    expires_at: Moment
+    is_current: bool
+
+
+class ActivityAnswer(Answer):
+    uuid: UUID
+    kind: str
+    ip: str
+    device: str
+    created_at: Moment
+
+
+class Done(BaseModel):
+    """An answer that only says what was done."""
+
+    detail: str
+
+
+class Jwks(BaseModel):
+    """RFC 7517."""
+
+    keys: list[dict[str, Any]]

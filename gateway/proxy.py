@@ -427,7 +427,6 @@ class Exchange:
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
         self._drop_upstream()
-        self.request.keep_alive = False
         if self._status == 0:
             self.refuse(problem)
         else:

@@ -34,6 +34,7 @@ def own_endpoints(gateway: "Gateway") -> dict[str, Callable[["Exchange"], None]]
         exchange.answer(200 if gateway.ready else 503, orjson.dumps(body), "application/json")
 
     def metrics(exchange: "Exchange") -> None:
+        gateway.metrics.clients = len(gateway.clients)
         exchange.answer(200, gateway.metrics.render(), CONTENT_TYPE_LATEST)
 
     endpoints: dict[str, Callable[[Exchange], None]] = {

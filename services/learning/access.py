@@ -1,0 +1,99 @@
+"""Loading a course or a seat and authorising in one step; hidden and missing answer alike (404)."""
+
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, select, true
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.auth import at_least
+from libs.common.errors import NotFound
+from libs.common.tokens import Principal
+from services.learning.enrollments.rules import SEATED
+from services.learning.errors import NotEnrolled
+from services.learning.models import Course, Enrollment, User
+
+
+def teaches(who: Principal, course: Course) -> bool:
+    """Whether they may do what the course's teacher may."""
+    if at_least(who, "manager"):
+        return True
+    return at_least(who, "teacher") and (who.user == course.instructor or who.user in course.instructors)
+
+
+def taught_by(who: Principal) -> ColumnElement[bool]:
+    """The same as a condition on `Course`, for somebody of teacher rank or above."""
+    if at_least(who, "manager"):
+        return true()
+    return (Course.instructor == who.user) | Course.instructors.contains([who.user])
+
+
+async def access_taught_course(session: AsyncSession, who: Principal, uuid: UUID) -> Course:
+    """A course that they teach or manage. Raises NotFound."""
+    course = await session.get(Course, uuid)
+    if course is None or not teaches(who, course):
+        raise NotFound
+    return course
+
+
+@dataclass(slots=True)
+class Seat:
+    """A locked enrolment with what decisions about it need of course and learner."""
+
+    enrollment: Enrollment
+    revision: int | None
+    lessons: list[UUID]
+    points: dict[str, int]
+    time_zone: str | None
+
+
+async def lock_seat(session: AsyncSession, *conditions: ColumnElement[bool]) -> Seat | None:
+    """The enrolment under its row lock, whatever its status, and the published structure of its course."""
+    row = (
+        await session.execute(
+            select(Enrollment, Course.revision, Course.lessons, Course.points, User.time_zone)
+            .join(Course, Course.uuid == Enrollment.course)
+            .outerjoin(User, User.uuid == Enrollment.student)
+            .where(*conditions)
+            .with_for_update(of=Enrollment, key_share=True)
+            .execution_options(populate_existing=True)
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    seat = Seat(row[0], row[1], row[2], row[3], row[4])
+    if seat.enrollment.status != "completed" and seat.enrollment.revision != seat.revision:
+        # We waited for the lock while a new revision came: only the enrolment was read anew, not its course.
+        course = await session.execute(
+            select(Course.revision, Course.lessons, Course.points).where(
+                Course.uuid == seat.enrollment.course
+            )
+        )
+        seat.revision, seat.lessons, seat.points = course.one()._tuple()
+    return seat
+
+
+async def access_seat(session: AsyncSession, who: Principal, course: UUID) -> Seat:
+    """Their own seat in the course, locked. Raises NotEnrolled, or NotFound for a hidden course."""
+    seat = await lock_seat(session, Enrollment.course == course, Enrollment.student == who.user)
+    if seat is not None and seat.enrollment.status in SEATED:
+        return seat
+    found = await session.get(Course, course)
+    if found is None or (found.status == "draft" and not teaches(who, found)):
+        raise NotFound
+    raise NotEnrolled
+
+
+async def access_lesson_seat(session: AsyncSession, who: Principal, course: UUID, lesson: UUID) -> Seat:
+    """Their own seat, locked, in the course whose published revision has this lesson."""
+    seat = await access_seat(session, who, course)
+    if lesson not in seat.lessons:
+        raise NotFound
+    return seat
+
+
+async def is_seated(session: AsyncSession, who: Principal, course: UUID) -> bool:
+    status = await session.scalar(
+        select(Enrollment.status).where(Enrollment.course == course, Enrollment.student == who.user)
+    )
+    return status in SEATED

@@ -1,0 +1,62 @@
+"""Loading assignments and submissions and authorising in one step."""
+
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.errors import Forbidden, NotFound
+from libs.common.tokens import Principal
+from services.learning.access import is_seated, teaches
+from services.learning.models import Assignment, Course, Submission
+
+
+async def access_assignment(session: AsyncSession, who: Principal, uuid: UUID) -> tuple[Assignment, bool]:
+    """An assignment that they may see, and whether they teach it: else its course's learners see it."""
+    row = (
+        await session.execute(
+            select(Assignment, Course)
+            .join(Course, Course.uuid == Assignment.course)
+            .where(Assignment.uuid == uuid, Assignment.deleted_at.is_(None))
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFound
+    assignment, course = row
+    if teaches(who, course):
+        return assignment, True
+    if await is_seated(session, who, assignment.course):
+        return assignment, False
+    raise NotFound
+
+
+async def access_taught_assignment(session: AsyncSession, who: Principal, uuid: UUID) -> Assignment:
+    """An assignment that they may edit, locked."""
+    assignment, taught = await access_assignment(session, who, uuid)
+    if not taught:
+        raise Forbidden
+    await session.refresh(assignment, with_for_update={"key_share": True})
+    if assignment.deleted_at is not None:
+        raise NotFound
+    return assignment
+
+
+async def access_submission(
+    session: AsyncSession, who: Principal, uuid: UUID
+) -> tuple[Submission, Assignment, bool]:
+    """A submission of one's own, or to an assignment that one teaches; and which of the two."""
+    row = (
+        await session.execute(
+            select(Submission, Assignment, Course)
+            .join(Assignment, Assignment.uuid == Submission.assignment)
+            .join(Course, Course.uuid == Assignment.course)
+            .where(Submission.uuid == uuid)
+        )
+    ).one_or_none()
+    if row is None:
+        raise NotFound
+    submission, assignment, course = row
+    own = submission.student == who.user
+    if not own and not teaches(who, course):
+        raise NotFound
+    return submission, assignment, not own

@@ -1,0 +1,73 @@
+"""Reads of assignments and of the work handed in."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.auth import at_least
+from libs.common.paging import Paging, paginate
+from libs.common.tokens import Principal
+from services.learning.access import taught_by
+from services.learning.assignments.schemas import submission_out
+from services.learning.enrollments.rules import SEATED
+from services.learning.models import Assignment, Course, Enrollment, Submission, SubmissionVersion, User
+
+
+async def list_assignments(
+    session: AsyncSession, who: Principal, course: UUID | None, lesson: UUID | None, page: Paging
+) -> tuple[int, Sequence[Assignment]]:
+    """Those of the courses that one teaches or is enrolled in."""
+    enrolled = select(Enrollment.course).where(Enrollment.student == who.user, Enrollment.status.in_(SEATED))
+    visible: ColumnElement[bool] = Assignment.course.in_(enrolled)
+    if at_least(who, "teacher"):
+        visible = or_(visible, Assignment.course.in_(select(Course.uuid).where(taught_by(who))))
+    query = select(Assignment).where(Assignment.deleted_at.is_(None), visible)
+    if course is not None:
+        query = query.where(Assignment.course == course)
+    if lesson is not None:
+        query = query.where(Assignment.lesson == lesson)
+    return await paginate(session, query.order_by(Assignment.created_at.desc(), Assignment.uuid), page)
+
+
+async def list_submissions(
+    session: AsyncSession,
+    who: Principal,
+    assignment: Assignment,
+    taught: bool,
+    status: str | None,
+    page: Paging,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Everybody's for who teaches the assignment, one's own otherwise."""
+    query = select(Submission).where(Submission.assignment == assignment.uuid)
+    if not taught:
+        query = query.where(Submission.student == who.user)
+    elif status is not None:
+        query = query.where(Submission.status == status)
+    count, rows = await paginate(session, query.order_by(Submission.uuid), page)
+    return count, await show(session, rows, assignment, taught=taught)
+
+
+async def show(
+    session: AsyncSession, rows: Iterable[Submission], assignment: Assignment, *, taught: bool
+) -> list[dict[str, Any]]:
+    """Submissions with all their versions and their learners' names."""
+    found = list(rows)
+    versions: dict[UUID, list[SubmissionVersion]] = defaultdict(list)
+    for version in await session.scalars(
+        select(SubmissionVersion)
+        .where(SubmissionVersion.submission.in_([row.uuid for row in found]))
+        .order_by(SubmissionVersion.number)
+    ):
+        versions[version.submission].append(version)
+    names = await session.execute(
+        select(User.uuid, User.full_name).where(User.uuid.in_({row.student for row in found}))
+    )
+    name = {uuid: full_name for uuid, full_name in names}
+    return [
+        submission_out(row, assignment, versions[row.uuid], name.get(row.student), taught=taught)
+        for row in found
+    ]

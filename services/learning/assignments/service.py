@@ -1,0 +1,228 @@
+"""Assignments set, work handed in, work graded."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+from fastapi import Request
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.errors import Forbidden, Unprocessable
+from libs.common.etags import check_if_match
+from libs.common.events.learning import (
+    AssignmentChanged,
+    AssignmentCreated,
+    AssignmentDeleted,
+    AssignmentFact,
+    AssignmentSubmitted,
+    SubmissionGraded,
+)
+from libs.common.outbox import record
+from libs.common.tokens import Principal
+from services.learning.access import access_taught_course, lock_seat
+from services.learning.assignments import rules
+from services.learning.assignments.access import (
+    access_assignment,
+    access_submission,
+    access_taught_assignment,
+)
+from services.learning.assignments.schemas import AssignmentBody, AssignmentPatch, GradeBody, SubmissionBody
+from services.learning.enrollments.rules import SEATED, local_date
+from services.learning.errors import AssignmentClosed, NoSubmissionsLeft, NotEnrolled
+from services.learning.lessons.queries import keep_study_day
+from services.learning.lessons.service import complete_by_work
+from services.learning.models import Assignment, Enrollment, Submission, SubmissionVersion, User
+from services.learning.quizzes.service import check_lesson
+
+
+async def create_assignment(
+    session: AsyncSession, who: Principal, body: AssignmentBody, now: datetime
+) -> Assignment:
+    """Set an assignment; learners of the course see it at once."""
+    check_lesson(await access_taught_course(session, who, body.course), body.lesson)
+    _check_dates(body.due_at, body.closes_at)
+    zone = (
+        body.time_zone or await session.scalar(select(User.time_zone).where(User.uuid == who.user)) or "UTC"
+    )
+    assignment = Assignment(
+        **body.model_dump(exclude={"time_zone"}),
+        uuid=uuid4(),
+        version=0,
+        time_zone=zone,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(assignment)
+    _publish(session, assignment, AssignmentCreated, who, now)
+    await session.flush()
+    return assignment
+
+
+async def change_assignment(
+    session: AsyncSession, who: Principal, uuid: UUID, body: AssignmentPatch, request: Request, now: datetime
+) -> Assignment:
+    """Change text, points, dates or rules; what is not sent stays."""
+    assignment = await access_taught_assignment(session, who, uuid)
+    check_if_match(request, assignment.version)
+    changes = body.model_dump(exclude_unset=True)
+    if changes.pop("course", assignment.course) != assignment.course:
+        raise Unprocessable.field("course", "cannot be changed")
+    if changes.get("lesson") is not None:
+        check_lesson(await access_taught_course(session, who, assignment.course), changes["lesson"])
+    for field, value in changes.items():
+        setattr(assignment, field, value)
+    _check_dates(assignment.due_at, assignment.closes_at)
+    _publish(session, assignment, AssignmentChanged, who, now)
+    return assignment
+
+
+async def delete_assignment(
+    session: AsyncSession, who: Principal, uuid: UUID, request: Request, now: datetime
+) -> None:
+    """Take an assignment away; what was handed in stays on record."""
+    assignment = await access_taught_assignment(session, who, uuid)
+    check_if_match(request, assignment.version)
+    assignment.deleted_at = now
+    _publish(session, assignment, AssignmentDeleted, who, now)
+
+
+async def submit_work(
+    session: AsyncSession, who: Principal, uuid: UUID, body: SubmissionBody, now: datetime
+) -> Submission:
+    """Hand in work, or a newer version of it; the assignment's lesson completes with the first."""
+    assignment, _ = await access_assignment(session, who, uuid)
+    seat = await lock_seat(session, Enrollment.course == assignment.course, Enrollment.student == who.user)
+    if seat is None or seat.enrollment.status not in SEATED:
+        raise NotEnrolled
+    if rules.is_closed(now, assignment.closes_at):
+        raise AssignmentClosed
+    submission = await session.scalar(
+        select(Submission)
+        .where(Submission.assignment == uuid, Submission.enrollment == seat.enrollment.uuid)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    if submission is None:
+        submission = Submission(
+            uuid=uuid4(),
+            version=0,
+            assignment=assignment.uuid,
+            enrollment=seat.enrollment.uuid,
+            student=who.user,
+            number=0,
+            feedback="",
+        )
+        session.add(submission)
+    if not rules.may_submit(submission.number, assignment.max_submissions):
+        raise NoSubmissionsLeft
+    submission.number += 1
+    submission.status = "submitted"
+    submission.version += 1
+    late = rules.late_seconds(now, assignment.due_at)
+    day = local_date(now, seat.time_zone)
+    event = AssignmentSubmitted(
+        **_identity(submission, assignment), version=submission.number, late_seconds=late, local_date=day
+    )
+    record(session, event, submission.version)
+    await session.flush()
+    session.add(
+        SubmissionVersion(
+            submission=submission.uuid,
+            number=submission.number,
+            text=body.text,
+            submitted_at=now,
+            late_seconds=late,
+        )
+    )
+    await keep_study_day(session, who.user, day)
+    await complete_by_work(session, seat, assignment.lesson, now)
+    return submission
+
+
+async def grade_submission(
+    session: AsyncSession, who: Principal, uuid: UUID, body: GradeBody, request: Request, now: datetime
+) -> Submission:
+    """Grade, grade anew, or excuse; only the feedback may be changed alone once there is a grade."""
+    submission, assignment, taught = await access_submission(session, who, uuid)
+    if not taught:
+        raise Forbidden
+    await session.refresh(submission, with_for_update={"key_share": True})
+    check_if_match(request, submission.version)
+    submission.score = _new_score(submission, assignment, body)
+    submission.status = "excused" if submission.score is None else "graded"
+    if body.feedback is not None:
+        submission.feedback = body.feedback
+    submission.graded_by = who.user
+    submission.graded_at = now
+    submission.version += 1
+    share = None if submission.score is None else submission.score * 100 / assignment.points
+    event = SubmissionGraded(
+        **_identity(submission, assignment),
+        score=None if submission.score is None else float(submission.score),
+        points=float(assignment.points),
+        percentage=None if share is None else float(round(share, 2)),
+        excused=submission.status == "excused",
+        posted=assignment.posted,
+        actor=who.user,
+    )
+    record(session, event, submission.version)
+    await session.flush()
+    return submission
+
+
+def _new_score(submission: Submission, assignment: Assignment, body: GradeBody) -> Decimal | None:
+    """None: excused. Raises Unprocessable where the body does not say how the work is graded."""
+    if body.excused:
+        if body.score is not None:
+            raise Unprocessable.field("score", "cannot go with excused")
+        return None
+    if body.score is None:
+        if body.excused is None and submission.status == "excused":
+            return None
+        if submission.score is None:
+            raise Unprocessable.field("score", "is needed, or excused")
+        return submission.score
+    if body.score > assignment.points:
+        raise Unprocessable.field("score", f"must be at most {assignment.points.normalize():f}")
+    return body.score
+
+
+def _check_dates(due_at: datetime | None, closes_at: datetime | None) -> None:
+    if due_at is not None and closes_at is not None and closes_at < due_at:
+        raise Unprocessable.field("closes_at", "must not be before due_at")
+
+
+def _publish(
+    session: AsyncSession,
+    assignment: Assignment,
+    fact: type[AssignmentFact],
+    who: Principal,
+    now: datetime,
+) -> None:
+    assignment.version += 1
+    assignment.updated_at = now
+    event = fact(
+        assignment=assignment.uuid,
+        course=assignment.course,
+        lesson=assignment.lesson,
+        title=assignment.title,
+        points=float(assignment.points),
+        due_at=assignment.due_at,
+        closes_at=assignment.closes_at,
+        actor=who.user,
+    )
+    record(session, event, assignment.version)
+
+
+def _identity(submission: Submission, assignment: Assignment) -> dict[str, Any]:
+    return {
+        "submission": submission.uuid,
+        "assignment": assignment.uuid,
+        "title": assignment.title,
+        "course": assignment.course,
+        "lesson": assignment.lesson,
+        "enrollment": submission.enrollment,
+        "student": submission.student,
+    }

@@ -1,0 +1,89 @@
+"""Certificates: one's own, their PDF, and the public check."""
+
+import time
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from libs.common import etags
+from libs.common.auth import CurrentUser
+from libs.common.db import SessionDep
+from libs.common.paging import Page, PagingDep, choose_uuid
+from libs.common.storage import URL_SECONDS, file_response
+from services.learning.certificates import queries
+from services.learning.certificates.schemas import (
+    CertificateCheck,
+    CertificateOut,
+    certificate_out,
+    check_page,
+    file_name,
+)
+from services.learning.errors import CertificateNotReady
+
+router = APIRouter(prefix="/api/certificates", tags=["certificates"])
+PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+def _out(request: Request, shown: queries.Shown) -> dict[str, Any]:
+    state = request.app.state
+    return certificate_out(shown, state.settings.public_url, state.storage)
+
+
+@router.get("/", response_model=Page[CertificateOut])
+async def list_certificates(
+    request: Request,
+    who: CurrentUser,
+    session: SessionDep,
+    page: PagingDep,
+    course: Annotated[str | None, Query(description="uuid of a course")] = None,
+) -> Any:
+    """One's own certificates; with `course`, for whoever teaches it, those of its learners."""
+    count, rows = await queries.list_visible(session, who, choose_uuid("course", course), page)
+    return page.answer(count, [_out(request, row) for row in rows])
+
+
+@router.get("/{uuid}/", response_model=CertificateOut)
+async def get_certificate(
+    uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
+) -> Any:
+    """One certificate; `pdf_file` is null until the PDF is made, then a link that lives five minutes."""
+    shown = await queries.access_certificate(session, who, uuid)
+    # The tag changes before the link in the reader's copy has died.
+    tag = etags.etag(shown.certificate.version, shown.student_name, int(time.time() / (URL_SECONDS / 2)))
+    return etags.answer(request, response, tag) or _out(request, shown)
+
+
+@router.get(
+    "/{uuid}/download/", response_class=Response, responses={200: {"content": {"application/pdf": {}}}}
+)
+async def download_certificate(
+    uuid: UUID, request: Request, who: CurrentUser, session: SessionDep
+) -> Response:
+    """The PDF, for its owner and for those who teach or manage the course."""
+    certificate = (await queries.access_certificate(session, who, uuid)).certificate
+    if certificate.pdf_path is None:
+        raise CertificateNotReady
+    storage = request.app.state.storage
+    return await file_response(
+        request, storage, certificate.pdf_path, "application/pdf", file_name(certificate)
+    )
+
+
+@router.get(
+    "/{reference}/verify/", response_model=CertificateCheck, responses={200: {"content": {"text/html": {}}}}
+)
+async def verify_certificate(
+    reference: str, request: Request, response: Response, session: SessionDep
+) -> Any:
+    """Whether a certificate is genuine, by uuid or number, for anybody: JSON, or HTML by `Accept`."""
+    shown = await queries.find_for_check(session, reference)
+    body = certificate_out(shown, request.app.state.settings.public_url, None)
+    body["valid"] = body["is_valid"]
+    headers = {"Vary": "Accept"}
+    accept = request.headers.get("accept", "")
+    if "text/html" in accept and "application/json" not in accept:
+        return HTMLResponse(check_page(body), headers={**headers, "Content-Security-Policy": PAGE_POLICY})
+    response.headers.update(headers)
+    return body

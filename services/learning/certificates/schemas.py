@@ -1,0 +1,80 @@
+"""Bodies of certificates (api.md §4a)."""
+
+from datetime import date
+from html import escape
+from typing import Any
+from uuid import UUID
+
+from libs.common.schemas import Answer, Moment
+from libs.common.storage import Storage
+from services.learning.certificates.queries import Shown
+from services.learning.models import Certificate
+
+
+class CertificateOut(Answer):
+    uuid: UUID
+    certificate_number: str
+    status: str
+    is_valid: bool
+    course: UUID
+    course_title: str
+    student_name: str
+    issue_date: date | None
+    completion_date: Moment
+    final_score: float | None
+    pdf_file: str | None
+    verification_url: str
+
+
+class CertificateCheck(CertificateOut):
+    valid: bool
+
+
+def verification_url(public_url: str, number: str) -> str:
+    return f"{public_url.rstrip('/')}/api/certificates/{number}/verify/"
+
+
+def file_name(certificate: Certificate) -> str:
+    return f"{certificate.certificate_number}.pdf"
+
+
+def certificate_out(shown: Shown, public_url: str, storage: Storage | None) -> dict[str, Any]:
+    """Without `storage` no link to the PDF: who merely checks a certificate does not get the file."""
+    c = shown.certificate
+    link = None
+    if storage is not None and c.pdf_path is not None:
+        link = storage.url(c.pdf_path, "application/pdf", file_name(c))
+    return {
+        "uuid": c.uuid,
+        "certificate_number": c.certificate_number,
+        "status": c.status,
+        "is_valid": c.status == "valid",
+        "course": c.course,
+        "course_title": c.course_title,
+        "student_name": shown.student_name or "",
+        "issue_date": c.issued_at.date() if c.issued_at else None,
+        "completion_date": c.completed_at,
+        "final_score": None if c.final_score is None else float(c.final_score),
+        "pdf_file": link,
+        "verification_url": verification_url(public_url, c.certificate_number),
+    }
+
+
+PAGE = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>{number}</title><style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:4rem auto;
+padding:0 1rem;color:#1f3a5f}}dt{{color:#5d6b7a}}dd{{margin:0 0 .8rem}}</style></head>
+<body><h1>{verdict}</h1><dl><dt>Number</dt><dd>{number}</dd><dt>Awarded to</dt><dd>{name}</dd>
+<dt>Course</dt><dd>{course}</dd><dt>Completed</dt><dd>{day}</dd></dl></body></html>
+"""
+
+
+def check_page(body: dict[str, Any]) -> str:
+    """The same answer for people."""
+    return PAGE.format(
+        verdict="This certificate is valid" if body["valid"] else f"This certificate is {body['status']}",
+        number=escape(body["certificate_number"]),
+        name=escape(body["student_name"]),
+        course=escape(body["course_title"]),
+        day=body["completion_date"].date().isoformat(),
+    )

@@ -1,0 +1,78 @@
+"""What learning takes from the others: courses with their structure, and users. State topics only."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.events.base import Event
+from libs.common.events.catalog import CourseState
+from libs.common.events.identity import UserState
+from libs.common.inbox import Handler, Received
+from libs.common.replicas import replicate
+from services.learning.enrollments.service import fill_seats, recalculate
+from services.learning.models import Course, User
+
+USER_FIELDS = tuple(column.name for column in User.__table__.columns)
+COURSE_FIELDS = tuple(
+    column.name for column in Course.__table__.columns if column.name not in ("lessons", "points")
+)
+
+
+def course_row(course: CourseState) -> dict[str, Any]:
+    """The replica's row: as it came, with the published lessons in order and their points drawn out."""
+    plain = course.model_dump(mode="json")
+    native = {
+        "uuid",
+        "instructor",
+        "instructors",
+        "prerequisites",
+        "created_at",
+        "updated_at",
+        "published_at",
+    }
+    row = {name: getattr(course, name) if name in native else plain[name] for name in COURSE_FIELDS}
+    lessons = [
+        lesson
+        for module in sorted(course.modules, key=lambda m: m.order)
+        for lesson in sorted(module.lessons, key=lambda x: x.order)
+    ]
+    return {
+        **row,
+        "instructors": list(course.instructors),
+        "prerequisites": list(course.prerequisites),
+        "lessons": [lesson.uuid for lesson in lessons],
+        "points": {str(lesson.uuid): lesson.points for lesson in lessons},
+    }
+
+
+async def on_course_state(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
+    """Keep the replica; move learners underway to a new revision; give seats that a higher limit frees."""
+    ordered = sorted(batch, key=lambda item: item.key)  # two batches lock courses in the same order
+    await replicate(session, Course, ordered, course_row)
+    present = {UUID(item.key): item for item in ordered if item.event is not None}
+    courses = await session.scalars(
+        select(Course)
+        .where(Course.uuid.in_(present))
+        .order_by(Course.uuid)
+        .execution_options(populate_existing=True)
+    )
+    for course in courses.all():
+        item = present[course.uuid]
+        now: datetime = item.occurred_at
+        await recalculate(session, course, now, item.trace)
+        await fill_seats(session, course, now, item.trace)
+
+
+async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
+    """Keep the replica; a tombstone takes the person's row away."""
+    await replicate(session, User, batch, lambda user: {name: getattr(user, name) for name in USER_FIELDS})
+
+
+HANDLERS: dict[type[Event], Handler] = {
+    CourseState: on_course_state,
+    UserState: on_user_state,
+}

@@ -1,0 +1,89 @@
+"""Enrolling, leaving, and the lists of one's courses and learners."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Response
+
+from libs.common.auth import CurrentUser, Teacher
+from libs.common.db import SessionDep
+from libs.common.paging import Page, PagingDep, choose, choose_uuid
+from services.learning.access import teaches
+from services.learning.clock import Now
+from services.learning.enrollments import queries, service
+from services.learning.enrollments.schemas import (
+    EnrollBody,
+    EnrollmentOut,
+    RosterRow,
+    VisibleEnrollment,
+    enrollment_out,
+    roster_row,
+)
+
+router = APIRouter(tags=["enrollments"])
+STATUSES = ("waitlisted", "enrolled", "in_progress", "completed", "dropped")
+CourseFilter = Annotated[str | None, Query(alias="course", description="uuid of a course")]
+StatusFilter = Annotated[str | None, Query(alias="status", description=" · ".join(STATUSES))]
+
+
+@router.post("/api/courses/{uuid}/enroll/", status_code=201, response_model=EnrollmentOut)
+async def enroll_in_course(
+    uuid: UUID,
+    who: CurrentUser,
+    session: SessionDep,
+    now: Now,
+    response: Response,
+    body: EnrollBody | None = None,
+) -> Any:
+    """Enrol in a published course: 201, and 200 with the same enrolment when repeated."""
+    enrollment, changed = await service.enroll(session, who, uuid, bool(body and body.waitlist), now)
+    response.status_code = 201 if changed else 200
+    return enrollment_out(await queries.get_one(session, enrollment), who.user)
+
+
+@router.post("/api/courses/{uuid}/unenroll/", response_model=EnrollmentOut | dict[str, str])
+async def unenroll_from_course(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
+    """Leave a course, keeping what was learnt; or leave its waitlist."""
+    enrollment = await service.unenroll(session, who, uuid, now)
+    if enrollment.version == 0:
+        return {"detail": "You wait for this course no longer."}
+    return enrollment_out(await queries.get_one(session, enrollment), who.user)
+
+
+@router.get("/api/enrollments/", response_model=Page[VisibleEnrollment])
+async def list_enrollments(
+    who: CurrentUser,
+    session: SessionDep,
+    page: PagingDep,
+    course: CourseFilter = None,
+    status: StatusFilter = None,
+) -> Any:
+    """One's own enrolments; with `course`, for whoever teaches it, all of its learners."""
+    wanted, chosen = choose_uuid("course", course), choose("status", status, STATUSES)
+    count, rows = await queries.list_visible(session, who, wanted, chosen, page)
+    shown = [roster_row if teaches(who, row.course) else enrollment_out for row in rows]
+    return page.answer(count, [show(row, who.user) for show, row in zip(shown, rows, strict=True)])
+
+
+@router.get("/api/enrollments/my-courses/", response_model=list[EnrollmentOut])
+async def list_my_courses(who: CurrentUser, session: SessionDep, status: StatusFilter = None) -> Any:
+    """One's own enrolments as a bare list, newest first; without `status` those that were not dropped."""
+    chosen = choose("status", status, STATUSES)
+    _, rows = await queries.list_own(session, who, None, chosen, None)
+    return [
+        enrollment_out(row, who.user) for row in rows if chosen or row.enrollment.shown_status != "dropped"
+    ]
+
+
+@router.get("/api/courses/teacher/students/", response_model=Page[RosterRow])
+async def list_students(
+    who: Teacher,
+    session: SessionDep,
+    page: PagingDep,
+    course: CourseFilter = None,
+    status: StatusFilter = None,
+) -> Any:
+    """Learners in the courses that one teaches."""
+    wanted, chosen = choose_uuid("course", course), choose("status", status, STATUSES)
+    count, rows = await queries.list_taught(session, who, wanted, chosen, page)
+    return page.answer(count, [roster_row(row, who.user) for row in rows])

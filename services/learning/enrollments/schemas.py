@@ -1,0 +1,163 @@
+"""Bodies of enrolments, with the course's card (api.md §3, §4)."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from libs.common.schemas import Answer, Body, Moment
+from services.learning.enrollments.queries import Listed, outline_next
+
+
+class EnrollBody(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"waitlist": True}]})
+
+    waitlist: bool = Field(False, description="wait for a seat when the course is full")
+
+
+class CategoryOut(Answer):
+    uuid: UUID
+    name: str
+    slug: str
+
+
+class InstructorOut(Answer):
+    uuid: UUID
+    full_name: str
+    name: str
+    avatar: str | None
+    bio: str
+    role: str
+
+
+class CourseCard(Answer):
+    """The card of a course. Ratings and views are catalog's and are 0 here until they arrive by event."""
+
+    uuid: UUID
+    title: str
+    slug: str
+    short_description: str
+    thumbnail: str | None
+    preview_video: str | None
+    is_featured: bool
+    status: str
+    level: str
+    language: str
+    category: CategoryOut | None
+    category_name: str | None
+    tags: list[str]
+    instructor: InstructorOut
+    instructor_name: str
+    instructor_avatar: str | None
+    duration_hours: float | None
+    enrolled_count: int
+    enrollment_count: int
+    enrolled_students_count: int
+    average_rating: float = 0
+    reviews_count: int = 0
+    total_lessons: int
+    is_enrolled: bool
+    views_count: int = 0
+    created_at: Moment
+    updated_at: Moment
+    published_at: Moment | None
+
+
+class NextLesson(Answer):
+    uuid: UUID
+    title: str
+    content_type: str
+    module: UUID
+    module_title: str
+
+
+class EnrollmentOut(Answer):
+    uuid: UUID
+    student: UUID
+    course: CourseCard
+    title: str
+    thumbnail: str | None
+    status: str
+    progress_percentage: float
+    progress: float
+    completed_lessons: list[UUID]
+    enrolled_at: Moment
+    started_at: Moment | None
+    completed_at: Moment | None
+    last_accessed: Moment | None
+    next_lesson: NextLesson | None
+    waitlist_position: int | None = None
+
+
+class RosterRow(EnrollmentOut):
+    """What a teacher sees of a learner."""
+
+    name: str
+    email: str
+    last_active: Moment | None
+
+
+class VisibleEnrollment(EnrollmentOut):
+    """`name`, `email` and `last_active` only for those who teach the course."""
+
+    name: str | None = None
+    email: str | None = None
+    last_active: Moment | None = None
+
+
+def course_card(listed: Listed, viewer: UUID) -> dict[str, Any]:
+    course, teacher = listed.course, listed.instructor
+    name = teacher.full_name if teacher else ""
+    count = listed.enrolled_count
+    own = listed.enrollment.student == viewer
+    return {
+        **{field: getattr(course, field) for field in CourseCard.model_fields if hasattr(course, field)},
+        "category_name": course.category["name"] if course.category else None,
+        "instructor": {
+            "uuid": course.instructor,
+            "full_name": name,
+            "name": name,
+            "avatar": teacher.avatar if teacher else None,
+            "bio": teacher.bio if teacher else "",
+            "role": teacher.role if teacher else "teacher",
+        },
+        "instructor_name": name,
+        "instructor_avatar": teacher.avatar if teacher else None,
+        "enrolled_count": count,
+        "enrollment_count": count,
+        "enrolled_students_count": count,
+        "total_lessons": len(course.lessons),
+        "is_enrolled": own and listed.enrollment.shown_status not in ("dropped", "waitlisted"),
+    }
+
+
+def enrollment_out(listed: Listed, viewer: UUID) -> dict[str, Any]:
+    enrollment, course = listed.enrollment, listed.course
+    percentage = float(enrollment.progress_percentage)
+    return {
+        "uuid": enrollment.uuid,
+        "student": enrollment.student,
+        "course": course_card(listed, viewer),
+        "title": course.title,
+        "thumbnail": course.thumbnail,
+        "status": enrollment.shown_status,
+        "progress_percentage": percentage,
+        "progress": percentage,
+        "completed_lessons": enrollment.completed_lessons,
+        "enrolled_at": enrollment.enrolled_at,
+        "started_at": enrollment.started_at,
+        "completed_at": enrollment.completed_at,
+        "last_accessed": enrollment.last_accessed,
+        "next_lesson": outline_next(listed) if enrollment.shown_status != "waitlisted" else None,
+        "waitlist_position": listed.waitlist_position,
+    }
+
+
+def roster_row(listed: Listed, viewer: UUID) -> dict[str, Any]:
+    student = listed.student
+    return {
+        **enrollment_out(listed, viewer),
+        "name": student.full_name if student else "",
+        "email": student.email if student else "",
+        "last_active": listed.enrollment.last_accessed,
+    }

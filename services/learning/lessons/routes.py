@@ -1,0 +1,62 @@
+"""What a learner does in a lesson."""
+
+from typing import Any
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from libs.common.auth import CurrentUser
+from libs.common.db import SessionDep
+from services.learning.clock import Now
+from services.learning.lessons import service
+from services.learning.lessons.schemas import (
+    HeartbeatBody,
+    HeartbeatOut,
+    LessonCompletion,
+    NotesBody,
+    NotesOut,
+)
+
+router = APIRouter(prefix="/api/courses/{course}/lessons/{lesson}", tags=["lessons"])
+
+
+@router.post("/complete/", response_model=LessonCompletion)
+async def complete_lesson(course: UUID, lesson: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
+    """Complete a lesson; again → the same answer. One with a quiz or an assignment completes by that."""
+    enrollment = await service.complete_lesson(session, who, course, lesson, now)
+    return {
+        "progress_percentage": enrollment.progress_percentage,
+        "course_completed": enrollment.status == "completed",
+    }
+
+
+@router.post("/progress/", response_model=HeartbeatOut)
+async def record_lesson_progress(
+    course: UUID, lesson: UUID, body: HeartbeatBody, who: CurrentUser, session: SessionDep, now: Now
+) -> Any:
+    """A heartbeat: resume position and study time, which never passes wall clock."""
+    position, counted, total = await service.record_heartbeat(
+        session, who, course, lesson, body.position_seconds, body.seconds_spent, now
+    )
+    return {
+        "lesson": lesson,
+        "position_seconds": position,
+        "seconds_counted": counted,
+        "study_seconds": total,
+    }
+
+
+@router.get("/notes/", response_model=NotesOut)
+async def get_lesson_notes(course: UUID, lesson: UUID, who: CurrentUser, session: SessionDep) -> Any:
+    """One's own notes on a lesson."""
+    notes, at = await service.read_notes(session, who, course, lesson)
+    return {"lesson": lesson, "notes": notes, "updated_at": at}
+
+
+@router.post("/notes/", response_model=NotesOut)
+async def save_lesson_notes(
+    course: UUID, lesson: UUID, body: NotesBody, who: CurrentUser, session: SessionDep, now: Now
+) -> Any:
+    """Replace one's own notes on a lesson."""
+    await service.save_notes(session, who, course, lesson, body.notes, now)
+    return {"lesson": lesson, "notes": body.notes, "updated_at": now}

@@ -1,0 +1,122 @@
+"""What a learner does in a lesson: complete it, spend time in it, take notes."""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.events.learning import LessonCompleted, StudyTimeRecorded
+from libs.common.tokens import Principal
+from services.learning.access import Seat, access_lesson_seat
+from services.learning.enrollments.rules import count_study_time, local_date
+from services.learning.enrollments.service import advance, complete_course, publish
+from services.learning.errors import LessonNotFinished
+from services.learning.lessons import queries
+from services.learning.models import Enrollment
+
+
+async def complete_lesson(
+    session: AsyncSession, who: Principal, course: UUID, lesson: UUID, now: datetime
+) -> Enrollment:
+    """Complete a lesson of one's course; again → nothing changes. Raises LessonNotFinished."""
+    seat = await access_lesson_seat(session, who, course, lesson)
+    if lesson not in seat.enrollment.completed_lessons:
+        work = await queries.unfinished_work(session, course, seat.enrollment.uuid, lesson)
+        if work:
+            raise LessonNotFinished(work)
+        await mark_completed(session, seat, lesson, now)
+    return seat.enrollment
+
+
+async def complete_by_work(session: AsyncSession, seat: Seat, lesson: UUID | None, now: datetime) -> None:
+    """A quiz was passed or an assignment handed in: its lesson completes when nothing else of it is left."""
+    if lesson is None or lesson not in seat.lessons or lesson in seat.enrollment.completed_lessons:
+        return
+    await session.flush()
+    if not await queries.unfinished_work(session, seat.enrollment.course, seat.enrollment.uuid, lesson):
+        await mark_completed(session, seat, lesson, now)
+
+
+async def mark_completed(session: AsyncSession, seat: Seat, lesson: UUID, now: datetime) -> None:
+    """The caller holds the seat and has found that nothing of the lesson is left."""
+    enrollment = seat.enrollment
+    day = local_date(now, seat.time_zone)
+    enrollment.completed_lessons = [*enrollment.completed_lessons, lesson]
+    done = advance(seat, now)
+    publish(
+        session,
+        enrollment,
+        LessonCompleted,
+        lesson=lesson,
+        progress_percentage=float(enrollment.progress_percentage),
+        completed_lessons=done.done,
+        total_lessons=done.total,
+        local_date=day,
+    )
+    await session.execute(
+        queries.KEEP_COMPLETION,
+        {
+            "enrollment": enrollment.uuid,
+            "lesson": lesson,
+            "student": enrollment.student,
+            "now": now,
+            "points": seat.points.get(str(lesson), 0),
+            "local_date": day,
+        },
+    )
+    if done.is_complete and enrollment.status != "completed":
+        await complete_course(session, enrollment, seat.revision, now)
+
+
+async def record_heartbeat(
+    session: AsyncSession,
+    who: Principal,
+    course: UUID,
+    lesson: UUID,
+    position: int,
+    spent: int,
+    now: datetime,
+) -> tuple[int, int, int]:
+    """Keep the resume position and add study time, as far as the learner's clock allows.
+
+    Returns position, seconds that counted, and the lesson's study seconds.
+    """
+    seat = await access_lesson_seat(session, who, course, lesson)
+    enrollment = seat.enrollment
+    until = (await session.execute(queries.LOCK_CLOCK, {"student": who.user})).scalar_one()
+    seconds, until = count_study_time(until, now, spent)
+    day = local_date(now, seat.time_zone)
+    if seconds:
+        enrollment.last_accessed = now
+        enrollment.started_at = enrollment.started_at or now
+        if enrollment.status == "enrolled":
+            enrollment.status = "in_progress"
+        publish(session, enrollment, StudyTimeRecorded, lesson=lesson, seconds=seconds, local_date=day)
+    kept = await session.execute(
+        queries.KEEP_HEARTBEAT,
+        {
+            "enrollment": enrollment.uuid,
+            "lesson": lesson,
+            "student": who.user,
+            "position": position,
+            "seconds": seconds,
+            "until": until,
+            "local_date": day,
+        },
+    )
+    row = kept.one()
+    return row[0], seconds, row[1]
+
+
+async def save_notes(
+    session: AsyncSession, who: Principal, course: UUID, lesson: UUID, notes: str, now: datetime
+) -> None:
+    seat = await access_lesson_seat(session, who, course, lesson)
+    await queries.keep_notes(session, seat.enrollment.uuid, lesson, who.user, notes, now)
+
+
+async def read_notes(
+    session: AsyncSession, who: Principal, course: UUID, lesson: UUID
+) -> tuple[str, datetime | None]:
+    seat = await access_lesson_seat(session, who, course, lesson)
+    return await queries.get_notes(session, seat.enrollment.uuid, lesson)

@@ -1,0 +1,126 @@
+"""Quizzes and their questions, for those who write them and those who take them."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from libs.common import etags
+from libs.common.auth import CurrentUser, Teacher
+from libs.common.db import SessionDep
+from libs.common.paging import Page, PagingDep, choose_uuid
+from services.learning.clock import Now
+from services.learning.quizzes import queries, service
+from services.learning.quizzes.access import access_quiz, access_taught_quiz
+from services.learning.quizzes.schemas import (
+    Deleted,
+    QuestionBody,
+    QuestionForTeacher,
+    QuestionPatch,
+    QuizBody,
+    QuizForStudent,
+    QuizForTeacher,
+    QuizPatch,
+    question_out,
+)
+
+router = APIRouter(prefix="/api/quizzes", tags=["quizzes"])
+Filter = Annotated[str | None, Query(description="a uuid")]
+
+
+@router.post("/", status_code=201, response_model=QuizForTeacher)
+async def create_quiz(body: QuizBody, who: Teacher, session: SessionDep, now: Now, response: Response) -> Any:
+    """Make a quiz, a draft until it is published."""
+    quiz = await service.create_quiz(session, who, body, now)
+    response.headers["ETag"] = etags.etag(quiz.version)
+    return await queries.for_teacher(session, quiz)
+
+
+@router.get("/", response_model=Page[QuizForTeacher | QuizForStudent])
+async def list_quizzes(
+    who: CurrentUser, session: SessionDep, page: PagingDep, course: Filter = None, lesson: Filter = None
+) -> Any:
+    """Quizzes that one teaches, and the published ones of one's courses."""
+    wanted, within = choose_uuid("course", course), choose_uuid("lesson", lesson)
+    count, rows = await queries.list_quizzes(session, who, wanted, within, page)
+    return page.answer(count, rows)
+
+
+@router.get("/{uuid}/", response_model=QuizForTeacher | QuizForStudent)
+async def get_quiz(
+    uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
+) -> Any:
+    """One quiz: whole for who teaches it, without questions and answers for learners."""
+    quiz, taught = await access_quiz(session, who, uuid)
+    body: QuizForTeacher | QuizForStudent
+    if taught:
+        body = await queries.for_teacher(session, quiz)
+        tag = etags.etag(quiz.version, "teacher", body.attempts_count)
+    else:
+        body = await queries.for_student(session, quiz, who.user)
+        tag = etags.etag(quiz.version, who.user, body.attempts_used, body.open_attempt)
+    return etags.answer(request, response, tag) or body
+
+
+@router.patch("/{uuid}/", response_model=QuizForTeacher)
+async def change_quiz(
+    uuid: UUID,
+    body: QuizPatch,
+    request: Request,
+    response: Response,
+    who: Teacher,
+    session: SessionDep,
+    now: Now,
+) -> Any:
+    """Change settings; open attempts keep their questions and deadline."""
+    quiz = await service.change_quiz(session, who, uuid, body, request, now)
+    response.headers["ETag"] = etags.etag(quiz.version)
+    return await queries.for_teacher(session, quiz)
+
+
+@router.delete("/{uuid}/", response_model=Deleted)
+async def delete_quiz(uuid: UUID, request: Request, who: Teacher, session: SessionDep, now: Now) -> Any:
+    """Take a quiz away; attempts stay on record."""
+    await service.delete_quiz(session, who, uuid, request, now)
+    return {"deleted": True}
+
+
+@router.post("/{uuid}/publish/", response_model=QuizForTeacher)
+async def publish_quiz(uuid: UUID, who: Teacher, session: SessionDep, now: Now) -> Any:
+    """Open a quiz to learners."""
+    return await queries.for_teacher(session, await service.publish_quiz(session, who, uuid, now))
+
+
+@router.get("/{uuid}/questions/", response_model=list[QuestionForTeacher])
+async def list_questions(uuid: UUID, who: CurrentUser, session: SessionDep) -> Any:
+    """The questions with what is right, in their order, for who teaches the quiz."""
+    quiz = await access_taught_quiz(session, who, uuid)
+    return [question_out(question) for question in await queries.list_questions(session, quiz.uuid)]
+
+
+@router.post("/{uuid}/questions/", status_code=201, response_model=QuestionForTeacher)
+async def add_question(uuid: UUID, body: QuestionBody, who: Teacher, session: SessionDep, now: Now) -> Any:
+    """Add a question."""
+    return question_out(await service.add_question(session, who, uuid, body, now))
+
+
+@router.get("/{uuid}/questions/{question}/", response_model=QuestionForTeacher)
+async def get_question(uuid: UUID, question: UUID, who: CurrentUser, session: SessionDep) -> Any:
+    """One question with what is right, for who teaches the quiz."""
+    quiz = await access_taught_quiz(session, who, uuid)
+    return question_out(await service.access_question(session, quiz, question))
+
+
+@router.patch("/{uuid}/questions/{question}/", response_model=QuestionForTeacher)
+async def change_question(
+    uuid: UUID, question: UUID, body: QuestionPatch, who: Teacher, session: SessionDep, now: Now
+) -> Any:
+    """Change a question for attempts that start from now on."""
+    return question_out(await service.change_question(session, who, uuid, question, body, now))
+
+
+@router.delete("/{uuid}/questions/{question}/", response_model=Deleted)
+async def delete_question(uuid: UUID, question: UUID, who: Teacher, session: SessionDep, now: Now) -> Any:
+    """Take a question out, for attempts that start from now on."""
+    await service.remove_question(session, who, uuid, question, now)
+    return {"deleted": True}

@@ -1,0 +1,246 @@
+"""Bodies of quizzes and questions. What a teacher sees and what a student sees are separate models."""
+
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, field_validator
+
+from libs.common.schemas import Answer, Body, EmptyIsNone, Moment, Text
+from services.learning.enrollments.rules import zone
+from services.learning.models import Question, Quiz
+from services.learning.quizzes.rules import CHOICE, shown
+
+When = Literal["immediately", "after_close", "never"]
+QuizKind = Literal["practice", "graded", "final", "survey"]
+Scoring = Literal["highest", "latest", "average", "first"]
+QuestionKind = Literal["single_choice", "multiple_choice", "true_false", "short_answer", "numeric"]
+Title = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+Long = Annotated[Text, StringConstraints(max_length=50_000)]
+OptionalMoment = Annotated[AwareDatetime | None, EmptyIsNone]
+Number = Annotated[Decimal, Field(ge=-(10**30), le=10**30, allow_inf_nan=False)]
+
+
+def _known_zone(name: str | None) -> str | None:
+    if name is not None and zone(name) is None:
+        raise ValueError("must be an IANA time zone, such as Europe/London")
+    return name
+
+
+class Feedback(Body):
+    score: When = "immediately"
+    correctness: When = "immediately"
+    answers: When = "after_close"
+
+
+class QuizBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "course": "00000020-0000-4000-8000-000000000020",
+                    "title": "Check yourself",
+                    "kind": "graded",
+                    "time_limit_seconds": 900,
+                    "attempts_allowed": 2,
+                    "pass_mark": 60,
+                    "feedback": {"score": "immediately", "correctness": "immediately", "answers": "never"},
+                }
+            ]
+        }
+    )
+
+    course: UUID
+    lesson: Annotated[UUID | None, EmptyIsNone] = None
+    title: Title
+    description: Long = ""
+    kind: QuizKind = "graded"
+    time_limit_seconds: int | None = Field(None, ge=1, le=604_800)
+    opens_at: OptionalMoment = None
+    closes_at: OptionalMoment = None
+    time_zone: str | None = Field(None, max_length=64, description="where the dates were set; the author's")
+    attempts_allowed: int | None = Field(None, ge=1, le=1000, description="null: any number")
+    scoring: Scoring = "highest"
+    pass_mark: Decimal = Field(Decimal(50), ge=0, le=100, decimal_places=2)
+    shuffle_questions: bool = False
+    shuffle_answers: bool = False
+    pools: list[Any] = Field(default_factory=list, max_length=0, description="banks are not there yet")
+    feedback: Feedback = Feedback()
+
+    _zone = field_validator("time_zone")(_known_zone)
+
+
+class QuizPatch(Body):
+    course: UUID | None = Field(None, description="accepted while it does not change")
+    is_published: bool | None = Field(None, description="accepted while it does not change")
+    lesson: Annotated[UUID | None, EmptyIsNone] = None
+    title: Title | None = None
+    description: Long | None = None
+    kind: QuizKind | None = None
+    time_limit_seconds: int | None = Field(None, ge=1, le=604_800)
+    opens_at: OptionalMoment = None
+    closes_at: OptionalMoment = None
+    time_zone: str | None = Field(None, max_length=64)
+    attempts_allowed: int | None = Field(None, ge=1, le=1000)
+    scoring: Scoring | None = None
+    pass_mark: Decimal | None = Field(None, ge=0, le=100, decimal_places=2)
+    shuffle_questions: bool | None = None
+    shuffle_answers: bool | None = None
+    pools: list[Any] = Field(default_factory=list, max_length=0)
+    feedback: Feedback | None = None
+
+    _zone = field_validator("time_zone")(_known_zone)
+
+    @field_validator(
+        "course",
+        "is_published",
+        "title",
+        "description",
+        "kind",
+        "time_zone",
+        "scoring",
+        "pass_mark",
+        "shuffle_questions",
+        "shuffle_answers",
+        "feedback",
+        mode="before",
+    )
+    @classmethod
+    def _not_null(cls, value: Any) -> Any:
+        if value is None:
+            raise ValueError("must not be null")
+        return value
+
+
+class OptionBody(Body):
+    uuid: UUID | None = Field(None, description="made when missing")
+    text: Annotated[Text, StringConstraints(min_length=1, max_length=5_000)]
+    is_correct: bool = False
+    feedback: Annotated[Text, StringConstraints(max_length=5_000)] = ""
+
+
+class QuestionPatch(Body):
+    """By kind: `options`, `correct`, `accepted`, or `value` and `tolerance`."""
+
+    uuid: UUID | None = Field(None, description="accepted while it does not change")
+    kind: QuestionKind | None = None
+    text: Annotated[Text, StringConstraints(min_length=1, max_length=20_000)] | None = None
+    points: Decimal | None = Field(None, gt=0, le=10_000, decimal_places=4)
+    order: int | None = Field(None, ge=0, le=100_000)
+    explanation: Long | None = None
+    partial_credit: bool | None = None
+    options: list[OptionBody] | None = Field(None, max_length=50)
+    correct: bool | None = None
+    accepted: list[Annotated[Text, StringConstraints(min_length=1, max_length=2_000)]] | None = Field(
+        None, max_length=100
+    )
+    value: Number | None = None
+    tolerance: Annotated[Number, Field(ge=0)] | None = None
+
+
+class QuestionBody(QuestionPatch):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "kind": "single_choice",
+                    "text": "What joins two vertices?",
+                    "points": 2,
+                    "options": [{"text": "an edge", "is_correct": True}, {"text": "a walk"}],
+                }
+            ]
+        }
+    )
+
+    kind: QuestionKind
+    text: Annotated[Text, StringConstraints(min_length=1, max_length=20_000)]
+
+
+class OptionForTeacher(Answer):
+    uuid: UUID
+    text: str
+    is_correct: bool
+    feedback: str
+
+
+class QuestionForTeacher(Answer):
+    uuid: UUID
+    kind: QuestionKind
+    text: str
+    points: float
+    order: int
+    explanation: str
+    partial_credit: bool
+    options: list[OptionForTeacher] | None = None
+    correct: bool | None = None
+    accepted: list[str] | None = None
+    value: float | None = None
+    tolerance: float | None = None
+
+
+class QuizCommon(Answer):
+    uuid: UUID
+    course: UUID
+    lesson: UUID | None
+    title: str
+    description: str
+    kind: QuizKind
+    time_limit_seconds: int | None
+    opens_at: Moment | None
+    closes_at: Moment | None
+    time_zone: str
+    attempts_allowed: int | None
+    scoring: Scoring
+    pass_mark: float
+    shuffle_questions: bool
+    shuffle_answers: bool
+    pools: list[Any] = []
+    feedback: Feedback
+    question_count: int
+    max_score: float
+    is_published: bool
+    created_at: Moment
+    updated_at: Moment
+
+
+class QuizForTeacher(QuizCommon):
+    """With what is right; `questions` only where one quiz is asked for."""
+
+    questions: list[QuestionForTeacher] | None
+    attempts_count: int
+
+
+class QuizForStudent(QuizCommon):
+    """What a learner sees before an attempt: no questions, and nothing of what is right."""
+
+    attempts_used: int
+    attempts_left: int | None
+    open_attempt: UUID | None
+
+
+class Deleted(Answer):
+    deleted: bool = True
+
+
+def question_out(question: Question) -> QuestionForTeacher:
+    content = question.content
+    return QuestionForTeacher(
+        uuid=question.uuid,
+        kind=question.kind,  # type: ignore[arg-type]
+        text=question.text,
+        points=float(question.points),
+        order=question.position,
+        explanation=question.explanation,
+        partial_credit=question.partial_credit,
+        options=content["options"] if question.kind in CHOICE else None,
+        correct=content.get("correct"),
+        accepted=content.get("accepted"),
+        value=float(content["value"]) if "value" in content else None,
+        tolerance=float(content["tolerance"]) if "tolerance" in content else None,
+    )
+
+
+def quiz_fields(quiz: Quiz, count: int, points: Decimal) -> dict[str, Any]:
+    """What every view of a quiz has."""
+    fields = {name: getattr(quiz, name) for name in QuizCommon.model_fields if hasattr(quiz, name)}
+    return {**fields, "pass_mark": float(quiz.pass_mark), "question_count": count, "max_score": shown(points)}

@@ -70,6 +70,9 @@ class Backbone:
     ) -> None:
         started = time.perf_counter()
         status = 500
+        # Who is not signed in reads nothing of their own; and a token on the answer to a registration would
+        # tell that the address was new.
+        signed_in = "authorization" in headers
         stale = started_sending = replaced = False
 
         async def send_with_headers(message: Message) -> None:
@@ -92,7 +95,7 @@ class Backbone:
                 out = MutableHeaders(scope=message)
                 out["X-Request-ID"] = request_id
                 token = scope.get("lectern.token")
-                if token and status < 400:
+                if token and status < 400 and signed_in:
                     out["Consistency-Token"] = token
                 if stale:
                     out["Consistency"] = "stale"

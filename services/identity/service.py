@@ -1,5 +1,6 @@
 """What people do with their accounts: one function per intent, each a part of the request's transaction."""
 
+from hmac import compare_digest
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -103,11 +104,8 @@ async def verify_email(
     session: AsyncSession, db: Database, parts: Identity, body: Verification, caller: Caller
 ) -> dict[str, Any]:
     """Prove the address and log in. Raises InvalidCode."""
-    user = await user_by_email(session, body.email)
-    if user is None:
-        raise InvalidCode
-    await use_code(session, db, parts, user, "verify", body.verification_code)
-    user = await access_user(session, user.uuid, lock=True)
+    uuid = await use_code(session, db, parts, body.email, "verify", body.verification_code)
+    user = await access_user(session, uuid, lock=True)
     if not user.is_active:
         raise AccountDisabled
     if not user.is_verified:
@@ -121,16 +119,18 @@ async def verify_email(
 
 
 async def use_code(
-    session: AsyncSession, db: Database, parts: Identity, user: User, purpose: str, code: str
-) -> None:
-    """Use up the newest code. The try is counted in a transaction of its own, before the code is looked at.
+    session: AsyncSession, db: Database, parts: Identity, email: str, purpose: str, code: str
+) -> UUID:
+    """Use up the newest code; returns whose it was.
 
-    Raises InvalidCode for a wrong, used, expired or exhausted one.
+    The try is counted in a transaction of its own, before the code is looked at and before `session` takes a
+    connection. Raises InvalidCode for a wrong, used, expired or exhausted one.
     """
     now = parts.clock()
     newest = (
         select(CodeMail.uuid)
-        .where(CodeMail.user_uuid == user.uuid, CodeMail.purpose == purpose, CodeMail.code_hmac.is_not(None))
+        .join(User, User.uuid == CodeMail.user_uuid)
+        .where(User.email == email, CodeMail.purpose == purpose, CodeMail.code_hmac.is_not(None))
         .order_by(CodeMail.created_at.desc())
         .limit(1)
         .scalar_subquery()
@@ -147,7 +147,9 @@ async def use_code(
             .values(tries=CodeMail.tries + 1)
             .returning(CodeMail)
         )
-    if mail is None or mail.code_hmac != parts.vault.code_hmac(mail.uuid, purpose, user.email, code):
+    if mail is None or not compare_digest(
+        mail.code_hmac, parts.vault.code_hmac(mail.uuid, purpose, email, code)
+    ):
         raise InvalidCode
     used = await session.scalar(
         update(CodeMail)
@@ -157,6 +159,8 @@ async def use_code(
     )
     if used is None:
         raise InvalidCode
+    user: UUID = mail.user_uuid
+    return user
 
 
 async def login(
@@ -164,9 +168,10 @@ async def login(
 ) -> dict[str, Any]:
     """Start a session. Raises BadCredentials, EmailNotVerified or AccountDisabled.
 
-    An unknown address costs as much time as a wrong password.
+    An unknown address costs as much time as a wrong password. No connection is held while it is hashed.
     """
-    user = await user_by_email(session, body.email)
+    async with db.session() as looking:
+        user = await user_by_email(looking, body.email)
     fits, renewed = await parts.passwords.verify(body.password, user.password_hash if user else None)
     if user is None or not fits:
         if user is not None:

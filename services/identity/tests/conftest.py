@@ -1,0 +1,118 @@
+"""Identity in-process, with its key loaded and what it mails kept."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email.message import Message
+from email.parser import BytesParser
+from email.policy import default
+
+import httpx
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from conftest import OpenHarness
+from deploy.local.project import free_ports
+from libs.common.testing import Harness
+from services.identity.admin import create_admin
+
+PASSWORD = "Learn-together-1"
+
+
+@dataclass
+class Mailbox:
+    """An SMTP server that keeps what it gets: the outside world."""
+
+    messages: list[Message] = field(default_factory=list)
+    refuse: bool = False
+
+    async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:
+        if self.refuse:
+            return "451 try again later"
+        content = envelope.content
+        assert isinstance(content, bytes)
+        self.messages.append(BytesParser(policy=default).parsebytes(content))
+        return "250 kept"
+
+    def code(self, index: int = -1) -> str:
+        body = self.messages[index].get_body(("plain",)).get_content()
+        return re.findall(r"\b\d{6}\b", body)[0]
+
+
+@pytest.fixture(scope="session")
+def _mail() -> Iterator[tuple[Mailbox, Controller]]:
+    mailbox = Mailbox()
+    controller = Controller(mailbox, hostname="127.0.0.1", port=free_ports(1)[0])
+    controller.start()
+    yield mailbox, controller
+    controller.stop()
+
+
+@pytest.fixture
+def mailbox(_mail) -> Mailbox:
+    box, _ = _mail
+    box.messages.clear()
+    box.refuse = False
+    return box
+
+
+@pytest.fixture
+async def identity(open_service: OpenHarness, _mail, mailbox: Mailbox) -> Harness:
+    harness = await open_service("identity")
+    harness.settings.smtp_url = f"smtp://127.0.0.1:{_mail[1].port}"
+    ring = harness.app.state.identity.ring
+    ring.jwks = {"keys": []}
+    await ring.load()
+    return harness
+
+
+@dataclass
+class Account:
+    client: httpx.AsyncClient
+    email: str
+    access: str
+    refresh: str
+    user: dict
+
+
+class People:
+    """Registers, verifies and logs in, as a front end would."""
+
+    def __init__(self, identity: Harness, mailbox: Mailbox) -> None:
+        self.identity = identity
+        self.mailbox = mailbox
+
+    async def register(self, email: str, role: str = "student", **fields) -> httpx.Response:
+        body = {"email": email, "password": PASSWORD, "first_name": "Ada", "last_name": "L", "role": role}
+        answer = await self.identity.client().post("/api/accounts/register/", json=body | fields)
+        await self.identity.run_tasks()
+        return answer
+
+    async def join(self, email: str, role: str = "student") -> Account:
+        assert (await self.register(email, role)).status_code == 201
+        body = {"email": email, "verification_code": self.mailbox.code()}
+        answer = await self.identity.client().post("/api/accounts/verify-email/", json=body)
+        assert answer.status_code == 200, answer.text
+        tokens = answer.json()["tokens"]
+        return self.account(email, tokens["access"], tokens["refresh"], answer.json()["user"])
+
+    async def login(self, email: str, password: str = PASSWORD) -> Account:
+        answer = await self.identity.client().post(
+            "/api/accounts/login/", json={"email": email, "password": password}
+        )
+        assert answer.status_code == 200, answer.text
+        body = answer.json()
+        return self.account(email, body["access"], body["refresh"], body["user"])
+
+    async def admin(self, email: str = "admin@lectern.example") -> Account:
+        await create_admin(self.identity.db, email, PASSWORD, "Grace", "Hopper")
+        return await self.login(email)
+
+    def account(self, email: str, access: str, refresh: str, user: dict) -> Account:
+        return Account(self.identity.client(access), email, access, refresh, user)
+
+
+@pytest.fixture
+def people(identity: Harness, mailbox: Mailbox) -> People:
+    return People(identity, mailbox)

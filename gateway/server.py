@@ -117,9 +117,8 @@ class Downstream(asyncio.Protocol):
             self.exchange = None
 
     def eof_received(self) -> bool:
-        # A client may close its side after asking and still read the answer.
-        self._deaf = True
-        return self.exchange is not None and self.exchange.request.complete
+        # As nginx does: who closes does not wait for the answer, and the service need not work on it.
+        return False
 
     def pause_writing(self) -> None:
         self._write_paused_at = self._loop.time()

@@ -15,10 +15,10 @@ CHUNKED = "Transfer-Encoding: chunked\r\n"
 async def test_headers_that_speak_for_the_gateway_are_dropped_or_set_anew(client, catalog):
     await client.get(
         "/api/courses/",
-        "X-User-Id: 1\r\nx-user-role: admin\r\nX_User_Id: 1\r\nX_Forwarded_For: 1.1.1.1\r\nX-Real-IP: 1.1.1.1\r\n"
+        "X-User-Id: 1\r\nx-user-role: admin\r\nX_User_Id: 1\r\nX_Forwarded_For: 1.1.1.1\r\n"
         "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: gopher\r\nX-Forwarded-Host: evil\r\nTE: trailers\r\n"
-        "X-Forwarded-User: a\r\nForwarded: for=1.1.1.1\r\nProxy-Authorization: a\r\nKeep-Alive: timeout=5\r\n"
-        "X-Fine: yes\r\n",
+        "X-Forwarded-User: a\r\nForwarded: for=1.1.1.1\r\nProxy-Authorization: a\r\nKeep-Alive: 5\r\n"
+        "X-Real-IP: 1.1.1.1\r\nX-Fine: yes\r\n",
     )
     seen = catalog.seen[0]
     names = [name for name, _ in seen.headers]
@@ -36,8 +36,9 @@ async def test_headers_that_speak_for_the_gateway_are_dropped_or_set_anew(client
 async def test_every_header_named_in_connection_is_dropped(client, catalog):
     answer = await client.get(
         "/api/courses/",
-        "Connection: X-One, keep-alive\r\nX-One: 1\r\nX-Two: 2\r\nx-two: 3\r\nConnection: X-TWO\r\n"
-        "X-Three: 3\r\nConnection: Authorization, X-Forwarded-For, Host\r\nAuthorization: Bearer nonsense\r\n",
+        "Connection: X-One, keep-alive\r\nX-One: 1\r\nX-Two: 2\r\nx-two: 3\r\n"
+        "Connection: X-TWO\r\nX-Three: 3\r\n"
+        "Connection: Authorization, X-Forwarded-For, Host\r\nAuthorization: Bearer nonsense\r\n",
     )
     assert answer.status == 200  # without its token the request is an anonymous one
     seen = catalog.seen[0]

@@ -341,12 +341,6 @@ async def test_a_client_that_leaves_ends_the_request_upstream(suite, client, cat
     await eventually(lambda: suite.gateway.metrics.in_flight == 0)
 
 
-async def test_a_client_may_close_its_side_and_still_read(client):
-    client.send("GET /api/courses/ HTTP/1.1\r\nHost: x\r\n\r\n")
-    client.writer.write_eof()
-    assert b"200 OK" in await client.closed()
-
-
 async def test_ids_are_taken_over_or_made(suite, client, catalog):
     trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
     answer = await client.get("/api/courses/", f"X-Request-ID: my-id.1\r\ntraceparent: {trace}\r\n")

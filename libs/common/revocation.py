@@ -60,6 +60,7 @@ class RevocationList:
         self._caught_up = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._dropped_at = 0.0
+        self._stopping = False
         self.connected = False
 
     @property
@@ -82,12 +83,14 @@ class RevocationList:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="revocations")
         try:
-            await asyncio.wait_for(self._caught_up.wait(), patience)
+            async with asyncio.timeout(patience):
+                await self._caught_up.wait()
         except TimeoutError:
             log.warning("revocations_not_caught_up", waited=patience)
             self._caught_up.set()
 
     async def stop(self) -> None:
+        self._stopping = True  # the client can swallow a cancellation while it closes
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -135,7 +138,7 @@ class RevocationList:
     async def _run(self) -> None:
         """Tail for ever; whatever goes wrong, build a new consumer and read the last minutes again."""
         pause = 0.2
-        while True:
+        while not self._stopping:
             began = asyncio.get_running_loop().time()
             try:
                 await self._tail()
@@ -144,6 +147,8 @@ class RevocationList:
             except Exception as error:  # a defect here must not end the tail
                 log.error("revocations_broken", exc_info=error)
             self.connected = False
+            if self._stopping:
+                return
             if asyncio.get_running_loop().time() - began > 30:
                 pause = 0.2
             await asyncio.sleep(pause)
@@ -168,7 +173,8 @@ class RevocationList:
             await self._follow(consumer, partitions, ends)
         finally:
             with contextlib.suppress(Exception):  # stopping may hang on a dead broker
-                await asyncio.wait_for(consumer.stop(), 3)
+                async with asyncio.timeout(3):
+                    await consumer.stop()
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         await consumer._client.add_topic(self._topic)  # no public call learns of a topic without assigning it
@@ -191,7 +197,7 @@ class RevocationList:
     ) -> None:
         loop = asyncio.get_running_loop()
         checked, stuck_at = loop.time(), None
-        while True:
+        while not self._stopping:
             async with asyncio.timeout(CHECK * 2):
                 batches = await consumer.getmany(timeout_ms=int(POLL * 1000), max_records=2000)
             for batch in batches.values():

@@ -29,6 +29,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
+from libs.common.clock import system_clock
+
 LANES = 32
 
 NAMING = {
@@ -133,5 +135,8 @@ class Aggregate:
 class Timestamps:
     """Mixin: when the row was made, and when it last changed."""
 
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.now())
+    created_at: Mapped[datetime] = mapped_column(default=system_clock, server_default=func.now())
+    # Set here and not by the server, so that the row can be read on after a flush.
+    updated_at: Mapped[datetime] = mapped_column(
+        default=system_clock, server_default=func.now(), onupdate=system_clock
+    )

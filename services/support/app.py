@@ -1,0 +1,14 @@
+"""The application of support."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from libs.common.app import create_app
+from services.support.routes import router
+from services.support.settings import Settings
+from services.support.worker import SUBSCRIPTION
+
+
+def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
+    return create_app(settings or Settings(), [router], subscription=SUBSCRIPTION, **parts)

@@ -1,0 +1,194 @@
+"""HTTP of support (api.md §7)."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from libs.common import etags
+from libs.common.auth import CurrentUser
+from libs.common.clock import system_clock
+from libs.common.db import SessionDep
+from libs.common.paging import Page, PagingDep, choose, choose_uuid, paginate
+from libs.common.tokens import Principal
+from services.support import service
+from services.support.access import access_ticket
+from services.support.models import Ticket
+from services.support.queries import find_tickets, ticket_answer, ticket_cards
+from services.support.rules import PRIORITIES, STATUSES, Calendar
+from services.support.schemas import (
+    Assignment,
+    NewMessage,
+    NewTicket,
+    PriorityChange,
+    Rating,
+    StatusChange,
+    TicketAnswer,
+    TicketCard,
+)
+
+router = APIRouter(prefix="/api/core/support-tickets", tags=["support"])
+
+ORDERINGS = {"created_at": Ticket.created_at, "updated_at": Ticket.updated_at, "priority": Ticket.priority}
+
+
+def calendar_of(request: Request) -> Calendar:
+    settings = request.app.state.settings
+    return Calendar(settings.calendar_zone, settings.calendar_opens, settings.calendar_closes)
+
+
+CalendarDep = Annotated[Calendar, Depends(calendar_of)]
+
+
+async def _answer(
+    session: SessionDep, ticket: Ticket, who: Principal, calendar: Calendar, response: Response
+) -> dict[str, Any]:
+    response.headers["ETag"] = etags.etag(ticket.version)
+    await session.flush()
+    return await ticket_answer(session, ticket, who, calendar, system_clock())
+
+
+@router.get("/", response_model=Page[TicketCard])
+async def list_tickets(
+    session: SessionDep,
+    who: CurrentUser,
+    page: PagingDep,
+    calendar: CalendarDep,
+    search: str | None = None,
+    status: str | None = None,
+    priority: str | None = None,
+    category: str | None = None,
+    course: str | None = None,
+    requester: str | None = None,
+    assigned_to: str | None = None,
+    ordering: str | None = None,
+) -> Any:
+    """Own tickets; staff see everybody's. `assigned_to` takes a UUID, `me` or `none`."""
+    order = choose("ordering", ordering, [*ORDERINGS, *(f"-{n}" for n in ORDERINGS)]) or "-created_at"
+    column = ORDERINGS[order.removeprefix("-")]
+    unassigned = assigned_to == "none"
+    assigned = who.user if assigned_to == "me" else None
+    query = find_tickets(
+        who,
+        search=search,
+        equal={
+            "status": choose("status", status, STATUSES),
+            "priority": choose("priority", priority, PRIORITIES),
+            "category": category or None,
+            "course": choose_uuid("course", course),
+            "requester": choose_uuid("requester", requester),
+        },
+        assigned=assigned if assigned or unassigned else choose_uuid("assigned_to", assigned_to),
+        unassigned=unassigned,
+    ).order_by(column.desc() if order.startswith("-") else column.asc(), Ticket.uuid)
+    count, rows = await paginate(session, query, page)
+    return page.answer(count, await ticket_cards(session, rows, calendar, system_clock()))
+
+
+@router.post("/", status_code=201, response_model=TicketAnswer)
+async def open_ticket(
+    body: NewTicket, session: SessionDep, who: CurrentUser, calendar: CalendarDep, response: Response
+) -> Any:
+    """Ask for help."""
+    ticket = await service.open_ticket(session, who, body, system_clock())
+    return await _answer(session, ticket, who, calendar, response)
+
+
+@router.get("/{uuid}/", response_model=TicketAnswer)
+async def get_ticket(
+    uuid: UUID,
+    session: SessionDep,
+    who: CurrentUser,
+    calendar: CalendarDep,
+    request: Request,
+    response: Response,
+) -> Any:
+    """A ticket with its messages; requesters see no internal ones."""
+    ticket = await access_ticket(session, who, uuid)
+    same = etags.answer(request, response, etags.etag(ticket.version))
+    return same or await ticket_answer(session, ticket, who, calendar, system_clock())
+
+
+@router.post("/{uuid}/messages/", status_code=201, response_model=TicketAnswer)
+async def add_ticket_message(
+    uuid: UUID,
+    body: NewMessage,
+    session: SessionDep,
+    who: CurrentUser,
+    calendar: CalendarDep,
+    response: Response,
+) -> Any:
+    """Write to the ticket; `is_internal` is for staff among themselves."""
+    ticket = await service.add_message(session, who, uuid, body, system_clock())
+    return await _answer(session, ticket, who, calendar, response)
+
+
+@router.post("/{uuid}/assign/", response_model=TicketAnswer)
+async def assign_ticket(
+    uuid: UUID,
+    session: SessionDep,
+    who: CurrentUser,
+    calendar: CalendarDep,
+    response: Response,
+    body: Assignment | None = None,
+) -> Any:
+    """Give the ticket to a member of staff; without `user` to the one with least to do."""
+    ticket = await service.assign_ticket(session, who, uuid, body.user if body else None)
+    return await _answer(session, ticket, who, calendar, response)
+
+
+@router.post("/{uuid}/status/", response_model=TicketAnswer)
+async def change_ticket_status(
+    uuid: UUID,
+    body: StatusChange,
+    session: SessionDep,
+    who: CurrentUser,
+    calendar: CalendarDep,
+    response: Response,
+) -> Any:
+    """Set the status; the requester may resolve or close. While `waiting` the SLA is paused."""
+    ticket = await service.change_status(session, who, uuid, body.status, system_clock())
+    return await _answer(session, ticket, who, calendar, response)
+
+
+@router.post("/{uuid}/priority/", response_model=TicketAnswer)
+async def change_ticket_priority(
+    uuid: UUID,
+    body: PriorityChange,
+    session: SessionDep,
+    who: CurrentUser,
+    calendar: CalendarDep,
+    response: Response,
+) -> Any:
+    """Set the priority, and with it the times that are due."""
+    ticket = await service.change_priority(session, who, uuid, body.priority)
+    return await _answer(session, ticket, who, calendar, response)
+
+
+@router.post("/{uuid}/reopen/", response_model=TicketAnswer)
+async def reopen_ticket(
+    uuid: UUID,
+    session: SessionDep,
+    who: CurrentUser,
+    calendar: CalendarDep,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Open a resolved or closed ticket again, within fourteen days."""
+    days = request.app.state.settings.reopen_days
+    ticket = await service.reopen_ticket(session, who, uuid, system_clock(), days)
+    return await _answer(session, ticket, who, calendar, response)
+
+
+@router.post("/{uuid}/rate/", response_model=TicketAnswer)
+async def rate_ticket(
+    uuid: UUID,
+    body: Rating,
+    session: SessionDep,
+    who: CurrentUser,
+    calendar: CalendarDep,
+    response: Response,
+) -> Any:
+    """Rate the help, 1 to 5, once the ticket is resolved."""
+    ticket = await service.rate_ticket(session, who, uuid, body)
+    return await _answer(session, ticket, who, calendar, response)

@@ -1,0 +1,14 @@
+"""Tasks of support."""
+
+from libs.common.idempotency import forget_old
+from libs.common.jobs import TaskRun, Tasks
+from services.support.settings import Settings
+
+TASKS = Tasks("support", Settings)
+
+
+@TASKS.task(every=3600)
+async def sweep_old(run: TaskRun) -> None:
+    """Forget answers to idempotent requests after a day."""
+    async with run.db.session() as session:
+        await forget_old(session)

@@ -1,7 +1,6 @@
 """Reads of certificates; the name on one is the learner's present name in the replica."""
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, func, or_, select
@@ -24,7 +23,7 @@ class Shown:
     student_name: str | None
 
 
-def _select() -> Select[Any]:
+def _select() -> Select[Certificate, str]:
     return (
         select(Certificate, User.full_name)
         .outerjoin(User, User.uuid == Certificate.student)

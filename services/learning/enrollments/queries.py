@@ -17,7 +17,9 @@ from services.learning.access import taught_by
 from services.learning.enrollments.rules import SEATED, next_lesson
 from services.learning.models import Course, Enrollment, User
 
-SHOWN_STATUS: ColumnElement[str] = case((Enrollment.waiting_since.is_not(None), "waitlisted"), else_=Enrollment.status)
+SHOWN_STATUS: ColumnElement[str] = case(
+    (Enrollment.waiting_since.is_not(None), "waitlisted"), else_=Enrollment.status
+)
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ def _filters(course: UUID | None, status: str | None) -> list[ColumnElement[bool
     if course is not None:
         conditions.append(Enrollment.course == course)
     if status is not None:
-        conditions.append(status == SHOWN_STATUS)
+        conditions.append(SHOWN_STATUS.in_((status,)))
     return conditions
 
 

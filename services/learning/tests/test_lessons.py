@@ -1,0 +1,251 @@
+"""Completing lessons, study time, notes, streak, and the certificate at the end."""
+
+import asyncio
+import io
+from datetime import timedelta
+from uuid import uuid4
+
+from pypdf import PdfReader
+from sqlalchemy import text
+
+from libs.common.testing import drain
+from services.learning.tests.conftest import School, done, refused, user_state
+
+
+async def test_completing_a_lesson_is_idempotent_and_moves_the_progress(school: School) -> None:
+    course = await school.course()
+    one, two = school.lessons(course)
+    student = await school.enrolled(course)
+    first = await school.complete(student, course, one)
+    assert first == {"progress_percentage": 50, "course_completed": False}
+    assert await school.complete(student, course, one) == first
+    [row] = done(await student.client.get("/api/enrollments/my-courses/"))
+    assert (row["status"], row["progress"], row["next_lesson"]["uuid"]) == ("in_progress", 50, str(two))
+    assert row["started_at"] == row["last_accessed"] == "2026-03-02T09:00:00Z"
+    assert await school.events("lesson_completed") == ["lesson_completed"]
+    [(_, key, seq)] = [e for e in await school.published() if e[0] == "learning.lesson_completed.v1"]
+    assert (key, seq) == (row["uuid"], 2)
+
+
+async def test_a_write_answers_the_token_that_its_readers_wait_for(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    url = f"/api/courses/{course}/lessons/{school.lessons(course)[0]}/complete/"
+    token = (await student.client.post(url)).headers["consistency-token"]
+    assert {part.split(":")[0] for part in token.split(",")} == {"learning.events", "learning.enrollments"}
+    assert all(part.endswith(":2") for part in token.split(","))
+
+
+async def test_the_same_idempotency_key_gives_the_same_answer_and_refuses_another_body(
+    school: School,
+) -> None:
+    course = await school.course()
+    student = await school.person("Ada Lovelace")
+    key = {"Idempotency-Key": "once"}
+    first = await student.client.post(f"/api/courses/{course}/enroll/", headers=key)
+    again = await student.client.post(f"/api/courses/{course}/enroll/", headers=key)
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.content == again.content
+    other = await student.client.post(f"/api/courses/{course}/enroll/", headers=key, json={"waitlist": True})
+    refused(other, 422, "idempotency_key_reused")
+    assert await school.events("student_enrolled") == ["student_enrolled"]
+
+
+async def test_parallel_completions_lose_none_and_complete_the_course_once(school: School) -> None:
+    lessons = [uuid4() for _ in range(6)]
+    course = await school.course(*lessons)
+    student = await school.enrolled(course)
+    await asyncio.gather(*(school.complete(student, course, lesson) for lesson in lessons * 2))
+    [row] = done(await student.client.get("/api/enrollments/my-courses/"))
+    assert (row["status"], row["progress"], row["next_lesson"]) == ("completed", 100, None)
+    assert len(await school.events("lesson_completed")) == 6
+    assert await school.events("course_completed", "certificate_requested") == [
+        "course_completed",
+        "certificate_requested",
+    ]
+    versions = [seq for kind, _, seq in await school.published() if kind == "learning.enrollment.v1"]
+    assert versions == list(range(1, 9))
+
+
+async def test_only_learners_of_the_course_complete_its_published_lessons(school: School) -> None:
+    course = await school.course()
+    draft = await school.course(status="draft")
+    student = await school.enrolled(course)
+    stranger = await school.person("Eve Else")
+    one = school.lessons(course)[0]
+    url = f"/api/courses/{course}/lessons/{one}/complete/"
+    refused(await stranger.client.post(url), 403, "not_enrolled")
+    refused(await school.teacher.client.post(url), 403, "not_enrolled")
+    refused(await school.harness.client().post(url), 401, "not_authenticated")
+    refused(await student.client.post(f"/api/courses/{course}/lessons/{uuid4()}/complete/"), 404, "not_found")
+    hidden = f"/api/courses/{draft}/lessons/{school.lessons(draft)[0]}/complete/"
+    refused(await stranger.client.post(hidden), 404, "not_found")
+    assert await school.events("lesson_completed") == []
+
+
+async def test_heartbeats_keep_the_position_and_count_no_more_than_wall_clock(school: School) -> None:
+    course = await school.course()
+    other = await school.course()
+    student = await school.enrolled(course)
+    done(await student.client.post(f"/api/courses/{other}/enroll/"), 201)
+    url = f"/api/courses/{course}/lessons/{school.lessons(course)[0]}/progress/"
+    elsewhere = f"/api/courses/{other}/lessons/{school.lessons(other)[0]}/progress/"
+    beat = {"position_seconds": 40, "seconds_spent": 60}
+    assert done(await student.client.post(url, json=beat))["seconds_counted"] == 60
+    school.clock.advance(seconds=20)
+    body = done(await student.client.post(url, json=beat))
+    assert (body["position_seconds"], body["seconds_counted"], body["study_seconds"]) == (40, 20, 80)
+    assert done(await student.client.post(elsewhere, json=beat))["seconds_counted"] == 0
+    refused(await student.client.post(url, json={"seconds_spent": 61}), 422, "invalid_input")
+    refused(await student.client.post(url, json={"seconds_spent": "x"}), 422, "invalid_input")
+    assert await school.events("study_time_recorded") == ["study_time_recorded"] * 2
+    summary = done(await student.client.get("/api/learning/summary/"))
+    assert summary == {"study_seconds": 80, "points": 0, "courses_completed": 0}
+
+
+async def test_notes_are_private_and_limited(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    other = await school.enrolled(course, "Eve Else")
+    url = f"/api/courses/{course}/lessons/{school.lessons(course)[0]}/notes/"
+    assert done(await student.client.get(url))["notes"] == ""
+    done(await student.client.post(url, json={"notes": "An edge joins two vertices."}))
+    assert done(await student.client.get(url))["notes"] == "An edge joins two vertices."
+    assert done(await other.client.get(url))["notes"] == ""
+    refused(await student.client.post(url, json={"notes": "ü" * 33_000}), 422, "invalid_input")
+    refused(await student.client.post(url, json={"notes": "a\0b"}), 422, "invalid_input")
+    assert done(await student.client.get(url))["notes"] == "An edge joins two vertices."
+
+
+async def test_a_streak_goes_by_the_learners_own_day(school: School) -> None:
+    lessons = [uuid4() for _ in range(4)]
+    course = await school.course(*lessons)
+    student = await school.person("Aiko Tanaka", time_zone="Asia/Tokyo")
+    done(await student.client.post(f"/api/courses/{course}/enroll/"), 201)
+    await school.complete(student, course, lessons[0])
+    school.clock.advance(hours=7)  # 16:00 UTC: already tomorrow in Tokyo
+    before = done(await student.client.get("/api/learning/streak/"))
+    assert before == {
+        "current_streak": 1,
+        "longest_streak": 1,
+        "local_date": "2026-03-03",
+        "active_today": False,
+        "freezes": 0,
+    }
+    await school.complete(student, course, lessons[1])
+    after = done(await student.client.get("/api/learning/streak/"))
+    assert (after["current_streak"], after["active_today"]) == (2, True)
+    assert done(await student.client.get("/api/learning/summary/"))["points"] == 20
+
+
+async def test_a_completed_course_gets_one_certificate_made_in_the_background(school: School) -> None:
+    course = await school.course(title="Graphs & *trees* #1")
+    student = await school.enrolled(course)
+    for lesson in school.lessons(course):
+        done_ = await school.complete(student, course, lesson)
+    assert done_ == {"progress_percentage": 100, "course_completed": True}
+    [waiting] = done(await student.client.get("/api/certificates/"))["results"]
+    assert (waiting["pdf_file"], waiting["issue_date"], waiting["is_valid"]) == (None, None, True)
+    url = f"/api/certificates/{waiting['uuid']}/"
+    refused(await student.client.get(f"{url}download/"), 409, "certificate_not_ready")
+    [(name, arguments, _)] = school.harness.queue.started
+    await school.harness.run_tasks()
+    await school.harness.run_task(name, *arguments)
+    assert await school.events("certificate_issued") == ["certificate_issued"]
+
+    certificate = done(await student.client.get(url))
+    assert certificate["student_name"] == "Ada Lovelace"
+    assert certificate["course_title"] == "Graphs & *trees* #1"
+    assert certificate["completion_date"] == "2026-03-02T09:00:00Z"
+    pdf = await student.client.get(f"{url}download/")
+    assert pdf.headers["content-type"] == "application/pdf"
+    words = PdfReader(io.BytesIO(pdf.content)).pages[0].extract_text()
+    for part in ("Ada Lovelace", "Graphs & *trees* #1", certificate["certificate_number"], "2 March 2026"):
+        assert part in words
+    assert len(PdfReader(io.BytesIO(pdf.content)).pages) == 1
+    link = certificate["pdf_file"].removeprefix(school.harness.settings.public_url)
+    assert (await school.harness.client().get(link)).content == pdf.content
+    refused(await school.harness.client().get(link.partition("?")[0]), 404, "not_found")
+
+
+async def test_a_certificate_is_seen_by_its_owner_and_staff_and_checked_by_anybody(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course, "Ada <b>Lovelace</b>")
+    for lesson in school.lessons(course):
+        await school.complete(student, course, lesson)
+    await drain([school.harness])
+    [certificate] = done(await student.client.get("/api/certificates/"))["results"]
+    url = f"/api/certificates/{certificate['uuid']}/"
+    manager = await school.person("Mia Manager", "manager")
+    for person in (school.teacher, manager):
+        done(await person.client.get(url))
+        assert (await person.client.get(f"{url}download/")).status_code == 200
+        assert done(await person.client.get(f"/api/certificates/?course={course}"))["count"] == 1
+    for role in ("student", "teacher", "moderator"):
+        stranger = await school.person("Eve Else", role)
+        refused(await stranger.client.get(url), 404, "not_found")
+        refused(await stranger.client.get(f"{url}download/"), 404, "not_found")
+        assert done(await stranger.client.get(f"/api/certificates/?course={course}"))["count"] == 0
+    anybody = school.harness.client()
+    for reference in (certificate["uuid"], certificate["certificate_number"]):
+        check = done(await anybody.get(f"/api/certificates/{reference}/verify/"))
+        assert check["valid"] is True
+        assert check["pdf_file"] is None
+    html = await anybody.get(f"{url}verify/", headers={"Accept": "text/html,*/*"})
+    assert html.headers["content-type"].startswith("text/html")
+    assert "Ada &lt;b&gt;Lovelace" in html.text
+    refused(await anybody.get("/api/certificates/CERT-2026-ZZZZZZ/verify/"), 404, "not_found")
+    refused(await anybody.get("/api/certificates/x/verify/"), 404, "not_found")
+    refused(await anybody.get(url), 401, "not_authenticated")
+
+
+async def test_a_lost_task_is_found_by_the_sweep(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    for lesson in school.lessons(course):
+        await school.complete(student, course, lesson)
+    school.harness.queue.started.clear()
+    await school.harness.run_task("learning.sweep_certificates", clock=school.clock)
+    assert school.harness.queue.started == []
+    school.clock.advance(seconds=30)
+    await school.harness.run_task("learning.sweep_certificates", clock=school.clock)
+    await school.harness.run_tasks()
+    assert await school.events("certificate_issued") == ["certificate_issued"]
+
+
+async def test_one_enrollment_cannot_have_two_certificates(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    for lesson in school.lessons(course):
+        await school.complete(student, course, lesson)
+    async with school.harness.db.sessions() as session:
+        unique = await session.scalar(
+            text(
+                "SELECT count(*) FROM pg_indexes WHERE schemaname = 'learning' AND tablename = 'certificates'"
+                " AND indexdef LIKE 'CREATE UNIQUE INDEX%(enrollment)'"
+            )
+        )
+    assert unique == 1
+
+
+async def test_old_idempotency_keys_are_forgotten(school: School) -> None:
+    course = await school.course()
+    student = await school.person("Ada Lovelace")
+    await student.client.post(f"/api/courses/{course}/enroll/", headers={"Idempotency-Key": "k"})
+    async with school.harness.db.engine.begin() as connection:
+        await connection.execute(
+            text("UPDATE idempotency_keys SET created_at = created_at - :age"), {"age": timedelta(hours=25)}
+        )
+    await school.harness.run_task("learning.forget_idempotency_keys")
+    async with school.harness.db.sessions() as session:
+        assert await session.scalar(text("SELECT count(*) FROM idempotency_keys")) == 0
+
+
+async def test_a_renamed_learner_is_named_so_at_once(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    for lesson in school.lessons(course):
+        await school.complete(student, course, lesson)
+    await school.harness.deliver(user_state(student.uuid, "Ada King"))
+    [certificate] = done(await student.client.get("/api/certificates/"))["results"]
+    assert certificate["student_name"] == "Ada King"

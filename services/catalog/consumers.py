@@ -1,0 +1,70 @@
+"""What catalog takes from the others: users and enrolments. State topics only."""
+
+from collections.abc import Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import bindparam, func, select, text
+from sqlalchemy.dialects.postgresql import ARRAY, insert
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import Uuid
+
+from libs.common.events.base import Event
+from libs.common.events.identity import UserState
+from libs.common.events.learning import EnrollmentState
+from libs.common.inbox import Handler, Received
+from libs.common.replicas import replicate
+from services.catalog.models import CourseStats, Enrollment, User
+from services.catalog.rules import SEATED
+
+USER_FIELDS = tuple(column.name for column in User.__table__.columns)
+ENROLLMENT_FIELDS = tuple(column.name for column in Enrollment.__table__.columns)
+
+# The lock order of every writer of several courses is that of their ids.
+RENAME = text(
+    "WITH renamed AS (SELECT c.uuid, coalesce(u.full_name, '') AS name FROM courses c"
+    " LEFT JOIN users u ON u.uuid = c.instructor WHERE c.instructor = ANY(:users)"
+    " AND c.instructor_name <> coalesce(u.full_name, '') ORDER BY c.uuid FOR UPDATE OF c)"
+    " UPDATE courses c SET instructor_name = renamed.name FROM renamed WHERE renamed.uuid = c.uuid"
+).bindparams(bindparam("users", type_=ARRAY(Uuid())))
+
+
+async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
+    """Keep the replica, and the name by which an instructor's courses are found."""
+    await replicate(session, User, batch, lambda user: {name: getattr(user, name) for name in USER_FIELDS})
+    await session.execute(RENAME, {"users": [UUID(item.key) for item in batch]})
+
+
+def _row(enrollment: EnrollmentState) -> dict[str, Any]:
+    row = {name: getattr(enrollment, name) for name in ENROLLMENT_FIELDS}
+    return row | {"completed_lessons": list(enrollment.completed_lessons)}
+
+
+async def on_enrollment_state(session: AsyncSession, batch: Sequence[Received[EnrollmentState]]) -> None:
+    """Keep the replica, and the number of the enrolled of every course that it touches."""
+    ids = [UUID(item.key) for item in batch]
+    before = await session.scalars(select(Enrollment.course).where(Enrollment.uuid.in_(ids)))
+    courses = set(before) | {item.event.course for item in batch if item.event is not None}
+    # The counts' rows first: who counts a course sees what the one before wrote.
+    ordered = [{"course": course} for course in sorted(courses)]
+    await session.execute(insert(CourseStats).on_conflict_do_nothing(), ordered)
+    await session.execute(
+        select(CourseStats.course)
+        .where(CourseStats.course.in_(courses))
+        .order_by(CourseStats.course)
+        .with_for_update()
+    )
+    await replicate(session, Enrollment, batch, _row)
+    count = (
+        select(func.count())
+        .where(Enrollment.course == CourseStats.course, Enrollment.status.in_(SEATED))
+        .scalar_subquery()
+    )
+    await session.execute(
+        CourseStats.__table__.update()  # type: ignore[attr-defined]
+        .where(CourseStats.course.in_(courses))
+        .values(enrolled_count=count)
+    )
+
+
+HANDLERS: dict[type[Event], Handler] = {UserState: on_user_state, EnrollmentState: on_enrollment_state}

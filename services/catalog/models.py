@@ -1,0 +1,276 @@
+"""Tables of catalog: replicas of users and enrolments, categories, and courses with what they hold.
+
+Locks are taken in the order category, course; a course's row guards everything inside the course.
+"""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import (
+    ARRAY,
+    CheckConstraint,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Numeric,
+    Text,
+    UniqueConstraint,
+    Uuid,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import CITEXT, JSONB, TSVECTOR
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
+
+
+class Base(DeclarativeBase):
+    metadata = service_metadata()
+    type_annotation_map = {
+        **TYPES,
+        list[UUID]: ARRAY(Uuid()),
+        list[str]: ARRAY(Text()),
+        list[dict[str, Any]]: JSONB(),
+    }
+
+
+class User(Base):
+    """Replica of `identity.users`; the row goes when the person is erased."""
+
+    __tablename__ = "users"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str]
+    full_name: Mapped[str]
+    role: Mapped[str]
+    is_active: Mapped[bool]
+    avatar: Mapped[str | None]
+    bio: Mapped[str]
+
+
+class Enrollment(Base):
+    """Replica of `learning.enrollments`: who is in which course, and what they have completed."""
+
+    __tablename__ = "enrollments"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True)
+    course: Mapped[UUID]
+    student: Mapped[UUID]
+    status: Mapped[str]
+    completed_lessons: Mapped[list[UUID]]
+
+    __table_args__ = (Index(None, "course", "status"), Index(None, "student", "course"))
+
+
+class Category(Aggregate, Timestamps, Base):
+    """A place in the tree of subjects: made → renamed, moved → deleted (the row stays).
+
+    The slug is unique among those that are not deleted. A category with courses or children stays.
+    """
+
+    __tablename__ = "categories"
+    __topics__ = ("catalog.events",)
+
+    name: Mapped[str]
+    slug: Mapped[str]
+    description: Mapped[str] = mapped_column(default="")
+    parent_uuid: Mapped[UUID | None] = mapped_column(ForeignKey("categories.uuid"), index=True)
+    position: Mapped[int] = mapped_column(default=0)
+    deleted_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("uq_categories_slug_live", "slug", unique=True, postgresql_where=text("deleted_at IS NULL")),
+    )
+
+
+class Tag(Base):
+    """A word that courses carry, as it was first written; made by its first use."""
+
+    __tablename__ = "tags"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    name: Mapped[str] = mapped_column(CITEXT(), unique=True)
+    slug: Mapped[str] = mapped_column(index=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Course(Aggregate, Timestamps, Base):
+    """A course: draft ⇄ published → archived (and back by publishing); deleted while nobody ever enrolled.
+
+    Its own fields take effect at once. Its structure is written in `modules` and `lessons` and read by
+    learners from the revision `revision`; `draft_changed` says that the two differ. `tags` are names from the
+    table of tags. `total_lessons` counts the published revision's lessons, or the working ones while there is
+    no revision. `instructor_name` is a copy for the search index, kept by the handler of users.
+    """
+
+    __tablename__ = "courses"
+    __topics__ = ("catalog.events", "catalog.courses")
+
+    title: Mapped[str]
+    slug: Mapped[str]
+    description: Mapped[str]
+    short_description: Mapped[str] = mapped_column(default="")
+    learning_outcomes: Mapped[str] = mapped_column(default="")
+    prerequisites: Mapped[str] = mapped_column(default="")
+    level: Mapped[str]
+    language: Mapped[str]
+    duration_hours: Mapped[float | None]
+    category_uuid: Mapped[UUID | None] = mapped_column(ForeignKey("categories.uuid"), index=True)
+    tags: Mapped[list[str]] = mapped_column(default=list)
+    enrollment_limit: Mapped[int | None]
+    is_featured: Mapped[bool] = mapped_column(default=False)
+    thumbnail: Mapped[str | None]
+    preview_video: Mapped[str | None]
+    status: Mapped[str] = mapped_column(default="draft")
+    instructor: Mapped[UUID]
+    co_instructors: Mapped[list[UUID]] = mapped_column(default=list)
+    instructor_name: Mapped[str] = mapped_column(default="")
+    revision: Mapped[int | None]
+    draft_changed: Mapped[bool] = mapped_column(default=False)
+    total_lessons: Mapped[int] = mapped_column(default=0)
+    published_at: Mapped[datetime | None]
+    deleted_at: Mapped[datetime | None]
+    search: Mapped[Any] = mapped_column(
+        TSVECTOR,
+        Computed(
+            "course_search(title, tags, instructor_name, short_description, description, learning_outcomes)",
+            persisted=True,
+        ),
+        deferred=True,
+    )
+    search_words: Mapped[str] = mapped_column(
+        Text, Computed("course_words(title, tags, instructor_name)", persisted=True), deferred=True
+    )
+
+    __table_args__ = (
+        CheckConstraint("status IN ('draft', 'published', 'archived')", name="status"),
+        CheckConstraint("level IN ('beginner', 'intermediate', 'advanced')", name="level"),
+        CheckConstraint("status <> 'published' OR revision IS NOT NULL", name="published_revision"),
+        ForeignKeyConstraint(
+            ["uuid", "revision"],
+            ["course_revisions.course_uuid", "course_revisions.number"],
+            name="fk_courses_revision",
+            use_alter=True,
+            deferrable=True,
+            initially="DEFERRED",
+        ),
+        Index("uq_courses_slug_live", "slug", unique=True, postgresql_where=text("deleted_at IS NULL")),
+        # The list's default order; the count of the list reads it too.
+        Index(
+            "ix_courses_newest",
+            text("published_at DESC"),
+            "uuid",
+            postgresql_where=text("status = 'published' AND deleted_at IS NULL"),
+        ),
+        Index(None, "instructor"),
+        Index(None, "co_instructors", postgresql_using="gin"),
+        Index(None, "tags", postgresql_using="gin"),
+        Index(None, "search", postgresql_using="gin"),
+        Index(
+            "ix_courses_search_words",
+            "search_words",
+            postgresql_using="gin",
+            postgresql_ops={"search_words": "gin_trgm_ops"},
+        ),
+    )
+
+
+class CourseStats(Base):
+    """Numbers of a course that arrive by events; recomputed from the replicas, never counted up."""
+
+    __tablename__ = "course_stats"
+
+    course: Mapped[UUID] = mapped_column(primary_key=True)
+    enrolled_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    average_rating: Mapped[Decimal] = mapped_column(Numeric(3, 2), default=0, server_default="0")
+    reviews_count: Mapped[int] = mapped_column(default=0, server_default="0")
+    views_count: Mapped[int] = mapped_column(default=0, server_default="0")
+
+
+class CourseRevision(Base):
+    """What one publish made visible: the structure with its lessons' content. Never changed afterwards."""
+
+    __tablename__ = "course_revisions"
+
+    course_uuid: Mapped[UUID] = mapped_column(ForeignKey("courses.uuid"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[list[dict[str, Any]]]
+    published_by: Mapped[UUID | None]
+    published_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class CoursePrerequisite(Base):
+    """`course_uuid` is open only to those who completed `requires_uuid`; without cycles."""
+
+    __tablename__ = "course_prerequisites"
+
+    course_uuid: Mapped[UUID] = mapped_column(ForeignKey("courses.uuid"), primary_key=True)
+    requires_uuid: Mapped[UUID] = mapped_column(ForeignKey("courses.uuid"), primary_key=True, index=True)
+
+    __table_args__ = (CheckConstraint("course_uuid <> requires_uuid", name="not_itself"),)
+
+
+class Module(Base):
+    """A part of a course's working structure; removed ones stay as rows, for a revision may show them.
+
+    `version` is the course's version at the last change of the module. Positions are unique in the course;
+    the constraint waits for the commit, so that a whole tree can be reordered.
+    """
+
+    __tablename__ = "modules"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    course_uuid: Mapped[UUID] = mapped_column(ForeignKey("courses.uuid"))
+    title: Mapped[str]
+    description: Mapped[str] = mapped_column(default="")
+    position: Mapped[int | None]
+    version: Mapped[int]
+    removed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("course_uuid", "position", deferrable=True, initially="DEFERRED"),
+        CheckConstraint("(position IS NULL) = (removed_at IS NOT NULL)", name="removed"),
+    )
+
+
+class Lesson(Base):
+    """A lesson of a course's working structure; otherwise like `Module`, its positions are the module's.
+
+    `file` is `{path, name, media_type, size, sha256, uploaded_at}`; an object is never overwritten, because
+    revisions refer to it.
+    """
+
+    __tablename__ = "lessons"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    course_uuid: Mapped[UUID] = mapped_column(ForeignKey("courses.uuid"), index=True)
+    module_uuid: Mapped[UUID] = mapped_column(ForeignKey("modules.uuid"))
+    title: Mapped[str]
+    description: Mapped[str] = mapped_column(default="")
+    content_type: Mapped[str]
+    text_content: Mapped[str] = mapped_column(default="")
+    video_url: Mapped[str | None]
+    video_duration: Mapped[int | None]
+    estimated_time_minutes: Mapped[int | None]
+    is_preview: Mapped[bool] = mapped_column(default=False)
+    is_published: Mapped[bool] = mapped_column(default=True)
+    points: Mapped[int] = mapped_column(default=0)
+    requires_submission: Mapped[bool] = mapped_column(default=False)
+    file: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    resources: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
+    position: Mapped[int | None]
+    version: Mapped[int]
+    removed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("module_uuid", "position", deferrable=True, initially="DEFERRED"),
+        CheckConstraint("(position IS NULL) = (removed_at IS NOT NULL)", name="removed"),
+        CheckConstraint(
+            "content_type IN ('video', 'text', 'pdf', 'slides', 'interactive', 'assignment', 'quiz')",
+            name="content_type",
+        ),
+    )

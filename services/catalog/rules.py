@@ -1,0 +1,96 @@
+"""Pure decisions of catalog."""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from services.catalog.errors import IncompleteTree, InvalidTransition, NothingToPublish
+
+SEATED = ("enrolled", "in_progress", "completed")
+"""Statuses of an enrolment whose learner is in the course; others have left it or wait for a seat."""
+
+STATUSES = ("draft", "published", "archived")
+
+
+def slug_of(words: str) -> str:
+    """Words as a path segment: ASCII letters and digits with hyphens; "" when none are left."""
+    plain = unicodedata.normalize("NFKD", words).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:80].strip("-")
+
+
+def is_visible(status: str, *, edits: bool, enrolled: bool) -> bool:
+    """Whether somebody may see a course: editors always, others once published, the enrolled when archived."""
+    return edits or status == "published" or (status == "archived" and enrolled)
+
+
+def shows_body(*, edits: bool, enrolled: bool, is_preview: bool) -> bool:
+    """Whether somebody who sees the course reads this lesson's content, and not only its outline."""
+    return edits or enrolled or is_preview
+
+
+def check_publishable(modules: Sequence[Mapping[str, Any]]) -> None:
+    """Raises NothingToPublish unless some module has a published lesson."""
+    if not any(lesson["is_published"] for module in modules for lesson in module["lessons"]):
+        raise NothingToPublish
+
+
+def check_transition(status: str, wanted: str) -> bool:
+    """Whether `unpublish` or `archive` changes anything. Raises InvalidTransition for what makes no sense."""
+    if status == wanted:
+        if wanted == "draft":
+            raise InvalidTransition("The course is a draft already.")
+        return False
+    return True
+
+
+def published_structure(modules: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The working structure as learners will see it: without lessons that are not to be published yet."""
+    return [
+        {**module, "lessons": [lesson for lesson in module["lessons"] if lesson["is_published"]]}
+        for module in modules
+    ]
+
+
+def lesson_ids(modules: Iterable[Mapping[str, Any]]) -> list[str]:
+    return [lesson["uuid"] for module in modules for lesson in module["lessons"]]
+
+
+def check_tree(
+    wanted: Sequence[tuple[UUID, Sequence[UUID]]], modules: Iterable[UUID], lessons: Iterable[UUID]
+) -> None:
+    """Raises IncompleteTree unless `wanted` names all modules and all lessons, each once."""
+    named = [lesson for _, inside in wanted for lesson in inside]
+    if sorted(uuid for uuid, _ in wanted) != sorted(modules) or sorted(named) != sorted(lessons):
+        raise IncompleteTree
+
+
+def place(wanted: int | None, taken: Sequence[int]) -> tuple[int, list[int]]:
+    """The position of a newcomer, and the positions from which everything moves one further.
+
+    Without a wish it comes last; a position that is taken is vacated by pushing the neighbours on.
+    """
+    if wanted is None:
+        return max(taken, default=-1) + 1, []
+    pushed = []
+    at = wanted
+    occupied = set(taken)
+    while at in occupied:
+        pushed.append(at)
+        at += 1
+    return wanted, pushed
+
+
+def has_cycle(start: UUID, edges: Mapping[UUID, Iterable[UUID]]) -> bool:
+    """Whether following `edges` from `start` comes back to it."""
+    seen: set[UUID] = set()
+    waiting = list(edges.get(start, ()))
+    while waiting:
+        node = waiting.pop()
+        if node == start:
+            return True
+        if node not in seen:
+            seen.add(node)
+            waiting.extend(edges.get(node, ()))
+    return False

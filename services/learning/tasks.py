@@ -37,13 +37,13 @@ async def make_certificate(run: TaskRun, uuid: str) -> None:
                 .where(Certificate.uuid == UUID(uuid))
             )
         ).one_or_none()
-    if row is None or row[0].issued_at is not None:
-        return
+    if row is None or row[0].issued_at is not None or row[1] is None:
+        return  # without a name, the sweep tries again once the learner's state has arrived
     certificate, name = row
     settings: Settings = run.settings
     pdf = await asyncio.to_thread(
         render_certificate,
-        student_name=name or "",
+        student_name=name,
         course_title=certificate.course_title,
         number=certificate.certificate_number,
         completed_on=certificate.completed_at.date(),
@@ -63,6 +63,7 @@ async def sweep_certificates(run: TaskRun) -> None:
     async with run.db.session() as session:
         waiting = await session.scalars(
             select(Certificate.uuid)
+            .join(User, User.uuid == Certificate.student)
             .where(Certificate.issued_at.is_(None), Certificate.requested_at < run.clock() - patience)
             .order_by(Certificate.requested_at)
             .limit(settings.sweep_batch)

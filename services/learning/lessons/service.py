@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.events.learning import LessonCompleted, StudyTimeRecorded
 from libs.common.tokens import Principal
 from services.learning.access import Seat, access_lesson_seat
-from services.learning.enrollments.rules import count_study_time, local_date
+from services.learning.enrollments.rules import SEATED, count_study_time, local_date
 from services.learning.enrollments.service import advance, complete_course, publish
 from services.learning.errors import LessonNotFinished
 from services.learning.lessons import queries
@@ -29,7 +29,12 @@ async def complete_lesson(
 
 
 async def complete_by_work(session: AsyncSession, seat: Seat, lesson: UUID | None, now: datetime) -> None:
-    """A quiz was passed or an assignment handed in: its lesson completes when nothing else of it is left."""
+    """A quiz was passed or an assignment handed in: its lesson completes when nothing else of it is left.
+
+    Who has left the course meanwhile keeps the result and completes the lesson when they are back.
+    """
+    if seat.enrollment.status not in SEATED:
+        return
     if lesson is None or lesson not in seat.lessons or lesson in seat.enrollment.completed_lessons:
         return
     await session.flush()

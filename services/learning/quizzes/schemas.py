@@ -1,5 +1,6 @@
 """Bodies of quizzes and questions. What a teacher sees and what a student sees are separate models."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -17,7 +18,9 @@ Scoring = Literal["highest", "latest", "average", "first"]
 QuestionKind = Literal["single_choice", "multiple_choice", "true_false", "short_answer", "numeric"]
 Title = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 Long = Annotated[Text, StringConstraints(max_length=50_000)]
-OptionalMoment = Annotated[AwareDatetime | None, EmptyIsNone]
+# Dates beyond these overflow in one time zone or another.
+EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+OptionalMoment = Annotated[Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)] | None, EmptyIsNone]
 Number = Annotated[Decimal, Field(ge=-(10**30), le=10**30, allow_inf_nan=False)]
 
 

@@ -308,3 +308,37 @@ async def test_changing_a_question_leaves_open_attempts_as_they_were(school: Sch
     await answer_rightly(student, attempt)
     result = await submit(student, attempt)
     assert (result["score"], result["max_score"], result["questions"][0]["text"]) == (1, 1, TRUTH["text"])
+
+
+async def test_who_has_left_keeps_the_result_and_completes_the_lesson_on_return(school: School) -> None:
+    course = await school.course()
+    lesson, _ = school.lessons(course)
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, lesson=str(lesson))
+    attempt = await start(student, quiz)
+    await answer_rightly(student, attempt)
+    done(await student.client.post(f"/api/courses/{course}/unenroll/"))
+    assert (await submit(student, attempt))["passed"] is True
+    [row] = done(await student.client.get("/api/enrollments/?status=dropped"))["results"]
+    assert row["progress"] == 0
+    refused(await student.client.post(f"/api/quizzes/{quiz['uuid']}/attempts/"), 404, "not_found")
+    done(await student.client.post(f"/api/courses/{course}/enroll/"), 201)
+    assert (await school.complete(student, course, lesson))["progress_percentage"] == 50
+
+
+@pytest.mark.parametrize("answer", ["NaN", "1e999", '"\\ud800"', "{}", "[[]]", "1" * 5000])
+async def test_strange_answers_are_refused_and_not_written(school: School, answer: str) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    number = {"kind": "numeric", "text": "How many?", "value": 2}
+    short = {"kind": "short_answer", "text": "Joins?", "accepted": ["An edge"]}
+    quiz = await school.quiz(course, number, short, CHOICE)
+    attempt = await start(student, quiz)
+    for question in attempt["questions"]:
+        response = await student.client.put(
+            f"/api/attempts/{attempt['uuid']}/answers/{question['uuid']}/",
+            content=f'{{"answer": {answer}}}',
+            headers={"Content-Type": "application/json"},
+        )
+        assert response.status_code in (400, 422), response.text
+    assert done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))["answers"] == {}

@@ -249,3 +249,18 @@ async def test_a_renamed_learner_is_named_so_at_once(school: School) -> None:
     await school.harness.deliver(user_state(student.uuid, "Ada King"))
     [certificate] = done(await student.client.get("/api/certificates/"))["results"]
     assert certificate["student_name"] == "Ada King"
+
+
+async def test_a_certificate_waits_for_the_learners_name(school: School) -> None:
+    course = await school.course()
+    student = school.harness.person()
+    done(await student.client.post(f"/api/courses/{course}/enroll/"), 201)
+    for lesson in school.lessons(course):
+        await school.complete(student, course, lesson)
+    await school.harness.run_tasks()
+    assert await school.events("certificate_issued") == []
+    await school.harness.deliver(user_state(student.uuid, "Ada Lovelace"))
+    school.clock.advance(minutes=1)
+    await school.harness.run_task("learning.sweep_certificates", clock=school.clock)
+    await school.harness.run_tasks()
+    assert await school.events("certificate_issued") == ["certificate_issued"]

@@ -1,5 +1,6 @@
 """Writing quizzes: who may, what is refused, what learners see of them."""
 
+import json
 from uuid import uuid4
 
 import pytest
@@ -109,14 +110,22 @@ async def test_another_teachers_course_is_not_there(school: School) -> None:
         ({"lesson": str(uuid4())}, "lesson"),
         ({"opens_at": "2026-03-02T09:00:00Z", "closes_at": "2026-03-02T09:00:00Z"}, "closes_at"),
         ({"opens_at": "2026-03-02T09:00:00"}, "opens_at"),
+        ({"opens_at": "0001-01-01T00:00:00+14:00"}, "opens_at"),
+        ({"closes_at": "9999-12-31T23:59:59-14:00"}, "closes_at"),
         ({"time_zone": "Mars/Base"}, "time_zone"),
+        ({"time_zone": "../etc"}, "time_zone"),
+        ({"title": "a\0b"}, "title"),
+        ({"title": "a\ud800b"}, "title"),
         ({"feedback": {"score": "later"}}, "feedback.score"),
     ],
 )
 async def test_a_bad_quiz_is_refused_by_field_and_not_written(school: School, changes, field: str) -> None:
     course = await school.course()
-    body = {"course": str(course), "title": "Check yourself", **changes}
-    problem = refused(await school.teacher.client.post("/api/quizzes/", json=body), 422, "invalid_input")
+    body = json.dumps({"course": str(course), "title": "Check yourself", **changes})
+    response = await school.teacher.client.post(
+        "/api/quizzes/", content=body, headers={"Content-Type": "application/json"}
+    )
+    problem = refused(response, 422, "invalid_input")
     assert problem["errors"][0]["field"] == field
     assert await school.events() == []
 

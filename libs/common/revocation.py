@@ -7,8 +7,9 @@ because Kafka is away; what is missed meanwhile is read again afterwards.
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -31,6 +32,34 @@ KEEP = LIFETIME + 2 * LEEWAY
 POLL = 0.5
 CHECK = 5.0
 """Seconds between looks of the watchdog; two in a row without progress rebuild the consumer."""
+
+
+T = TypeVar("T")
+_abandoned: set[asyncio.Task[Any]] = set()
+
+
+async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, or a TimeoutError in time, even where the client swallows its cancellation."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait({task}, timeout=seconds)
+    finally:
+        if not task.done():
+            task.cancel()
+            _abandoned.add(task)
+            task.add_done_callback(_forget)
+    if not task.done():
+        raise TimeoutError(f"no answer of the Kafka client within {seconds} s")
+    if task.cancelled():
+        # The client lets a cancellation of its own out when a connection closes; it is none of ours.
+        raise TimeoutError("the Kafka client gave up")
+    return task.result()
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    _abandoned.discard(task)
+    if not task.cancelled():
+        task.exception()  # looked at, so that nobody complains of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +111,7 @@ class RevocationList:
         process must start while Kafka is away, and it catches up as soon as Kafka is back."""
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name="revocations")
+            self._task.add_done_callback(self._ended)
         try:
             async with asyncio.timeout(patience):
                 await self._caught_up.wait()
@@ -95,6 +125,10 @@ class RevocationList:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
             self._task = None
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not self._stopping:
+            log.critical("revocations_ended", error=repr(None if task.cancelled() else task.exception()))
 
     def revoke(self, revocation: Revocation) -> None:
         """Take a revocation in; the same one again changes nothing and calls nobody."""
@@ -147,8 +181,6 @@ class RevocationList:
             except Exception as error:  # a defect here must not end the tail
                 log.error("revocations_broken", exc_info=error)
             self.connected = False
-            if self._stopping:
-                return
             if asyncio.get_running_loop().time() - began > 30:
                 pause = 0.2
             await asyncio.sleep(pause)
@@ -165,16 +197,14 @@ class RevocationList:
             metadata_max_age_ms=30_000,
         )
         try:
-            async with asyncio.timeout(15):
-                await consumer.start()
-                partitions = await self._assign(consumer)
-                ends = await consumer.end_offsets(partitions)
+            await _within(10, consumer.start())
+            partitions = await _within(10, self._assign(consumer))
+            ends = await _within(CHECK, consumer.end_offsets(partitions))
             self.connected = True
             await self._follow(consumer, partitions, ends)
         finally:
             with contextlib.suppress(Exception):  # stopping may hang on a dead broker
-                async with asyncio.timeout(3):
-                    await consumer.stop()
+                await _within(3, consumer.stop())
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         await consumer._client.add_topic(self._topic)  # no public call learns of a topic without assigning it
@@ -198,13 +228,11 @@ class RevocationList:
         loop = asyncio.get_running_loop()
         checked, stuck_at = loop.time(), None
         while not self._stopping:
-            async with asyncio.timeout(CHECK * 2):
-                batches = await consumer.getmany(timeout_ms=int(POLL * 1000), max_records=2000)
+            batches = await _within(CHECK, consumer.getmany(timeout_ms=int(POLL * 1000), max_records=2000))
             for batch in batches.values():
                 for record in batch:
                     self.apply(dict(record.headers).get("ce_type"), record.value)
-            async with asyncio.timeout(CHECK):
-                positions = {partition: await consumer.position(partition) for partition in partitions}
+            positions = {each: await _within(CHECK, consumer.position(each)) for each in partitions}
             if not self.ready and all(positions[each] >= ends[each] for each in partitions):
                 log.info("revocations_caught_up", known=len(self._sessions) + len(self._versions))
                 self._caught_up.set()
@@ -220,8 +248,7 @@ class RevocationList:
         stuck_at: dict[TopicPartition, int] | None,
     ) -> dict[TopicPartition, int] | None:
         """The watchdog: known hangs of the client are silent, so compare with the end of the topic."""
-        async with asyncio.timeout(CHECK):
-            ends = await consumer.end_offsets(list(positions))
+        ends = await _within(CHECK, consumer.end_offsets(list(positions)))
         if set(consumer.partitions_for_topic(self._topic) or ()) != {each.partition for each in positions}:
             raise TimeoutError("the topic has other partitions now")
         behind = {each: at for each, at in positions.items() if at < ends[each]}

@@ -1,0 +1,385 @@
+"""Folding events into the read models. Every handler gets all events of its class in a batch.
+
+What is applied is also appended to the event log, in the same transaction: a rebuild folds it again with the
+same handlers.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import Table, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.events import forum, identity, learning, support
+from libs.common.events.catalog import CourseState
+from libs.common.inbox import Handler
+from services.analytics import projection as p
+from services.analytics.projection import use_live
+
+# Received[…] of the class that the handler is registered for.
+Batch = Sequence[Any]
+PERSONAL = ("email", "first_name", "last_name", "full_name", "bio")
+APPEND = text(
+    "INSERT INTO analytics.event_log (occurred_at, event_id, topic, key, seq, type, payload)"
+    " SELECT * FROM unnest(CAST(:at AS timestamptz[]), CAST(:id AS uuid[]), CAST(:topic AS text[]),"
+    " CAST(:key AS text[]), CAST(:seq AS bigint[]), CAST(:type AS text[]), CAST(:payload AS jsonb[]))"
+)
+
+
+def without_personal(kind: str, value: bytes | None) -> str | None:
+    """The payload as the log keeps it: names and addresses are blanked, avatars dropped."""
+    if value is None:
+        return None
+    if kind != identity.UserState.type:
+        return value.decode()
+    state = orjson.loads(value)
+    return orjson.dumps(state | dict.fromkeys(PERSONAL, "") | {"avatar": None}).decode()
+
+
+async def append_to_log(session: AsyncSession, batch: Batch) -> None:
+    """Keep every applied event, whatever its type. Also points the transaction at the live projection."""
+    await use_live(session, writing=True)
+    await session.execute(
+        APPEND,
+        {
+            "at": [item.occurred_at for item in batch],
+            "id": [item.id for item in batch],
+            "topic": [item.topic for item in batch],
+            "key": [item.key for item in batch],
+            "seq": [item.seq for item in batch],
+            "type": [item.type for item in batch],
+            "payload": [without_personal(item.type, item.record.value) for item in batch],
+        },
+    )
+
+
+async def merge(session: AsyncSession, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    """Insert rows; where the key exists, replace the columns that are given."""
+    rows = list(rows)
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key]
+    statement = insert(table)
+    given = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    await session.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=given)
+        if given
+        else statement.on_conflict_do_nothing(),
+        rows,
+    )
+
+
+async def _active(session: AsyncSession, pairs: Iterable[tuple[Any, Any]]) -> None:
+    days = sorted({(at.date(), user) for user, at in pairs}, key=str)
+    await merge(session, p.active_days, [{"day": day, "user": user} for day, user in days])
+
+
+async def _learned(session: AsyncSession, batch: Batch) -> None:
+    days = sorted({(i.event.student, i.event.local_date) for i in batch}, key=str)
+    await merge(session, p.learning_days, [{"student": s, "local_date": d} for s, d in days])
+    await _active(session, ((i.event.student, i.occurred_at) for i in batch))
+
+
+async def _feed(session: AsyncSession, batch: Batch, kind: str, user: str, title: str | None = None) -> None:
+    """Lines of the activity feed: who (`user` names the event's field), what, on which course."""
+    await merge(
+        session,
+        p.activities,
+        [
+            {
+                "event_id": item.id,
+                "user": getattr(item.event, user),
+                "kind": kind,
+                "course": getattr(item.event, "course", None),
+                "title": getattr(item.event, title) if title else None,
+                "at": item.occurred_at,
+            }
+            for item in batch
+        ],
+    )
+
+
+async def on_user(session: AsyncSession, batch: Batch) -> None:
+    gone = [item.key for item in batch if item.event is None]
+    if gone:
+        await session.execute(
+            text("DELETE FROM users WHERE uuid = ANY(CAST(:gone AS uuid[]))"), {"gone": gone}
+        )
+    names = ("uuid", "role", "is_active", "time_zone", "date_joined")
+    await merge(
+        session, p.users, [{n: getattr(i.event, n) for n in names} for i in batch if i.event is not None]
+    )
+
+
+async def on_session_started(session: AsyncSession, batch: Batch) -> None:
+    await _active(session, ((i.event.user, i.occurred_at) for i in batch))
+    await _feed(session, batch, "login", "user")
+
+
+async def on_course(session: AsyncSession, batch: Batch) -> None:
+    gone = [item.key for item in batch if item.event is None]
+    if gone:
+        await session.execute(
+            text("DELETE FROM courses WHERE uuid = ANY(CAST(:gone AS uuid[]))"), {"gone": gone}
+        )
+    await merge(
+        session,
+        p.courses,
+        [
+            {
+                "uuid": c.uuid,
+                "title": c.title,
+                "status": c.status,
+                "instructor": c.instructor,
+                "instructors": [str(uuid) for uuid in c.instructors],
+                "category": c.category.name if c.category else None,
+                "level": c.level,
+                "lessons": [
+                    {"uuid": str(lesson.uuid), "title": lesson.title, "content_type": lesson.content_type}
+                    for module in c.modules
+                    for lesson in module.lessons
+                ],
+                "created_at": c.created_at,
+                "published_at": c.published_at,
+            }
+            for c in (item.event for item in batch)
+            if c is not None
+        ],
+    )
+
+
+async def on_enrollment(session: AsyncSession, batch: Batch) -> None:
+    gone = [item.key for item in batch if item.event is None]
+    if gone:
+        await session.execute(
+            text("DELETE FROM enrollments WHERE uuid = ANY(CAST(:gone AS uuid[]))"), {"gone": gone}
+        )
+    await merge(
+        session,
+        p.enrollments,
+        [
+            {
+                "uuid": e.uuid,
+                "course": e.course,
+                "student": e.student,
+                "status": e.status,
+                "progress": e.progress_percentage,
+                "completed_lessons": [str(uuid) for uuid in e.completed_lessons],
+                "enrolled_at": e.enrolled_at,
+                "started_at": e.started_at,
+                "completed_at": e.completed_at,
+                "last_accessed": e.last_accessed,
+            }
+            for e in (item.event for item in batch)
+            if e is not None
+        ],
+    )
+
+
+async def on_enrolled(session: AsyncSession, batch: Batch) -> None:
+    await _active(session, ((i.event.student, i.occurred_at) for i in batch))
+    await _feed(session, batch, "enrolled", "student")
+
+
+async def on_lesson_completed(session: AsyncSession, batch: Batch) -> None:
+    names = ("enrollment", "lesson", "course", "student", "local_date")
+    rows = [{n: getattr(i.event, n) for n in names} | {"completed_at": i.occurred_at} for i in batch]
+    await merge(session, p.lesson_completions, rows)
+    await _learned(session, batch)
+    await _feed(session, batch, "lesson_completed", "student")
+
+
+async def on_study_time(session: AsyncSession, batch: Batch) -> None:
+    statement = insert(p.study)
+    total = p.study.c.seconds + statement.excluded.seconds
+    await session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["student", "course", "local_date"], set_={"seconds": total}
+        ),
+        [
+            {n: getattr(i.event, n) for n in ("student", "course", "local_date", "seconds")}
+            for i in sorted(batch, key=lambda i: (str(i.event.student), str(i.event.course)))
+        ],
+    )
+    await _learned(session, batch)
+
+
+async def on_course_completed(session: AsyncSession, batch: Batch) -> None:
+    await _feed(session, batch, "course_completed", "student")
+
+
+async def on_quiz_started(session: AsyncSession, batch: Batch) -> None:
+    names = ("attempt", "quiz", "kind", "title", "course", "student")
+    rows = [{n: getattr(i.event, n) for n in names} | {"started_at": i.occurred_at} for i in batch]
+    await merge(session, p.attempts, rows)
+    await _learned(session, batch)
+
+
+async def on_quiz_submitted(session: AsyncSession, batch: Batch) -> None:
+    rows = [{"attempt": i.event.attempt, "submitted_at": i.occurred_at} for i in batch]
+    await merge(session, p.attempts, rows)
+    await _learned(session, batch)
+    await _feed(session, batch, "quiz_submitted", "student", "title")
+
+
+async def on_quiz_graded(session: AsyncSession, batch: Batch) -> None:
+    rows = [
+        {
+            "attempt": i.event.attempt,
+            "percentage": i.event.percentage,
+            "passed": i.event.passed,
+            "score_visible": i.event.score_visible,
+            "questions": [
+                {"question": str(q.question), "kind": q.kind, "share": q.share} for q in i.event.questions
+            ],
+        }
+        for i in batch
+    ]
+    await merge(session, p.attempts, rows)
+
+
+async def on_assignment_submitted(session: AsyncSession, batch: Batch) -> None:
+    names = ("submission", "assignment", "title", "course", "student", "late_seconds")
+    rows = [{n: getattr(i.event, n) for n in names} | {"submitted_at": i.occurred_at} for i in batch]
+    await merge(session, p.submissions, rows)
+    await _learned(session, batch)
+    await _feed(session, batch, "assignment_submitted", "student", "title")
+
+
+async def on_submission_graded(session: AsyncSession, batch: Batch) -> None:
+    names = ("submission", "percentage", "excused", "posted")
+    await merge(session, p.submissions, [{n: getattr(i.event, n) for n in names} for i in batch])
+
+
+async def on_certificate_issued(session: AsyncSession, batch: Batch) -> None:
+    names = ("certificate", "course", "student")
+    rows = [
+        {n: getattr(i.event, n) for n in names} | {"issued_at": i.occurred_at, "revoked": False}
+        for i in batch
+    ]
+    await merge(session, p.certificates, rows)
+    await _feed(session, batch, "certificate_issued", "student")
+
+
+async def on_certificate_revoked(session: AsyncSession, batch: Batch) -> None:
+    await merge(
+        session, p.certificates, [{"certificate": i.event.certificate, "revoked": True} for i in batch]
+    )
+
+
+async def on_discussion_started(session: AsyncSession, batch: Batch) -> None:
+    names = ("discussion", "course", "author", "discussion_type")
+    rows = [
+        {n: getattr(i.event, n) for n in names} | {"started_at": i.occurred_at, "is_resolved": False}
+        for i in batch
+    ]
+    await merge(session, p.discussions, rows)
+    await _active(session, ((i.event.author, i.occurred_at) for i in batch))
+    await _feed(session, batch, "discussion_started", "author")
+
+
+async def on_discussion_resolved(session: AsyncSession, batch: Batch) -> None:
+    rows = [{"discussion": i.event.discussion, "is_resolved": True} for i in batch]
+    await merge(session, p.discussions, rows)
+
+
+async def on_discussion_reopened(session: AsyncSession, batch: Batch) -> None:
+    rows = [{"discussion": i.event.discussion, "is_resolved": False} for i in batch]
+    await merge(session, p.discussions, rows)
+
+
+async def on_reply_posted(session: AsyncSession, batch: Batch) -> None:
+    names = ("reply", "discussion", "course", "author", "is_chat", "is_instructor_reply")
+    rows = [
+        {n: getattr(i.event, n) for n in names}
+        | {"posted_at": i.occurred_at, "is_solution": False, "upvotes": 0}
+        for i in batch
+    ]
+    await merge(session, p.replies, rows)
+    await _active(session, ((i.event.author, i.occurred_at) for i in batch))
+    await _feed(session, [i for i in batch if not i.event.is_chat], "reply_posted", "author")
+
+
+async def on_upvotes(session: AsyncSession, batch: Batch) -> None:
+    await merge(session, p.replies, [{"reply": i.event.reply, "upvotes": i.event.upvotes} for i in batch])
+
+
+async def on_solution_marked(session: AsyncSession, batch: Batch) -> None:
+    await merge(session, p.replies, [{"reply": i.event.reply, "is_solution": True} for i in batch])
+
+
+async def on_solution_unmarked(session: AsyncSession, batch: Batch) -> None:
+    await merge(session, p.replies, [{"reply": i.event.reply, "is_solution": False} for i in batch])
+
+
+async def on_ticket(session: AsyncSession, batch: Batch) -> None:
+    """Any fact of a ticket carries its whole small state."""
+    names = ("ticket", "requester", "course", "category", "priority", "status")
+    await merge(session, p.tickets, [{n: getattr(i.event, n) for n in names} for i in batch])
+
+
+async def on_ticket_opened(session: AsyncSession, batch: Batch) -> None:
+    await on_ticket(session, batch)
+    await merge(session, p.tickets, [{"ticket": i.event.ticket, "opened_at": i.occurred_at} for i in batch])
+    await _active(session, ((i.event.requester, i.occurred_at) for i in batch))
+    await _feed(session, batch, "ticket_opened", "requester")
+
+
+async def on_ticket_answered(session: AsyncSession, batch: Batch) -> None:
+    await on_ticket(session, batch)
+    first = [i for i in batch if i.event.is_first_response]
+    rows = [{"ticket": i.event.ticket, "first_response_at": i.occurred_at} for i in first]
+    await merge(session, p.tickets, rows)
+
+
+async def on_ticket_resolved(session: AsyncSession, batch: Batch) -> None:
+    await on_ticket(session, batch)
+    await merge(session, p.tickets, [{"ticket": i.event.ticket, "resolved_at": i.occurred_at} for i in batch])
+
+
+async def on_ticket_reopened(session: AsyncSession, batch: Batch) -> None:
+    await on_ticket(session, batch)
+    await merge(session, p.tickets, [{"ticket": i.event.ticket, "resolved_at": None} for i in batch])
+
+
+async def on_ticket_rated(session: AsyncSession, batch: Batch) -> None:
+    await on_ticket(session, batch)
+    await merge(session, p.tickets, [{"ticket": i.event.ticket, "rating": i.event.rating} for i in batch])
+
+
+HANDLERS: dict[type[Any], Handler] = {
+    identity.UserState: on_user,
+    identity.SessionStarted: on_session_started,
+    CourseState: on_course,
+    learning.EnrollmentState: on_enrollment,
+    learning.StudentEnrolled: on_enrolled,
+    learning.LessonCompleted: on_lesson_completed,
+    learning.StudyTimeRecorded: on_study_time,
+    learning.CourseCompleted: on_course_completed,
+    learning.QuizStarted: on_quiz_started,
+    learning.QuizSubmitted: on_quiz_submitted,
+    learning.QuizGraded: on_quiz_graded,
+    learning.AssignmentSubmitted: on_assignment_submitted,
+    learning.SubmissionGraded: on_submission_graded,
+    learning.CertificateIssued: on_certificate_issued,
+    learning.CertificateRevoked: on_certificate_revoked,
+    forum.DiscussionStarted: on_discussion_started,
+    forum.DiscussionResolved: on_discussion_resolved,
+    forum.DiscussionReopened: on_discussion_reopened,
+    forum.ReplyPosted: on_reply_posted,
+    forum.ReplyUpvoted: on_upvotes,
+    forum.ReplyUpvoteWithdrawn: on_upvotes,
+    forum.SolutionMarked: on_solution_marked,
+    forum.SolutionUnmarked: on_solution_unmarked,
+    support.TicketOpened: on_ticket_opened,
+    support.TicketAssigned: on_ticket,
+    support.TicketAnswered: on_ticket_answered,
+    support.TicketStatusChanged: on_ticket,
+    support.TicketPriorityChanged: on_ticket,
+    support.TicketResolved: on_ticket_resolved,
+    support.TicketReopened: on_ticket_reopened,
+    support.TicketClosed: on_ticket,
+    support.TicketRated: on_ticket_rated,
+}

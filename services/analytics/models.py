@@ -1,0 +1,60 @@
+"""Tables of analytics that last: the event log, and which projection is the live one.
+
+The read models themselves live in schemas of their own (`projection.py`): they can be thrown away, because
+they are a fold of the event log.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallInteger, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from libs.common.tables import TYPES, service_metadata
+
+
+class Base(DeclarativeBase):
+    metadata = service_metadata()
+    type_annotation_map = TYPES
+
+
+# Partitions of the log, one a month, are made ahead by a task.
+Base.metadata.info["unmanaged"] = r"event_log_"
+
+
+class LoggedEvent(Base):
+    """Every event that analytics has applied, append-only, partitioned by month of occurrence.
+
+    `position` is the order of application. What is personal in `identity.users` is left out.
+    """
+
+    __tablename__ = "event_log"
+
+    position: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    occurred_at: Mapped[datetime] = mapped_column(primary_key=True)
+    event_id: Mapped[UUID]
+    topic: Mapped[str]
+    key: Mapped[str]
+    seq: Mapped[int] = mapped_column(BigInteger)
+    type: Mapped[str]
+    payload: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+    __table_args__ = (
+        Index(None, "topic", "key", "seq"),
+        Index(None, "type", "occurred_at"),
+        {"postgresql_partition_by": "RANGE (occurred_at)"},
+    )
+
+
+class LiveProjection(Base):
+    """One row: the number of the schema `projection_<number>` that is read and written."""
+
+    __tablename__ = "live_projection"
+
+    id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, default=1)
+    number: Mapped[int]
+    since: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (CheckConstraint("id = 1", name="single"),)

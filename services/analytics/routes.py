@@ -1,0 +1,112 @@
+"""HTTP of analytics (api.md §8). Dashboards are read models: nothing here asks another service."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.auth import CurrentUser, Manager, Teacher, at_least
+from libs.common.clock import system_clock
+from libs.common.db import SessionDep
+from libs.common.paging import PagingDep, choose_uuid, decode_cursor, encode_cursor
+from services.analytics.access import access_course
+from services.analytics.dashboards.course import course_dashboard
+from services.analytics.dashboards.platform import platform_dashboard
+from services.analytics.dashboards.student import student_dashboard
+from services.analytics.dashboards.teacher import teacher_dashboard
+from services.analytics.projection import use_live
+from services.analytics.queries import one, rows
+from services.analytics.schemas import (
+    ActivityPage,
+    CourseDashboard,
+    PlatformDashboard,
+    StudentDashboard,
+    TeacherDashboard,
+)
+
+router = APIRouter(tags=["analytics"])
+
+
+async def live_session(session: SessionDep) -> AsyncIterator[AsyncSession]:
+    """The request's session, pointed at the live projection."""
+    await use_live(session)
+    yield session
+
+
+LiveSession = Annotated[AsyncSession, Depends(live_session, scope="function")]
+
+
+@router.get("/api/core/analytics/student/", response_model=StudentDashboard)
+async def get_student_analytics(session: LiveSession, who: CurrentUser) -> Any:
+    """The caller's own learning."""
+    return await student_dashboard(session, who.user, system_clock())
+
+
+@router.get("/api/core/analytics/teacher/", response_model=TeacherDashboard)
+async def get_teacher_analytics(session: LiveSession, who: Teacher) -> Any:
+    """The caller's own courses, drafts too."""
+    return await teacher_dashboard(session, who.user, system_clock())
+
+
+@router.get("/api/core/analytics/platform/", response_model=PlatformDashboard)
+async def get_platform_analytics(session: LiveSession, who: Manager) -> Any:
+    """Everything, for managers."""
+    return await platform_dashboard(session, system_clock())
+
+
+@router.get("/api/core/dashboard/", response_model=StudentDashboard | TeacherDashboard | PlatformDashboard)
+async def get_dashboard(session: LiveSession, who: CurrentUser) -> Any:
+    """The dashboard of the caller's role."""
+    now = system_clock()
+    if at_least(who, "manager"):
+        return await platform_dashboard(session, now)
+    if who.role == "teacher":
+        return await teacher_dashboard(session, who.user, now)
+    return await student_dashboard(session, who.user, now)
+
+
+@router.get("/api/core/dashboard/summary/", response_model=PlatformDashboard)
+async def get_dashboard_summary(session: LiveSession, who: Manager) -> Any:
+    """The platform's numbers, for managers."""
+    return await platform_dashboard(session, system_clock())
+
+
+@router.get("/api/courses/{uuid}/analytics/", response_model=CourseDashboard)
+async def get_course_analytics(uuid: UUID, session: LiveSession, who: Teacher) -> Any:
+    """One course, for those who teach it."""
+    return await course_dashboard(session, await access_course(session, who, uuid), system_clock())
+
+
+@router.get("/api/core/activities/", response_model=ActivityPage)
+async def list_activities(
+    session: LiveSession, who: CurrentUser, page: PagingDep, user: str | None = None
+) -> Any:
+    """Own activities, newest first; managers see everybody's, or those of `user`."""
+    chosen = choose_uuid("user", user)
+    whose = chosen if at_least(who, "manager") else who.user
+    after = decode_cursor(page.cursor) if page.cursor else (None, None)
+    where = '(CAST(:u AS uuid) IS NULL OR a."user" = :u)'
+    counted = await one(session, f"SELECT count(*) AS n FROM activities a WHERE {where}", u=whose)
+    found = await rows(
+        session,
+        'SELECT a.event_id AS uuid, a."user", a.kind, a.course AS course_uuid, c.title AS course_title,'
+        f" a.title, a.at FROM activities a LEFT JOIN courses c ON c.uuid = a.course WHERE {where}"
+        " AND (CAST(:at AS timestamptz) IS NULL OR (a.at, a.event_id) < (:at, CAST(:id AS uuid)))"
+        " ORDER BY a.at DESC, a.event_id DESC LIMIT :most OFFSET :skip",
+        u=whose,
+        at=after[0],
+        id=after[1],
+        most=page.size + 1,
+        skip=0 if page.cursor else page.offset,
+    )
+    results = [dict(row._mapping) for row in found[: page.size]]
+    more = len(found) > page.size
+    follow = encode_cursor(results[-1]["at"].isoformat(), str(results[-1]["uuid"])) if more else None
+    return {
+        "count": counted.n,
+        "next": page.link(cursor=follow, page=None) if follow else None,
+        "previous": None,
+        "results": results,
+    }

@@ -1,0 +1,57 @@
+"""How numbers come about: rounding, streaks, scores. Percentages are 0 to 100."""
+
+from collections.abc import Collection, Iterable
+from datetime import date, timedelta
+
+POSTS_FOR_FULL_PARTICIPATION = 10
+CONSISTENCY_DAYS = 14
+AT_RISK_RULE = "progress below 100 % and nothing learned for 7 days, or an average quiz score below 50 %"
+AT_RISK_IDLE_DAYS = 7
+AT_RISK_SCORE = 50.0
+
+
+def rounded(value: float | None, digits: int = 1) -> float:
+    """A number to show; nothing counts as 0."""
+    return round(float(value or 0), digits)
+
+
+def share(part: float, whole: float) -> float:
+    """`part` of `whole` in percent, 0 of nothing."""
+    return rounded(100 * part / whole) if whole else 0.0
+
+
+def mean(values: Iterable[float | None]) -> float:
+    """Mean of what is there, 0 of nothing."""
+    known = [value for value in values if value is not None]
+    return rounded(sum(known) / len(known)) if known else 0.0
+
+
+def streak(days: Collection[date], today: date) -> int:
+    """Days in a row up to today; a day that is not over yet does not break it."""
+    learned = set(days)
+    current = today if today in learned else today - timedelta(days=1)
+    length = 0
+    while current in learned:
+        length += 1
+        current -= timedelta(days=1)
+    return length
+
+
+def participation(posts: int) -> float:
+    """Ten posts in thirty days are full participation."""
+    return share(min(posts, POSTS_FOR_FULL_PARTICIPATION), POSTS_FOR_FULL_PARTICIPATION)
+
+
+def consistency(days: Collection[date], today: date) -> float:
+    """Share of the last fourteen days with learning in them."""
+    first = today - timedelta(days=CONSISTENCY_DAYS - 1)
+    return share(sum(first <= day <= today for day in set(days)), CONSISTENCY_DAYS)
+
+
+def engagement(active_share: float, average_progress: float) -> float:
+    """60 % who were active within a week, 40 % how far they are."""
+    return rounded(0.6 * active_share + 0.4 * average_progress)
+
+
+def last_days(today: date, count: int) -> list[date]:
+    return [today - timedelta(days=back) for back in reversed(range(count))]

@@ -1,0 +1,17 @@
+"""Settings of analytics."""
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from libs.common.settings import ServiceSettings, development_database
+
+
+class Settings(ServiceSettings):
+    """Read from `ANALYTICS_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="ANALYTICS_", extra="ignore", populate_by_name=True)
+
+    service: str = "analytics"
+    port: int = 8105
+    database_url: SecretStr = development_database("analytics")
+    rebuild_batch: int = Field(2000, description="events folded in one transaction of a rebuild")

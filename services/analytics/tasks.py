@@ -1,0 +1,41 @@
+"""Tasks of analytics."""
+
+from datetime import datetime
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.idempotency import forget_old
+from libs.common.jobs import TaskRun, Tasks
+from services.analytics.settings import Settings
+
+TASKS = Tasks("analytics", Settings)
+MONTHS_AHEAD = 3
+
+
+@TASKS.task(every=3600)
+async def make_partitions(run: TaskRun) -> None:
+    """Make the log's partitions of this month and the next three; forget old answers to requests."""
+    async with run.db.session() as session:
+        for number in range(MONTHS_AHEAD + 1):
+            await make_partition(session, run.clock(), number)
+        await forget_old(session)
+
+
+async def make_partition(session: AsyncSession, now: datetime, months_ahead: int) -> None:
+    """One month of the log. A month that the default partition holds events of already stays there."""
+    month = now.year * 12 + now.month - 1 + months_ahead
+    first, following = (f"{m // 12:04d}-{m % 12 + 1:02d}-01" for m in (month, month + 1))
+    name = f"event_log_{first[:7].replace('-', '_')}"
+    taken = await session.scalar(
+        text(
+            "SELECT to_regclass(:name) IS NOT NULL OR EXISTS (SELECT 1 FROM event_log_default"
+            " WHERE occurred_at >= CAST(:first AS timestamptz)"
+            " AND occurred_at < CAST(:following AS timestamptz))"
+        ),
+        {"name": name, "first": first, "following": following},
+    )
+    if not taken:
+        await session.execute(
+            text(f"CREATE TABLE {name} PARTITION OF event_log FOR VALUES FROM ('{first}') TO ('{following}')")
+        )

@@ -1,0 +1,9 @@
+"""What runs beside the routes: every topic goes to the event log, what the read models need to a handler."""
+
+from libs.common.inbox import Subscription
+from libs.common.topics import TOPICS
+from services.analytics.consumers import HANDLERS, append_to_log
+
+SUBSCRIPTION = Subscription(
+    "analytics", HANDLERS, observe=append_to_log, also=tuple(topic.name for topic in TOPICS)
+)

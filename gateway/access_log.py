@@ -7,13 +7,14 @@ import asyncio
 import sys
 from datetime import UTC, datetime
 from typing import BinaryIO
+from uuid import UUID
 
 import orjson
 
 INTERVAL = 0.1
 MOST_PENDING = 512
 
-Entry = tuple[float, str, str, str, int, float, int, str, str, str | None]
+Entry = tuple[float, bytes, str, str, int, float, int, str, str, UUID | None]
 """time, method, path, route, status, seconds, bytes, request id, traceparent, user"""
 
 
@@ -60,7 +61,7 @@ class AccessLog:
                 "level": "info" if status < 500 else "warning",
                 "timestamp": datetime.fromtimestamp(at, UTC),
                 "service": "gateway",
-                "method": method,
+                "method": method.decode(),
                 "path": path,
                 "route": route,
                 "status": status,
@@ -77,4 +78,4 @@ class AccessLog:
     def _readable(entry: Entry) -> bytes:
         at, method, path, _, status, seconds, _, request_id, _, _ = entry
         clock = datetime.fromtimestamp(at, UTC).strftime("%H:%M:%S")
-        return f"{clock} {status} {method} {path} {seconds * 1000:.1f} ms {request_id}\n".encode()
+        return f"{clock} {status} {method.decode()} {path} {seconds * 1000:.1f} ms {request_id}\n".encode()

@@ -49,7 +49,7 @@ class ConsistencyMemory:
 
     def add(self, session: UUID, given: bytes | None) -> bytes | None:
         """The token for a request: what is remembered and what the client sends, the later of both."""
-        known = self._sessions.get(session)
+        known = self._sessions.get(session) if self._sessions else None
         if known is None:
             return given
         now = self._now()

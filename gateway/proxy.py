@@ -10,22 +10,21 @@ from collections.abc import Coroutine
 from typing import TYPE_CHECKING
 
 from gateway import ids, problems
+from gateway.admission import READS, decide
 from gateway.headers import without
 from gateway.problems import REASONS, Problem
-from gateway.routes import Match, UnsafePath
+from gateway.routes import Match
 from gateway.sockets import Tunnel
 from gateway.upstream import Pool, ServiceAway, UpstreamConnection
-from libs.common.tokens import InvalidToken, Principal
+from libs.common.tokens import Principal
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
     from gateway.server import Downstream, Request
 
-READS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 HELD_BODY = 64 * 1024
 JOIN_BELOW = 64 * 1024
 NEVER = float("inf")
-CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 LAST_CHUNK = b"0\r\n\r\n"
 
 
@@ -43,42 +42,42 @@ class Exchange:
         "_began",
         "_bytes",
         "_chunk",
-        "_deadline_after",
-        "_gateway",
         "_held_request",
         "_out",
-        "_path",
         "_pool",
-        "_principal",
-        "_query",
         "_request_id",
         "_retried",
-        "_route",
         "_status",
         "_task",
-        "_template",
         "_traceparent",
         "_upstream",
         "client",
         "deadline",
+        "gateway",
         "head_only",
+        "match",
+        "path",
+        "patience",
+        "principal",
+        "query",
         "request",
         "sent_whole",
+        "template",
     )  # fmt: skip
 
     def __init__(self, gateway: "Gateway", client: "Downstream", request: "Request") -> None:
-        self._gateway = gateway
+        self.gateway = gateway
         self.client = client
         self.request = request
         self._began = gateway.loop_time()
         self._request_id = ids.request_id(request.request_id)
         self._traceparent = ""
-        self._template = "none"
-        self._path = ""
-        self._query = b""
-        self._route: Match | None = None
+        self.template = "none"
+        self.path = ""
+        self.query = b""
+        self.match: Match | None = None
         self._pool: Pool | None = None
-        self._principal: Principal | None = None
+        self.principal: Principal | None = None
         self._upstream: UpstreamConnection | None = None
         self._task: asyncio.Task[None] | None = None
         self._retried = False
@@ -87,136 +86,44 @@ class Exchange:
         self._bytes = 0
         self._chunk = False
         self._held_request = False
-        self._deadline_after = gateway.settings.answer_timeout
+        self.patience = gateway.settings.answer_timeout
         self.deadline = NEVER
         self.head_only = request.method == b"HEAD"
         self.sent_whole = False
 
-    # decide
-
     def begin(self) -> None:
-        request, gateway = self.request, self._gateway
+        request = self.request
         self._traceparent, continued = ids.traceparent(request.traceparent)
         if not continued and request.traceparent is not None:
             request.headers = without(request.headers, {b"tracestate"})
-        gateway.metrics.in_flight += 1
+        self.gateway.metrics.in_flight += 1
         if request.fault is not None:
             self.refuse(request.fault)
-            return
-        target, _, self._query = request.target.partition(b"?")
-        path = self._path = target.decode("latin-1")
-        own = gateway.own.get(path)
-        if own is not None:
-            self._template = path
-            own(self)
-            return
-        if request.preflight and request.method == b"OPTIONS" and request.origin is not None:
-            self._preflight(request.origin)
-            return
-        try:
-            match = gateway.table.match(path)
-        except UnsafePath:
-            self.refuse(problems.BAD_PATH)
-            return
-        if match is None or b"#" in request.target:
-            self.refuse(problems.NOT_FOUND)
-            return
-        self._route = match
-        self._template = match.route.template
-        self._authenticate(match)
-
-    def _preflight(self, origin: bytes) -> None:
-        self._template = "preflight"
-        if self._gateway.cors.allows(origin):
-            self.answer(200, b"{}", "application/json", self._gateway.cors.preflight())
         else:
-            self.refuse(problems.BAD_ORIGIN)
+            decide(self)
 
-    def _authenticate(self, match: Match) -> None:
-        request, route, gateway = self.request, match.route, self._gateway
-        if route.auth == "ignore":
-            request.authorization = None
-        elif request.authorization is not None:
-            scheme, _, token = request.authorization.partition(b" ")
-            token = token.strip(b" ")
-            if scheme.lower() != b"bearer":
-                self.refuse(problems.BAD_TOKEN)
-                return
-            try:
-                principal = gateway.verifier.verify(token)
-            except InvalidToken as refused:
-                if refused.reason == "unknown_key":
-                    self.start(self._authenticate_later(token, match))
-                else:
-                    self.refuse(problems.BAD_TOKEN)
-                return
-            self._accept(principal, match)
-            return
-        elif route.auth == "required" or (route.auth == "write" and request.method not in READS):
-            self.refuse(problems.NO_TOKEN)
-            return
-        self._admit(match)
-
-    async def _authenticate_later(self, token: bytes, match: Match) -> None:
-        try:
-            principal = await self._gateway.verifier.verify_fetching(token)
-        except InvalidToken:
-            self.refuse(problems.BAD_TOKEN)
-        else:
-            self._accept(principal, match)
-
-    def _accept(self, principal: Principal, match: Match) -> None:
-        if self._gateway.revocations.is_revoked(principal):
-            self.refuse(problems.BAD_TOKEN)
-            return
-        self._principal = principal
-        self._admit(match)
-
-    def _admit(self, match: Match) -> None:
-        """The caller is known. Rate limits belong here: after the token, before anything costs."""
-        request, route, settings = self.request, match.route, self._gateway.settings
-        if route.deadline is not None:
-            self._deadline_after = max(route.deadline, settings.answer_timeout)
-        if route.socket:
-            if not request.websocket:
-                self.refuse(problems.NOT_A_SOCKET)
-                return
-            if not self._gateway.cors.allows_socket(request.origin):
-                self.refuse(problems.BAD_ORIGIN)
-                return
-        elif request.length is not None and request.length > self._body_limit():
-            self.refuse(problems.TOO_LARGE)
-            return
-        if request.expect is not None:
-            if request.expect != b"100-continue":
-                self.refuse(problems.BAD_EXPECT)
-                return
-            if not request.complete and not request.body and not request.http10:
-                self.client.transport.write(CONTINUE)
-        self._pool = self._gateway.pools[route.service]
-        self._ask(self._pool)
-
-    def _body_limit(self) -> int:
-        assert self._route is not None
-        return self._route.route.body or self._gateway.settings.body_limit
+    def body_limit(self) -> int:
+        return (self.match and self.match.route.body) or self.gateway.settings.body_limit
 
     # ask
 
-    def _ask(self, pool: Pool) -> None:
+    def ask(self, pool: Pool) -> None:
+        """Send the request to its service, on a pooled connection or a new one."""
+        self._pool = pool
         try:
-            pool.admit(self._gateway.loop_time())
+            pool.admit(self.gateway.loop_time())
         except ServiceAway as away:
             self.refuse(problems.unavailable(pool.service, away.retry_after, away.code))
             return
         # A socket's connection is never given back, and a retry must not meet a second stale one.
-        connection = None if self._retried or self._route_is_socket() else pool.take()
+        connection = None if self._retried or self.is_socket() else pool.take()
         if connection is None:
             self.start(self._connect(pool))
         else:
             self._send(connection)
 
-    def _route_is_socket(self) -> bool:
-        return self._route is not None and self._route.route.socket
+    def is_socket(self) -> bool:
+        return self.match is not None and self.match.route.socket
 
     async def _connect(self, pool: Pool) -> None:
         try:
@@ -229,7 +136,7 @@ class Exchange:
 
     def start(self, work: Coroutine[None, None, None]) -> None:
         """Go on in a task; it ends with the client's connection."""
-        self._task = self._gateway.spawn(work)
+        self._task = self.gateway.spawn(work)
 
     def _send(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
@@ -239,11 +146,11 @@ class Exchange:
         self.more_body()
 
     def _head(self) -> bytes:
-        request, match = self.request, self._route
+        request, match = self.request, self.match
         assert match is not None
         host = request.host or b""
         parts = [
-            request.method, b" ", match.path.encode("latin-1"), b"?" if self._query else b"", self._query,
+            request.method, b" ", match.path.encode("latin-1"), b"?" if self.query else b"", self.query,
             b" HTTP/1.1\r\nHost: ", host, b"\r\n", *request.headers, self.client.forwarded, host,
             f"\r\nX-Request-ID: {self._request_id}\r\ntraceparent: {self._traceparent}\r\n".encode(),
         ]  # fmt: skip
@@ -252,8 +159,8 @@ class Exchange:
         if request.origin is not None:
             parts += (b"Origin: ", request.origin, b"\r\n")
         consistency = request.consistency
-        if self._principal is not None:
-            consistency = self._gateway.memory.add(self._principal.session, consistency)
+        if self.principal is not None:
+            consistency = self.gateway.memory.add(self.principal.session, consistency)
         if consistency is not None:
             parts += (b"Consistency-Token: ", consistency, b"\r\n")
         if request.websocket and match.route.socket:
@@ -270,7 +177,7 @@ class Exchange:
         request, upstream = self.request, self._upstream
         if self.sent_whole:
             return
-        if request.chunked and request.body_bytes > self._most_body():
+        if request.chunked and request.body_bytes > self.body_limit():
             self.fail(problems.TOO_LARGE)
             return
         if upstream is None:
@@ -286,11 +193,8 @@ class Exchange:
             if request.chunked:
                 upstream.transport.write(LAST_CHUNK)
 
-    def _most_body(self) -> int:
-        return self._body_limit() if self._route is not None else 0
-
     def _deadline(self) -> None:
-        self.deadline = self._gateway.loop_time() + self._deadline_after
+        self.deadline = self.gateway.loop_time() + self.patience
 
     def wants_pause(self) -> bool:
         """Whether the client should stop sending: the service does not keep up, or is not there yet."""
@@ -306,7 +210,7 @@ class Exchange:
     # answer
 
     def answer_begins(self, upstream: UpstreamConnection, status: int) -> None:
-        request, gateway = self.request, self._gateway
+        request, gateway = self.request, self.gateway
         self._status = status
         if self._pool is not None:
             self._pool.worked()
@@ -314,8 +218,8 @@ class Exchange:
         parts = [_STATUS_LINES.get(status) or status_line(status), *upstream.headers]
         if upstream.consistency is not None:
             parts += (b"Consistency-Token: ", upstream.consistency, b"\r\n")
-            if self._principal is not None and request.method not in READS and status < 400:
-                gateway.memory.remember(self._principal.session, upstream.consistency.decode("latin-1"))
+            if self.principal is not None and request.method not in READS and status < 400:
+                gateway.memory.remember(self.principal.session, upstream.consistency.decode("latin-1"))
         if not upstream.dated:
             parts.append(gateway.date())
         if status == 101:
@@ -332,7 +236,7 @@ class Exchange:
 
     def _ending(self, parts: list[bytes]) -> bytes:
         """Close the header with what every answer carries."""
-        request, gateway = self.request, self._gateway
+        request, gateway = self.request, self.gateway
         if self._status != 101:
             if not request.complete or gateway.draining:
                 request.keep_alive = False
@@ -378,7 +282,7 @@ class Exchange:
 
     def upgraded(self, upstream: UpstreamConnection, rest: bytes) -> None:
         """The service said 101. If a WebSocket was asked for, the two connections become a tunnel."""
-        if self._status != 101 or not self.request.websocket or not self._route_is_socket():
+        if self._status != 101 or not self.request.websocket or not self.is_socket():
             upstream.close()
             self._upstream = None
             self._out = []
@@ -388,7 +292,7 @@ class Exchange:
         self.flush()
         self._account()
         upstream.let_go()
-        Tunnel(self._gateway, self.client, upstream.transport, self._principal).open(rest)
+        Tunnel(self.gateway, self.client, upstream.transport, self.principal).open(rest)
 
     # end
 
@@ -406,7 +310,7 @@ class Exchange:
         self._bytes = 0 if self.head_only else len(body)
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         parts = [
-            status_line(status), self._gateway.date(),
+            status_line(status), self.gateway.date(),
             f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n{lines}".encode(),
         ]  # fmt: skip
         head = self._ending(parts)
@@ -454,8 +358,8 @@ class Exchange:
             # It had idled, and was closed as the request went out: nothing was done with it.
             self._retried = True
             self.sent_whole = False
-            self._gateway.metrics.retries += 1
-            self._ask(pool)
+            self.gateway.metrics.retries += 1
+            self.ask(pool)
             return
         if self._status == 0:
             pool.failed()
@@ -475,14 +379,14 @@ class Exchange:
             upstream.close()
 
     def _account(self) -> None:
-        gateway = self._gateway
+        gateway = self.gateway
         seconds = gateway.loop_time() - self._began
         gateway.metrics.in_flight -= 1
-        gateway.metrics.observe(self._template, self._status, seconds)
+        gateway.metrics.observe(self.template, self._status, seconds)
         gateway.access_log.add(
             (
-                time.time(), self.request.method.decode("latin-1"), self._path, self._template, self._status,
+                time.time(), self.request.method, self.path, self.template, self._status,
                 seconds, self._bytes, self._request_id, self._traceparent,
-                str(self._principal.user) if self._principal is not None else None,
+                self.principal.user if self.principal is not None else None,
             )
         )  # fmt: skip

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from gateway import problems
-from gateway.headers import REQUEST_KINDS, Kind, named_in, without
+from gateway import headers, problems
+from gateway.headers import DROP, PASS, REQUEST_KINDS, named_in, without
 from gateway.problems import Problem
 from gateway.proxy import Exchange
 
@@ -206,43 +206,43 @@ class Downstream(asyncio.Protocol):
         if size > self._settings.header_line_limit or self._head_bytes > self._settings.header_limit:
             raise self._fault(problems.LONG_HEADER)
         kind = REQUEST_KINDS[name]
-        if kind is Kind.PASS:
+        if kind == PASS:
             self._parsing.headers += (name, b": ", value, b"\r\n")
-        elif kind is not Kind.DROP:
+        elif kind != DROP:
             self._special(kind, value)
 
-    def _special(self, kind: Kind, value: bytes) -> None:
+    def _special(self, kind: int, value: bytes) -> None:
         request = self._parsing
-        if kind is Kind.HOST:
+        if kind == headers.HOST:
             if request.host is not None or not _HOST_CHARACTERS.issuperset(value):
                 raise self._fault(problems.BAD_HOST)
             request.host = value
-        elif kind is Kind.AUTHORIZATION:
+        elif kind == headers.AUTHORIZATION:
             # Two of them are no token at all.
             request.authorization = value if request.authorization is None else b""
-        elif kind is Kind.CONNECTION:
+        elif kind == headers.CONNECTION:
             request.connection = value if request.connection is None else request.connection + b"," + value
-        elif kind is Kind.CONTENT_LENGTH:
+        elif kind == headers.CONTENT_LENGTH:
             if request.length is not None or not value.isdigit() or len(value) > 15:
                 raise self._fault(problems.MALFORMED)
             request.length = int(value)
-        elif kind is Kind.TRANSFER_ENCODING:
+        elif kind == headers.TRANSFER_ENCODING:
             if request.chunked or value.lower() != b"chunked":
                 raise self._fault(problems.MALFORMED)
             request.chunked = True
-        elif kind is Kind.ORIGIN:
+        elif kind == headers.ORIGIN:
             request.origin = value if request.origin is None else request.origin + b"," + value
-        elif kind is Kind.REQUEST_ID:
+        elif kind == headers.REQUEST_ID:
             request.request_id = value
-        elif kind is Kind.TRACEPARENT:
+        elif kind == headers.TRACEPARENT:
             request.traceparent = value if request.traceparent is None else b""
-        elif kind is Kind.CONSISTENCY:
+        elif kind == headers.CONSISTENCY:
             request.consistency = value if request.consistency is None else request.consistency + b"," + value
-        elif kind is Kind.EXPECT:
+        elif kind == headers.EXPECT:
             request.expect = value.lower()
-        elif kind is Kind.UPGRADE:
+        elif kind == headers.UPGRADE:
             request.upgrade = value.lower()
-        elif kind is Kind.PREFLIGHT:
+        elif kind == headers.PREFLIGHT:
             request.preflight = True
             request.headers += (b"Access-Control-Request-Method", b": ", value, b"\r\n")
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from gateway.headers import RESPONSE_KINDS, Kind
+from gateway import headers
+from gateway.headers import PASS, RESPONSE_KINDS
 from gateway.metrics import Metrics
 from gateway.settings import GatewaySettings
 
@@ -143,19 +144,19 @@ class UpstreamConnection(asyncio.Protocol):
         if self._in_body or self._complete:
             return
         kind = RESPONSE_KINDS[name]
-        if kind is Kind.PASS:
+        if kind == PASS:
             self.headers += (name, b": ", value, b"\r\n")
-        elif kind is Kind.CONTENT_LENGTH:
+        elif kind == headers.CONTENT_LENGTH:
             self.length = value
-        elif kind is Kind.TRANSFER_ENCODING:
+        elif kind == headers.TRANSFER_ENCODING:
             self.chunked = True
-        elif kind is Kind.CONNECTION:
+        elif kind == headers.CONNECTION:
             if b"close" in value.lower():
                 self._keep = False
-        elif kind is Kind.DATE:
+        elif kind == headers.DATE:
             self.dated = True
             self.headers += (name, b": ", value, b"\r\n")
-        elif kind is Kind.CONSISTENCY:
+        elif kind == headers.CONSISTENCY:
             self.consistency = value if self.consistency is None else self.consistency + b"," + value
 
     def on_headers_complete(self) -> None:

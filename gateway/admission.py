@@ -111,5 +111,5 @@ def _admit(exchange: "Exchange", match: Match) -> None:
             exchange.refuse(problems.BAD_EXPECT)
             return
         if not request.complete and not request.body and not request.http10:
-            exchange.client.transport.write(CONTINUE)
+            exchange.gateway.write(exchange.client.transport, CONTINUE)
     exchange.ask(exchange.gateway.pools[route.service])

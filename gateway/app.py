@@ -40,6 +40,8 @@ class Gateway:
         loop = asyncio.get_running_loop()
         self.settings = settings
         self.loop_time = loop.time
+        self._loop = loop
+        self._writes: list[tuple[asyncio.Transport, bytes]] = []
         self.keys = keys or KeySet(settings.jwks_url)
         self.verifier = TokenVerifier(settings.token_issuer, settings.token_audience, self.keys)
         self.revocations = revocations or RevocationList(settings)
@@ -123,6 +125,21 @@ class Gateway:
         self._tasks.discard(task)
         if not task.cancelled() and task.exception() is not None:
             log.error("gateway_task_failed", exc_info=task.exception())
+
+    def write(self, transport: asyncio.Transport, data: bytes) -> None:
+        """Write at the end of this turn of the loop, together with all that the turn produces.
+
+        Under load a peer then wakes up once for many answers, not once for each."""
+        if not self._writes:
+            self._loop.call_soon(self.write_out)
+        self._writes.append((transport, data))
+
+    def write_out(self) -> None:
+        """Write now; whoever closes or hands on a transport must call this first."""
+        writes, self._writes = self._writes, []
+        for transport, data in writes:
+            if not transport.is_closing():
+                transport.write(data)
 
     def date(self) -> bytes:
         """A `Date` header line, made once a second."""

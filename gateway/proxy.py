@@ -141,7 +141,7 @@ class Exchange:
     def _send(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
         connection.begin(self)
-        connection.transport.write(self._head())
+        self.gateway.write(connection.transport, self._head())
         self._deadline()
         self.more_body()
 
@@ -184,14 +184,14 @@ class Exchange:
             return
         if request.body:
             chunks, request.body = request.body, []
-            write = upstream.transport.write
             for chunk in chunks:
-                write(b"%x\r\n%b\r\n" % (len(chunk), chunk) if request.chunked else chunk)
+                framed = b"%x\r\n%b\r\n" % (len(chunk), chunk) if request.chunked else chunk
+                self.gateway.write(upstream.transport, framed)
             self._deadline()
         if request.complete:
             self.sent_whole = True
             if request.chunked:
-                upstream.transport.write(LAST_CHUNK)
+                self.gateway.write(upstream.transport, LAST_CHUNK)
 
     def _deadline(self) -> None:
         self.deadline = self.gateway.loop_time() + self.patience
@@ -267,9 +267,10 @@ class Exchange:
         self._out = []
         if self._bytes > JOIN_BELOW:
             self._deadline()
+            self.gateway.write_out()
             self.client.transport.writelines(out)
         else:
-            self.client.transport.write(b"".join(out))
+            self.gateway.write(self.client.transport, b"".join(out))
 
     def hold_answer(self, hold: bool) -> None:
         if self._upstream is not None and not self._upstream.closed:
@@ -290,6 +291,7 @@ class Exchange:
             self.refuse(problems.BAD_GATEWAY)
             return
         self.flush()
+        self.gateway.write_out()
         self._account()
         upstream.let_go()
         Tunnel(self.gateway, self.client, upstream.transport, self.principal).open(rest)
@@ -314,7 +316,7 @@ class Exchange:
             f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n{lines}".encode(),
         ]  # fmt: skip
         head = self._ending(parts)
-        self.client.transport.write(head if self.head_only else head + body)
+        self.gateway.write(self.client.transport, head if self.head_only else head + body)
         self.done()
 
     def refuse(self, problem: Problem) -> None:
@@ -335,6 +337,7 @@ class Exchange:
             self.refuse(problem)
         else:
             self._account()
+            self.gateway.write_out()
             self.client.transport.abort()
 
     def overdue(self) -> None:

@@ -336,6 +336,7 @@ class Downstream(asyncio.Protocol):
         """Close so that the answer arrives: closing on unread bytes would reset it on its way."""
         self._queue.clear()
         self._deaf = True
+        self._gateway.write_out()
         if whole:
             self.transport.close()
             return
@@ -396,4 +397,5 @@ class Downstream(asyncio.Protocol):
     def drain(self) -> None:
         """Close if nothing is under way."""
         if self.exchange is None and self._head_since is None and not self._queue:
+            self._gateway.write_out()
             self.transport.close()

@@ -1,17 +1,71 @@
 """Servers for the whole run, started once; services in-process, made when a test first asks for one."""
 
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import default
 from importlib import import_module
 
 import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
 from pydantic import SecretStr
 
 from deploy.local.database import bootstrap_database, service_url, with_database
+from deploy.local.project import free_ports
 from deploy.local.testing import SuiteServers, suite_servers
 from libs.common.testing import Harness, open_harness
 
 DATABASE = "lectern_test"
 OpenHarness = Callable[[str], Awaitable[Harness]]
+
+
+@dataclass
+class Mailbox:
+    """An SMTP server that keeps what it gets: the outside world."""
+
+    url: str = ""
+    messages: list[EmailMessage] = field(default_factory=list)
+    refuse: bool = False
+
+    async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:
+        if self.refuse:
+            return "451 try again later"
+        content = envelope.content
+        assert isinstance(content, bytes)
+        message = BytesParser(EmailMessage, policy=default).parsebytes(content)
+        assert isinstance(message, EmailMessage)
+        self.messages.append(message)
+        return "250 kept"
+
+    def text(self, index: int = -1) -> str:
+        body = self.messages[index].get_body(("plain",))
+        assert body is not None
+        return str(body.get_content())
+
+    def code(self, index: int = -1) -> str:
+        """The six digits of a mailed code."""
+        return str(re.findall(r"\b\d{6}\b", self.text(index))[0])
+
+
+@pytest.fixture(scope="session")
+def _mailbox() -> Iterator[Mailbox]:
+    box = Mailbox()
+    controller = Controller(box, hostname="127.0.0.1", port=free_ports(1)[0])
+    controller.start()
+    box.url = f"smtp://127.0.0.1:{controller.port}"
+    yield box
+    controller.stop()
+
+
+@pytest.fixture
+def mailbox(_mailbox: Mailbox) -> Mailbox:
+    """A mail server with nothing in it yet."""
+    _mailbox.messages.clear()
+    _mailbox.refuse = False
+    return _mailbox
 
 
 @pytest.fixture(scope="session")

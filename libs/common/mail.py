@@ -1,7 +1,9 @@
 """Sending one mail over SMTP. Which mail goes to whom is decided, and written down, by the services."""
 
+from collections.abc import Awaitable, Callable
 from email.headerregistry import Address
 from email.message import EmailMessage
+from email.policy import SMTP as SMTP_POLICY
 from email.utils import formatdate, make_msgid, parseaddr
 from urllib.parse import unquote, urlsplit
 
@@ -11,6 +13,10 @@ from libs.common.settings import SuiteSettings
 from libs.common.trace import current_trace
 
 TIMEOUT = 10.0
+
+
+class MailUncertain(Exception):
+    """The connection was lost after the text was handed over: it may have gone out, or not."""
 
 
 def _line(text: str) -> str:
@@ -28,10 +34,14 @@ async def send_mail(
     html: str,
     message_id: str | None = None,
     headers: dict[str, str] | None = None,
+    before_data: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
-    """Send text and HTML to one address. Raises aiosmtplib.SMTPException or OSError when it did not go out.
+    """Send text and HTML to one address.
 
-    `message_id` (unique part) makes a repeated sending recognisable. The request id travels along.
+    Raises aiosmtplib.SMTPException or OSError when it certainly did not go out, MailUncertain when nobody can
+    tell. `before_data` runs when the server has taken sender and recipient, just before the text: who must
+    not send twice writes that down there. `message_id` (unique part) makes a repeated sending recognisable.
+    The request id travels along.
     """
     url = urlsplit(settings.smtp_url)
     sender_name, sender = parseaddr(settings.mail_from)
@@ -48,8 +58,7 @@ async def send_mail(
         message[header] = _line(value)
     message.set_content(text)
     message.add_alternative(html, subtype="html")
-    await aiosmtplib.send(
-        message,
+    client = aiosmtplib.SMTP(
         hostname=url.hostname,
         port=url.port or (465 if url.scheme == "smtps" else 25),
         username=unquote(url.username) if url.username else None,
@@ -58,3 +67,14 @@ async def send_mail(
         start_tls=False if url.scheme == "smtp" and url.hostname in ("127.0.0.1", "localhost") else None,
         timeout=TIMEOUT,
     )
+    async with client:
+        await client.mail(sender)
+        await client.rcpt(to)
+        if before_data is not None:
+            await before_data()
+        try:
+            await client.data(message.as_bytes(policy=SMTP_POLICY))
+        except aiosmtplib.SMTPResponseException:
+            raise
+        except (aiosmtplib.SMTPException, OSError) as error:
+            raise MailUncertain(repr(error)) from error

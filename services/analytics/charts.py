@@ -6,7 +6,7 @@ from typing import Any
 COLORS = ("#4f46e5", "#059669", "#d97706", "#dc2626", "#0891b2", "#7c3aed")
 
 
-def chart(kind: str, title: str, labels: Sequence[Any], **series: Sequence[float]) -> dict[str, Any]:
+def chart(kind: str, title: str, labels: Sequence[Any], **series: Sequence[Any]) -> dict[str, Any]:
     """One chart; each named series is a dataset, in the order given. Pie slices have a color each."""
     slices = kind in ("pie", "doughnut", "polarArea")
     datasets = [

@@ -10,7 +10,7 @@ from libs.common.db import enqueue
 from libs.common.idempotency import forget_old
 from libs.common.jobs import TaskRun, Tasks
 from libs.common.logs import get_logger
-from libs.common.mail import send_mail
+from libs.common.mail import MailUncertain, send_mail
 from libs.common.trace import from_headers, tracing
 from services.identity.mails import render
 from services.identity.models import CodeMail, RefreshToken, Session, User
@@ -55,7 +55,7 @@ async def send_code(run: TaskRun, uuid: str) -> None:
                 html=letter.html,
                 message_id=f"code-{mail.uuid}",
             )
-        except (aiosmtplib.SMTPException, OSError) as error:
+        except (aiosmtplib.SMTPException, MailUncertain, OSError) as error:
             log.warning("code_mail_failed", mail=uuid, error=type(error).__name__)
             await _mark(run, mail.uuid, "pending")
             return

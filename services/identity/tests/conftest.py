@@ -1,66 +1,21 @@
 """Identity in-process, with its key loaded and what it mails kept."""
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from email.message import Message
-from email.parser import BytesParser
-from email.policy import default
+from dataclasses import dataclass
 
 import httpx
 import pytest
-from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import SMTP, Envelope, Session
 
-from conftest import OpenHarness
-from deploy.local.project import free_ports
+from conftest import Mailbox, OpenHarness
 from libs.common.testing import Harness
 from services.identity.admin import create_admin
 
 PASSWORD = "Learn-together-1"
 
 
-@dataclass
-class Mailbox:
-    """An SMTP server that keeps what it gets: the outside world."""
-
-    messages: list[Message] = field(default_factory=list)
-    refuse: bool = False
-
-    async def handle_DATA(self, _: SMTP, __: Session, envelope: Envelope) -> str:
-        if self.refuse:
-            return "451 try again later"
-        content = envelope.content
-        assert isinstance(content, bytes)
-        self.messages.append(BytesParser(policy=default).parsebytes(content))
-        return "250 kept"
-
-    def code(self, index: int = -1) -> str:
-        body = self.messages[index].get_body(("plain",)).get_content()
-        return re.findall(r"\b\d{6}\b", body)[0]
-
-
-@pytest.fixture(scope="session")
-def _mail() -> Iterator[tuple[Mailbox, Controller]]:
-    mailbox = Mailbox()
-    controller = Controller(mailbox, hostname="127.0.0.1", port=free_ports(1)[0])
-    controller.start()
-    yield mailbox, controller
-    controller.stop()
-
-
 @pytest.fixture
-def mailbox(_mail) -> Mailbox:
-    box, _ = _mail
-    box.messages.clear()
-    box.refuse = False
-    return box
-
-
-@pytest.fixture
-async def identity(open_service: OpenHarness, _mail, mailbox: Mailbox) -> Harness:
+async def identity(open_service: OpenHarness, mailbox: Mailbox) -> Harness:
     harness = await open_service("identity")
-    harness.settings.smtp_url = f"smtp://127.0.0.1:{_mail[1].port}"
+    harness.settings.smtp_url = mailbox.url
     ring = harness.app.state.identity.ring
     ring.jwks = {"keys": []}
     await ring.load()

@@ -7,9 +7,10 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from conftest import Mailbox
 from libs.common.clock import system_clock
 from libs.common.testing import Harness
-from services.identity.tests.conftest import PASSWORD, Mailbox, People
+from services.identity.tests.conftest import PASSWORD, People
 
 
 async def scalar(identity: Harness, query: str):

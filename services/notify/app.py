@@ -1,0 +1,23 @@
+"""The application of notify."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from libs.common.app import create_app
+from libs.common.sockets import attach_hub
+from services.notify import live, routes
+from services.notify.settings import Settings
+from services.notify.worker import SUBSCRIPTION
+
+
+def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
+    app = create_app(
+        settings or Settings(),
+        [routes.router, live.router],
+        subscription=SUBSCRIPTION,
+        exempt=["/api/ws-ticket"],
+        **parts,
+    )
+    attach_hub(app)
+    return app

@@ -1,0 +1,184 @@
+"""What is worth telling somebody."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.events import forum, learning, support
+from libs.common.events.catalog import CourseState
+from libs.common.events.identity import UserState
+from libs.common.inbox import Handler, Received
+from libs.common.replicas import replicate
+from services.notify.models import CourseTitle, Person
+from services.notify.service import News, tell
+
+Batch = Sequence[Any]  # Received[…] of the class that the handler is registered for
+
+
+async def on_user(session: AsyncSession, batch: Batch) -> None:
+    names = ("uuid", "email", "first_name", "full_name", "locale", "time_zone", "role", "is_active")
+    await replicate(session, Person, batch, lambda user: {name: getattr(user, name) for name in names})
+
+
+async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
+    await replicate(session, CourseTitle, batch, lambda course: {"uuid": course.uuid, "title": course.title})
+
+
+async def on_enrolled(session: AsyncSession, batch: Batch) -> None:
+    await tell(
+        session,
+        [
+            News(
+                i.event.student,
+                "enrollment",
+                "enrollment",
+                i,
+                f"/courses/{i.event.course}",
+                course=i.event.course,
+            )
+            for i in batch
+        ],
+    )
+
+
+async def on_certificate(session: AsyncSession, batch: Batch) -> None:
+    await tell(
+        session,
+        [
+            News(
+                i.event.student,
+                "certificate_ready",
+                "certificate_ready",
+                i,
+                f"/certificates/{i.event.certificate}",
+                course=i.event.course,
+                subject_id=i.event.certificate,
+            )
+            for i in batch
+        ],
+    )
+
+
+async def on_quiz_graded(session: AsyncSession, batch: Batch) -> None:
+    """Only what the policy of the quiz shows already."""
+    await tell(
+        session,
+        [
+            News(
+                i.event.student, "quiz_result", "quiz_result", i, f"/attempts/{i.event.attempt}",
+                what=i.event.title, course=i.event.course,
+            )
+            for i in batch
+            if i.event.score_visible
+        ],
+    )  # fmt: skip
+
+
+async def on_submission_graded(session: AsyncSession, batch: Batch) -> None:
+    """Only grades that are posted."""
+    await tell(
+        session,
+        [
+            News(
+                i.event.student, "grade", "grade", i, f"/submissions/{i.event.submission}",
+                what=i.event.title, course=i.event.course,
+            )
+            for i in batch
+            if i.event.posted
+        ],
+    )  # fmt: skip
+
+
+async def on_reply(session: AsyncSession, batch: Batch) -> None:
+    """The mentioned, then who is replied to, once each and never oneself; chat tells only the mentioned."""
+    news: list[News] = []
+    for item in batch:
+        event = item.event
+        told = {event.author}
+        url = f"/discussions/{event.discussion}?reply={event.reply}"
+        replied = () if event.is_chat else (event.parent_author, event.discussion_author)
+        for kind, users in (("mention", event.mentions), ("forum_reply", replied)):
+            for user in users:
+                if user is not None and user not in told:
+                    told.add(user)
+                    news.append(News(user, kind, kind, item, url, course=event.course))
+    await tell(session, news)
+
+
+async def on_discussion(session: AsyncSession, batch: Batch) -> None:
+    await tell(
+        session,
+        [
+            News(user, "mention", "mention", i, f"/discussions/{i.event.discussion}", course=i.event.course)
+            for i in batch
+            for user in dict.fromkeys(i.event.mentions)
+            if user != i.event.author
+        ],
+    )
+
+
+async def on_solution(session: AsyncSession, batch: Batch) -> None:
+    await tell(
+        session,
+        [
+            News(
+                i.event.author, "forum_reply", "solution", i, f"/discussions/{i.event.discussion}",
+                course=i.event.course,
+            )
+            for i in batch
+            if i.event.author != i.event.actor
+        ],
+    )  # fmt: skip
+
+
+def _ticket(user: Any, text: str, item: Any) -> News:
+    return News(user, "ticket", text, item, f"/support/{item.event.ticket}", what=item.event.number)
+
+
+async def on_ticket_answered(session: AsyncSession, batch: Batch) -> None:
+    """Staff's answers go to the requester, the requester's to who is assigned; internal ones to nobody."""
+    news = []
+    for item in batch:
+        user = item.event.requester if item.event.by_staff else item.event.assigned_to
+        if user is not None and user != item.event.author and not item.event.is_internal:
+            news.append(_ticket(user, "ticket_answered", item))
+    await tell(session, news)
+
+
+async def on_ticket_assigned(session: AsyncSession, batch: Batch) -> None:
+    await tell(
+        session,
+        [
+            _ticket(i.event.assigned_to, "ticket_assigned", i)
+            for i in batch
+            if i.event.assigned_to is not None and i.event.assigned_to != i.event.actor
+        ],
+    )
+
+
+async def on_ticket_resolved(session: AsyncSession, batch: Batch) -> None:
+    await tell(
+        session,
+        [
+            _ticket(i.event.requester, "ticket_resolved", i)
+            for i in batch
+            if i.event.actor != i.event.requester
+        ],
+    )
+
+
+HANDLERS: dict[type[Any], Handler] = {
+    UserState: on_user,
+    CourseState: on_course,
+    learning.StudentEnrolled: on_enrolled,
+    learning.CertificateIssued: on_certificate,
+    learning.QuizGraded: on_quiz_graded,
+    learning.SubmissionGraded: on_submission_graded,
+    forum.DiscussionStarted: on_discussion,
+    forum.ReplyPosted: on_reply,
+    forum.SolutionMarked: on_solution,
+    support.TicketAnswered: on_ticket_answered,
+    support.TicketAssigned: on_ticket_assigned,
+    support.TicketResolved: on_ticket_resolved,
+}

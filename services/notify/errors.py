@@ -1,0 +1,1 @@
+"""What notify refuses, by name: nothing beyond what all services share."""

@@ -1,0 +1,59 @@
+"""Request and response bodies of notify."""
+
+from typing import Any
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from libs.common.schemas import Body, Moment
+
+
+class NotificationAnswer(BaseModel):
+    uuid: UUID
+    id: UUID
+    notification_type: str
+    type: str
+    title: str
+    message: str
+    action_url: str
+    course: UUID | None
+    is_read: bool
+    created_at: Moment
+
+
+class NotificationChange(Body):
+    is_read: bool
+
+
+class UnreadCount(BaseModel):
+    unread_count: int
+
+
+class MarkedRead(UnreadCount):
+    marked: int
+
+
+class Done(BaseModel):
+    detail: str
+
+
+class TicketAnswer(BaseModel):
+    """A single-use ticket for one socket."""
+
+    ticket: str
+    expires_in: int
+
+
+def render(notification: Any) -> NotificationAnswer:
+    return NotificationAnswer(
+        uuid=notification.uuid,
+        id=notification.uuid,
+        notification_type=notification.notification_type,
+        type=notification.notification_type,
+        title=notification.title,
+        message=notification.message,
+        action_url=notification.action_url,
+        course=notification.course,
+        is_read=notification.is_read,
+        created_at=notification.created_at,
+    )

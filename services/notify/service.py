@@ -1,0 +1,147 @@
+"""Making notifications and mails, and what people do with theirs."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import insert, select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.db import enqueue
+from libs.common.events.notify import MailQueued
+from libs.common.inbox import Received
+from libs.common.outbox import record
+from libs.common.sockets import wake_room
+from libs.common.tokens import Principal
+from services.notify.access import access_notification
+from services.notify.models import CourseTitle, Delivery, Notification, Person
+from services.notify.rules import MAILED, words
+
+
+@dataclass(frozen=True)
+class News:
+    """Something to tell one person: `text` names the words, `what` completes them."""
+
+    user: UUID
+    kind: str
+    text: str
+    source: Received[Any]
+    action_url: str
+    what: str | None = None
+    course: UUID | None = None
+    subject_id: UUID | None = None
+
+
+def room_of(user: UUID) -> str:
+    """The live stream of one user's notifications."""
+    return f"user:{user}"
+
+
+async def tell(session: AsyncSession, news: Sequence[News]) -> None:
+    """Write the notifications of a batch with gapless numbers per user, and queue the mails among them."""
+    if not news:
+        return
+    people = await _people(session, {item.user for item in news})
+    titles = await course_titles(session, {item.course for item in news if item.course})
+    counts = Counter(item.user for item in news)
+    ordered = sorted(counts, key=str)  # two batches that meet lock in the same order
+    result = await session.execute(
+        text(
+            'INSERT INTO inboxes ("user", last_seq) SELECT * FROM'
+            " unnest(CAST(:u AS uuid[]), CAST(:n AS bigint[]))"
+            ' ON CONFLICT ("user") DO UPDATE SET last_seq = inboxes.last_seq + excluded.last_seq'
+            ' RETURNING "user", last_seq'
+        ),
+        {"u": ordered, "n": [counts[user] for user in ordered]},
+    )
+    following = {user: last - counts[user] for user, last in result}
+    rows = []
+    for item in news:
+        following[item.user] += 1
+        person = people.get(item.user)
+        title, message = words(
+            item.text, person.locale if person else None, item.what or titles.get(item.course, "")
+        )
+        rows.append(
+            {
+                "uuid": uuid4(),
+                "user": item.user,
+                "seq": following[item.user],
+                "source": UUID(item.source.id),
+                "notification_type": item.kind,
+                "title": title,
+                "message": message,
+                "action_url": item.action_url,
+                "course": item.course,
+                "is_read": False,
+                "created_at": item.source.occurred_at,
+            }
+        )
+    await session.execute(insert(Notification), rows)
+    for user in counts:
+        wake_room(session, room_of(user))
+    for item in news:
+        if item.kind in MAILED:
+            queue_mail(session, item)
+
+
+def queue_mail(session: AsyncSession, item: News) -> None:
+    """One delivery per event and person; the unique constraint refuses a second one."""
+    trace = item.source.trace
+    delivery = Delivery(
+        uuid=uuid4(),
+        version=1,
+        recipient=item.user,
+        kind=item.kind,
+        source=UUID(item.source.id),
+        course=item.course,
+        subject_id=item.subject_id,
+        request_id=trace.request_id,
+        traceparent=trace.traceparent,
+    )
+    session.add(delivery)
+    event = MailQueued(
+        delivery=delivery.uuid, recipient=item.user, kind=item.kind, source=UUID(item.source.id)
+    )
+    record(session, event, delivery.version, trace=trace)
+    enqueue(session, "notify.send_mail", str(delivery.uuid), trace=trace)
+
+
+async def _people(session: AsyncSession, ids: set[UUID]) -> dict[UUID, Person]:
+    found = await session.scalars(select(Person).where(Person.uuid.in_(ids)))
+    return {person.uuid: person for person in found}
+
+
+async def course_titles(session: AsyncSession, ids: set[UUID]) -> dict[UUID | None, str]:
+    found = await session.execute(
+        select(CourseTitle.uuid, CourseTitle.title).where(CourseTitle.uuid.in_(ids))
+    )
+    return {uuid: title for uuid, title in found}
+
+
+async def mark_read(session: AsyncSession, who: Principal, uuid: UUID, *, is_read: bool) -> Notification:
+    row = await access_notification(session, who, uuid)
+    row.is_read = is_read
+    return row
+
+
+async def mark_all_read(session: AsyncSession, who: Principal) -> int:
+    """Mark everything read; returns how many were not."""
+    result: Any = await session.execute(
+        update(Notification)
+        .where(
+            Notification.user == who.user,
+            Notification.is_read.is_(False),
+            Notification.deleted_at.is_(None),
+        )
+        .values(is_read=True)
+    )
+    return int(result.rowcount)
+
+
+async def delete_notification(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> None:
+    row = await access_notification(session, who, uuid)
+    row.deleted_at = now

@@ -21,9 +21,9 @@ def request_id(given: bytes | None) -> str:
 
 def traceparent(given: bytes | None) -> tuple[str, bool]:
     """The trace for the next hop, with a span of ours, and whether the client's trace goes on."""
-    span = _random.getrandbits(64) or 1
+    made = _random.randbytes(24).hex()
     if given is not None:
         text = given.decode("latin-1")
         if TRACEPARENT.match(text):
-            return f"{text[:36]}{span:016x}{text[52:]}", True
-    return f"00-{_random.getrandbits(128) or 1:032x}-{span:016x}-01", False
+            return f"{text[:36]}{made[:16]}{text[52:]}", True
+    return f"00-{made[:32]}-{made[32:]}-01", False

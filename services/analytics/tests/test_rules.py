@@ -1,0 +1,42 @@
+"""How numbers come about."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from services.analytics import rules
+from services.analytics.charts import chart
+
+TODAY = date(2026, 3, 10)
+
+
+def days(*back: int) -> list[date]:
+    return [TODAY - timedelta(days=n) for n in back]
+
+
+@pytest.mark.parametrize(
+    ("learned", "length"),
+    [([], 0), ([0], 1), ([1], 1), ([2], 0), ([0, 1, 2], 3), ([1, 2, 4], 2), ([0, 2, 3], 1)],
+)
+def test_a_streak_counts_days_in_a_row_and_today_may_still_come(learned: list[int], length: int):
+    assert rules.streak(days(*learned), TODAY) == length
+
+
+def test_shares_and_means_of_nothing_are_zero():
+    assert rules.share(0, 0) == 0
+    assert rules.mean([]) == 0
+    assert rules.mean([None, 50, 100]) == 75
+    assert rules.share(1, 3) == 33.3
+
+
+def test_participation_and_consistency_stay_within_a_hundred():
+    assert rules.participation(3) == 30
+    assert rules.participation(300) == 100
+    assert rules.consistency(days(*range(40)), TODAY) == 100
+    assert rules.consistency(days(0, 13, 14), TODAY) == round(200 / 14, 1)
+
+
+def test_slices_of_a_pie_have_colors_of_their_own():
+    pie = chart("pie", "T", ["a", "b"], numbers=[1, 2])
+    assert len(set(pie["data"]["datasets"][0]["backgroundColor"])) == 2
+    assert pie["data"]["datasets"][0]["label"] == "Numbers"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, text
+from sqlalchemy import bindparam, func, select, text, update
 from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Uuid
@@ -61,9 +61,7 @@ async def on_enrollment_state(session: AsyncSession, batch: Sequence[Received[En
         .scalar_subquery()
     )
     await session.execute(
-        CourseStats.__table__.update()  # type: ignore[attr-defined]
-        .where(CourseStats.course.in_(courses))
-        .values(enrolled_count=count)
+        update(CourseStats).where(CourseStats.course.in_(courses)).values(enrolled_count=count)
     )
 
 

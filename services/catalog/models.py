@@ -25,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import CITEXT, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from libs.common.events.fields import ContentType, CourseLevel, CourseStatus
 from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
 
 
@@ -116,7 +117,7 @@ class Course(Aggregate, Timestamps, Base):
     short_description: Mapped[str] = mapped_column(default="")
     learning_outcomes: Mapped[str] = mapped_column(default="")
     prerequisites: Mapped[str] = mapped_column(default="")
-    level: Mapped[str]
+    level: Mapped[CourseLevel] = mapped_column(Text)
     language: Mapped[str]
     duration_hours: Mapped[float | None]
     category_uuid: Mapped[UUID | None] = mapped_column(ForeignKey("categories.uuid"), index=True)
@@ -125,7 +126,7 @@ class Course(Aggregate, Timestamps, Base):
     is_featured: Mapped[bool] = mapped_column(default=False)
     thumbnail: Mapped[str | None]
     preview_video: Mapped[str | None]
-    status: Mapped[str] = mapped_column(default="draft")
+    status: Mapped[CourseStatus] = mapped_column(Text, default="draft")
     instructor: Mapped[UUID]
     co_instructors: Mapped[list[UUID]] = mapped_column(default=list)
     instructor_name: Mapped[str] = mapped_column(default="")
@@ -251,7 +252,7 @@ class Lesson(Base):
     module_uuid: Mapped[UUID] = mapped_column(ForeignKey("modules.uuid"))
     title: Mapped[str]
     description: Mapped[str] = mapped_column(default="")
-    content_type: Mapped[str]
+    content_type: Mapped[ContentType] = mapped_column(Text)
     text_content: Mapped[str] = mapped_column(default="")
     video_url: Mapped[str | None]
     video_duration: Mapped[int | None]

@@ -21,7 +21,7 @@ def slug_of(words: str) -> str:
 
 
 def is_visible(status: str, *, edits: bool, enrolled: bool) -> bool:
-    """Whether somebody may see a course: editors always, others once published, the enrolled when archived."""
+    """Whether somebody sees a course: editors always, others once published, the enrolled when archived."""
     return edits or status == "published" or (status == "archived" and enrolled)
 
 

@@ -1,0 +1,117 @@
+"""Loading a course and authorising in one step: hidden and missing answer alike (404)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from fastapi import Request
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common import etags
+from libs.common.auth import at_least
+from libs.common.errors import Forbidden, NotFound
+from libs.common.tokens import Principal
+from services.catalog.models import Category, Course, Enrollment, Lesson, Module
+from services.catalog.rules import SEATED, is_visible
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A course as one person sees it."""
+
+    course: Course
+    edits: bool
+    enrolled: bool
+    completed: frozenset[UUID] = field(default_factory=frozenset)
+
+
+def edits(who: Principal | None, course: Course) -> bool:
+    """Whether they may do what the course's teacher may."""
+    if who is None or at_least(who, "manager"):
+        return who is not None
+    return at_least(who, "teacher") and (who.user == course.instructor or who.user in course.co_instructors)
+
+
+async def access_course(
+    session: AsyncSession, who: Principal | None, uuid: UUID, *, lock: bool = False
+) -> View:
+    """A course that they may see. Raises NotFound."""
+    query = select(Course).where(Course.uuid == uuid, Course.deleted_at.is_(None))
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    course = (await session.scalars(query)).one_or_none()
+    if course is None:
+        raise NotFound
+    completed: Sequence[UUID] | None = None
+    if who is not None:
+        completed = await session.scalar(
+            select(Enrollment.completed_lessons).where(
+                Enrollment.student == who.user, Enrollment.course == uuid, Enrollment.status.in_(SEATED)
+            )
+        )
+    view = View(course, edits(who, course), completed is not None, frozenset(completed or ()))
+    if not is_visible(course.status, edits=view.edits, enrolled=view.enrolled):
+        raise NotFound
+    return view
+
+
+async def access_taught_course(session: AsyncSession, who: Principal, uuid: UUID) -> Course:
+    """A course that they may change, locked. Raises NotFound for a hidden one, Forbidden for another's."""
+    view = await access_course(session, who, uuid, lock=True)
+    if not view.edits:
+        raise Forbidden("This course belongs to somebody else.")
+    return view.course
+
+
+async def access_module(session: AsyncSession, uuid: UUID) -> Module:
+    """A module, also one that has left the working structure. The course decides who may see it."""
+    module = await session.get(Module, uuid)
+    if module is None:
+        raise NotFound
+    return module
+
+
+async def lock_module(
+    session: AsyncSession, who: Principal, uuid: UUID, request: Request | None = None
+) -> tuple[Course, Module]:
+    """A module of the working structure under its course's lock, to be changed."""
+    course = await access_taught_course(session, who, (await access_module(session, uuid)).course_uuid)
+    module = await session.get(Module, uuid, populate_existing=True)
+    if module is None or module.removed_at is not None:
+        raise NotFound
+    if request is not None:
+        etags.check_if_match(request, module.version)
+    return course, module
+
+
+async def lock_lesson(
+    session: AsyncSession, who: Principal, course: UUID, uuid: UUID, request: Request | None = None
+) -> tuple[Course, Lesson, Module]:
+    """A lesson of the working structure under its course's lock, to be changed."""
+    row = await access_taught_course(session, who, course)
+    lesson = await session.get(Lesson, uuid, populate_existing=True)
+    if lesson is None or lesson.course_uuid != course or lesson.removed_at is not None:
+        raise NotFound
+    if request is not None:
+        etags.check_if_match(request, lesson.version)
+    return row, lesson, await session.get_one(Module, lesson.module_uuid)
+
+
+async def access_category(session: AsyncSession, slug: str, *, lock: bool = False) -> Category:
+    """A category by slug or id. Raises NotFound."""
+    query = select(Category).where(by_name(slug), Category.deleted_at.is_(None))
+    if lock:
+        query = query.with_for_update().execution_options(populate_existing=True)
+    category = (await session.scalars(query)).one_or_none()
+    if category is None:
+        raise NotFound
+    return category
+
+
+def by_name(name: str) -> ColumnElement[bool]:
+    """A category named by its id or its slug."""
+    try:
+        return Category.uuid == UUID(name)
+    except ValueError:
+        return Category.slug == name.replace("\0", "")

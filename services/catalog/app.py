@@ -1,0 +1,22 @@
+"""The catalog service's application."""
+
+from typing import Any
+
+from fastapi import FastAPI
+
+from libs.common.app import create_app
+from libs.common.storage import Storage, media_router
+from services.catalog.routes import ROUTERS
+from services.catalog.settings import Settings
+from services.catalog.worker import SUBSCRIPTION
+
+
+def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
+    """Routes, storage and a reader of lists on top of what every service has."""
+    settings = settings or Settings()
+    routers = [*ROUTERS, media_router(settings.service)]
+    app = create_app(settings, routers, subscription=SUBSCRIPTION, **parts)
+    app.state.storage = Storage(settings)
+    # The same pool without a transaction around each statement: for lists of one statement.
+    app.state.reader = app.state.db.engine.execution_options(isolation_level="AUTOCOMMIT")
+    return app

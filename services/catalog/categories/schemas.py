@@ -1,0 +1,59 @@
+"""Bodies of categories and tags."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, Field, StringConstraints
+
+from libs.common.schemas import Body, EmptyIsNone, Text
+from services.catalog.courses.schemas import CategoryCard, OptionalSlug, Slug
+
+Name = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
+Long = Annotated[Text, StringConstraints(max_length=5000)]
+Parent = Annotated[Annotated[Text, StringConstraints(max_length=100)] | None, EmptyIsNone]
+Place = Annotated[int, Field(ge=0, le=1_000_000)]
+
+
+class NewCategory(Body):
+    """`parent` is an id or a slug; without `slug` one is made of the name."""
+
+    name: Name
+    slug: OptionalSlug = None
+    description: Long = ""
+    parent: Parent = None
+    order: Place = 0
+
+    model_config = Body.model_config | {"json_schema_extra": {"examples": [{"name": "Mathematics"}]}}
+
+
+class CategoryChange(Body):
+    """What is left out stays; `parent: null` makes it a root."""
+
+    name: Name = ""
+    slug: Slug = ""
+    description: Long = ""
+    parent: Parent = None
+    order: Place = 0
+
+    model_config = Body.model_config | {"json_schema_extra": {"examples": [{"name": "Maths"}]}}
+
+
+class CategoryAnswer(BaseModel):
+    """A category; the list holds them all, parents before their children."""
+
+    uuid: UUID
+    name: str
+    slug: str
+    description: str
+    parent: UUID | None
+    order: int
+    depth: int
+    courses_count: int = Field(description="published courses in it and below it")
+    children: list[CategoryCard]
+
+
+class TagAnswer(BaseModel):
+    uuid: UUID
+    name: str
+    slug: str
+    courses_count: int

@@ -1,0 +1,140 @@
+"""What managers do with categories. A course's state shows its category: each course tells a rename."""
+
+from uuid import UUID, uuid4
+
+from sqlalchemy import exists, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.errors import Unprocessable
+from libs.common.events.catalog import (
+    CategoryCreated,
+    CategoryDeleted,
+    CategoryFact,
+    CategoryUpdated,
+    CourseUpdated,
+)
+from libs.common.outbox import record
+from libs.common.tokens import Principal
+from services.catalog.access import by_name
+from services.catalog.categories.schemas import CategoryChange, NewCategory
+from services.catalog.errors import CategoryCycle, CategoryInUse, SlugTaken
+from services.catalog.models import Category, Course
+from services.catalog.rules import has_cycle, slug_of
+from services.catalog.versions import moment, publish_version
+
+
+async def lock_tree(session: AsyncSession) -> None:
+    """One change of the tree at a time: circles and slugs are questions about all of it."""
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('category tree'))"))
+
+
+async def _publish(
+    session: AsyncSession, who: Principal, category: Category, fact: type[CategoryFact]
+) -> None:
+    category.version += 1
+    category.updated_at = await moment(session)
+    record(
+        session,
+        fact(
+            category=category.uuid,
+            title=category.name,
+            slug=category.slug,
+            parent=category.parent_uuid,
+            actor=who.user,
+        ),
+        category.version,
+    )
+    await session.flush()
+
+
+async def _parent(session: AsyncSession, name: str | None) -> UUID | None:
+    if name is None:
+        return None
+    uuid = await session.scalar(select(Category.uuid).where(by_name(name), Category.deleted_at.is_(None)))
+    if uuid is None:
+        raise Unprocessable.field("parent", "there is no such category")
+    return uuid
+
+
+async def _check_slug(session: AsyncSession, slug: str, own: UUID | None = None) -> None:
+    other = await session.scalar(
+        select(Category.uuid).where(
+            Category.slug == slug, Category.deleted_at.is_(None), Category.uuid != own
+        )
+    )
+    if other is not None:
+        raise SlugTaken
+
+
+async def create_category(session: AsyncSession, who: Principal, body: NewCategory) -> Category:
+    await lock_tree(session)
+    uuid = uuid4()
+    slug = body.slug or slug_of(body.name) or f"category-{uuid.hex[:8]}"
+    await _check_slug(session, slug, uuid)
+    category = Category(
+        uuid=uuid,
+        version=0,
+        name=body.name,
+        slug=slug,
+        description=body.description,
+        parent_uuid=await _parent(session, body.parent),
+        position=body.order,
+    )
+    session.add(category)
+    await _publish(session, who, category, CategoryCreated)
+    return category
+
+
+async def change_category(
+    session: AsyncSession, who: Principal, category: Category, body: CategoryChange
+) -> None:
+    """Change what was sent and differs; its courses say so too. The caller holds tree and row."""
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    if "parent" in given:
+        given["parent_uuid"] = await _parent(session, given.pop("parent"))
+    if "order" in given:
+        given["position"] = given.pop("order")
+    changed = {name: value for name, value in given.items() if getattr(category, name) != value}
+    if not changed:
+        return
+    if "slug" in changed:
+        await _check_slug(session, changed["slug"], category.uuid)
+    if changed.get("parent_uuid"):
+        await _check_cycle(session, category.uuid, changed["parent_uuid"])
+    for name, value in changed.items():
+        setattr(category, name, value)
+    await _publish(session, who, category, CategoryUpdated)
+    if {"name", "slug"} & set(changed):
+        courses = await session.scalars(
+            select(Course)
+            .where(Course.category_uuid == category.uuid, Course.deleted_at.is_(None))
+            .order_by(Course.uuid)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+        for course in courses.all():
+            await publish_version(session, course, who, CourseUpdated, changed=("category",))
+
+
+async def _check_cycle(session: AsyncSession, own: UUID, parent: UUID) -> None:
+    rows = await session.execute(
+        select(Category.uuid, Category.parent_uuid).where(Category.parent_uuid.is_not(None))
+    )
+    edges: dict[UUID, list[UUID]] = {uuid: [above] for uuid, above in rows if above}
+    edges[own] = [parent]
+    if has_cycle(own, edges):
+        raise CategoryCycle
+
+
+async def delete_category(session: AsyncSession, who: Principal, category: Category) -> None:
+    """Delete an empty category; the row stays. Raises CategoryInUse. The caller holds tree and row."""
+    used = await session.scalar(
+        select(
+            exists().where(Course.category_uuid == category.uuid, Course.deleted_at.is_(None))
+            | exists().where(Category.parent_uuid == category.uuid, Category.deleted_at.is_(None))
+        )
+    )
+    if used:
+        raise CategoryInUse
+    category.deleted_at = await moment(session)
+    await _publish(session, who, category, CategoryDeleted)

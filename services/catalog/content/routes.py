@@ -1,0 +1,248 @@
+"""HTTP of modules and lessons (api.md §3)."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Request, Response
+from starlette.datastructures import UploadFile
+
+from libs.common import etags
+from libs.common.auth import CurrentUser, OptionalUser
+from libs.common.db import SessionDep
+from libs.common.errors import PayloadTooLarge
+from libs.common.paging import Page, PagingDep, choose, choose_uuid
+from services.catalog.access import View, access_course, access_module, lock_lesson, lock_module
+from services.catalog.content import service
+from services.catalog.content.files import HEAD, chunks, media_type, shown_name
+from services.catalog.content.schemas import (
+    Done,
+    LessonAnswer,
+    LessonChange,
+    ModuleAnswer,
+    ModuleChange,
+    NewLesson,
+    NewModule,
+)
+from services.catalog.content.views import (
+    WHICH,
+    find_lesson,
+    find_module,
+    seen_structure,
+    show_lesson,
+    show_module,
+    show_modules,
+)
+from services.catalog.errors import CourseRequired, FileMissing
+from services.catalog.models import Course
+from services.catalog.parts import StorageDep
+
+modules = APIRouter(prefix="/api/modules", tags=["modules"])
+lessons = APIRouter(prefix="/api/courses/{course}/lessons", tags=["lessons"])
+
+# The multipart frame around the largest file of any setting; the setting itself is kept while storing.
+UPLOAD_BODY = 512 * 1024 * 1024
+
+
+def _tag(view: View, part: dict[str, Any], shown: dict[str, Any]) -> str:
+    """Of a module or lesson: its own version, and whether and what its reader sees of it."""
+    inside = [shown, *shown.get("lessons", ())]
+    facts = [
+        (row.get("is_locked"), row.get("is_completed"), (row.get("file") or {}).get("url")) for row in inside
+    ]
+    versions = [part["version"], *(lesson["version"] for lesson in part.get("lessons", ()))]
+    return etags.etag(part["version"], view.edits, facts, versions)
+
+
+@modules.get("/", response_model=Page[ModuleAnswer])
+async def list_modules(
+    session: SessionDep, who: OptionalUser, page: PagingDep, storage: StorageDep, course: str | None = None
+) -> Any:
+    """The modules of one course with their lessons, all on one page."""
+    uuid = choose_uuid("course", course)
+    if uuid is None:
+        raise CourseRequired
+    view = await access_course(session, who, uuid)
+    shown = show_modules(view, await seen_structure(session, view), storage)
+    return {"count": len(shown), "next": None, "previous": None, "results": shown}
+
+
+@modules.post("/", status_code=201, response_model=ModuleAnswer)
+async def create_module(
+    body: NewModule, session: SessionDep, who: CurrentUser, storage: StorageDep, response: Response
+) -> Any:
+    """Add a module to a course's working structure."""
+    course, module = await service.create_module(session, who, body)
+    return await _module_answer(session, course, module.uuid, storage, response)
+
+
+async def _module_answer(
+    session: SessionDep, course: Course, uuid: UUID, storage: StorageDep, response: Response
+) -> dict[str, Any]:
+    view = View(course, True, False)
+    module = find_module(await seen_structure(session, view), uuid)
+    shown = show_module(view, module, storage)
+    response.headers["ETag"] = _tag(view, module, shown)
+    return shown
+
+
+@modules.get("/{uuid}/", response_model=ModuleAnswer)
+async def get_module(
+    uuid: UUID,
+    session: SessionDep,
+    who: OptionalUser,
+    storage: StorageDep,
+    request: Request,
+    response: Response,
+) -> Any:
+    """One module, as the caller may see it."""
+    view = await access_course(session, who, (await access_module(session, uuid)).course_uuid)
+    module = find_module(await seen_structure(session, view), uuid)
+    shown = show_module(view, module, storage)
+    return etags.answer(request, response, _tag(view, module, shown)) or shown
+
+
+@modules.patch("/{uuid}/", response_model=ModuleAnswer)
+async def change_module(
+    uuid: UUID,
+    body: ModuleChange,
+    session: SessionDep,
+    who: CurrentUser,
+    storage: StorageDep,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Rename, describe or move a module of the working structure."""
+    course, module = await lock_module(session, who, uuid, request)
+    await service.change_module(session, who, course, module, body)
+    return await _module_answer(session, course, uuid, storage, response)
+
+
+@modules.delete("/{uuid}/", response_model=Done)
+async def remove_module(uuid: UUID, session: SessionDep, who: CurrentUser, request: Request) -> Any:
+    """Take a module and its lessons out of the working structure."""
+    course, module = await lock_module(session, who, uuid, request)
+    await service.remove_module(session, who, course, module)
+    return {"detail": "The module is removed; learners see it until the next publish."}
+
+
+@lessons.get("/", response_model=Page[LessonAnswer])
+async def list_lessons(
+    course: UUID, session: SessionDep, who: OptionalUser, storage: StorageDep, view: str | None = None
+) -> Any:
+    """All lessons of a course in order, on one page: bodies where the caller may read them."""
+    which = choose("view", view, WHICH)
+    seen = await access_course(session, who, course)
+    structure = await seen_structure(session, seen, which)
+    shown = [show_lesson(seen, lesson, storage) for module in structure for lesson in module["lessons"]]
+    return {"count": len(shown), "next": None, "previous": None, "results": shown}
+
+
+@lessons.post("/", status_code=201, response_model=LessonAnswer)
+async def create_lesson(
+    course: UUID,
+    body: NewLesson,
+    session: SessionDep,
+    who: CurrentUser,
+    storage: StorageDep,
+    response: Response,
+) -> Any:
+    """Add a lesson to a module of the course's working structure."""
+    row, lesson = await service.create_lesson(session, who, course, body)
+    return await _lesson_answer(session, row, lesson.uuid, storage, response)
+
+
+async def _lesson_answer(
+    session: SessionDep, course: Course, uuid: UUID, storage: StorageDep, response: Response
+) -> dict[str, Any]:
+    view = View(course, True, False)
+    lesson = find_lesson(await seen_structure(session, view), uuid)
+    shown = show_lesson(view, lesson, storage)
+    response.headers["ETag"] = _tag(view, lesson, shown)
+    return shown
+
+
+@lessons.get("/{uuid}/", response_model=LessonAnswer)
+async def get_lesson(
+    course: UUID,
+    uuid: UUID,
+    session: SessionDep,
+    who: OptionalUser,
+    storage: StorageDep,
+    request: Request,
+    response: Response,
+) -> Any:
+    """One lesson: its body for the enrolled and for editors, a preview's for all; else the outline."""
+    view = await access_course(session, who, course)
+    lesson = find_lesson(await seen_structure(session, view), uuid)
+    shown = show_lesson(view, lesson, storage)
+    return etags.answer(request, response, _tag(view, lesson, shown)) or shown
+
+
+@lessons.patch("/{uuid}/", response_model=LessonAnswer)
+async def change_lesson(
+    course: UUID,
+    uuid: UUID,
+    body: LessonChange,
+    session: SessionDep,
+    who: CurrentUser,
+    storage: StorageDep,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Change or move a lesson of the working structure."""
+    row, lesson, _ = await lock_lesson(session, who, course, uuid, request)
+    await service.change_lesson(session, who, row, lesson, body)
+    return await _lesson_answer(session, row, uuid, storage, response)
+
+
+@lessons.delete("/{uuid}/", response_model=Done)
+async def remove_lesson(
+    course: UUID, uuid: UUID, session: SessionDep, who: CurrentUser, request: Request
+) -> Any:
+    """Take a lesson out of the working structure."""
+    row, lesson, _ = await lock_lesson(session, who, course, uuid, request)
+    await service.remove_lesson(session, who, row, lesson)
+    return {"detail": "The lesson is removed; learners see it until the next publish."}
+
+
+@lessons.post("/{uuid}/upload/", response_model=LessonAnswer, max_body_size=UPLOAD_BODY)
+async def upload_lesson_file(
+    course: UUID,
+    uuid: UUID,
+    session: SessionDep,
+    who: CurrentUser,
+    storage: StorageDep,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Store the lesson's file from the multipart field `file` or `resource`; another one replaces it."""
+    # Refuse before a byte of the body is read, and hold no lock while it arrives.
+    _, lesson, _ = await lock_lesson(session, who, course, uuid, request)
+    content_type = lesson.content_type
+    await session.rollback()
+    limit = request.app.state.settings.file_limit
+    if int(request.headers.get("content-length") or 0) > limit + 64 * 1024:
+        raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
+    async with request.form(max_files=1, max_fields=10) as form:
+        file = form.get("file") or form.get("resource")
+        if not isinstance(file, UploadFile):
+            raise FileMissing
+        name = shown_name(file.filename or "")
+        kind = media_type(content_type, name, await file.read(HEAD))
+        await file.seek(0)
+        path = f"lessons/{uuid}/{uuid4()}"
+        stored = await storage.put(path, chunks(file), limit)
+    try:
+        row, lesson, _ = await lock_lesson(session, who, course, uuid, request)
+        record = {
+            "path": path,
+            "name": name,
+            "media_type": kind,
+            "size": stored.size,
+            "sha256": stored.sha256,
+        }
+        await service.attach_file(session, who, row, lesson, record)
+        return await _lesson_answer(session, row, uuid, storage, response)
+    except BaseException:
+        await storage.delete(path)
+        raise

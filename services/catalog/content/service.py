@@ -1,0 +1,217 @@
+"""What teachers do with modules and lessons: each change is a version of the course, under its row lock."""
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.errors import Unprocessable
+from libs.common.events.catalog import (
+    CourseUpdated,
+    LessonAdded,
+    LessonChanged,
+    LessonFileUploaded,
+    LessonRemoved,
+    ModuleAdded,
+    ModuleChanged,
+    ModuleRemoved,
+)
+from libs.common.tokens import Principal
+from services.catalog.access import access_taught_course
+from services.catalog.content.schemas import LessonChange, ModuleChange, NewLesson, NewModule
+from services.catalog.courses.schemas import NewOrder
+from services.catalog.models import Course, Lesson, Module
+from services.catalog.richtext import as_text
+from services.catalog.rules import check_tree, place
+from services.catalog.versions import moment, publish_tree_version
+
+
+def _module_fact(module: Module) -> dict[str, Any]:
+    return {"module": module.uuid, "module_title": module.title, "order": module.position}
+
+
+def _lesson_fact(lesson: Lesson) -> dict[str, Any]:
+    return {
+        "module": lesson.module_uuid,
+        "lesson": lesson.uuid,
+        "lesson_title": lesson.title,
+        "content_type": lesson.content_type,
+        "order": lesson.position,
+    }
+
+
+async def _modules(session: AsyncSession, course: UUID) -> list[Module]:
+    rows = await session.scalars(
+        select(Module)
+        .where(Module.course_uuid == course, Module.removed_at.is_(None))
+        .order_by(Module.position)
+    )
+    return list(rows)
+
+
+async def _lessons(session: AsyncSession, module: UUID) -> list[Lesson]:
+    rows = await session.scalars(
+        select(Lesson)
+        .where(Lesson.module_uuid == module, Lesson.removed_at.is_(None))
+        .order_by(Lesson.position)
+    )
+    return list(rows)
+
+
+def _placed(wanted: int | None, siblings: Iterable[Module | Lesson]) -> int:
+    """The newcomer's position; neighbours in its way move one further."""
+    rows = list(siblings)
+    position, pushed = place(wanted, [row.position for row in rows if row.position is not None])
+    for row in rows:
+        if row.position in pushed:
+            row.position += 1
+    return position
+
+
+async def create_module(session: AsyncSession, who: Principal, body: NewModule) -> tuple[Course, Module]:
+    course = await access_taught_course(session, who, body.course)
+    module = Module(
+        uuid=uuid4(),
+        course_uuid=course.uuid,
+        title=body.title,
+        description=body.description,
+        position=_placed(body.order, await _modules(session, course.uuid)),
+        version=course.version + 1,
+    )
+    session.add(module)
+    await publish_tree_version(session, course, who, ModuleAdded, **_module_fact(module))
+    return course, module
+
+
+async def change_module(
+    session: AsyncSession, who: Principal, course: Course, module: Module, body: ModuleChange
+) -> None:
+    """Change what was sent and differs. The caller holds the course's lock."""
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    if given.pop("course", None) not in (None, course.uuid):
+        raise Unprocessable.field("course", "a module stays in its course")
+    order = given.pop("order", None)
+    changed = {name: value for name, value in given.items() if getattr(module, name) != value}
+    if order is not None and order != module.position:
+        others = [row for row in await _modules(session, course.uuid) if row is not module]
+        changed["position"] = _placed(order, others)
+    if not changed:
+        return
+    for name, value in changed.items():
+        setattr(module, name, value)
+    module.version = course.version + 1
+    await publish_tree_version(session, course, who, ModuleChanged, **_module_fact(module))
+
+
+async def remove_module(session: AsyncSession, who: Principal, course: Course, module: Module) -> None:
+    """Take a module and its lessons out of the working structure; a published revision keeps them."""
+    fact = _module_fact(module)
+    now = await moment(session)
+    rows: list[Module | Lesson] = [module, *await _lessons(session, module.uuid)]
+    for row in rows:
+        row.removed_at, row.position, row.version = now, None, course.version + 1
+    await publish_tree_version(session, course, who, ModuleRemoved, **fact)
+
+
+async def _module_of(session: AsyncSession, course: Course, uuid: UUID) -> Module:
+    module = await session.get(Module, uuid)
+    if module is None or module.course_uuid != course.uuid or module.removed_at is not None:
+        raise Unprocessable.field("module", "there is no such module in this course")
+    return module
+
+
+async def create_lesson(
+    session: AsyncSession, who: Principal, uuid: UUID, body: NewLesson
+) -> tuple[Course, Lesson]:
+    course = await access_taught_course(session, who, uuid)
+    module = await _module_of(session, course, body.module)
+    given = body.given()
+    for name in ("module", "order"):
+        given.pop(name, None)
+    if given.get("requires_submission") is None:
+        given["requires_submission"] = body.content_type == "assignment"
+    lesson = Lesson(
+        **{name: value for name, value in given.items() if value is not None},
+        uuid=uuid4(),
+        course_uuid=course.uuid,
+        module_uuid=module.uuid,
+        position=_placed(body.order, await _lessons(session, module.uuid)),
+        version=course.version + 1,
+    )
+    session.add(lesson)
+    await publish_tree_version(session, course, who, LessonAdded, **_lesson_fact(lesson))
+    return course, lesson
+
+
+async def change_lesson(
+    session: AsyncSession, who: Principal, course: Course, lesson: Lesson, body: LessonChange
+) -> None:
+    """Change what was sent and differs; `module` and `order` move it. The caller holds the course's lock."""
+    given = body.given()
+    target = given.pop("module", lesson.module_uuid)
+    order = given.pop("order", None)
+    if given.get("text_content") == as_text(lesson.text_content):
+        del given["text_content"]  # what an editor was shown, sent back untouched
+    changed = {name: value for name, value in given.items() if getattr(lesson, name) != value}
+    if target != lesson.module_uuid:
+        await _module_of(session, course, target)
+        changed["position"] = _placed(order, await _lessons(session, target))
+        changed["module_uuid"] = target
+    elif order is not None and order != lesson.position:
+        others = [row for row in await _lessons(session, target) if row is not lesson]
+        changed["position"] = _placed(order, others)
+    if not changed:
+        return
+    for name, value in changed.items():
+        setattr(lesson, name, value)
+    lesson.version = course.version + 1
+    await publish_tree_version(session, course, who, LessonChanged, **_lesson_fact(lesson))
+
+
+async def remove_lesson(session: AsyncSession, who: Principal, course: Course, lesson: Lesson) -> None:
+    """Take a lesson out of the working structure; a published revision keeps it."""
+    fact = _lesson_fact(lesson)
+    lesson.removed_at, lesson.position = await moment(session), None
+    lesson.version = course.version + 1
+    await publish_tree_version(session, course, who, LessonRemoved, **fact)
+
+
+async def attach_file(
+    session: AsyncSession, who: Principal, course: Course, lesson: Lesson, file: dict[str, Any]
+) -> None:
+    """Make a stored object the lesson's file. The one before stays stored: revisions may refer to it."""
+    lesson.file = {**file, "uploaded_at": (await moment(session)).isoformat()}
+    lesson.version = course.version + 1
+    await publish_tree_version(
+        session,
+        course,
+        who,
+        LessonFileUploaded,
+        **_lesson_fact(lesson),
+        media_type=file["media_type"],
+        size=file["size"],
+    )
+
+
+async def reorder_tree(session: AsyncSession, who: Principal, course: Course, body: NewOrder) -> None:
+    """Put all modules and lessons into the order given. Raises IncompleteTree. The caller holds the lock."""
+    modules = {module.uuid: module for module in await _modules(session, course.uuid)}
+    rows = await session.scalars(
+        select(Lesson).where(Lesson.course_uuid == course.uuid, Lesson.removed_at.is_(None))
+    )
+    lessons = {lesson.uuid: lesson for lesson in rows}
+    check_tree([(item.uuid, item.lessons) for item in body.modules], modules, lessons)
+    for position, item in enumerate(body.modules):
+        _move(modules[item.uuid], course, position=position)
+        for place_in, uuid in enumerate(item.lessons):
+            _move(lessons[uuid], course, position=place_in, module_uuid=item.uuid)
+    await publish_tree_version(session, course, who, CourseUpdated, changed=("order",))
+
+
+def _move(row: Module | Lesson, course: Course, **place_at: Any) -> None:
+    if any(getattr(row, name) != value for name, value in place_at.items()):
+        for name, value in place_at.items():
+            setattr(row, name, value)
+        row.version = course.version + 1

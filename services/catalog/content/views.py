@@ -1,0 +1,102 @@
+"""Modules and lessons as one person sees them."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.errors import NotFound
+from libs.common.storage import Storage
+from services.catalog.access import View
+from services.catalog.richtext import as_html, as_text
+from services.catalog.rules import shows_body
+from services.catalog.versions import Structure, published_structure_of, working_structure
+
+WHICH = ("draft", "published")
+
+OUTLINE = (
+    "uuid",
+    "module",
+    "title",
+    "description",
+    "content_type",
+    "order",
+    "estimated_time_minutes",
+    "video_duration",
+    "is_preview",
+    "is_published",
+    "points",
+    "requires_submission",
+)
+
+
+async def seen_structure(session: AsyncSession, view: View, which: str | None = None) -> Structure:
+    """Editors see the working structure, or with `which` the published one; everyone else the published."""
+    if view.edits and which != "published":
+        return await working_structure(session, view.course.uuid)
+    return await published_structure_of(session, view.course)
+
+
+def find_module(structure: Structure, uuid: UUID) -> dict[str, Any]:
+    """Raises NotFound."""
+    for module in structure:
+        if module["uuid"] == str(uuid):
+            return module
+    raise NotFound
+
+
+def find_lesson(structure: Structure, uuid: UUID) -> dict[str, Any]:
+    """Raises NotFound."""
+    lessons: Structure = [lesson for module in structure for lesson in module["lessons"]]
+    for lesson in lessons:
+        if lesson["uuid"] == str(uuid):
+            return lesson
+    raise NotFound
+
+
+def show_modules(view: View, structure: Structure, storage: Storage) -> list[dict[str, Any]]:
+    return [show_module(view, module, storage) for module in structure]
+
+
+def show_module(view: View, module: dict[str, Any], storage: Storage) -> dict[str, Any]:
+    return {
+        "uuid": module["uuid"],
+        "course": str(view.course.uuid),
+        "title": module["title"],
+        "description": module["description"],
+        "order": module["order"],
+        "lessons": [show_lesson(view, lesson, storage) for lesson in module["lessons"]],
+    }
+
+
+def show_lesson(view: View, lesson: dict[str, Any], storage: Storage) -> dict[str, Any]:
+    """A lesson with its body where the viewer may read it; the outline otherwise."""
+    open_ = shows_body(edits=view.edits, enrolled=view.enrolled, is_preview=lesson["is_preview"])
+    shown = {name: lesson[name] for name in OUTLINE} | {
+        "course": str(view.course.uuid),
+        "duration_minutes": lesson["estimated_time_minutes"],
+        "is_completed": UUID(lesson["uuid"]) in view.completed,
+        "is_locked": not open_,
+    }
+    if not open_:
+        empty = ("text_content", "content", "text_html", "video_url", "file", "file_url")
+        return shown | dict.fromkeys(empty) | {"resources": []}
+    source = as_text(lesson["text_content"])
+    file = show_file(lesson["file"], storage)
+    return shown | {
+        "text_content": source,
+        "content": source,
+        "text_html": as_html(lesson["text_content"]),
+        "video_url": lesson["video_url"],
+        "file": file,
+        "file_url": file["url"] if file else None,
+        "resources": lesson["resources"],
+    }
+
+
+def show_file(file: dict[str, Any] | None, storage: Storage) -> dict[str, Any] | None:
+    """What a client may know of a stored file, with a signed URL that lives five minutes."""
+    if file is None:
+        return None
+    url = storage.url(file["path"], file["media_type"], file["name"])
+    return {name: value for name, value in file.items() if name != "path"} | {"url": url}

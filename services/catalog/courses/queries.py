@@ -1,0 +1,201 @@
+"""The list of courses and their cards: one SQL statement that answers JSON, sent on as it is.
+
+Every text that becomes SQL is a constant of this file; what a client sends is a bound parameter.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+from uuid import UUID
+
+import orjson
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+
+from libs.common.auth import at_least
+from libs.common.paging import Paging
+from libs.common.tokens import Principal
+
+SORTS = ("relevance", "newest", "popular", "rating", "duration")
+MOST_OWN = 2000
+"""Courses of one teacher that fit on their one page."""
+
+_MOMENT = 'to_char({0}, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')'
+_SEATED = "('enrolled', 'in_progress', 'completed')"
+
+_PERSON = (
+    "json_build_object('uuid', {0}, 'full_name', coalesce(u.full_name, ''),"
+    " 'name', coalesce(u.full_name, ''), 'email', {1}, 'avatar', u.avatar,"
+    " 'bio', coalesce(u.bio, ''), 'role', coalesce(u.role, 'teacher'))"
+)
+
+_SHARED = f"""c.uuid, c.title, c.slug, c.short_description, c.thumbnail, c.preview_video, c.is_featured,
+ c.status, c.level, c.language,
+ CASE WHEN g.uuid IS NULL THEN NULL
+  ELSE json_build_object('uuid', g.uuid, 'name', g.name, 'slug', g.slug) END AS category,
+ g.name AS category_name, c.tags, {{instructor}} AS instructor,
+ coalesce(u.full_name, '') AS instructor_name, u.avatar AS instructor_avatar,
+ c.duration_hours, c.enrollment_limit, coalesce(s.enrolled_count, 0) AS enrolled_count,
+ coalesce(s.enrolled_count, 0) AS enrollment_count, coalesce(s.enrolled_count, 0) AS enrolled_students_count,
+ coalesce(s.average_rating, 0) AS average_rating, coalesce(s.reviews_count, 0) AS reviews_count,
+ c.total_lessons, {{is_enrolled}} AS is_enrolled, coalesce(s.views_count, 0) AS views_count,
+ {_MOMENT.format("c.created_at")} AS created_at, {_MOMENT.format("c.updated_at")} AS updated_at,
+ {_MOMENT.format("c.published_at")} AS published_at, {{students}} AS enrolled_students"""
+
+_OWNS = "(c.instructor = CAST(:teacher AS uuid) OR CAST(:teacher AS uuid) = ANY (c.co_instructors))"
+
+_ANONYMOUS = _SHARED.format(
+    instructor=_PERSON.format("c.instructor", "NULL"), is_enrolled="false", students="NULL::json"
+)
+_SIGNED_IN = _SHARED.format(
+    instructor=_PERSON.format(
+        "c.instructor", f"CASE WHEN CAST(:manages AS boolean) OR {_OWNS} THEN u.email END"
+    ),
+    is_enrolled="EXISTS (SELECT FROM enrollments e WHERE e.student = CAST(:user AS uuid)"
+    f" AND e.course = c.uuid AND e.status IN {_SEATED})",
+    students=f"""CASE WHEN {_OWNS} THEN (
+   SELECT coalesce(json_agg(json_build_object('uuid', e.student, 'name', coalesce(p.full_name, ''))
+    ORDER BY p.full_name, e.student), '[]') FROM enrollments e LEFT JOIN users p ON p.uuid = e.student
+   WHERE e.course = c.uuid AND e.status IN {_SEATED}) END""",
+)
+
+_JOINS = (
+    "LEFT JOIN users u ON u.uuid = c.instructor LEFT JOIN categories g ON g.uuid = c.category_uuid"
+    " LEFT JOIN course_stats s ON s.course = c.uuid"
+)
+
+_SEARCH = """q AS MATERIALIZED (
+  SELECT websearch_to_tsquery('english', plain_words(:search)) AS query, plain_words(:search) AS words),
+ exact AS MATERIALIZED (
+  SELECT c.uuid, ts_rank(c.search, q.query) + word_similarity(q.words, c.search_words) AS rank
+  FROM q, courses c WHERE c.search @@ q.query AND {visible}),
+ hits AS MATERIALIZED (
+  SELECT uuid, rank FROM exact UNION ALL
+  SELECT similar.uuid, similar.rank FROM q, similar_courses(q.words) AS similar
+  WHERE NOT EXISTS (SELECT FROM exact))"""
+
+_PUBLIC = "c.status = 'published' AND c.deleted_at IS NULL"
+_CONDITIONS = {
+    "category": """c.category_uuid IN (WITH RECURSIVE inside AS (
+   SELECT uuid FROM categories WHERE deleted_at IS NULL AND (slug = :category OR uuid::text = :category)
+   UNION SELECT k.uuid FROM categories k JOIN inside i ON k.parent_uuid = i.uuid WHERE k.deleted_at IS NULL)
+  SELECT uuid FROM inside)""",
+    "tag": "c.tags && ARRAY(SELECT t.name::text FROM tags t"
+    " WHERE t.name = CAST(:tag AS citext) OR t.slug = :tag)",
+    "level": "c.level = :level",
+    "language": "lower(c.language) = lower(:language)",
+    "instructor": "(c.instructor = CAST(:instructor AS uuid)"
+    " OR c.co_instructors @> ARRAY[CAST(:instructor AS uuid)])",
+    "min_rating": "s.average_rating >= CAST(:min_rating AS numeric)",
+    "is_featured": "c.is_featured = CAST(:is_featured AS boolean)",
+    "status": "c.status = :status",
+    "uuid": "c.uuid = CAST(:uuid AS uuid)",
+}
+_ORDERS = {
+    "relevance": "h.rank DESC, c.published_at DESC NULLS LAST, c.uuid",
+    "newest": "c.published_at DESC, c.uuid",
+    "popular": "s.enrolled_count DESC NULLS LAST, c.published_at DESC NULLS LAST, c.uuid",
+    "rating": "s.average_rating DESC NULLS LAST, s.reviews_count DESC NULLS LAST, c.uuid",
+    "duration": "c.duration_hours NULLS LAST, c.uuid",
+    "changed": "c.updated_at DESC, c.uuid",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a list is asked for: `filters` by the names of `_CONDITIONS`, all values already checked."""
+
+    filters: Mapping[str, Any] = field(default_factory=dict)
+    search: str | None = None
+    sort: str = "newest"
+    own: bool = False
+
+
+@lru_cache(maxsize=1024)
+def list_statement(
+    filters: tuple[str, ...], search: bool, sort: str, own: bool, visible: str, signed_in: bool
+) -> TextClause:
+    """The statement of one kind of list; it answers the count and the cards as bytes of JSON."""
+    conditions = [visible, *(_CONDITIONS[name] for name in filters)]
+    if own:
+        conditions.append(_OWNS)
+    source = "courses c"
+    if search:
+        source += " JOIN hits h ON h.uuid = c.uuid"
+    if "min_rating" in filters or sort in ("popular", "rating"):
+        source += " LEFT JOIN course_stats s ON s.course = c.uuid"
+    where = " AND ".join(conditions)
+    order = _ORDERS[sort]
+    with_search = f"WITH {_SEARCH.format(visible=visible)} " if search else ""
+    rank = ", h.rank" if search else ""
+    # The page is cut before anything is joined to it; `h` and `c` are its names outside, too.
+    outer = order.replace("h.rank", "c.rank")
+    return text(
+        f"{with_search}SELECT (SELECT count(*) FROM {source} WHERE {where}), convert_to(coalesce("
+        f"(SELECT json_agg(row_to_json(card)) FROM (SELECT {_SIGNED_IN if signed_in else _ANONYMOUS}"
+        f" FROM (SELECT c.*{rank} FROM {source} WHERE {where} ORDER BY {order} LIMIT :size OFFSET :offset) c"
+        f" {_JOINS} ORDER BY {outer}) card), '[]')::text, 'UTF8')"
+    )
+
+
+def viewer(who: Principal | None) -> dict[str, Any]:
+    """The parameters that say who reads; none for the anonymous, whose statement has no place for them."""
+    if who is None:
+        return {}
+    return {
+        "user": str(who.user),
+        "teacher": str(who.user) if at_least(who, "teacher") else None,
+        "manages": at_least(who, "manager"),
+    }
+
+
+async def list_courses(
+    reader: AsyncConnection | AsyncSession,
+    who: Principal | None,
+    wanted: Wanted,
+    size: int,
+    offset: int = 0,
+    visible: str = _PUBLIC,
+) -> tuple[int, bytes]:
+    """Number of all that match, and one page of cards as JSON."""
+    statement = list_statement(
+        tuple(sorted(wanted.filters)),
+        wanted.search is not None,
+        wanted.sort,
+        wanted.own,
+        visible,
+        who is not None,
+    )
+    parameters = {**viewer(who), **wanted.filters, "size": size, "offset": offset}
+    if wanted.search is not None:
+        parameters["search"] = wanted.search
+    row = (await reader.execute(statement, parameters)).one()
+    return row[0], bytes(row[1])
+
+
+async def list_own(
+    reader: AsyncConnection | AsyncSession, who: Principal, wanted: Wanted
+) -> tuple[int, bytes]:
+    """Every course that they teach, in whatever state, the last changed first."""
+    return await list_courses(reader, who, wanted, MOST_OWN, visible="c.deleted_at IS NULL")
+
+
+async def get_card(session: AsyncSession, who: Principal | None, uuid: UUID) -> dict[str, Any]:
+    """The card of one course that the caller has been allowed to see."""
+    _, cards = await list_courses(
+        session, who, Wanted({"uuid": str(uuid)}), 1, visible="c.deleted_at IS NULL"
+    )
+    card: dict[str, Any] = orjson.loads(cards)[0]
+    return card
+
+
+def page_bytes(page: Paging, count: int, cards: bytes, *, whole: bool = False) -> bytes:
+    """`{count, next, previous, results}` around cards that are JSON already."""
+    frame = page.answer(count, ())
+    more = not whole and page.offset + page.size < count
+    frame["next"] = page.link(page=page.page + 1) if more else None
+    if whole:
+        frame["previous"] = None
+    del frame["results"]
+    return orjson.dumps(frame)[:-1] + b',"results":' + cards + b"}"

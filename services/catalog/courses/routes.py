@@ -1,0 +1,257 @@
+"""HTTP of courses (api.md §3)."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from libs.common import etags
+from libs.common.auth import CurrentUser, OptionalUser, Teacher, at_least
+from libs.common.db import SessionDep
+from libs.common.errors import BadRequest, Forbidden, NotAuthenticated
+from libs.common.events.fields import CourseLevel
+from libs.common.paging import Page, PagingDep, choose, choose_bool, choose_uuid
+from libs.common.tokens import Principal
+from services.catalog.access import View, access_course, access_taught_course
+from services.catalog.content.service import reorder_tree
+from services.catalog.content.views import WHICH, seen_structure, show_modules
+from services.catalog.courses import service
+from services.catalog.courses.queries import SORTS, Wanted, list_courses, list_own, page_bytes
+from services.catalog.courses.schemas import (
+    CourseAnswer,
+    CourseCard,
+    CourseChange,
+    InstructorList,
+    Instructors,
+    NewCourse,
+    NewOrder,
+    Order,
+    PrerequisiteList,
+    Prerequisites,
+    Removed,
+)
+from services.catalog.courses.views import course_tag, list_instructors, list_prerequisites, show_course
+from services.catalog.parts import StorageDep
+from services.catalog.rules import STATUSES
+
+router = APIRouter(prefix="/api/courses", tags=["courses"])
+
+Words = Annotated[str | None, Query(max_length=200)]
+LEVELS = CourseLevel.__args__  # type: ignore[attr-defined]
+
+
+def list_wanted(
+    search: Words = None,
+    category: Words = None,
+    tag: Words = None,
+    level: Words = None,
+    language: Words = None,
+    instructor: Words = None,
+    min_rating: Annotated[float | None, Query(ge=0, le=5, allow_inf_nan=False)] = None,
+    is_featured: Words = None,
+    status: Annotated[Words, Query(description="with my_courses only")] = None,
+    my_courses: Words = None,
+    sort_by: Annotated[Words, Query(alias="sortBy", description=" · ".join(SORTS))] = None,
+) -> Wanted:
+    """The list's parameters, checked: an unknown value is a 400 that names the allowed ones."""
+    own = bool(choose_bool("my_courses", my_courses))
+    teacher = choose_uuid("instructor", instructor)
+    filters = {
+        "category": category or None,
+        "tag": tag or None,
+        "level": choose("level", level, LEVELS),
+        "language": language or None,
+        "instructor": str(teacher) if teacher else None,
+        "min_rating": min_rating,
+        "is_featured": choose_bool("is_featured", is_featured),
+        "status": choose("status", status, STATUSES) if own else None,
+    }
+    search = (search or "").strip() or None
+    for name, value in [*filters.items(), ("search", search)]:
+        if isinstance(value, str) and "\0" in value:
+            raise BadRequest(f"{name} must not contain NUL.")
+    sort = choose("sortBy", sort_by, SORTS)
+    if sort is None or (sort == "relevance" and search is None):
+        sort = "relevance" if search else "changed" if own else "newest"
+    return Wanted({k: v for k, v in filters.items() if v is not None}, search, sort, own)
+
+
+def known_teacher(who: Principal | None) -> Principal:
+    """The caller, who must be a teacher or above to have courses of their own."""
+    if who is None:
+        raise NotAuthenticated
+    if not at_least(who, "teacher"):
+        raise Forbidden("Only teachers have courses of their own.")
+    return who
+
+
+WantedDep = Annotated[Wanted, Depends(list_wanted)]
+
+
+@router.get("/", response_model=Page[CourseCard])
+async def list_all_courses(
+    request: Request, who: OptionalUser, page: PagingDep, wanted: WantedDep
+) -> Response:
+    """Published courses, searched, filtered, sorted. `my_courses=true`: all of one's own, on one page."""
+    # One statement that only reads needs no transaction around it.
+    async with request.app.state.reader.connect() as reader:
+        if wanted.own:
+            mine = await list_own(reader, known_teacher(who), wanted)
+            return Response(page_bytes(page, *mine, whole=True), media_type="application/json")
+        count, cards = await list_courses(reader, who, wanted, page.size, page.offset)
+    return Response(page_bytes(page, count, cards), media_type="application/json")
+
+
+@router.get("/teacher/", response_model=list[CourseCard])
+async def list_taught_courses(request: Request, who: Teacher) -> Response:
+    """One's own courses in every state, as a bare list."""
+    async with request.app.state.reader.connect() as reader:
+        _, cards = await list_own(reader, who, Wanted(sort="changed", own=True))
+    return Response(cards, media_type="application/json")
+
+
+@router.post("/", status_code=201, response_model=CourseAnswer)
+async def create_course(
+    body: NewCourse, session: SessionDep, who: Teacher, storage: StorageDep, response: Response
+) -> Any:
+    """Make a course; it is a draft that only its editors see."""
+    course = await service.create_course(session, who, body)
+    return await _answer(session, who, View(course, True, False), storage, response)
+
+
+async def _answer(
+    session: SessionDep, who: Principal, view: View, storage: StorageDep, response: Response
+) -> Any:
+    """What a change of a course answers: the course and its new tag."""
+    answer = await show_course(session, who, view, storage)
+    response.headers["ETag"] = course_tag(view, answer)
+    return answer
+
+
+@router.get("/{uuid}/", response_model=CourseAnswer)
+async def get_course(
+    uuid: UUID,
+    session: SessionDep,
+    who: OptionalUser,
+    storage: StorageDep,
+    request: Request,
+    response: Response,
+    view: Annotated[str | None, Query(description="for editors: draft (default) or published")] = None,
+) -> Any:
+    """The whole course with its modules and lessons, as the caller may see them."""
+    which = choose("view", view, WHICH)
+    seen = await access_course(session, who, uuid)
+    answer = await show_course(session, who, seen, storage, which)
+    return etags.answer(request, response, course_tag(seen, answer)) or answer
+
+
+@router.patch("/{uuid}/", response_model=CourseAnswer)
+async def change_course(
+    uuid: UUID,
+    body: CourseChange,
+    session: SessionDep,
+    who: CurrentUser,
+    storage: StorageDep,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Change what is sent. A changed `status` publishes, unpublishes or archives."""
+    await service.hold_category(session, body.category)
+    course = await access_taught_course(session, who, uuid)
+    etags.check_if_match(request, course.version)
+    await service.change_course(session, who, course, body)
+    return await _answer(session, who, View(course, True, False), storage, response)
+
+
+@router.delete("/{uuid}/", response_model=Removed)
+async def delete_course(uuid: UUID, session: SessionDep, who: CurrentUser, request: Request) -> Any:
+    """Delete the course; once anyone has enrolled it is archived instead."""
+    course = await access_taught_course(session, who, uuid)
+    etags.check_if_match(request, course.version)
+    return service.answer_removed(await service.delete_course(session, who, course))
+
+
+@router.post("/{uuid}/publish/", response_model=CourseAnswer)
+async def publish_course(
+    uuid: UUID,
+    session: SessionDep,
+    who: CurrentUser,
+    storage: StorageDep,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Show the working structure to learners, as the course's next revision."""
+    course = await access_taught_course(session, who, uuid)
+    etags.check_if_match(request, course.version)
+    await service.publish(session, who, course)
+    return await _answer(session, who, View(course, True, False), storage, response)
+
+
+@router.post("/{uuid}/unpublish/", response_model=CourseAnswer)
+async def unpublish_course(
+    uuid: UUID,
+    session: SessionDep,
+    who: CurrentUser,
+    storage: StorageDep,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Make a published or archived course a draft again."""
+    course = await access_taught_course(session, who, uuid)
+    etags.check_if_match(request, course.version)
+    await service.unpublish(session, who, course)
+    return await _answer(session, who, View(course, True, False), storage, response)
+
+
+@router.post("/{uuid}/archive/", response_model=CourseAnswer)
+async def archive_course(
+    uuid: UUID,
+    session: SessionDep,
+    who: CurrentUser,
+    storage: StorageDep,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Take the course out of the catalogue; the enrolled keep reading it."""
+    course = await access_taught_course(session, who, uuid)
+    etags.check_if_match(request, course.version)
+    await service.archive(session, who, course)
+    return await _answer(session, who, View(course, True, False), storage, response)
+
+
+@router.post("/{uuid}/reorder/", response_model=Order)
+async def reorder_course(
+    uuid: UUID, body: NewOrder, session: SessionDep, who: CurrentUser, storage: StorageDep, request: Request
+) -> Any:
+    """Put the whole tree into a new order at once; an incomplete tree is a 422."""
+    course = await access_taught_course(session, who, uuid)
+    etags.check_if_match(request, course.version)
+    await reorder_tree(session, who, course, body)
+    seen = View(course, True, False)
+    return {"modules": show_modules(seen, await seen_structure(session, seen), storage)}
+
+
+@router.get("/{uuid}/instructors/", response_model=Instructors)
+async def get_instructors(uuid: UUID, session: SessionDep, who: OptionalUser) -> Any:
+    """Who teaches the course, the owner first."""
+    return {"instructors": await list_instructors(session, await access_course(session, who, uuid))}
+
+
+@router.put("/{uuid}/instructors/", response_model=Instructors)
+async def set_instructors(uuid: UUID, body: InstructorList, session: SessionDep, who: CurrentUser) -> Any:
+    """Name the co-instructors; the owner stays."""
+    course = await service.set_instructors(session, who, uuid, body.instructors)
+    return {"instructors": await list_instructors(session, View(course, True, False))}
+
+
+@router.get("/{uuid}/prerequisites/", response_model=Prerequisites)
+async def get_prerequisites(uuid: UUID, session: SessionDep, who: OptionalUser) -> Any:
+    """The courses that must be completed before enrolling."""
+    return {"prerequisites": await list_prerequisites(session, await access_course(session, who, uuid))}
+
+
+@router.put("/{uuid}/prerequisites/", response_model=Prerequisites)
+async def set_prerequisites(uuid: UUID, body: PrerequisiteList, session: SessionDep, who: CurrentUser) -> Any:
+    """Name the courses that must be completed before; a circle is refused."""
+    course = await service.set_prerequisites(session, who, uuid, body.prerequisites)
+    return {"prerequisites": await list_prerequisites(session, View(course, True, False))}

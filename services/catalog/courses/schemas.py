@@ -1,0 +1,222 @@
+"""Bodies of courses (api.md §3)."""
+
+import re
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+
+from libs.common.events.fields import CourseLevel, CourseStatus
+from libs.common.schemas import Body, EmptyIsNone, Moment, Text
+from services.catalog.content.schemas import LessonAnswer, ModuleAnswer, OptionalUrl
+
+Title = Annotated[Text, StringConstraints(min_length=3, max_length=200)]
+Description = Annotated[Text, StringConstraints(min_length=50, max_length=50_000)]
+Long = Annotated[Text, StringConstraints(max_length=20_000)]
+Short = Annotated[Text, StringConstraints(max_length=500)]
+TagName = Annotated[Text, StringConstraints(min_length=1, max_length=50)]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
+OptionalSlug = Annotated[Slug | None, EmptyIsNone]
+Hours = Annotated[
+    Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] | None,
+    EmptyIsNone,
+]
+Limit = Annotated[Annotated[int, Field(ge=1, le=1_000_000)] | None, EmptyIsNone]
+CategoryName = Annotated[Annotated[Text, StringConstraints(max_length=100)] | None, EmptyIsNone]
+
+
+def _language(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8}){0,2}", value):
+        raise ValueError("must be a BCP 47 language tag")
+    return value
+
+
+def _distinct(values: list[str]) -> list[str]:
+    """Each tag once, whatever its case, in the order given."""
+    return list({value.casefold(): value for value in reversed(values)}.values())[::-1]
+
+
+Language = Annotated[Text, AfterValidator(_language)]
+TagNames = Annotated[list[TagName], Field(max_length=20), AfterValidator(_distinct)]
+
+
+class NewCourse(Body):
+    """A course to be made; it is a draft. `category` is an id or a slug."""
+
+    title: Title
+    description: Description
+    short_description: Short = ""
+    learning_outcomes: Long = Field("", description="one per line")
+    prerequisites: Long = ""
+    level: CourseLevel = "beginner"
+    language: Language = "en"
+    duration_hours: Hours = None
+    category: CategoryName = None
+    tags: TagNames = []
+    enrollment_limit: Limit = None
+    preview_video: OptionalUrl = None
+    is_featured: bool = Field(False, description="true: managers only")
+    slug: OptionalSlug = None
+    status: Literal["draft"] = Field("draft", description="accepted; publishing is a call of its own")
+
+    model_config = Body.model_config | {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "title": "Graphs from the ground up",
+                    "description": "Vertices, edges, walks and trees, with proofs that fit on a napkin.",
+                    "level": "beginner",
+                    "category": "mathematics",
+                    "tags": ["graphs"],
+                }
+            ]
+        }
+    }
+
+
+class CourseChange(Body):
+    """What is left out stays. A changed `status` publishes, unpublishes or archives."""
+
+    title: Title = ""
+    description: Description = ""
+    short_description: Short = ""
+    learning_outcomes: Long = ""
+    prerequisites: Long = ""
+    level: CourseLevel = "beginner"
+    language: Language = "en"
+    duration_hours: Hours = None
+    category: CategoryName = None
+    tags: TagNames = []
+    enrollment_limit: Limit = None
+    preview_video: OptionalUrl = None
+    is_featured: bool = False
+    slug: Slug = ""
+    status: CourseStatus = "draft"
+
+    model_config = Body.model_config | {
+        "json_schema_extra": {"examples": [{"title": "Graphs, gently", "status": "published"}]}
+    }
+
+
+class InstructorList(Body):
+    """The co-instructors from now on; the owner stays whether named or not."""
+
+    instructors: Annotated[list[UUID], Field(max_length=20)]
+
+
+class PrerequisiteList(Body):
+    """The courses that must be completed before enrolling, from now on."""
+
+    prerequisites: Annotated[list[UUID], Field(max_length=20)]
+
+
+class NewOrderModule(Body):
+    uuid: UUID
+    lessons: Annotated[list[UUID], Field(max_length=2000)] = []
+
+
+class NewOrder(Body):
+    """The whole working tree in its new order; lessons may move between modules."""
+
+    modules: Annotated[list[NewOrderModule], Field(max_length=500)]
+
+
+class CategoryCard(BaseModel):
+    uuid: UUID
+    name: str
+    slug: str
+
+
+class InstructorCard(BaseModel):
+    """`email` is told to the course's teachers only."""
+
+    uuid: UUID
+    full_name: str
+    name: str
+    email: str | None = None
+    avatar: str | None
+    bio: str
+    role: str
+
+
+class StudentCard(BaseModel):
+    uuid: UUID
+    name: str
+
+
+class CourseCard(BaseModel):
+    uuid: UUID
+    title: str
+    slug: str
+    short_description: str
+    thumbnail: str | None
+    preview_video: str | None
+    is_featured: bool
+    status: CourseStatus
+    level: CourseLevel
+    language: str
+    category: CategoryCard | None
+    category_name: str | None
+    tags: list[str]
+    instructor: InstructorCard
+    instructor_name: str
+    instructor_avatar: str | None
+    duration_hours: float | None
+    enrollment_limit: int | None
+    enrolled_count: int
+    enrollment_count: int
+    enrolled_students_count: int
+    average_rating: float
+    reviews_count: int
+    total_lessons: int
+    is_enrolled: bool
+    views_count: int
+    created_at: Moment
+    updated_at: Moment
+    published_at: Moment | None
+    enrolled_students: list[StudentCard] | None = Field(None, description="for the course's instructors")
+
+
+class PrerequisiteCard(BaseModel):
+    uuid: UUID
+    title: str
+    slug: str
+    status: CourseStatus
+
+
+class CourseAnswer(CourseCard):
+    """The whole course as the caller sees it: the published revision, or for its editors the working one."""
+
+    description: str = Field(description="as written, without what could act in a browser")
+    description_html: str = Field(description="rendered and sanitised")
+    learning_outcomes: str
+    prerequisites: str
+    prerequisite_courses: list[PrerequisiteCard]
+    instructors: list[InstructorCard]
+    revision: int | None
+    has_draft_changes: bool | None = Field(
+        description="for editors: whether publish/ would show something new"
+    )
+    can_edit: bool
+    modules: list[ModuleAnswer]
+    lessons: list[LessonAnswer]
+    reviews: list[Any] = []
+
+
+class Removed(BaseModel):
+    """What became of a course that was to be deleted."""
+
+    detail: str
+    status: Literal["deleted", "archived"]
+
+
+class Instructors(BaseModel):
+    instructors: list[InstructorCard]
+
+
+class Prerequisites(BaseModel):
+    prerequisites: list[PrerequisiteCard]
+
+
+class Order(BaseModel):
+    modules: list[ModuleAnswer]

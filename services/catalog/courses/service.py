@@ -1,0 +1,291 @@
+"""What teachers do with a course as a whole: one function per intent, in the request's transaction."""
+
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, exists, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.auth import at_least
+from libs.common.errors import NotFound, Unprocessable
+from libs.common.events.catalog import (
+    CourseArchived,
+    CourseCreated,
+    CourseDeleted,
+    CoursePublished,
+    CourseUnpublished,
+    CourseUpdated,
+)
+from libs.common.tokens import Principal
+from services.catalog.access import access_course, access_taught_course, by_name
+from services.catalog.courses.schemas import CourseChange, NewCourse
+from services.catalog.errors import FeaturingNotAllowed, PrerequisiteCycle, SlugTaken
+from services.catalog.models import (
+    Category,
+    Course,
+    CoursePrerequisite,
+    CourseRevision,
+    CourseStats,
+    Enrollment,
+    Tag,
+    User,
+)
+from services.catalog.richtext import as_text
+from services.catalog.rules import (
+    check_publishable,
+    check_transition,
+    has_cycle,
+    lesson_ids,
+    published_structure,
+    slug_of,
+)
+from services.catalog.versions import (
+    moment,
+    publish_version,
+    published_structure_of,
+    working_structure,
+)
+
+
+async def create_course(session: AsyncSession, who: Principal, body: NewCourse) -> Course:
+    """Make a draft of the caller's own."""
+    if body.is_featured and not at_least(who, "manager"):
+        raise FeaturingNotAllowed
+    values = body.model_dump(exclude={"category", "tags", "slug", "status"})
+    category = await _category(session, body.category)
+    now = await moment(session)
+    course = Course(
+        **values,
+        uuid=uuid4(),
+        version=0,
+        slug=await _free_slug(session, body.slug, body.title),
+        category_uuid=category.uuid if category else None,
+        tags=await _tags(session, body.tags),
+        status="draft",
+        instructor=who.user,
+        co_instructors=[],
+        instructor_name=await session.scalar(select(User.full_name).where(User.uuid == who.user)) or "",
+        draft_changed=False,
+        total_lessons=0,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(course)
+    await session.execute(insert(CourseStats).values(course=course.uuid).on_conflict_do_nothing())
+    await publish_version(
+        session,
+        course,
+        who,
+        CourseCreated,
+        category=course.category_uuid,
+        level=course.level,
+        language=course.language,
+    )
+    return course
+
+
+async def hold_category(session: AsyncSession, name: str | None) -> None:
+    """Hold a category before the course that goes into it: the same order as a rename takes."""
+    if name is not None:
+        await session.execute(select(Category.uuid).where(by_name(name)).with_for_update(read=True))
+
+
+async def _category(session: AsyncSession, name: str | None) -> Category | None:
+    """The category meant by an id or a slug, held so that a rename waits. Raises Unprocessable."""
+    if name is None:
+        return None
+    category = (
+        await session.scalars(
+            select(Category).where(by_name(name), Category.deleted_at.is_(None)).with_for_update(read=True)
+        )
+    ).one_or_none()
+    if category is None:
+        raise Unprocessable.field("category", "there is no such category")
+    return category
+
+
+async def _free_slug(session: AsyncSession, wanted: str | None, title: str, own: UUID | None = None) -> str:
+    """The wanted slug, or one made of the title. Raises SlugTaken for a wanted one that another has."""
+    base = wanted or slug_of(title) or "course"
+    # Two courses of one title at once: the second waits, and then sees the first.
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtext('course slug'), hashtext(:s))"), {"s": base}
+    )
+    taken = await session.scalar(
+        select(
+            exists().where(
+                Course.slug == base, Course.deleted_at.is_(None), Course.uuid != (own or UUID(int=0))
+            )
+        )
+    )
+    if not taken:
+        return base
+    if wanted:
+        raise SlugTaken
+    return f"{base}-{uuid4().hex[:8]}"
+
+
+async def _tags(session: AsyncSession, names: list[str]) -> list[str]:
+    """The names as the table of tags has them; unknown ones are made."""
+    if not names:
+        return []
+    rows = [
+        {"uuid": uuid4(), "name": name, "slug": slug_of(name)} for name in sorted(names, key=str.casefold)
+    ]
+    await session.execute(insert(Tag).values(rows).on_conflict_do_nothing(index_elements=["name"]))
+    known = await session.scalars(select(Tag.name).where(Tag.name.in_(names)))
+    canonical = {name.casefold(): name for name in known}
+    return [canonical.get(name.casefold(), name) for name in names]
+
+
+async def change_course(session: AsyncSession, who: Principal, course: Course, body: CourseChange) -> None:
+    """Change what was sent and differs; a changed status publishes, unpublishes or archives afterwards.
+
+    The caller holds the row lock; a category, if one is sent, was held before it.
+    """
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    status = given.pop("status", course.status)
+    if "is_featured" in given and given["is_featured"] != course.is_featured and not at_least(who, "manager"):
+        raise FeaturingNotAllowed
+    if "category" in given:
+        category = await _category(session, given.pop("category"))
+        given["category_uuid"] = category.uuid if category else None
+    if "tags" in given:
+        given["tags"] = await _tags(session, given["tags"])
+    if given.get("slug") and given["slug"] != course.slug:
+        given["slug"] = await _free_slug(session, given["slug"], course.title, course.uuid)
+    if given.get("description") == as_text(course.description):
+        del given["description"]  # what an editor was shown, sent back untouched
+    changed = sorted(name for name, value in given.items() if getattr(course, name) != value)
+    for name in changed:
+        setattr(course, name, given[name])
+    if changed:
+        names = tuple("category" if name == "category_uuid" else name for name in changed)
+        await publish_version(session, course, who, CourseUpdated, changed=names)
+    if status != course.status:
+        await {"published": publish, "draft": unpublish, "archived": archive}[status](session, who, course)
+
+
+async def publish(session: AsyncSession, who: Principal, course: Course) -> None:
+    """Show the working structure to learners as the next revision; nothing when that is what they see."""
+    if course.status == "published" and not course.draft_changed:
+        return
+    working = await working_structure(session, course.uuid)
+    check_publishable(working)
+    now = await moment(session)
+    added: list[str] = []
+    structure = await published_structure_of(session, course)
+    if course.revision is None or course.draft_changed:
+        before = set(lesson_ids(structure))
+        structure = published_structure(working)
+        added = [uuid for uuid in lesson_ids(structure) if uuid not in before]
+        number = (course.revision or 0) + 1
+        session.add(
+            CourseRevision(
+                course_uuid=course.uuid,
+                number=number,
+                content=structure,
+                published_by=who.user,
+                published_at=now,
+            )
+        )
+        course.revision = number
+        course.draft_changed = False
+        course.total_lessons = len(lesson_ids(structure))
+    course.status = "published"
+    course.published_at = course.published_at or now
+    await publish_version(
+        session,
+        course,
+        who,
+        CoursePublished,
+        revision=course.revision,
+        module_count=len(structure),
+        lesson_count=course.total_lessons,
+        added_lessons=tuple(UUID(uuid) for uuid in added),
+    )
+
+
+async def unpublish(session: AsyncSession, who: Principal, course: Course) -> None:
+    """Hide the course from everyone but its editors. Raises InvalidTransition for a draft."""
+    if check_transition(course.status, "draft"):
+        course.status = "draft"
+        await publish_version(session, course, who, CourseUnpublished)
+
+
+async def archive(session: AsyncSession, who: Principal, course: Course) -> None:
+    """Take the course out of the catalogue; the enrolled keep reading it. Twice is once."""
+    if check_transition(course.status, "archived"):
+        course.status = "archived"
+        await publish_version(session, course, who, CourseArchived)
+
+
+async def delete_course(session: AsyncSession, who: Principal, course: Course) -> str:
+    """Delete a course in which nobody ever enrolled, archive any other; says which. Holds the row lock."""
+    enrolled = await session.scalar(
+        select(exists().where(Enrollment.course == course.uuid, Enrollment.status != "waitlisted"))
+    )
+    if enrolled:
+        await archive(session, who, course)
+        return "archived"
+    course.deleted_at = await moment(session)
+    await publish_version(session, course, who, CourseDeleted)
+    return "deleted"
+
+
+async def set_instructors(session: AsyncSession, who: Principal, uuid: UUID, people: list[UUID]) -> Course:
+    """Name the co-instructors. Raises Unprocessable for anyone who is not an active teacher or above."""
+    course = await access_taught_course(session, who, uuid)
+    wanted = [person for person in dict.fromkeys(people) if person != course.instructor]
+    able = set(
+        await session.scalars(
+            select(User.uuid).where(User.uuid.in_(wanted), User.is_active, User.role != "student")
+        )
+    )
+    for person in wanted:
+        if person not in able:
+            raise Unprocessable.field("instructors", f"{person} is not a teacher")
+    if wanted != course.co_instructors:
+        course.co_instructors = wanted
+        await publish_version(session, course, who, CourseUpdated, changed=("instructors",))
+    return course
+
+
+async def set_prerequisites(session: AsyncSession, who: Principal, uuid: UUID, courses: list[UUID]) -> Course:
+    """Name the courses to be completed before. Raises PrerequisiteCycle, Unprocessable for an unseen one."""
+    # Two changes that would close a circle together must see each other: the graph has one lock.
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('course prerequisites'))"))
+    course = await access_taught_course(session, who, uuid)
+    wanted = set(courses)
+    for other in wanted:
+        await _check_required(session, who, other)
+    edges: dict[UUID, list[UUID]] = {}
+    for row in await session.execute(
+        select(CoursePrerequisite.course_uuid, CoursePrerequisite.requires_uuid)
+    ):
+        edges.setdefault(row[0], []).append(row[1])
+    before = set(edges.get(uuid, ()))
+    edges[uuid] = list(wanted)
+    if has_cycle(uuid, edges):
+        raise PrerequisiteCycle
+    if wanted != before:
+        await session.execute(delete(CoursePrerequisite).where(CoursePrerequisite.course_uuid == uuid))
+        session.add_all(CoursePrerequisite(course_uuid=uuid, requires_uuid=other) for other in wanted)
+        await publish_version(session, course, who, CourseUpdated, changed=("prerequisites",))
+    return course
+
+
+async def _check_required(session: AsyncSession, who: Principal, uuid: UUID) -> None:
+    try:
+        await access_course(session, who, uuid)
+    except NotFound as error:
+        raise Unprocessable.field("prerequisites", f"there is no course {uuid}") from error
+
+
+def answer_removed(status: str) -> dict[str, Any]:
+    detail = {
+        "deleted": "The course is deleted.",
+        "archived": "People have enrolled, so the course is archived instead of deleted.",
+    }[status]
+    return {"detail": detail, "status": status}

@@ -1,0 +1,123 @@
+"""The list: search, filters, order, pages; categories and tags."""
+
+import pytest
+
+from libs.common.testing import Harness, Person
+from services.catalog.tests.conftest import School, ok, refused
+
+
+async def titles(client, query: str) -> list[str]:
+    return [row["title"] for row in ok(await client.get(f"/api/courses/?{query}"))["results"]]
+
+
+async def test_search_ranks_titles_first_and_forgives_typos(
+    school: School, teacher: Person, catalog: Harness
+):
+    about = "A long walk through many subjects, among which python appears once, in passing."
+    await school.published(teacher, "Reading Homer", description=about)
+    await school.published(teacher, "Python for economists", tags=["Économie"])
+    await school.course(teacher, "Python in secret")
+    client = catalog.client()
+    assert await titles(client, "search=python") == ["Python for economists", "Reading Homer"]
+    assert await titles(client, "search=pyhton") == ["Python for economists"]
+    assert await titles(client, "search=economie") == ["Python for economists"]
+    assert await titles(client, "search=tara+homer") == ["Reading Homer"]
+    assert await titles(client, "search=pyth") == ["Python for economists"]
+    assert await titles(client, "search=zzzzqqq") == []
+    assert len(await titles(client, "search=python&sortBy=newest")) == 2
+    for odd in ("%27%3B--", "%22unclosed", "%25", "a%26%7C%21%28", "x" * 200):
+        await titles(client, f"search={odd}")
+
+
+async def test_filters_and_orders(
+    school: School, teacher: Person, manager: Person, student: Person, catalog: Harness
+):
+    science = ok(await manager.client.post("/api/categories/", json={"name": "Science"}), 201)
+    body = {"name": "Mathematics", "parent": "science"}
+    maths = ok(await manager.client.post("/api/categories/", json=body), 201)
+    graphs = await school.published(
+        teacher, "Graphs", category=maths["uuid"], tags=["Proofs"], duration_hours=4
+    )
+    await school.published(
+        teacher, "Optics", category="science", level="advanced", language="ar", duration_hours=1
+    )
+    await school.enroll(graphs, student)
+    client = catalog.client()
+    assert await titles(client, "") == ["Optics", "Graphs"]
+    for query, expected in {
+        "category=science": ["Optics", "Graphs"], "category=mathematics": ["Graphs"],
+        f"category={maths['uuid']}": ["Graphs"], "category=none": [], "tag=proofs": ["Graphs"], "tag=x": [],
+        "level=advanced": ["Optics"], "language=AR": ["Optics"], f"instructor={teacher.uuid}&level=beginner": ["Graphs"],
+        "min_rating=1": [], "is_featured=true": [], "sortBy=popular": ["Graphs", "Optics"],
+        "sortBy=duration": ["Optics", "Graphs"], "sortBy=newest": ["Optics", "Graphs"], "unknown=1": ["Optics", "Graphs"],
+        "sortBy=rating&page_size=500": None, "sortBy=relevance": ["Optics", "Graphs"], "search=": ["Optics", "Graphs"],
+    }.items():  # fmt: skip
+        found = await titles(client, query)
+        assert expected is None or found == expected, query
+    tree = ok(await client.get("/api/categories/"))["results"]
+    assert [(row["slug"], row["depth"], row["courses_count"]) for row in tree] == [
+        ("science", 0, 2),
+        ("mathematics", 1, 1),
+    ]
+    assert tree[0]["children"][0]["uuid"] == maths["uuid"]
+    assert ok(await client.get("/api/tags/"))["results"][0]["name"] == "Proofs"
+    assert science["parent"] is None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "sortBy=best", "level=expert", "is_featured=maybe", "instructor=me", "min_rating=9", "min_rating=x",
+        "page=0", "page=x", "my_courses=perhaps", "search=%00", "category=a%00", "tag=%00",
+    ],
+)  # fmt: skip
+async def test_an_unknown_filter_value_is_a_400(catalog: Harness, query: str):
+    body = refused(await catalog.client().get(f"/api/courses/?{query}"), 400)
+    if query.startswith("sortBy"):
+        assert "relevance, newest, popular, rating, duration" in body["detail"]
+
+
+async def test_pages_link_to_each_other(school: School, teacher: Person, catalog: Harness):
+    for number in range(3):
+        await school.published(teacher, f"Course {number}")
+    first = ok(await catalog.client().get("/api/courses/?page_size=2&level=beginner"))
+    assert (first["count"], len(first["results"]), first["previous"]) == (3, 2, None)
+    assert first["next"].endswith("/api/courses/?page_size=2&level=beginner&page=2")
+    second = ok(await catalog.client().get("/api/courses/?page_size=2&page=2"))
+    assert (len(second["results"]), second["next"]) == (1, None)
+    assert second["previous"].endswith("page=1")
+
+
+async def test_a_renamed_category_is_told_by_its_courses(
+    school: School, teacher: Person, manager: Person, catalog: Harness
+):
+    ok(await manager.client.post("/api/categories/", json={"name": "Maths"}), 201)
+    course = await school.course(teacher, category="maths")
+    changed = ok(await manager.client.patch("/api/categories/maths/", json={"name": "Mathematics"}))
+    assert (changed["name"], changed["slug"]) == ("Mathematics", "maths")
+    assert ok(await teacher.client.get(f"/api/courses/{course['uuid']}/"))["category_name"] == "Mathematics"
+    kinds = [(kind, seq) for kind, _, seq in await catalog.published()]
+    assert kinds[-3:] == [
+        ("catalog.category_updated.v1", 2),
+        ("catalog.course_updated.v1", 2),
+        ("catalog.course.v1", 2),
+    ]
+    refused(await manager.client.delete("/api/categories/maths/"), 409, "category_in_use")
+
+
+async def test_categories_are_the_managers(manager: Person, teacher: Person, catalog: Harness):
+    refused(await teacher.client.post("/api/categories/", json={"name": "Maths"}), 403)
+    ok(await manager.client.post("/api/categories/", json={"name": "Maths"}), 201)
+    refused(await manager.client.post("/api/categories/", json={"name": "Maths"}), 409, "slug_taken")
+    ok(await manager.client.post("/api/categories/", json={"name": "Logic", "parent": "maths"}), 201)
+    refused(
+        await manager.client.patch("/api/categories/maths/", json={"parent": "logic"}), 422, "category_cycle"
+    )
+    refused(await manager.client.patch("/api/categories/maths/", json={"colour": "red"}), 422)
+    one = await catalog.client().get("/api/categories/logic/")
+    tag = one.headers["etag"]
+    ok(await manager.client.patch("/api/categories/logic/", json={"order": 3}, headers={"If-Match": tag}))
+    refused(await manager.client.delete("/api/categories/logic/", headers={"If-Match": tag}), 412)
+    ok(await manager.client.delete("/api/categories/logic/"))
+    refused(await catalog.client().get("/api/categories/logic/"), 404)
+    ok(await manager.client.post("/api/categories/", json={"name": "Logic"}), 201)

@@ -1,0 +1,145 @@
+"""Pure decisions."""
+
+from uuid import UUID
+
+import pytest
+
+from services.catalog.content.files import media_type, shown_name
+from services.catalog.errors import FileTypeRefused, IncompleteTree, InvalidTransition, NothingToPublish
+from services.catalog.richtext import as_html, as_text
+from services.catalog.rules import (
+    check_publishable,
+    check_transition,
+    check_tree,
+    has_cycle,
+    is_visible,
+    place,
+    published_structure,
+    slug_of,
+)
+from services.catalog.tests.conftest import PDF
+
+A, B, C = (UUID(int=n) for n in range(1, 4))
+MP4 = b"\x00\x00\x00\x18ftypmp42\x00\x00\x00\x00mp42isom" + b"\0" * 64
+PNG = b"\x89PNG\r\n\x1a\n\x00\x00\x00\rIHDR" + b"\0" * 64
+ZIP = b"PK\x03\x04\x14\x00\x00\x00\x08\x00" + b"\0" * 64
+
+
+@pytest.mark.parametrize(
+    ("words", "slug"),
+    [
+        ("Graphs, gently!", "graphs-gently"),
+        ("Économie à Zürich", "economie-a-zurich"),
+        ("مقدمة", ""),
+        ("--", ""),
+    ],
+)
+def test_a_slug_is_ascii_words(words: str, slug: str):
+    assert slug_of(words) == slug
+
+
+@pytest.mark.parametrize(
+    ("status", "edits", "enrolled", "visible"),
+    [
+        ("draft", False, True, False), ("draft", True, False, True), ("published", False, False, True),
+        ("archived", False, False, False), ("archived", False, True, True),
+    ],
+)  # fmt: skip
+def test_who_sees_a_course(status: str, edits: bool, enrolled: bool, visible: bool):
+    assert is_visible(status, edits=edits, enrolled=enrolled) is visible
+
+
+def test_a_course_is_publishable_with_one_published_lesson():
+    hidden = [{"lessons": [{"uuid": "x", "is_published": False}]}]
+    for modules in ([], [{"lessons": []}], hidden):
+        with pytest.raises(NothingToPublish):
+            check_publishable(modules)
+    check_publishable([{"lessons": [{"is_published": True}]}])
+    assert published_structure(hidden) == [{"lessons": []}]
+
+
+def test_a_draft_is_not_unpublished_and_an_archive_stays_one():
+    with pytest.raises(InvalidTransition):
+        check_transition("draft", "draft")
+    assert check_transition("archived", "archived") is False
+    assert check_transition("published", "draft") is True
+
+
+@pytest.mark.parametrize(
+    ("wanted", "taken", "result"),
+    [(None, [], (0, [])), (None, [0, 4], (5, [])), (1, [1, 2, 4], (1, [1, 2])), (3, [1, 2], (3, []))],
+)
+def test_a_newcomer_pushes_its_neighbours_on(wanted, taken, result):
+    assert place(wanted, taken) == result
+
+
+@pytest.mark.parametrize(
+    "wanted", [[], [(A, [B])], [(A, [B, C, C])], [(A, [B]), (A, [C])], [(A, [B, C]), (B, [])]]
+)
+def test_an_order_names_everything_once(wanted):
+    with pytest.raises(IncompleteTree):
+        check_tree(wanted, [A], [B, C])
+
+
+def test_a_circle_is_found():
+    assert has_cycle(A, {A: [B], B: [C], C: [A]})
+    assert not has_cycle(A, {A: [B, C], B: [C]})
+    assert has_cycle(A, {A: [A]})
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "head", "result"),
+    [
+        ("pdf", "a.pdf", PDF, "application/pdf"), ("video", "a.MP4", MP4, "video/mp4"),
+        ("text", "a.png", PNG, "image/png"), ("assignment", "notes.md", b"# Notes\n", "text/plain"),
+        ("interactive", "a.zip", ZIP, "application/zip"), ("text", "a.txt", "é".encode() * 5000, "text/plain"),
+    ],
+)  # fmt: skip
+def test_a_file_has_the_type_of_bytes_and_name(kind: str, name: str, head: bytes, result: str):
+    assert media_type(kind, name, head[:8192]) == result
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "head"),
+    [
+        ("pdf", "a.pdf", b"<html><script>alert(1)</script>%PDF-1.7"), ("pdf", "a.html", PDF), ("pdf", "a", PDF),
+        ("pdf", "a.pdf.exe", PDF), ("pdf", "a.pdf", b"MZ\x90\0" + b"\0" * 60), ("pdf", "a.pdf", b""),
+        ("video", "a.mp4", PNG), ("text", "a.svg", b"<svg onload=alert(1)>"), ("text", "a.png", ZIP),
+        ("text", "a.txt", b"<!doctype html><script>1</script>"), ("text", "a.txt", b"a\0b"),
+        ("text", "a.txt", b"\xff\xfe\xfd"), ("slides", "a.pptx", PDF), ("text", "a.gif", b" <svg>GIF89a"),
+    ],
+)  # fmt: skip
+def test_a_file_that_is_not_what_it_says_is_refused(kind: str, name: str, head: bytes):
+    with pytest.raises(FileTypeRefused):
+        media_type(kind, name, head)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("../../etc/passwd.pdf", "passwd.pdf"), ("..\\..\\x.pdf", "x.pdf"), ("a\r\nSet-Cookie: b.pdf", "aSet-Cookie b.pdf"),
+        ("", "file"), ("...", "file"), ("x" * 500 + ".pdf", "x" * 150 + ".pdf"),
+    ],
+)  # fmt: skip
+def test_a_shown_name_is_harmless(name: str, shown: str):
+    assert shown_name(name) == shown
+
+
+def test_plain_markdown_is_served_as_written():
+    source = "# A\n\n> a < b && c > d\n\n`x <- 1`"
+    assert as_text(source) == source
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "<script>alert(1)</script>hi", "<img src=x onerror=alert(1)>hi", "[a](javascript:alert(1)) hi",
+        "<a href='javascript:alert(1)'>hi</a>", "<iframe src=//evil></iframe>hi", "<svg/onload=alert(1)>hi",
+    ],
+)  # fmt: skip
+def test_what_acts_in_a_browser_is_taken_out(source: str):
+    html = as_html(source)
+    assert "hi" in html
+    for shown in (html, as_text(source)):
+        for bad in ("<script", "onerror", "onload", "<iframe", "<svg", 'href="javascript'):
+            assert bad not in shown

@@ -1,0 +1,181 @@
+"""A course's next version: the fact on `catalog.events` and the whole state on `catalog.courses`."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.clock import system_clock
+from libs.common.events.catalog import CategoryRef, CourseFact, CourseState, LessonState, ModuleState
+from libs.common.outbox import record, record_tombstone
+from libs.common.tokens import Principal
+from services.catalog.models import (
+    Category,
+    Course,
+    CoursePrerequisite,
+    CourseRevision,
+    Lesson,
+    Module,
+)
+from services.catalog.rules import lesson_ids
+
+Structure = list[dict[str, Any]]
+
+LESSON_FIELDS = (
+    "uuid",
+    "title",
+    "description",
+    "content_type",
+    "text_content",
+    "video_url",
+    "video_duration",
+    "estimated_time_minutes",
+    "is_preview",
+    "is_published",
+    "points",
+    "requires_submission",
+    "file",
+    "resources",
+    "version",
+)
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, UUID) else value
+
+
+def lesson_content(lesson: Lesson) -> dict[str, Any]:
+    """A lesson as a revision keeps it."""
+    return {name: _plain(getattr(lesson, name)) for name in LESSON_FIELDS} | {
+        "module": str(lesson.module_uuid),
+        "order": lesson.position,
+    }
+
+
+async def working_structure(session: AsyncSession, course: UUID) -> Structure:
+    """What the course's authors are working on, in order."""
+    modules = await session.scalars(
+        select(Module)
+        .where(Module.course_uuid == course, Module.removed_at.is_(None))
+        .order_by(Module.position)
+    )
+    lessons = await session.scalars(
+        select(Lesson)
+        .where(Lesson.course_uuid == course, Lesson.removed_at.is_(None))
+        .order_by(Lesson.position)
+    )
+    inside: dict[UUID, Structure] = {}
+    for lesson in lessons:
+        inside.setdefault(lesson.module_uuid, []).append(lesson_content(lesson))
+    return [
+        {
+            "uuid": str(module.uuid),
+            "title": module.title,
+            "description": module.description,
+            "order": module.position,
+            "version": module.version,
+            "lessons": inside.get(module.uuid, []),
+        }
+        for module in modules
+    ]
+
+
+async def published_structure_of(session: AsyncSession, course: Course) -> Structure:
+    """What learners see: the content of the course's revision, empty when there never was one."""
+    if course.revision is None:
+        return []
+    return (
+        await session.scalar(
+            select(CourseRevision.content).where(
+                CourseRevision.course_uuid == course.uuid, CourseRevision.number == course.revision
+            )
+        )
+        or []
+    )
+
+
+def _states(structure: Structure) -> tuple[ModuleState, ...]:
+    return tuple(
+        ModuleState(
+            uuid=UUID(module["uuid"]),
+            title=module["title"],
+            order=module["order"],
+            lessons=tuple(
+                LessonState(**{name: lesson[name] for name in LessonState.model_fields})
+                for lesson in module["lessons"]
+            ),
+        )
+        for module in structure
+    )
+
+
+async def course_state(session: AsyncSession, course: Course) -> CourseState:
+    """The whole course as other services keep it."""
+    working = await working_structure(session, course.uuid)
+    published = await published_structure_of(session, course)
+    if course.revision is None:
+        course.total_lessons = len(lesson_ids(working))
+    category = await session.get(Category, course.category_uuid) if course.category_uuid else None
+    prerequisites = await session.scalars(
+        select(CoursePrerequisite.requires_uuid)
+        .where(CoursePrerequisite.course_uuid == course.uuid)
+        .order_by(CoursePrerequisite.requires_uuid)
+    )
+    return CourseState(
+        uuid=course.uuid,
+        title=course.title,
+        slug=course.slug,
+        short_description=course.short_description,
+        status=course.status,
+        level=course.level,
+        language=course.language,
+        category=CategoryRef(uuid=category.uuid, name=category.name, slug=category.slug)
+        if category
+        else None,
+        tags=tuple(course.tags),
+        instructor=course.instructor,
+        instructors=(course.instructor, *course.co_instructors),
+        thumbnail=course.thumbnail,
+        preview_video=course.preview_video,
+        is_featured=course.is_featured,
+        duration_hours=course.duration_hours,
+        enrollment_limit=course.enrollment_limit,
+        revision=course.revision,
+        modules=_states(published),
+        draft_modules=_states(working),
+        prerequisites=tuple(prerequisites),
+        created_at=course.created_at,
+        updated_at=course.updated_at,
+        published_at=course.published_at,
+    )
+
+
+async def publish_version(
+    session: AsyncSession, course: Course, who: Principal | None, fact: type[CourseFact], **fields: Any
+) -> None:
+    """Bump the course and record what happened, once on each of its topics. The caller holds its row lock."""
+    course.version += 1
+    course.updated_at = await moment(session)
+    await session.flush()
+    actor = who.user if who else None
+    event = fact(course=course.uuid, title=course.title, instructor=course.instructor, actor=actor, **fields)
+    record(session, event, course.version)
+    if course.deleted_at is None:
+        record(session, await course_state(session, course), course.version)
+    else:
+        record_tombstone(session, CourseState, course.uuid, course.version)
+
+
+async def publish_tree_version(
+    session: AsyncSession, course: Course, who: Principal, fact: type[CourseFact], **fields: Any
+) -> None:
+    """The same for a change of modules or lessons, which learners see at the next publish."""
+    course.draft_changed = course.revision is not None
+    await publish_version(session, course, who, fact, **fields)
+
+
+async def moment(session: AsyncSession) -> datetime:
+    """When this transaction happens, by the database's clock as every other row has it."""
+    return await session.scalar(select(func.now())) or system_clock()

@@ -81,7 +81,8 @@ def load(port: int, token: str, core: str, seconds: int) -> tuple[float, float]:
         raise RuntimeError(text)
     rate = re.search(r"Requests/sec:\s+([\d.]+)", text)
     p99 = re.search(r"99%\s+([\d.]+)(us|ms|s)", text)
-    assert rate and p99
+    if not rate or not p99:
+        raise RuntimeError(text)
     return float(rate[1]), float(p99[1]) * {"us": 0.001, "ms": 1.0, "s": 1000.0}[p99[2]]
 
 
@@ -98,8 +99,9 @@ def run() -> dict[str, Any]:
         return result
     key = SigningKey.generate()
     token = mint(
-        key, issuer="lectern", audience="lectern-api", user=uuid4(), session=uuid4(), role="student", version=1
-    )
+        key, issuer="lectern", audience="lectern-api", user=uuid4(), session=uuid4(), role="student",
+        version=1,
+    )  # fmt: skip
     with tempfile.TemporaryDirectory(prefix="lectern-bench-") as name:
         directory = Path(name)
         directory.chmod(0o755)  # nginx's worker gives up root

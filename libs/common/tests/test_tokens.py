@@ -334,7 +334,8 @@ def test_unusable_keys_of_a_set_are_left_out():
     good = KEY.public_jwk()
     changes = (
         {"kid": None}, {"kid": "a", "use": "enc"}, {"kid": "b", "alg": "ES384"}, {"kid": "c", "x": "AAAA"},
-        {"kid": "d", "crv": "P-384"}, {"kid": "e", "d": "AAAA"}, {"kid": "f", "kty": "oct"}, {"kid": "g", "x": 5},
+        {"kid": "d", "crv": "P-384"}, {"kid": "e", "d": "AAAA"}, {"kid": "f", "kty": "oct"},
+        {"kid": "g", "x": 5},
     )  # fmt: skip
     document = {"keys": [good, 7, {}, *({**good, **changed} for changed in changes)]}
     assert set(parse_jwks(document)) == {KEY.kid}

@@ -81,8 +81,7 @@ class Downstream(asyncio.Protocol):
         self._head_raw = 0
         self._in_head = False
         self._queue: deque[Request] = deque()
-        self._deaf = False
-        """Nothing more is parsed: what comes is thrown away."""
+        self._deaf = False  # nothing more is parsed: what comes is thrown away
         self._held: bytes | None = None
         """What a client sent after asking for a WebSocket, until the service has answered."""
         self._advancing = False

@@ -3,12 +3,15 @@
 The truth is rows with a sequence number per room. A socket sends what comes after its position; a wake-up
 (PostgreSQL NOTIFY after the commit, or a poll each two seconds) only says that there may be more. So nothing
 is lost or sent twice, whichever replica holds the socket and whatever becomes of a wake-up.
+
+Numbered frames are held back for a moment after `ready`, so that a client which resumes in its first frame
+gets each once and in order. What is sent unasked goes through one task per socket: a peer that does not read
+holds up nobody else.
 """
 
 import asyncio
-import hashlib
-import secrets
-from collections import defaultdict
+import logging
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,29 +20,32 @@ from uuid import UUID
 import orjson
 import psycopg
 from fastapi import FastAPI, WebSocket
-from redis.asyncio import Redis
-from redis.exceptions import RedisError
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
 from libs.common.db import Database, conninfo, publish_live
-from libs.common.errors import LecternError, ServiceUnavailable
+from libs.common.errors import LecternError, ServiceUnavailable, Unprocessable, is_transient
 from libs.common.logs import get_logger
 from libs.common.notifier import live_channel
-from libs.common.settings import SuiteSettings
+from libs.common.tickets import TICKET_SECONDS as TICKET_SECONDS
+from libs.common.tickets import Tickets
 from libs.common.tokens import Principal
 
 log = get_logger(__name__)
 
 MOST_BYTES = 65_536
-TICKET_SECONDS = 30
 AUTH_SECONDS = 5.0
 SEND_SECONDS = 10.0
 POLL_SECONDS = 2.0
 RECHECK_SECONDS = 3.0
 REPLAY = 200
+RESUME_SECONDS = 0.25
+CLOSE_SECONDS = 30.0
+MOST_LOOSE = 200
+"""Unnumbered frames that wait for a slow peer; beyond them the oldest are dropped."""
 
 NOT_JSON, NO_TICKET, NOT_ALLOWED, UNKNOWN, SILENCE, TOO_SLOW = 4400, 4401, 4403, 4404, 4408, 1013
+BROKEN, RESTART = 1011, 1012
 
 
 class SocketClosed(Exception):
@@ -51,50 +57,6 @@ class SocketClosed(Exception):
         super().__init__(reason)
 
 
-class Tickets:
-    """Single-use tickets in Valkey: minted over HTTP with a token, redeemed once by a socket within 30 s."""
-
-    def __init__(self, settings: SuiteSettings) -> None:
-        self._redis = Redis.from_url(settings.valkey_url, socket_timeout=2, socket_connect_timeout=2)
-
-    @staticmethod
-    def _name(ticket: str) -> str:
-        return f"lectern:ticket:{hashlib.sha256(ticket.encode()).hexdigest()}"
-
-    async def mint(self, principal: Principal) -> str:
-        """A new ticket. Raises ServiceUnavailable while Valkey is away."""
-        ticket = secrets.token_urlsafe(32)
-        value = orjson.dumps(
-            [
-                str(principal.user),
-                str(principal.session),
-                principal.role,
-                principal.version,
-                principal.expires_at,
-            ]
-        )
-        try:
-            await self._redis.set(self._name(ticket), value, ex=TICKET_SECONDS)
-        except (RedisError, OSError) as error:
-            raise ServiceUnavailable("Tickets cannot be made at the moment.") from error
-        return ticket
-
-    async def redeem(self, ticket: str) -> Principal | None:
-        """Whose ticket it was; None for one that is unknown, used or expired."""
-        try:
-            value = await self._redis.getdel(self._name(ticket))
-        except (RedisError, OSError) as error:
-            log.warning("ticket_not_checked", error=repr(error))
-            return None
-        if value is None:
-            return None
-        user, session, role, version, expires = orjson.loads(value)
-        return Principal(UUID(user), UUID(session), role, version, expires)
-
-    async def close(self) -> None:
-        await self._redis.aclose()
-
-
 Frames = Sequence[tuple[int, bytes]]
 
 
@@ -103,8 +65,9 @@ class Stream:
     """What a service tells about one socket's room, once the caller is known and may enter.
 
     `after(K, n)` gives up to n frames with a sequence number above K, in order; `newest()` the newest number.
-    `receive` gets each frame of the client. `hello` gives frames for this socket right after `ready`.
-    `allowed` is asked again every few seconds. `joined` and `left` follow the number of a user's sockets.
+    `receive` gets each frame of the client. `hello` gives frames for this socket right after `ready` and
+    whenever `refresh_room` asks for them. `allowed` is asked again every few seconds. `joined` and `left`
+    follow the number of a user's sockets in this process.
     """
 
     room: str
@@ -126,6 +89,11 @@ class Socket:
     principal: Principal
     stream: Stream
     position: int = 0
+    since: int = 0
+    """Everything after this number has been or will be sent on this connection."""
+    holding: bool = True
+    greet: bool = False
+    loose: deque[bytes] = field(default_factory=lambda: deque(maxlen=MOST_LOOSE))
     more: asyncio.Event = field(default_factory=asyncio.Event)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     ended: asyncio.Future[SocketClosed] = field(
@@ -141,6 +109,23 @@ class Socket:
                     await self.websocket.send_text(data.decode())
             except TimeoutError:
                 self.end(TOO_SLOW, "too slow to follow")
+            except RuntimeError as error:  # the server has given the connection up meanwhile
+                raise WebSocketDisconnect(1006) from error
+
+    def push(self, frame: bytes) -> None:
+        """Send an unnumbered frame soon, without waiting for the peer."""
+        self.loose.append(frame)
+        self.more.set()
+
+    def move(self, position: int) -> None:
+        """Go on after `position`."""
+        self.position = position
+        self.since = min(self.since, position)
+
+    def settle(self) -> None:
+        """The client has spoken, or had its time to: numbered frames may go."""
+        self.holding = False
+        self.more.set()
 
     def end(self, code: int, reason: str) -> None:
         if not self.ended.done():
@@ -154,16 +139,20 @@ class Hub:
         self.db = db
         self.tickets = tickets
         self.rooms: dict[str, set[Socket]] = defaultdict(set)
+        self.is_revoked: Callable[[Principal], bool] = lambda _: False
 
     def members(self, room: str) -> list[Socket]:
         return list(self.rooms.get(room, ()))
 
-    def end_revoked(self, is_revoked: Callable[[Principal], bool]) -> None:
+    def end_revoked(self) -> None:
         """Close the sockets of sessions that have ended."""
         for sockets in self.rooms.values():
             for socket in sockets:
-                if is_revoked(socket.principal):
-                    socket.end(NO_TICKET, "the session has ended")
+                self.end_if_revoked(socket)
+
+    def end_if_revoked(self, socket: Socket) -> None:
+        if self.is_revoked(socket.principal):
+            socket.end(NO_TICKET, "the session has ended")
 
     async def run(self) -> None:
         """Listen for wake-ups of all replicas until cancelled."""
@@ -177,7 +166,7 @@ class Hub:
                     self._wake_all()
                     while True:
                         async for notice in connection.notifies(timeout=POLL_SECONDS):
-                            await self._deliver(notice.payload)
+                            self._deliver(notice.payload)
                         self._wake_all()
             except (psycopg.Error, OSError) as error:
                 log.warning("live_listener_interrupted", error=repr(error))
@@ -188,13 +177,15 @@ class Hub:
             for socket in sockets:
                 socket.more.set()
 
-    async def _deliver(self, payload: str) -> None:
+    def _deliver(self, payload: str) -> None:
         notice = orjson.loads(payload)
+        frame = orjson.dumps(notice["frame"]) if "frame" in notice else None
         for socket in self.members(notice["room"]):
-            if "frame" in notice:
-                await socket.send(notice["frame"])
-            else:
+            if frame is None:
+                socket.greet = socket.greet or "greet" in notice
                 socket.more.set()
+            elif str(socket.principal.user) != notice.get("skip"):
+                socket.push(frame)
 
 
 def wake_room(session: AsyncSession, room: str) -> None:
@@ -202,9 +193,18 @@ def wake_room(session: AsyncSession, room: str) -> None:
     publish_live(session, orjson.dumps({"room": room}).decode())
 
 
-def broadcast(hub: Hub, room: str, frame: dict[str, Any]) -> None:
-    """Send an unnumbered frame (typing, presence) to the room on every replica, at most once."""
-    hub.db.notifier.publish(orjson.dumps({"room": room, "frame": frame}).decode())
+def broadcast(hub: Hub, room: str, frame: dict[str, Any], *, skip: UUID | None = None) -> None:
+    """Send a small unnumbered frame (typing) to the room on every replica, at most once, but not to `skip`.
+
+    It must fit a NOTIFY (8,000 bytes); what may grow is told by `refresh_room`.
+    """
+    notice = {"room": room, "frame": frame} | ({"skip": skip} if skip else {})
+    hub.db.notifier.publish(orjson.dumps(notice).decode())
+
+
+def refresh_room(hub: Hub, room: str) -> None:
+    """Let every socket of the room, on every replica, send what its stream's `hello` says now."""
+    hub.db.notifier.publish(orjson.dumps({"room": room, "greet": True}).decode())
 
 
 async def serve_socket(
@@ -228,6 +228,11 @@ async def serve_socket(
         await _close(websocket, closed)
     except WebSocketDisconnect:
         pass
+    except Exception as error:
+        # A new connection may find the database again; a defect of ours must not look like a lost network.
+        transient = is_transient(error)
+        log.log(logging.WARNING if transient else logging.ERROR, "socket_failed", exc_info=error)
+        await _close(websocket, SocketClosed(RESTART if transient else BROKEN, "try again"))
     finally:
         if socket is not None:
             await _leave(hub, socket)
@@ -236,10 +241,12 @@ async def serve_socket(
 async def _authenticate(websocket: WebSocket, tickets: Tickets) -> Principal:
     try:
         async with asyncio.timeout(AUTH_SECONDS):
-            text = await websocket.receive_text()
+            message = await websocket.receive()
     except TimeoutError:
         raise SocketClosed(SILENCE, "no ticket within 5 s") from None
-    frame = _parse(text)
+    if message["type"] == "websocket.disconnect":
+        raise WebSocketDisconnect(message.get("code") or 1005)
+    frame = _parse(message.get("text") or "")
     ticket = frame.get("ticket") if frame and frame.get("action") == "auth" else None
     principal = await tickets.redeem(ticket) if isinstance(ticket, str) else None
     if principal is None:
@@ -251,17 +258,21 @@ async def _converse(hub: Hub, socket: Socket) -> None:
     stream = socket.stream
     newest = await stream.newest()
     asked = socket.websocket.query_params.get("after", "")
-    socket.position = min(int(asked), newest) if asked.isdigit() and len(asked) < 16 else newest
-    # In the room before `ready` is sent: whatever is committed from now on sets `more`.
+    known = asked.isascii() and asked.isdigit() and len(asked) < 16
+    socket.position = socket.since = min(int(asked), newest) if known else newest
+    # In the room before `ready` is sent: whatever is committed or revoked from now on reaches the socket.
     first = not any(s.principal.user == socket.principal.user for s in hub.members(stream.room))
     hub.rooms[stream.room].add(socket)
-    await socket.send({"type": "ready", "user": stream.user, "seq": newest})
-    for frame in await stream.hello() if stream.hello else ():
-        await socket.send(frame)
-    if first and stream.joined:
-        await stream.joined()
-    socket.more.set()
-    tasks = [asyncio.create_task(work) for work in (_send_new(socket), _receive(socket), _recheck(socket))]
+    hub.end_if_revoked(socket)
+    if not socket.ended.done():
+        await socket.send({"type": "ready", "user": stream.user, "seq": newest})
+        if first and stream.joined:
+            await stream.joined()
+        socket.greet = True
+        socket.more.set()
+    timer = asyncio.get_running_loop().call_later(0 if known else RESUME_SECONDS, socket.settle)
+    work = (_send_new(socket), _receive(socket), _recheck(hub, socket))
+    tasks = [asyncio.create_task(each) for each in work]
     waits: list[asyncio.Future[Any]] = [*tasks, socket.ended]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -271,6 +282,7 @@ async def _converse(hub: Hub, socket: Socket) -> None:
             if task.done():
                 task.result()
     finally:
+        timer.cancel()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -280,16 +292,35 @@ async def _send_new(socket: Socket) -> None:
     while True:
         await socket.more.wait()
         socket.more.clear()
-        while True:
-            before = socket.position
-            frames = await socket.stream.after(before, REPLAY)
-            for seq, frame in frames:
-                if socket.position != before:
-                    break  # the client has asked for another position meanwhile
-                await socket.send(frame)
+        try:
+            await _send_round(socket)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            # The peer keeps its place: what is missing is read when the database is back.
+            log.warning("live_read_failed", error=repr(error))
+            await asyncio.sleep(POLL_SECONDS / 4)
+            socket.more.set()
+
+
+async def _send_round(socket: Socket) -> None:
+    if socket.greet:
+        socket.greet = False
+        for greeting in await socket.stream.hello() if socket.stream.hello else ():
+            await socket.send(greeting)
+    while socket.loose:
+        await socket.send(socket.loose.popleft())
+    while not socket.holding:
+        before = socket.position
+        frames = await socket.stream.after(before, REPLAY)
+        for seq, frame in frames:
+            if socket.position != before:
+                break  # the client has asked for another position meanwhile
+            await socket.send(frame)
+            if socket.position == before:
                 socket.position = before = seq
-            if not frames:
-                break
+        if not frames:
+            return
 
 
 async def _receive(socket: Socket) -> None:
@@ -304,18 +335,27 @@ async def _receive(socket: Socket) -> None:
             if malformed > 1:
                 raise SocketClosed(NOT_JSON, "frames are JSON objects")
             await _refuse(socket, "not_json", "Frames are JSON objects.", None)
-        elif frame.get("action") == "resume":
-            after = frame.get("after")
-            if isinstance(after, int) and not isinstance(after, bool) and 0 <= after < 2**53:
-                socket.position = min(after, await socket.stream.newest())
-                socket.more.set()
-            else:
-                await _refuse(socket, "invalid_input", "after: must be a sequence number.", frame)
-        else:
-            try:
-                await socket.stream.receive(socket, frame)
-            except LecternError as error:
-                await _refuse(socket, error.code, error.detail, frame)
+            continue
+        try:
+            await _take(socket, frame)
+        except LecternError as error:
+            await _refuse(socket, error.code, error.detail, frame)
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("live_write_failed", error=repr(error))
+            await _refuse(socket, ServiceUnavailable.code, ServiceUnavailable.detail, frame)
+        socket.settle()
+
+
+async def _take(socket: Socket, frame: dict[str, Any]) -> None:
+    if frame.get("action") != "resume":
+        await socket.stream.receive(socket, frame)
+        return
+    after = frame.get("after")
+    if not isinstance(after, int) or isinstance(after, bool) or not 0 <= after < 2**53:
+        raise Unprocessable("after: must be a sequence number.")
+    socket.move(min(after, await socket.stream.newest()))
 
 
 async def _refuse(socket: Socket, code: str, detail: str, frame: dict[str, Any] | None) -> None:
@@ -325,10 +365,18 @@ async def _refuse(socket: Socket, code: str, detail: str, frame: dict[str, Any] 
     await socket.send(answer)
 
 
-async def _recheck(socket: Socket) -> None:
+async def _recheck(hub: Hub, socket: Socket) -> None:
     while True:
         await asyncio.sleep(RECHECK_SECONDS)
-        if not await socket.stream.allowed():
+        hub.end_if_revoked(socket)
+        try:
+            allowed = await socket.stream.allowed()
+        except Exception as error:
+            if not is_transient(error):
+                raise
+            log.warning("live_check_failed", error=repr(error))
+            continue
+        if not allowed:
             raise SocketClosed(NOT_ALLOWED, "no longer allowed")
 
 
@@ -343,8 +391,10 @@ def _parse(text: str) -> dict[str, Any] | None:
 async def _close(websocket: WebSocket, closed: SocketClosed) -> None:
     if websocket.client_state is WebSocketState.CONNECTED:
         try:
-            await websocket.close(closed.code, closed.reason)
-        except RuntimeError:  # the peer was faster
+            # The close frame stands behind what the peer has not read yet.
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await websocket.close(closed.code, closed.reason)
+        except (RuntimeError, TimeoutError, WebSocketDisconnect):  # the peer was faster, or never reads
             return
 
 
@@ -354,7 +404,10 @@ async def _leave(hub: Hub, socket: Socket) -> None:
     if not hub.rooms[room]:
         del hub.rooms[room]
     if socket.stream.left and not any(s.principal.user == socket.principal.user for s in hub.members(room)):
-        await socket.stream.left()
+        try:
+            await socket.stream.left()
+        except Exception as error:
+            log.warning("leave_failed", room=room, error=repr(error))
 
 
 def attach_hub(app: FastAPI) -> Hub:
@@ -363,5 +416,6 @@ def attach_hub(app: FastAPI) -> Hub:
     app.state.hub = hub
     app.state.background.append(hub.run)
     app.state.closers.append(hub.tickets.close)
-    app.state.revocations.on_revoked(lambda *_: hub.end_revoked(app.state.revocations.is_revoked))
+    hub.is_revoked = app.state.revocations.is_revoked
+    app.state.revocations.on_revoked(lambda _: hub.end_revoked())
     return hub

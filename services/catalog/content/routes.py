@@ -217,9 +217,9 @@ async def upload_lesson_file(
 ) -> Any:
     """Store the lesson's file from the multipart field `file` or `resource`; another one replaces it."""
     # Refuse before a byte of the body is read, and hold no lock while it arrives.
-    _, lesson, _ = await lock_lesson(session, who, course, uuid, request)
-    content_type = lesson.content_type
-    await session.rollback()
+    async with request.app.state.db.sessions() as early:
+        _, lesson, _ = await lock_lesson(early, who, course, uuid, request)
+        content_type = lesson.content_type
     limit = request.app.state.settings.file_limit
     if int(request.headers.get("content-length") or 0) > limit + 64 * 1024:
         raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")

@@ -9,10 +9,20 @@ from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_
 from libs.common.events.fields import ContentType
 from libs.common.schemas import Body, EmptyIsNone, Moment, Text
 
+
+def _no_nul(value: str) -> str:
+    if "\0" in value:
+        raise ValueError("must not contain NUL")
+    return value
+
+
 Title = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 Long = Annotated[Text, StringConstraints(max_length=20_000)]
 # A lesson's text stays below the limit of a JSON body.
-LessonText = Annotated[Text, StringConstraints(max_length=500_000, strip_whitespace=False)]
+# It is kept as written: four leading spaces mean something in Markdown.
+LessonText = Annotated[
+    str, StringConstraints(max_length=500_000, strip_whitespace=False), AfterValidator(_no_nul)
+]
 Position = Annotated[Annotated[int, Field(ge=0, le=1_000_000)] | None, EmptyIsNone]
 Minutes = Annotated[Annotated[int, Field(ge=0, le=100_000)] | None, EmptyIsNone]
 Seconds = Annotated[Annotated[int, Field(ge=0, le=1_000_000)] | None, EmptyIsNone]

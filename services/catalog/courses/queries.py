@@ -68,12 +68,14 @@ _JOINS = (
 _SEARCH = """q AS MATERIALIZED (
   SELECT websearch_to_tsquery('english', plain_words(:search)) AS query, plain_words(:search) AS words),
  exact AS MATERIALIZED (
-  SELECT c.uuid, ts_rank(c.search, q.query) + word_similarity(q.words, c.search_words) AS rank
+  SELECT c.uuid, ts_rank(c.search, q.query) AS rank
   FROM q, courses c WHERE c.search @@ q.query AND {visible}),
  hits AS MATERIALIZED (
   SELECT uuid, rank FROM exact UNION ALL
-  SELECT similar.uuid, similar.rank FROM q, similar_courses(q.words) AS similar
-  WHERE NOT EXISTS (SELECT FROM exact))"""
+  SELECT near.uuid, near.rank FROM (
+   SELECT c.uuid, s.rank, max(s.rank) OVER () AS best
+   FROM q, similar_courses(q.words) s, courses c WHERE c.uuid = s.uuid AND {visible}) AS near
+  WHERE near.rank >= 0.8 * near.best AND NOT EXISTS (SELECT FROM exact))"""
 
 _PUBLIC = "c.status = 'published' AND c.deleted_at IS NULL"
 _CONDITIONS = {

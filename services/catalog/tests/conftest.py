@@ -26,10 +26,20 @@ async def catalog(open_service: OpenHarness) -> Harness:
 def user_state(uuid: UUID, name: str, role: str) -> UserState:
     first, _, last = name.partition(" ")
     return UserState(
-        uuid=uuid, email=f"{first.lower()}@lectern.example", first_name=first, last_name=last, full_name=name,
-        role=role, is_active=True, is_verified=True, avatar=None, bio="", locale="en", time_zone="UTC",
+        uuid=uuid,
+        email=f"{first.lower()}@lectern.example",
+        first_name=first,
+        last_name=last,
+        full_name=name,
+        role=role,
+        is_active=True,
+        is_verified=True,
+        avatar=None,
+        bio="",
+        locale="en",
+        time_zone="UTC",
         date_joined=NOW,
-    )  # fmt: skip
+    )
 
 
 def enrollment_state(
@@ -40,10 +50,17 @@ def enrollment_state(
     uuid: UUID | None = None,
 ) -> EnrollmentState:
     return EnrollmentState(
-        uuid=uuid or uuid4(), course=UUID(course), student=student, status=status, progress_percentage=0,
-        completed_lessons=tuple(UUID(lesson) for lesson in completed), enrolled_at=NOW, started_at=None,
-        completed_at=None, last_accessed=None,
-    )  # fmt: skip
+        uuid=uuid or uuid4(),
+        course=UUID(course),
+        student=student,
+        status=status,
+        progress_percentage=0,
+        completed_lessons=tuple(UUID(lesson) for lesson in completed),
+        enrolled_at=NOW,
+        started_at=None,
+        completed_at=None,
+        last_accessed=None,
+    )
 
 
 @dataclass

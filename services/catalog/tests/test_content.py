@@ -102,11 +102,19 @@ async def test_bodies_are_for_the_enrolled_and_previews_for_all(
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("content_type", "film"), ("title", ""), ("module", "x"), ("module", str(uuid4())), ("points", -1),
-        ("video_url", "javascript:alert(1)"), ("order", -1), ("file", {}), ("is_preview", "perhaps"),
-        ("content", "other"), ("estimated_time_minutes", 1.5),
+        ("content_type", "film"),
+        ("title", ""),
+        ("module", "x"),
+        ("module", str(uuid4())),
+        ("points", -1),
+        ("video_url", "javascript:alert(1)"),
+        ("order", -1),
+        ("file", {}),
+        ("is_preview", "perhaps"),
+        ("content", "other"),
+        ("estimated_time_minutes", 1.5),
     ],
-)  # fmt: skip
+)
 async def test_a_bad_lesson_is_a_422(school: School, teacher: Person, catalog: Harness, field: str, value):
     course = await school.course(teacher)
     module = await school.module(teacher, course)
@@ -209,11 +217,15 @@ async def test_a_file_is_read_by_a_signed_url(school: School, teacher: Person, c
 @pytest.mark.parametrize(
     ("name", "data", "status"),
     [
-        ("a.html", PDF, 422), ("a.pdf", b"<html><script>1</script>" + PDF, 422), ("a.pdf", b"", 422),
-        ("a.pdf", b"MZ" + PDF, 422), ("a.svg", b"<svg onload=alert(1)>", 422), ("a.pdf", PDF + b"x" * 5000, 413),
+        ("a.html", PDF, 422),
+        ("a.pdf", b"<html><script>1</script>" + PDF, 422),
+        ("a.pdf", b"", 422),
+        ("a.pdf", b"MZ" + PDF, 422),
+        ("a.svg", b"<svg onload=alert(1)>", 422),
+        ("a.pdf", PDF + b"x" * 5000, 413),
         ("..%2f..%2fa.pdf\r\nX-Evil: 1", b"GIF89a", 422),
     ],
-)  # fmt: skip
+)
 async def test_a_refused_file_leaves_nothing(
     school: School,
     teacher: Person,

@@ -53,12 +53,25 @@ async def test_only_teachers_make_courses_and_have_their_own(catalog: Harness, s
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("title", "ab"), ("title", "x" * 201), ("title", 5), ("description", "short"), ("level", "expert"),
-        ("language", "english language"), ("duration_hours", -1), ("enrollment_limit", 0), ("tags", "graphs"),
-        ("category", "no-such-category"), ("instructor", str(uuid4())), ("grade", 1), ("slug", "Not A Slug"),
-        ("title", "a\0bc"), ("status", "published"), ("preview_video", "javascript:alert(1)"), ("title", None),
+        ("title", "ab"),
+        ("title", "x" * 201),
+        ("title", 5),
+        ("description", "short"),
+        ("level", "expert"),
+        ("language", "english language"),
+        ("duration_hours", -1),
+        ("enrollment_limit", 0),
+        ("tags", "graphs"),
+        ("category", "no-such-category"),
+        ("instructor", str(uuid4())),
+        ("grade", 1),
+        ("slug", "Not A Slug"),
+        ("title", "a\0bc"),
+        ("status", "published"),
+        ("preview_video", "javascript:alert(1)"),
+        ("title", None),
     ],
-)  # fmt: skip
+)
 async def test_a_bad_course_is_a_422_that_names_the_field(
     catalog: Harness, teacher: Person, field: str, value
 ):

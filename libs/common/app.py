@@ -36,10 +36,24 @@ Startup = Callable[[FastAPI], Awaitable[None]]
 
 
 async def _supervised(work: Callable[[], Awaitable[None]]) -> None:
-    """Run for as long as the process lives; an error ends the process, to be started afresh."""
-    try:
-        await work()
-    except Exception as error:
+    """Run for as long as the process lives; an error ends the process, to be started afresh.
+
+    The Kafka client lets cancellations of its own out when a connection closes: those only start it again.
+    """
+    while True:
+        task = asyncio.ensure_future(work())
+        try:
+            await asyncio.wait({task})
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        if not task.cancelled():
+            break
+        log.warning("background_task_cancelled", task=work.__qualname__)
+        await asyncio.sleep(0.5)
+    error = task.exception()
+    if error is not None:
         log.critical("background_task_failed", task=work.__qualname__, exc_info=error)
         signal.raise_signal(signal.SIGTERM)
 

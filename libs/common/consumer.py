@@ -90,23 +90,28 @@ class Consumer:
         )
 
     async def _consume(self, consumer: AIOKafkaConsumer) -> None:
-        watchdog = asyncio.create_task(self._watch(consumer), name="consumer-watchdog")
+        tasks = {
+            asyncio.create_task(self._follow(consumer), name="consumer"),
+            asyncio.create_task(self._watch(consumer), name="consumer-watchdog"),
+        }
         try:
-            while True:
-                if watchdog.done():
-                    watchdog.result()
-                fetched = await consumer.getmany(timeout_ms=500, max_records=self.settings.consumer_batch)
-                messages = [message for batch in fetched.values() for message in batch]
-                if not messages:
-                    continue
-                await self._apply(consumer, messages)
-                await self._commit(
-                    consumer, {tp: batch[-1].offset + 1 for tp, batch in fetched.items() if batch}
-                )
-                failpoint("consumer.after_offset")
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
         finally:
-            watchdog.cancel()
-            await asyncio.gather(watchdog, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _follow(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            fetched = await consumer.getmany(timeout_ms=500, max_records=self.settings.consumer_batch)
+            messages = [message for batch in fetched.values() for message in batch]
+            if not messages:
+                continue
+            await self._apply(consumer, messages)
+            await self._commit(consumer, {tp: batch[-1].offset + 1 for tp, batch in fetched.items() if batch})
+            failpoint("consumer.after_offset")
 
     async def _apply(self, consumer: AIOKafkaConsumer, messages: list[ConsumerRecord]) -> None:
         """Apply the batch however long the database is away, keeping the membership of the group alive."""

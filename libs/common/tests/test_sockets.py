@@ -410,9 +410,12 @@ async def test_a_peer_that_does_not_read_is_closed_and_holds_up_nobody(
     small.setblocking(False)
     ended: list[Any] = []
     end = Socket.end
-    monkeypatch.setattr(
-        Socket, "end", lambda self, code, reason: (ended.append(code), end(self, code, reason))
-    )
+
+    def note(socket: Socket, code: int, reason: str) -> None:
+        ended.append(code)
+        end(socket, code, reason)
+
+    monkeypatch.setattr(Socket, "end", note)
     async with server.open(sock=small, max_queue=1) as slow, server.open() as quick:
         await slow.frame("ready")
         await quick.frame("ready")

@@ -1,0 +1,119 @@
+"""`make bench`: every benchmark once, on servers of its own; prints a table and writes docs/bench.md.
+
+`make bench ONLY=relay,latency` narrows, and then writes no document. All ends by itself within `LIMIT`.
+"""
+
+import asyncio
+import logging
+import os
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import uvloop
+
+from deploy.local.testing import suite_servers
+from libs.common.logs import configure_logs
+from tests.bench import gateway, idle, latency, projection, relay
+from tests.bench.figures import CHECKOUT, Figure, Run
+from tests.bench.world import World, world
+
+LIMIT = 480.0
+EACH = 150.0  # seconds that one benchmark may take
+BACKBONE: dict[str, Callable[[World], Awaitable[list[Figure]]]] = {
+    "relay": relay.measure,
+    "latency": latency.measure,
+    "projection": projection.measure,
+}
+NAMES = (*BACKBONE, "gateway", "idle")
+
+
+async def through_gateway() -> list[Figure]:
+    result = await asyncio.to_thread(gateway.run)
+    detail = "; ".join(
+        f"{name} {values['rps']:,} rps, p99 {values['p99_ms']} ms, {values['cpu_us_per_request']} µs CPU"
+        if isinstance(values, dict)
+        else str(values)
+        for name, values in result["detail"].items()
+    )
+    return [
+        Figure(
+            result["name"],
+            result["ratio"],
+            least=result["least"],
+            aim=result["aim"],
+            detail=detail,
+            reason="routing, token check, ids, limits and metrics run in Python on the proxied path",
+        )
+    ]
+
+
+async def guarded(name: str, work: Awaitable[list[Figure]]) -> list[Figure]:
+    """The figures of one benchmark, or one that says why there is none."""
+    print(f"bench: {name} …", flush=True)
+    started = time.monotonic()
+    try:
+        figures = await asyncio.wait_for(work, EACH)
+    except Exception as error:
+        traceback.print_exc(file=sys.stdout)
+        figures = [Figure(name, None, detail=f"failed: {type(error).__name__}: {str(error)[:200]}")]
+    print(f"bench: {name} took {time.monotonic() - started:.0f} s", flush=True)
+    return figures
+
+
+async def backbone(run: Run, names: list[str]) -> None:
+    """The benchmarks that share one set of servers."""
+    with suite_servers() as servers:
+        run.servers = f"{servers}; PostgreSQL without fsync, both sides of every ratio on the same"
+        async with world(servers) as place:
+            for name in names:
+                run.figures += await guarded(name, BACKBONE[name](place))
+
+
+async def measure(names: list[str]) -> Run:
+    run = Run()
+    started = time.monotonic()
+    chosen = [name for name in names if name in BACKBONE]
+    if chosen:
+        await backbone(run, chosen)
+    if "gateway" in names:
+        run.figures += await guarded("gateway", through_gateway())
+    if "idle" in names:
+        run.figures += await guarded("idle", idle.measure())
+    run.seconds = time.monotonic() - started
+    return run
+
+
+def logs_into(path: Path) -> None:
+    """Logs are written as in production, so that their cost is in the figures; but to a file."""
+    configure_logs("bench", "json")
+    handler = logging.getLogger().handlers[0]
+    assert isinstance(handler, logging.StreamHandler)
+    handler.setStream(path.open("w"))
+
+
+def main() -> int:
+    only = os.environ.get("ONLY", "") or ",".join(sys.argv[1:])
+    names = [name for name in NAMES if not only or name in only.split(",")]
+    if not names:
+        sys.exit(f"ONLY={only}: choose from {', '.join(NAMES)}")
+    with tempfile.TemporaryDirectory(prefix="lectern-bench-") as directory:
+        logs_into(Path(directory) / "bench.log")
+        run = uvloop.run(asyncio.wait_for(measure(names), LIMIT))
+    print(f"\n{run.table()}\n")
+    for figure in run.figures:
+        if figure.detail:
+            print(f"{figure.name}: {figure.detail}")
+    for line in run.missed():
+        print(f"missed: {line}")
+    if not only:
+        (CHECKOUT / "docs" / "bench.md").write_text(run.document())
+        print(f"written: docs/bench.md ({run.seconds:.0f} s)")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,25 @@
+"""The socket of a discussion's room: `/ws/chat/{discussion}/` (api.md §9)."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, WebSocket
+
+from libs.common.sockets import UNKNOWN, SocketClosed, Stream, serve_socket
+from libs.common.tokens import Principal
+from services.forum.chat.service import Chat
+
+router = APIRouter()
+
+
+@router.websocket("/ws/chat/{discussion}/")
+async def chat(websocket: WebSocket, discussion: str) -> None:
+    state = websocket.app.state
+
+    async def enter(who: Principal) -> Stream:
+        try:
+            uuid = UUID(discussion)
+        except ValueError:
+            raise SocketClosed(UNKNOWN, "there is no such discussion") from None
+        return await Chat(state.hub, state.attendance, who, uuid).enter()
+
+    await serve_socket(websocket, state.hub, enter)

@@ -1,0 +1,116 @@
+"""Bodies of forums and discussions."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import BaseModel, Field, StringConstraints, model_validator
+
+from libs.common.schemas import Body, Moment, Text
+from services.forum.rules import DiscussionType
+from services.forum.schemas import Authored, Content, PersonAnswer, Title
+
+
+class NewForum(Body):
+    title: Title
+    description: Annotated[Text, StringConstraints(max_length=2000)] = ""
+
+    model_config = Body.model_config | {
+        "json_schema_extra": {"examples": [{"title": "Café", "description": "Everything else."}]}
+    }
+
+
+class ForumAnswer(BaseModel):
+    uuid: UUID
+    course: UUID | None
+    course_title: str | None
+    title: str
+    description: str
+    discussions_count: int
+    created_at: Moment
+    updated_at: Moment
+
+
+class NewDiscussion(Body):
+    forum: UUID
+    title: Title
+    content: Content
+    discussion_type: DiscussionType = "discussion"
+
+    model_config = Body.model_config | {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "forum": "7d0b1a52-7f3c-4b5e-9c3a-0a5b9f3c2d11",
+                    "title": "Why is the sky blue?",
+                    "content": "The lesson says *scattering*. @ada_lovelace, do you know more?",
+                    "discussion_type": "question",
+                }
+            ]
+        }
+    }
+
+
+class DiscussionChange(Body):
+    title: Title | None = None
+    content: Content | None = None
+    discussion_type: DiscussionType | None = None
+    forum: UUID | None = Field(None, description="read only here, see `move/`; accepted unchanged")
+
+    @model_validator(mode="after")
+    def _no_nulls(self) -> "DiscussionChange":
+        for name in self.model_fields_set:
+            if getattr(self, name) is None:
+                raise ValueError(f"{name} must not be null")
+        return self
+
+
+class Pin(Body):
+    is_pinned: bool | None = Field(None, description="without it: the other way round")
+
+
+class Lock(Body):
+    is_locked: bool | None = Field(None, description="without it: the other way round")
+
+
+class Resolve(Body):
+    is_resolved: bool | None = Field(None, description="without it: the other way round")
+
+
+class FollowChange(Body):
+    is_following: bool | None = Field(None, description="without it: the other way round")
+
+
+class Move(Body):
+    forum: UUID
+
+
+class LatestReply(BaseModel):
+    uuid: UUID
+    author: PersonAnswer
+    author_name: str
+    content: str
+    created_at: Moment
+
+
+class DiscussionAnswer(Authored):
+    """`content` is the source, made harmless; `content_html` is it rendered and sanitised."""
+
+    uuid: UUID
+    forum: UUID
+    course: UUID | None
+    course_title: str | None
+    title: str
+    content: str
+    content_html: str
+    discussion_type: DiscussionType
+    is_pinned: bool
+    is_locked: bool
+    is_resolved: bool
+    is_following: bool
+    views_count: int
+    replies_count: int
+    latest_reply: LatestReply | None
+    solution: UUID | None
+    created_at: Moment
+    updated_at: Moment
+    edited_at: Moment | None

@@ -1,0 +1,16 @@
+"""Settings of forum."""
+
+from pydantic import SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from libs.common.settings import ServiceSettings, development_database
+
+
+class Settings(ServiceSettings):
+    """Read from `FORUM_*`."""
+
+    model_config = SettingsConfigDict(env_prefix="FORUM_", extra="ignore", populate_by_name=True)
+
+    service: str = "forum"
+    port: int = 8104
+    database_url: SecretStr = development_database("forum")

@@ -27,6 +27,26 @@ log = get_logger(__name__)
 
 E = TypeVar("E", bound=Event)
 RETRIES = 5
+FEW, ON_A_LINE = 20, 50  # events of a batch that get a log line each; of a larger one, that share a line
+
+LOCK_PROGRESS = text(
+    "SELECT p.topic, p.key, p.last_seq, p.parked FROM key_progress p"
+    " JOIN unnest(CAST(:t AS text[]), CAST(:k AS text[])) AS wanted(topic, key)"
+    " ON p.topic = wanted.topic AND p.key = wanted.key WHERE p.consumer = :c"
+    " ORDER BY p.topic, p.key FOR UPDATE OF p"
+)
+MAKE_PROGRESS = text(
+    "INSERT INTO key_progress (consumer, topic, key, last_seq)"
+    " SELECT :c, topic, key, 0 FROM unnest(CAST(:t AS text[]), CAST(:k AS text[]))"
+    " AS wanted(topic, key) ORDER BY topic, key ON CONFLICT DO NOTHING"
+    " RETURNING topic, key, last_seq, parked"
+)
+SAVE_PROGRESS = text(
+    "UPDATE key_progress p SET last_seq = n.last_seq, parked = n.parked FROM"
+    " unnest(CAST(:t AS text[]), CAST(:k AS text[]), CAST(:s AS bigint[]), CAST(:p AS text[]))"
+    " AS n(topic, key, last_seq, parked)"
+    " WHERE p.consumer = :c AND p.topic = n.topic AND p.key = n.key"
+)
 
 
 class MalformedEvent(ValueError):
@@ -270,23 +290,12 @@ async def lock_progress(
     """Lock the progress rows of `places`, making what is missing. Sorted, so that two batches queue."""
     ordered = sorted(places)
     values = {"c": consumer, "t": [t for t, _ in ordered], "k": [k for _, k in ordered]}
-    select = text(
-        "SELECT p.topic, p.key, p.last_seq, p.parked FROM key_progress p"
-        " JOIN unnest(CAST(:t AS text[]), CAST(:k AS text[])) AS wanted(topic, key)"
-        " ON p.topic = wanted.topic AND p.key = wanted.key WHERE p.consumer = :c"
-        " ORDER BY p.topic, p.key FOR UPDATE OF p"
-    )
-    rows = (await session.execute(select, values)).all()
+    rows = list((await session.execute(LOCK_PROGRESS, values)).all())
     if len(rows) < len(ordered):
-        await session.execute(
-            text(
-                "INSERT INTO key_progress (consumer, topic, key, last_seq)"
-                " SELECT :c, topic, key, 0 FROM unnest(CAST(:t AS text[]), CAST(:k AS text[]))"
-                " AS wanted(topic, key) ORDER BY topic, key ON CONFLICT DO NOTHING"
-            ),
-            values,
-        )
-        rows = (await session.execute(select, values)).all()
+        # What is made here is ours already; only where somebody else was first must it be locked, too.
+        rows += (await session.execute(MAKE_PROGRESS, values)).all()
+        if len(rows) < len(ordered):
+            rows = list((await session.execute(LOCK_PROGRESS, values)).all())
     return {(topic, key): (last, parked) for topic, key, last, parked in rows}
 
 
@@ -294,12 +303,7 @@ async def save_progress(
     session: AsyncSession, consumer: str, progress: dict[tuple[str, str], tuple[int, str | None]]
 ) -> None:
     await session.execute(
-        text(
-            "UPDATE key_progress p SET last_seq = n.last_seq, parked = n.parked FROM"
-            " unnest(CAST(:t AS text[]), CAST(:k AS text[]), CAST(:s AS bigint[]), CAST(:p AS text[]))"
-            " AS n(topic, key, last_seq, parked)"
-            " WHERE p.consumer = :c AND p.topic = n.topic AND p.key = n.key"
-        ),
+        SAVE_PROGRESS,
         {
             "c": consumer,
             "t": [topic for topic, _ in progress],
@@ -344,12 +348,28 @@ def _observe(consumer: str, ready: Sequence[Received[Any]], outcome: Outcome) ->
     if ready:
         oldest = min(item.occurred_at for item in ready)
         metrics.APPLY_LAG.labels(consumer).observe((datetime.now(UTC) - oldest).total_seconds())
-    for item in ready:
+    _write_down(consumer, ready)
+
+
+def _write_down(consumer: str, ready: Sequence[Received[Any]]) -> None:
+    """Every applied event with its request id, so that one grep finds it; a backlog many to a line."""
+    if len(ready) <= FEW:
+        for item in ready:
+            log.info(
+                "event_applied",
+                consumer=consumer,
+                type=item.type,
+                key=item.key,
+                seq=item.seq,
+                request_id=item.record.headers.get("x-request-id"),
+            )
+        return
+    for at in range(0, len(ready), ON_A_LINE):
         log.info(
-            "event_applied",
+            "events_applied",
             consumer=consumer,
-            type=item.type,
-            key=item.key,
-            seq=item.seq,
-            request_id=item.record.headers.get("x-request-id"),
+            events=", ".join(
+                f"{item.type} {item.key} {item.seq} {item.record.headers.get('x-request-id')}"
+                for item in ready[at : at + ON_A_LINE]
+            ),
         )

@@ -79,8 +79,9 @@ async def measure(world: World) -> list[Figure]:
                 await asyncio.sleep(random.uniform(0.006, 0.02))  # beyond the notifier's pause
             bell.held, world.settings.relay_poll = True, POLL
             await one(world, applied)
-            for _ in range(POLLED):
-                await asyncio.sleep(random.uniform(0, POLL))
+            # Commits spread evenly over the interval, so that few of them give its median.
+            for phase in random.sample(range(POLLED), POLLED):
+                await asyncio.sleep(POLL * phase / POLLED)
                 polled.append(await one(world, applied))
     finally:
         world.settings.relay_poll = ordinary

@@ -149,5 +149,5 @@ async def digest(session: AsyncSession, number: int) -> dict[str, str]:
         keys = ", ".join(f't."{column.name}"' for column in table.primary_key)
         rows = f"string_agg(t::text, '|' ORDER BY {keys})"
         query = f"SELECT count(*) || ':' || coalesce(md5({rows}), '') FROM {table.name} t"
-        found[table.name] = str(await session.scalar(text(query)))
+        found[str(table.name)] = str(await session.scalar(text(query)))
     return found

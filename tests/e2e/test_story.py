@@ -14,7 +14,10 @@ from tests.support import Stage, Visitor
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
-PDF = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n%%EOF\n"
+PDF = (
+    b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj"
+    b" 2 0 obj<</Type/Pages/Kids[]/Count 0>>endobj\n%%EOF\n"
+)
 
 
 class Story:
@@ -58,7 +61,7 @@ class Story:
         category = await self.manager.post("/api/categories/", {"name": f"Mathematics {mark}"}, 201)
         body = {
             "title": f"Graph theory {mark}",
-            "description": "Vertices and edges, paths and cycles, trees and colourings, from the beginning on.",
+            "description": "Vertices and edges, paths and cycles, trees and colourings, from the beginning.",
             "short_description": "From bridges to colourings.",
             "category": category["uuid"],
             "level": "beginner",

@@ -9,13 +9,11 @@ from deploy.local.project import Project
 from deploy.local.testing import temporary_directory
 from tests.faults.world import World
 
-SERVICES = ("identity", "catalog", "learning", "notify", "support", "analytics")
-
 
 @pytest.fixture(scope="session")
 def fault_project() -> Iterator[Project]:
     with temporary_directory() as directory:
-        project = Project.for_tests(directory, services=SERVICES)
+        project = Project.for_tests(directory)
         try:
             up(project)
             yield project

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import aliased
 
 from libs.common.tokens import Principal
 from services.forum.access import visible_to
@@ -151,10 +152,15 @@ def _latest(reply: Reply | None, people: dict[UUID, Any]) -> dict[str, Any] | No
 
 async def latest_replies(session: AsyncSession, discussions: Sequence[UUID]) -> dict[UUID, Reply]:
     """The newest reply of each discussion that is not deleted."""
+    candidate = aliased(Reply)
+    newest = (
+        select(candidate.uuid)
+        .where(candidate.discussion == Discussion.uuid, candidate.deleted_at.is_(None))
+        .order_by(candidate.seq.desc())
+        .limit(1)
+        .scalar_subquery()
+    )
     rows = await session.scalars(
-        select(Reply)
-        .where(Reply.discussion.in_(discussions), Reply.deleted_at.is_(None))
-        .distinct(Reply.discussion)
-        .order_by(Reply.discussion, Reply.seq.desc())
+        select(Reply).join(Discussion, Reply.uuid == newest).where(Discussion.uuid.in_(discussions))
     )
     return {reply.discussion: reply for reply in rows}

@@ -23,7 +23,7 @@ def upgrade() -> None:
         sa.Column("uuid", sa.Uuid(), nullable=False),
         sa.Column("title", sa.Text(), nullable=False),
         sa.Column("status", sa.Text(), nullable=False),
-        sa.Column("instructors", sa.ARRAY(sa.Uuid()), nullable=False),
+        sa.Column("instructors", postgresql.ARRAY(sa.Uuid()), nullable=False),
         sa.PrimaryKeyConstraint("uuid", name=op.f("pk_courses")),
     )
     op.create_index(

@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import logging
 import os
 import sys
 import tempfile
@@ -16,9 +15,9 @@ from pathlib import Path
 import uvloop
 
 from deploy.local.testing import suite_servers
-from libs.common.logs import configure_logs
 from tests.bench import gateway, idle, latency, projection, relay
 from tests.bench.figures import CHECKOUT, Figure, Run
+from tests.bench.logfile import logs_into
 from tests.bench.world import World, world
 
 LIMIT = 480.0
@@ -85,14 +84,6 @@ async def measure(names: list[str]) -> Run:
         run.figures += await guarded("idle", idle.measure())
     run.seconds = time.monotonic() - started
     return run
-
-
-def logs_into(path: Path) -> None:
-    """Logs are written as in production, so that their cost is in the figures; but to a file."""
-    configure_logs("bench", "json")
-    handler = logging.getLogger().handlers[0]
-    assert isinstance(handler, logging.StreamHandler)
-    handler.setStream(path.open("w"))
 
 
 def main() -> int:

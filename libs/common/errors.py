@@ -196,7 +196,8 @@ def install_error_handlers(app: FastAPI) -> None:
             log.warning("constraint_violated", constraint=constraint)
             return problem(409, "conflict", "Another change got there first, or the references do not fit.")
         state = getattr(error.orig, "sqlstate", "") or ""
-        if state.startswith("22") or isinstance(error, DataError):  # data that PostgreSQL cannot hold, such as NUL or a number out of range
+        # Data that PostgreSQL cannot hold, such as NUL or a number out of range.
+        if state.startswith("22") or isinstance(error, DataError):
             return problem(422, "invalid_input", "A value cannot be stored: it is out of range or malformed.")
         log.error("database_error", exc_info=error)
         return problem(500, LecternError.code, LecternError.detail)

@@ -69,7 +69,8 @@ def test_entries_outlive_every_token_and_then_go():
 
 
 def test_callbacks_hear_news_once_and_one_that_fails_stops_no_other():
-    known, heard, one = a_list(), [], principal()
+    heard: list[Revocation] = []
+    known, one = a_list(), principal()
     known.on_revoked(lambda _: 1 / 0)
     known.on_revoked(heard.append)
     for _ in range(2):

@@ -44,7 +44,8 @@ class Story:
             identity.UserState(
                 uuid=uuid, email="secret@lectern.example", first_name="Canary", last_name="Name",
                 full_name="Canary Name", role=role, is_active=True, is_verified=True, avatar=None,
-                bio="canary-bio", locale="en", time_zone=zone, date_joined=self.now - timedelta(days=days_ago),
+                bio="canary-bio", locale="en", time_zone=zone,
+                date_joined=self.now - timedelta(days=days_ago),
             )
         )  # fmt: skip
 
@@ -86,7 +87,8 @@ class Story:
         self.add(
             learning.EnrollmentState(
                 uuid=enrollment, course=course, student=student, status=status,
-                progress_percentage=percentage, completed_lessons=tuple(done), enrolled_at=at, started_at=at if done else None,
+                progress_percentage=percentage, completed_lessons=tuple(done), enrolled_at=at,
+                started_at=at if done else None,
                 completed_at=at if status == "completed" else None, last_accessed=at,
             ),
             days_ago=days_ago,
@@ -116,7 +118,8 @@ class Story:
         self.progress(enrollment, student, course, done, percentage, status, days_ago=days_ago)
 
     def quiz(
-        self, student: UUID, course: UUID, percentage: float, *, quiz: UUID | None = None, visible: bool = True,
+        self, student: UUID, course: UUID, percentage: float, *, quiz: UUID | None = None,
+        visible: bool = True,
         shares: tuple[float, ...] = (), question_ids: tuple[UUID, ...] = (),
     ) -> None:  # fmt: skip
         facts = {
@@ -131,7 +134,7 @@ class Story:
                 **facts, score=percentage / 10, max_score=10, percentage=percentage, passed=percentage >= 50,
                 is_regrade=False, score_visible=visible,
                 questions=tuple(
-                    {"question": q, "kind": "numeric", "score": s / 100, "points": 1, "share": s}
+                    learning.QuestionResult(question=q, kind="numeric", score=s / 100, points=1, share=s)
                     for q, s in zip(question_ids, shares, strict=True)
                 ),
             )
@@ -160,11 +163,12 @@ class Story:
         )  # fmt: skip
         return uuid
 
-    def ticket(self, requester: UUID, *kinds: type[Event], status: str = "open") -> None:
+    def ticket(self, requester: UUID, *kinds: Any, status: str = "open") -> None:
         facts = {
             "ticket": uuid4(), "number": "T-1", "requester": requester, "assigned_to": None, "course": None,
             "category": "general", "priority": "low", "status": status, "actor": requester,
         }  # fmt: skip
+        kind: Any
         for kind in (support.TicketOpened, *kinds):
             self.add(kind(**facts))
 

@@ -67,7 +67,8 @@ async def send_mail(
         start_tls=False if url.scheme == "smtp" and url.hostname in ("127.0.0.1", "localhost") else None,
         timeout=TIMEOUT,
     )
-    async with client:
+    try:
+        await client.connect()
         await client.mail(sender)
         await client.rcpt(to)
         if before_data is not None:
@@ -78,3 +79,5 @@ async def send_mail(
             raise
         except (aiosmtplib.SMTPException, OSError) as error:
             raise MailUncertain(repr(error)) from error
+    finally:
+        client.close()  # without QUIT: what happens after the text was taken is no failure to send

@@ -71,8 +71,7 @@ TOPICS: tuple[Topic, ...] = (
         ("analytics", "catalog", "forum", "learning", "notify", "support"),
     ),
     Topic(
-        "catalog.events", "log", "courses, modules, lessons, categories", "catalog",
-        ("analytics", "notify"),
+        "catalog.events", "log", "courses, modules, lessons, categories", "catalog", ("analytics",),
     ),
     Topic(
         "catalog.courses", "state", "every course with its published and draft structure", "catalog",
@@ -84,7 +83,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         "learning.enrollments", "state", "every enrolment with its progress", "learning",
-        ("analytics", "catalog", "forum", "notify", "support"),
+        ("analytics", "catalog", "forum"),
     ),
     Topic("forum.events", "log", "forums, discussions, replies", "forum", ("analytics", "notify")),
     Topic("notify.events", "log", "deliveries of mail", "notify", ("analytics",)),

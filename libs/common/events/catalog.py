@@ -43,7 +43,7 @@ class CourseUpdated(CourseFact):
 
 class CoursePublished(CourseFact):
     """Trigger: a course is published for the first time, or its next revision is; `added_lessons` are those
-    that the revision before did not have. Key: course. Consumers: analytics, notify."""
+    that the revision before did not have. Key: course. Consumers: analytics."""
 
     type = "catalog.course_published.v1"
 

@@ -44,7 +44,7 @@ class StudentEnrolled(EnrollmentFact):
 
 class StudentDropped(EnrollmentFact):
     """Trigger: a student leaves a course; what was learnt is kept. Key: enrollment.
-    Consumers: analytics, notify."""
+    Consumers: analytics."""
 
     type = "learning.student_dropped.v1"
 
@@ -53,7 +53,7 @@ class StudentDropped(EnrollmentFact):
 
 class StudentReenrolled(EnrollmentFact):
     """Trigger: a student who left takes the course up again, where they left it. Key: enrollment.
-    Consumers: analytics, notify."""
+    Consumers: analytics."""
 
     type = "learning.student_reenrolled.v1"
 
@@ -98,7 +98,7 @@ class StudyTimeRecorded(EnrollmentFact):
 
 class CourseCompleted(EnrollmentFact):
     """Trigger: a learner meets the course's completion rule, at the version after the deciding
-    `lesson_completed`. Key: enrollment. Consumers: analytics, notify."""
+    `lesson_completed`. Key: enrollment. Consumers: analytics."""
 
     type = "learning.course_completed.v1"
 
@@ -204,7 +204,7 @@ class QuizChanged(QuizFact):
 
 
 class QuizPublished(QuizFact):
-    """Trigger: a quiz is opened to learners. Key: quiz. Consumers: analytics, notify."""
+    """Trigger: a quiz is opened to learners. Key: quiz. Consumers: analytics."""
 
     type = "learning.quiz_published.v1"
 
@@ -232,7 +232,7 @@ class AssignmentFact(Event):
 
 
 class AssignmentCreated(AssignmentFact):
-    """Trigger: a teacher sets an assignment. Key: assignment. Consumers: analytics, notify."""
+    """Trigger: a teacher sets an assignment. Key: assignment. Consumers: analytics."""
 
     type = "learning.assignment_created.v1"
 
@@ -267,7 +267,7 @@ class SubmissionFact(Event):
 
 class AssignmentSubmitted(SubmissionFact):
     """Trigger: a learner hands in work, or a newer `version` of it (from 1). Key: submission.
-    Consumers: analytics, notify."""
+    Consumers: analytics."""
 
     type = "learning.assignment_submitted.v1"
 
@@ -318,7 +318,7 @@ class CertificateIssued(CertificateFact):
 
 
 class CertificateRevoked(CertificateFact):
-    """Trigger: staff revoke a certificate. Key: certificate. Consumers: analytics, notify."""
+    """Trigger: staff revoke a certificate. Key: certificate. Consumers: analytics."""
 
     type = "learning.certificate_revoked.v1"
 
@@ -327,7 +327,7 @@ class CertificateRevoked(CertificateFact):
 
 class EnrollmentState(State):
     """Trigger: every version of an enrolment; a tombstone deletes it. Key: uuid.
-    Consumers: analytics, catalog, forum, notify, support."""
+    Consumers: analytics, catalog, forum."""
 
     type = "learning.enrollment.v1"
     topic = "learning.enrollments"

@@ -32,7 +32,7 @@ class TicketFact(Event):
 
 
 class TicketOpened(TicketFact):
-    """Trigger: somebody opens a ticket. Key: ticket. Consumers: analytics, notify."""
+    """Trigger: somebody opens a ticket. Key: ticket. Consumers: analytics."""
 
     type = "support.ticket_opened.v1"
 
@@ -61,7 +61,7 @@ class TicketAnswered(TicketFact):
 
 class TicketStatusChanged(TicketFact):
     """Trigger: a ticket moves to open, in progress or waiting, except by a reopening. Key: ticket.
-    Consumers: analytics, notify."""
+    Consumers: analytics."""
 
     type = "support.ticket_status_changed.v1"
 
@@ -83,13 +83,13 @@ class TicketResolved(TicketFact):
 
 
 class TicketReopened(TicketFact):
-    """Trigger: a resolved or closed ticket is open again. Key: ticket. Consumers: analytics, notify."""
+    """Trigger: a resolved or closed ticket is open again. Key: ticket. Consumers: analytics."""
 
     type = "support.ticket_reopened.v1"
 
 
 class TicketClosed(TicketFact):
-    """Trigger: a ticket is closed for good. Key: ticket. Consumers: analytics, notify."""
+    """Trigger: a ticket is closed for good. Key: ticket. Consumers: analytics."""
 
     type = "support.ticket_closed.v1"
 

@@ -14,8 +14,6 @@ from sqlalchemy import text
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from deploy.local.project import free_ports
-from deploy.local.testing import SuiteServers
 from libs.common import sockets
 from libs.common.revocation import Revocation
 from libs.common.serve import uvicorn_config
@@ -97,7 +95,7 @@ class Peer:
 
 
 @pytest.fixture(scope="module")
-async def _replicas(servers: SuiteServers, open_service) -> AsyncIterator[tuple[Replica, Replica]]:
+async def _replicas(servers, open_service) -> AsyncIterator[tuple[Replica, Replica]]:
     harness = await open_service("forum")
     prefix = f"{uuid4().hex[:8]}."
     identity = [each for each in TOPICS if each.name == "identity.events"]
@@ -107,11 +105,10 @@ async def _replicas(servers: SuiteServers, open_service) -> AsyncIterator[tuple[
     @asynccontextmanager
     async def running() -> AsyncIterator[Replica]:
         app = make_app(settings, keys=KeySet.static([TEST_KEY]), queue=CollectedQueue())
-        port = free_ports(1)[0]
-        server = Server(uvicorn_config(app, "127.0.0.1", port))
+        server = Server(uvicorn_config(app, "127.0.0.1", 0))
         task = asyncio.create_task(server.serve())
         await eventually(lambda: server.started)
-        yield Replica(app, port)
+        yield Replica(app, server.servers[0].sockets[0].getsockname()[1])
         server.should_exit = True
         await task
 
@@ -123,8 +120,8 @@ async def _replicas(servers: SuiteServers, open_service) -> AsyncIterator[tuple[
 async def replicas(_replicas, cast: Cast) -> AsyncIterator[tuple[Replica, Replica]]:
     yield _replicas
     # Sockets of one test must not write into the tables of the next.
-    for each in _replicas:
-        await eventually(lambda hub=each.app.state.hub: not hub.rooms)
+    hubs = [each.app.state.hub for each in _replicas]
+    await eventually(lambda: not any(hub.rooms for hub in hubs))
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from libs.common.logs import get_logger
 
 log = get_logger(__name__)
 
-SESSION_MS = 30_000
+# A killed member holds up its group for this long, and everything must be applied 30 s after a healing.
+SESSION_MS = 12_000
 REQUEST_MS = 40_000
 WATCHDOG_INTERVAL = 20.0
 WATCHDOG_LIMIT = 60.0

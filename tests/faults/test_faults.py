@@ -17,22 +17,21 @@ from tests.faults.world import World
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
 
-@pytest.mark.parametrize("step", ["after_send", "after_ack", "after_delete"])
-async def test_relays_killed_at_each_step_lose_and_reorder_nothing(world: World, step: str):
-    """Three replicas: the one that owns the lanes is killed again and again, at its second to ninth wave."""
-    replicas = [world.process(f"support-worker-{number}") for number in (2, 3, 4)]
-    point = f"relay.{step}=kill@{world.random.randint(2, 9)}"
-    for replica in replicas:
-        await asyncio.to_thread(replica.start, {"LECTERN_FAILPOINTS": point})
-    # The process that hosts the API runs a relay too; it stays down while the replicas are killed.
-    await world.restart("support", point, wait=False)
-    await asyncio.to_thread(world.process("support").wait_ready)
-    async with world.writing():
-        await eventually(lambda: sum(_restarts(world, r.name) for r in replicas) >= 1
-                         or _restarts(world, "support") >= 1, 60)  # fmt: skip
+async def test_relays_killed_at_each_step_lose_and_reorder_nothing(world: World):
+    """Three relays on one outbox, each killed again and again: after the send, the ack, the delete."""
+    names = ["support", "support-worker-2", "support-worker-3"]
+    for name in names[1:]:
+        await asyncio.to_thread(world.process(name).start, wait=False)
+    for step in ("after_send", "after_ack", "after_delete"):
+        point = f"relay.{step}=kill@{world.random.randint(2, 9)}"
+        await asyncio.gather(*(world.restart(name, point, wait=False) for name in names))
+        await asyncio.gather(*(asyncio.to_thread(world.process(name).wait_ready) for name in names))
+        before = sum(_restarts(world, name) for name in names)
+        async with world.writing():
+            await eventually(lambda before=before: sum(_restarts(world, name) for name in names) > before, 60)
+    for name in names[1:]:
+        await asyncio.to_thread(world.process(name).stop)
     await world.restart("support")
-    for replica in replicas:
-        await asyncio.to_thread(replica.stop)
     await world.healed()
 
 
@@ -40,14 +39,15 @@ def _restarts(world: World, name: str) -> int:
     return int(world.process(name).status()["restarts"])
 
 
-@pytest.mark.parametrize("point", ["consumer.before_commit", "consumer.after_commit"])
-async def test_consumers_killed_around_their_commit_apply_once(world: World, point: str):
-    for service in ("analytics", "notify"):
-        await world.restart(service, f"{point}=kill@{world.random.randint(3, 8)}")
-    async with world.writing():
-        await eventually(lambda: _restarts(world, "analytics") + _restarts(world, "notify") >= 1, 60)
-    for service in ("analytics", "notify"):
-        await world.restart(service)
+async def test_consumers_killed_around_their_commit_apply_once(world: World):
+    names = ("analytics", "notify")
+    for step in ("before_commit", "after_commit"):
+        point = f"consumer.{step}=kill@{world.random.randint(3, 8)}"
+        await asyncio.gather(*(world.restart(name, point) for name in names))
+        before = sum(_restarts(world, name) for name in names)
+        async with world.writing():
+            await eventually(lambda before=before: sum(_restarts(world, name) for name in names) > before, 60)
+    await asyncio.gather(*(world.restart(name) for name in names))
     await world.healed()
 
 

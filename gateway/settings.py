@@ -34,7 +34,7 @@ class GatewaySettings(SuiteSettings):
     connect_timeout: float = Field(1.0, description="seconds to connect to a service")
     answer_timeout: float = Field(30.0, description="seconds to the first byte of an answer; see routes.py")
     upstream_idle: float = Field(
-        4.0, description="seconds that a pooled connection may idle; below uvicorn's 5"
+        4.0, description="seconds that a pooled connection may idle; below the services' 75"
     )
     upstream_connections: int = Field(1000, description="most connections to one service")
     breaker_failures: int = Field(5, description="failures in a row that make a service count as dead")

@@ -18,9 +18,11 @@ from deploy.local.testing import suite_servers
 from tests.bench import gateway, idle, latency, projection, relay
 from tests.bench.figures import CHECKOUT, Figure, Run
 from tests.bench.logfile import logs_into
+from tests.bench.neighbours import Neighbours
 from tests.bench.world import World, world
 
 LIMIT = 480.0
+DISTURBED = 0.1  # share of the cores that others may take before it is written down
 EACH = 150.0  # seconds that one benchmark may take
 BACKBONE: dict[str, Callable[[World], Awaitable[list[Figure]]]] = {
     "relay": relay.measure,
@@ -54,12 +56,19 @@ async def guarded(name: str, work: Awaitable[list[Figure]]) -> list[Figure]:
     """The figures of one benchmark, or one that says why there is none."""
     print(f"bench: {name} …", flush=True)
     started = time.monotonic()
+    neighbours = Neighbours()
     try:
         figures = await asyncio.wait_for(work, EACH)
     except Exception as error:
         traceback.print_exc(file=sys.stdout)
         figures = [Figure(name, None, detail=f"failed: {type(error).__name__}: {str(error)[:200]}")]
     print(f"bench: {name} took {time.monotonic() - started:.0f} s", flush=True)
+    # The idle suite is nobody's child, so that there it cannot be told from others.
+    share = 0.0 if name == "idle" else neighbours.share()
+    if share > DISTURBED:
+        for figure in figures:
+            figure.detail += f"; other programs took {share:.0%} of the cores meanwhile"
+            figure.reason += f", and other programs took {share:.0%} of them: run it again on a quiet machine"
     return figures
 
 

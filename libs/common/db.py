@@ -104,7 +104,7 @@ def enqueue(session: AsyncSession, name: str, *arguments: str, trace: Trace | No
 
 
 def publish_live(session: AsyncSession, payload: str) -> None:
-    """Tell the sockets of every replica once this transaction is committed; see `libs.common.sockets`."""
+    """Tell the sockets of every replica once this transaction is committed; see `libs.common.hub`."""
     session.info.setdefault("live", []).append(payload)
 
 

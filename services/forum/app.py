@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from libs.common.app import create_app
-from libs.common.sockets import attach_hub
+from libs.common.hub import attach_hub
 from services.forum.chat.presence import Attendance
 from services.forum.routes import ROUTERS
 from services.forum.settings import Settings

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from libs.common.app import create_app
-from libs.common.sockets import attach_hub
+from libs.common.hub import attach_hub
 from services.notify import live, routes
 from services.notify.settings import Settings
 from services.notify.worker import SUBSCRIPTION

@@ -7,7 +7,8 @@ import orjson
 from fastapi import APIRouter, WebSocket
 
 from libs.common.errors import Unprocessable
-from libs.common.sockets import Frames, Hub, Socket, Stream, serve_socket
+from libs.common.hub import Frames, Hub, Socket, Stream
+from libs.common.sockets import serve_socket
 from libs.common.tokens import Principal
 from services.notify import service
 from services.notify.models import Person

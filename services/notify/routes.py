@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request
 from libs.common.auth import CurrentUser
 from libs.common.clock import system_clock
 from libs.common.db import SessionDep, publish_live
+from libs.common.hub import Hub
 from libs.common.paging import Page, PagingDep, choose, choose_bool, paginate_by_cursor
-from libs.common.sockets import TICKET_SECONDS, Hub
+from libs.common.tickets import TICKET_SECONDS
 from services.notify import service
 from services.notify.live import count_frame
 from services.notify.models import Notification

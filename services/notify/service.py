@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.db import enqueue
 from libs.common.events.notify import MailQueued
+from libs.common.hub import wake_room
 from libs.common.inbox import Received
 from libs.common.outbox import record
-from libs.common.sockets import wake_room
 from libs.common.tokens import Principal
 from services.notify.access import access_notification
 from services.notify.models import CourseTitle, Delivery, Notification, Person

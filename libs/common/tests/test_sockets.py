@@ -18,12 +18,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from deploy.local.project import free_ports
 from deploy.local.testing import SuiteServers
+from libs.common import hub as hubs
 from libs.common import sockets
 from libs.common.app import create_app
 from libs.common.errors import Unprocessable
+from libs.common.hub import Hub, Socket, SocketClosed, Stream, attach_hub, broadcast
 from libs.common.revocation import Revocation
 from libs.common.serve import uvicorn_config
-from libs.common.sockets import Hub, Socket, SocketClosed, Stream, attach_hub, broadcast, serve_socket
+from libs.common.sockets import serve_socket
 from libs.common.testing import TEST_KEY, CollectedQueue, Harness, eventually
 from libs.common.tests import toy
 from libs.common.tokens import KeySet, Principal
@@ -50,9 +52,9 @@ async def room_socket(websocket: WebSocket, room: str) -> None:
 
     async def enter(who: Principal) -> Stream:
         if room in DOOR.unknown:
-            raise SocketClosed(sockets.UNKNOWN, "no such room")
+            raise SocketClosed(hubs.UNKNOWN, "no such room")
         if who.user in DOOR.barred:
-            raise SocketClosed(sockets.NOT_ALLOWED, "not for you")
+            raise SocketClosed(hubs.NOT_ALLOWED, "not for you")
         return stream(hub, room, who)
 
     await serve_socket(websocket, hub, enter)
@@ -90,7 +92,7 @@ def stream(hub: Hub, room: str, who: Principal) -> Stream:
         return [{"type": "presence", "count": len(hub.members(room))}]
 
     async def changed() -> None:
-        sockets.refresh_room(hub, room)
+        hubs.refresh_room(hub, room)
 
     async def allowed() -> bool:
         return who.user not in DOOR.barred
@@ -109,7 +111,7 @@ async def post(hub: Hub, room: str, body: str) -> None:
             ),
             {"r": room, "b": body},
         )
-        sockets.wake_room(session, room)
+        hubs.wake_room(session, room)
 
 
 class Server(uvicorn.Server):
@@ -404,7 +406,7 @@ async def test_a_revoked_session_closes_its_sockets_with_4401(server: Running):
 async def test_a_peer_that_does_not_read_is_closed_and_holds_up_nobody(
     server: Running, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(sockets, "SEND_SECONDS", 0.3)
+    monkeypatch.setattr(hubs, "SEND_SECONDS", 0.3)
     small = sockets_of_the_system.create_connection(("127.0.0.1", server.port))
     small.setsockopt(sockets_of_the_system.SOL_SOCKET, sockets_of_the_system.SO_RCVBUF, 131_072)
     small.setblocking(False)
@@ -424,7 +426,7 @@ async def test_a_peer_that_does_not_read_is_closed_and_holds_up_nobody(
             await post(server.hub, server.room, str(number))
         assert await quick.messages(60) == list(range(1, 61))
         await eventually(lambda: ended)
-        assert ended == [sockets.TOO_SLOW]
+        assert ended == [hubs.TOO_SLOW]
         assert await slow.closed() == 1013
 
 

@@ -15,8 +15,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.errors import is_transient
+from libs.common.hub import Hub, refresh_room
 from libs.common.logs import get_logger
-from libs.common.sockets import Hub, refresh_room
 from services.forum.models import Person, Presence
 from services.forum.replies.service import room_of
 

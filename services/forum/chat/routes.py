@@ -4,7 +4,8 @@ from uuid import UUID
 
 from fastapi import APIRouter, WebSocket
 
-from libs.common.sockets import UNKNOWN, SocketClosed, Stream, serve_socket
+from libs.common.hub import UNKNOWN, SocketClosed, Stream
+from libs.common.sockets import serve_socket
 from libs.common.tokens import Principal
 from services.forum.chat.service import Chat
 

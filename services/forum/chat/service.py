@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.errors import NotFound, Unprocessable
-from libs.common.sockets import NOT_ALLOWED, UNKNOWN, Frames, Hub, Socket, SocketClosed, Stream, broadcast
+from libs.common.hub import NOT_ALLOWED, UNKNOWN, Frames, Hub, Socket, SocketClosed, Stream, broadcast
 from libs.common.tokens import Principal
 from services.forum.access import access_discussion
 from services.forum.chat.presence import Attendance, present_users

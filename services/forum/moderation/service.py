@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.clock import system_clock
 from libs.common.errors import NotFound
 from libs.common.events.forum import DiscussionChanged, ReplyChanged
-from libs.common.sockets import wake_room
+from libs.common.hub import wake_room
 from libs.common.tokens import Principal
 from services.forum import errors
 from services.forum.access import standing_of

@@ -23,8 +23,8 @@ from libs.common.events.forum import (
     SolutionMarked,
     SolutionUnmarked,
 )
+from libs.common.hub import wake_room
 from libs.common.outbox import record
-from libs.common.sockets import wake_room
 from libs.common.tokens import Principal
 from services.forum import errors
 from services.forum.access import access_discussion, access_reply

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
+from libs.common.richtext import RichText
 from libs.common.schemas import Answer, Body, EmptyIsNone, Moment, ShortText, Text
 from services.support.rules import Priority, Status
 
@@ -68,7 +69,7 @@ class PersonAnswer(BaseModel):
 class MessageAnswer(Answer):
     uuid: UUID
     author: PersonAnswer
-    content: str
+    content: RichText
     is_internal: bool
     created_at: Moment
 
@@ -86,7 +87,7 @@ class TicketCard(BaseModel):
     uuid: UUID
     ticket_number: str
     subject: str
-    description: str
+    description: RichText
     status: Status
     priority: Priority
     category: str

@@ -18,12 +18,12 @@ from libs.common.events.catalog import (
     ModuleChanged,
     ModuleRemoved,
 )
+from libs.common.richtext import as_text
 from libs.common.tokens import Principal
 from services.catalog.access import access_taught_course
 from services.catalog.content.schemas import LessonChange, ModuleChange, NewLesson, NewModule
 from services.catalog.courses.schemas import NewOrder
 from services.catalog.models import Course, Lesson, Module
-from services.catalog.richtext import as_text
 from services.catalog.rules import check_tree, place
 from services.catalog.versions import moment, publish_tree_version
 

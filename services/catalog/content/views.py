@@ -6,9 +6,9 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.errors import NotFound
+from libs.common.richtext import as_html, as_text
 from libs.common.storage import Storage
 from services.catalog.access import View
-from services.catalog.richtext import as_html, as_text
 from services.catalog.rules import shows_body
 from services.catalog.versions import Structure, published_structure_of, working_structure
 

@@ -17,6 +17,7 @@ from libs.common.events.catalog import (
     CourseUnpublished,
     CourseUpdated,
 )
+from libs.common.richtext import as_text
 from libs.common.tokens import Principal
 from services.catalog.access import access_course, access_taught_course, by_name
 from services.catalog.courses.schemas import CourseChange, NewCourse
@@ -31,7 +32,6 @@ from services.catalog.models import (
     Tag,
     User,
 )
-from services.catalog.richtext import as_text
 from services.catalog.rules import (
     check_publishable,
     check_transition,

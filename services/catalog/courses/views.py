@@ -8,13 +8,13 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common import etags
+from libs.common.richtext import as_html, as_text
 from libs.common.storage import Storage
 from libs.common.tokens import Principal
 from services.catalog.access import View
 from services.catalog.content.views import seen_structure, show_modules
 from services.catalog.courses.queries import get_card
 from services.catalog.models import Course, CoursePrerequisite, User
-from services.catalog.richtext import as_html, as_text
 
 PLAIN = ("learning_outcomes", "prerequisites", "revision")
 

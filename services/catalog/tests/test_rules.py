@@ -4,9 +4,9 @@ from uuid import UUID
 
 import pytest
 
+from libs.common.richtext import as_html, as_text
 from services.catalog.content.files import media_type, shown_name
 from services.catalog.errors import FileTypeRefused, IncompleteTree, InvalidTransition, NothingToPublish
-from services.catalog.richtext import as_html, as_text
 from services.catalog.rules import (
     check_publishable,
     check_transition,

@@ -8,10 +8,10 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.auth import is_staff
+from libs.common.richtext import as_html, as_text
 from libs.common.tokens import Principal
 from services.forum.models import Course, Discussion, Flag, Reply
 from services.forum.queries import author_fields, people_by_id, person_answer
-from services.forum.richtext import as_html, as_text
 
 
 def find_flagged(who: Principal, course: UUID | None, is_resolved: bool) -> Select[Any]:

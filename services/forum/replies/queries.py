@@ -9,9 +9,9 @@ from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
+from libs.common.richtext import as_html, as_text
 from services.forum.models import Reply, Upvote
 from services.forum.queries import author_fields, people_by_id
-from services.forum.richtext import as_html, as_text
 
 MOST_DEPTH = 50
 

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from services.forum.richtext import as_html, as_text
+from libs.common.richtext import as_html, as_text
 from services.forum.rules import MOST_MENTIONS, folded, mentioned, mentions_of, standing
 
 

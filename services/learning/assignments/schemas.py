@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints, field_validator
 
+from libs.common.richtext import RichText
 from libs.common.schemas import Answer, Body, EmptyIsNone, Moment, Text
 from services.learning.models import Assignment, Submission, SubmissionVersion
 from services.learning.quizzes.rules import shown
@@ -62,7 +63,7 @@ class AssignmentOut(Answer):
     course: UUID
     lesson: UUID | None
     title: str
-    instructions: str
+    instructions: RichText
     points: float
     group: UUID | None = None
     due_at: Moment | None
@@ -93,7 +94,7 @@ class GradeBody(Body):
 
 class VersionOut(Answer):
     version: int
-    text: str
+    text: RichText
     files: list[Any] = []
     submitted_at: Moment
     late_seconds: int
@@ -105,14 +106,14 @@ class SubmissionOut(Answer):
     student: UUID
     student_name: str
     version: int
-    text: str
+    text: RichText
     files: list[Any] = []
     submitted_at: Moment
     late_seconds: int
     status: Literal["submitted", "graded", "excused"]
     score: float | None
     points: float
-    feedback: str | None
+    feedback: RichText | None
     rubric_scores: dict[str, float] | None = None
     graded_at: Moment | None
     versions: list[VersionOut]

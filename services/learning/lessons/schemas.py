@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, ConfigDict, Field
 
+from libs.common.richtext import RichText
 from libs.common.schemas import Answer, Body, Moment, Text
 from services.learning.enrollments.rules import HEARTBEAT_LIMIT
 
@@ -42,5 +43,5 @@ class NotesBody(Body):
 
 class NotesOut(Answer):
     lesson: UUID
-    notes: str
+    notes: RichText
     updated_at: Moment | None

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, field_validator
 
+from libs.common.richtext import RichText
 from libs.common.schemas import Answer, Body, EmptyIsNone, Moment, Text
 from services.learning.enrollments.rules import zone
 from services.learning.models import Question, Quiz
@@ -161,18 +162,18 @@ class QuestionBody(QuestionPatch):
 
 class OptionForTeacher(Answer):
     uuid: UUID
-    text: str
+    text: RichText
     is_correct: bool
-    feedback: str
+    feedback: RichText
 
 
 class QuestionForTeacher(Answer):
     uuid: UUID
     kind: QuestionKind
-    text: str
+    text: RichText
     points: float
     order: int
-    explanation: str
+    explanation: RichText
     partial_credit: bool
     options: list[OptionForTeacher] | None = None
     correct: bool | None = None
@@ -186,7 +187,7 @@ class QuizCommon(Answer):
     course: UUID
     lesson: UUID | None
     title: str
-    description: str
+    description: RichText
     kind: QuizKind
     time_limit_seconds: int | None
     opens_at: Moment | None

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.errors import NotFound
 from libs.common.paging import Paging
+from libs.common.richtext import RichText
 from libs.common.schemas import Answer, Body, Moment
 from libs.common.tokens import Principal
 from services.learning.access import teaches
@@ -34,7 +35,7 @@ class SavedAnswer(Answer):
 
 class OptionOut(Answer):
     uuid: UUID
-    text: str
+    text: RichText
 
 
 class AttemptQuestionOut(Answer):
@@ -42,14 +43,14 @@ class AttemptQuestionOut(Answer):
 
     uuid: UUID
     kind: str
-    text: str
+    text: RichText
     points: float
     options: list[OptionOut] | None
     score: float | None = None
     is_correct: bool | None = None
     right_answer: Any = None
-    explanation: str | None = None
-    option_feedback: dict[UUID, str] | None = None
+    explanation: RichText | None = None
+    option_feedback: dict[UUID, RichText] | None = None
 
 
 class AttemptRow(Answer):

@@ -5,9 +5,11 @@ when it holds nothing that could act in a browser, otherwise without that.
 """
 
 import re
+from typing import Annotated
 
 import nh3
 from markdown_it import MarkdownIt
+from pydantic import PlainSerializer
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
 _MARKUP = re.compile(r"<[A-Za-z/!?]")
@@ -35,3 +37,7 @@ def as_text(source: str) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     return match[0] if match[1].lower() in _HTML else f"&lt;{match[1]}>"
+
+
+RichText = Annotated[str, PlainSerializer(as_text, return_type=str)]
+"""A field of an answer that people have written: served by `as_text`."""

@@ -19,7 +19,11 @@ def make_app(settings: Settings | None = None, keys: KeySet | None = None, **par
     settings = settings or Settings()
     own = keys or KeySet(jwks={"keys": []})
     app = create_app(
-        settings, [router, well_known], keys=own, exempt=["/api/accounts/refresh", "/api/accounts/l"], **parts
+        settings,
+        [router, well_known],
+        keys=own,
+        exempt=["/api/accounts/refresh", "/api/accounts/l", "/api/accounts/change-password"],
+        **parts,
     )
     vault = Vault(settings.secret)
     ring = KeyRing(app.state.db, vault, own)

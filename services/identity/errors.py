@@ -28,6 +28,11 @@ class InvalidCode(Unprocessable):
     detail = "The code is wrong, used or expired: ask for a new one."
 
 
+class WrongPassword(Unprocessable):
+    code = "wrong_password"
+    detail = "current_password: is not your password."
+
+
 class PasswordRefused(Unprocessable):
     code = "password_refused"
 

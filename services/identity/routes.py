@@ -23,6 +23,8 @@ from services.identity.schemas import (
     LoggedIn,
     Login,
     Logout,
+    PasswordChange,
+    PasswordReset,
     ProfileChange,
     Refresh,
     Registered,
@@ -93,6 +95,36 @@ async def resend_verification(body: EmailOnly, session: SessionDep, parts: Ident
     """Mail another code, at most one a minute."""
     await service.resend_verification(session, parts, body.email)
     return {"detail": SENT}
+
+
+@router.post("/password-reset/", response_model=Done)
+async def ask_for_password_reset(body: EmailOnly, session: SessionDep, parts: IdentityDep) -> Any:
+    """Mail a code for a new password; the same answer for every address."""
+    await service.ask_for_reset(session, parts, body.email)
+    return {"detail": SENT}
+
+
+@router.post("/password-reset-confirm/", response_model=Done)
+async def reset_password(
+    body: PasswordReset, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
+) -> Any:
+    """Set a new password with the mailed code; ends every session."""
+    await service.reset_password(session, db, parts, body, caller)
+    return {"detail": "The password is changed: log in with the new one."}
+
+
+@router.post("/change-password/", response_model=Done)
+async def change_password(
+    body: PasswordChange,
+    session: SessionDep,
+    db: DatabaseDep,
+    parts: IdentityDep,
+    who: CurrentUser,
+    caller: CallerDep,
+) -> Any:
+    """Set a new password, knowing the old one; ends all other sessions."""
+    await service.change_password(session, db, parts, who, body, caller)
+    return {"detail": "The password is changed."}
 
 
 @router.post("/login/", response_model=LoggedIn)

@@ -94,6 +94,31 @@ class Verification(Body):
     verification_code: Code
 
 
+class PasswordReset(Body):
+    email: Email
+    reset_code: Code
+    new_password: Password
+    confirm_password: Password
+
+    @model_validator(mode="after")
+    def _same(self) -> "PasswordReset":
+        if self.confirm_password != self.new_password:
+            raise ValueError("new_password and confirm_password differ")
+        return self
+
+
+class PasswordChange(Body):
+    current_password: Password
+    new_password: Password
+    confirm_password: Password
+
+    @model_validator(mode="after")
+    def _same(self) -> "PasswordChange":
+        if self.confirm_password != self.new_password:
+            raise ValueError("new_password and confirm_password differ")
+        return self
+
+
 class Login(Body):
     email: Annotated[str, StringConstraints(max_length=254, to_lower=True)]
     password: Password

@@ -14,6 +14,7 @@ from libs.common.events.base import Event
 from libs.common.events.identity import (
     AccessChanged,
     EmailVerified,
+    PasswordChanged,
     ProfileUpdated,
     RoleChanged,
     UserDisabled,
@@ -24,11 +25,25 @@ from libs.common.outbox import record
 from libs.common.tokens import Principal
 from libs.common.trace import current_trace
 from services.identity.access import access_self, access_session, access_user
-from services.identity.errors import AccountDisabled, BadCredentials, EmailNotVerified, InvalidCode
+from services.identity.errors import (
+    AccountDisabled,
+    BadCredentials,
+    EmailNotVerified,
+    InvalidCode,
+    WrongPassword,
+)
 from services.identity.models import CodeMail, Session, User
 from services.identity.queries import user_answer, user_by_email, user_state
 from services.identity.rules import PROFILE_FIELDS, check_password, check_role_change, may_mail_again
-from services.identity.schemas import Login, ProfileChange, Registration, UserChange, Verification
+from services.identity.schemas import (
+    Login,
+    PasswordChange,
+    PasswordReset,
+    ProfileChange,
+    Registration,
+    UserChange,
+    Verification,
+)
 from services.identity.sessions import Caller, Identity, end_session, end_sessions, note, start_session
 
 
@@ -98,6 +113,48 @@ async def resend_verification(session: AsyncSession, parts: Identity, email: str
     user = await user_by_email(session, email)
     if user is not None and not user.is_verified:
         await _mail_code(session, parts, user, "verify")
+
+
+async def ask_for_reset(session: AsyncSession, parts: Identity, email: str) -> None:
+    """Mail a code to a known address; do nothing for any other, with the same answer."""
+    user = await user_by_email(session, email)
+    if user is not None and user.is_active:
+        await _mail_code(session, parts, user, "reset")
+
+
+async def reset_password(
+    session: AsyncSession, db: Database, parts: Identity, body: PasswordReset, caller: Caller
+) -> None:
+    """Set a new password by mailed code. Ends every session; older tokens die. Raises InvalidCode."""
+    check_password(body.new_password, email=body.email)
+    uuid = await use_code(session, db, parts, body.email, "reset", body.reset_code)
+    password_hash = await parts.passwords.hash(body.new_password)
+    user = await access_user(session, uuid, lock=True)
+    user.password_hash = password_hash
+    user.version += 1
+    publish(session, user, PasswordChanged(user=uuid, by_reset=True))
+    end_access(session, user, "password_changed")
+    await end_sessions(session, uuid, "password_changed", parts.clock())
+    note(session, uuid, "password_reset", caller)
+
+
+async def change_password(
+    session: AsyncSession, db: Database, parts: Identity, who: Principal, body: PasswordChange, caller: Caller
+) -> None:
+    """Set a new password, knowing the old one. Ends all other sessions; the calling one stays."""
+    async with db.session() as looking:
+        user = await access_self(looking, who)
+    check_password(body.new_password, email=user.email)
+    fits, _ = await parts.passwords.verify(body.current_password, user.password_hash)
+    if not fits:
+        raise WrongPassword(errors=[{"field": "current_password", "message": "is not your password"}])
+    password_hash = await parts.passwords.hash(body.new_password)
+    user = await access_self(session, who, lock=True)
+    user.password_hash = password_hash
+    user.version += 1
+    publish(session, user, PasswordChanged(user=user.uuid, by_reset=False))
+    await end_sessions(session, user.uuid, "password_changed", parts.clock(), keep=who.session)
+    note(session, user.uuid, "password_changed", caller)
 
 
 async def verify_email(

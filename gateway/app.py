@@ -15,11 +15,12 @@ from gateway.own import own_endpoints
 from gateway.proxy import Exchange
 from gateway.routes import RouteTable
 from gateway.server import Downstream
-from gateway.settings import SERVICES, GatewaySettings
+from gateway.settings import GatewaySettings
 from gateway.sockets import Tunnel
 from gateway.upstream import Pool
 from libs.common.logs import get_logger
 from libs.common.revocation import Revocation, RevocationList
+from libs.common.settings import SERVICES
 from libs.common.tokens import KeySet, TokenVerifier
 
 log = get_logger(__name__)

@@ -8,7 +8,7 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway import problems
-from gateway.settings import SERVICES
+from libs.common.settings import SERVICES
 
 if TYPE_CHECKING:
     from gateway.app import Gateway

@@ -9,6 +9,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from libs.common.settings import SERVICES
+
 MB = 1024 * 1024
 UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z")
 
@@ -68,7 +70,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/api/jobs/{uuid}/", "identity", "required"),
     *(
         Route(f"/api/jobs/{service}/**", service, "required")
-        for service in ("identity", "catalog", "learning", "forum", "analytics", "notify", "support")
+        for service in SERVICES
     ),
     Route("/.well-known/jwks.json", "identity", "ignore", slash=False),
     # catalog
@@ -135,7 +137,7 @@ ROUTES: tuple[Route, ...] = (
     # files behind signed or public URLs
     *(
         Route(f"/media/{service}/**", service, deadline=60, slash=False)
-        for service in ("identity", "catalog", "learning", "forum", "analytics", "notify", "support")
+        for service in SERVICES
     ),
 )  # fmt: skip
 

@@ -7,8 +7,6 @@ from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import SuiteSettings
 
-SERVICES = ("identity", "catalog", "learning", "forum", "analytics", "notify", "support")
-
 
 class GatewaySettings(SuiteSettings):
     """Where the services are, and how much of everything a client may have."""

@@ -8,10 +8,10 @@ import pytest
 
 import libs.common.events
 from conftest import OpenHarness
-from deploy.local.project import SERVICES
 from libs.common.events import EVENTS
 from libs.common.inbox import Record, apply_batch
 from libs.common.revocation import ACCESS_CHANGED, SESSION_ENDED
+from libs.common.settings import SERVICES
 from libs.common.testing import as_record
 
 GOLDENS = Path(libs.common.events.__file__).parent / "goldens"

@@ -6,7 +6,8 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from deploy.local.project import DATABASE, SERVICES, role_of, role_password
+from deploy.local.project import DATABASE, role_of, role_password
+from libs.common.settings import SERVICES
 
 EXTENSIONS = ("citext", "pg_trgm", "unaccent")
 

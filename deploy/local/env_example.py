@@ -13,9 +13,9 @@ from typing import Any
 from pydantic import AliasChoices, SecretStr
 from pydantic.fields import FieldInfo
 
-from deploy.local.project import CHECKOUT, DEFAULT_PORTS, SERVICES
+from deploy.local.project import CHECKOUT, DEFAULT_PORTS
 from gateway.settings import GatewaySettings
-from libs.common.settings import ServiceSettings, SuiteSettings
+from libs.common.settings import SERVICES, ServiceSettings, SuiteSettings
 from libs.common.topics import TopicSettings
 
 TARGET = CHECKOUT / ".env.example"

@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlsplit
 
-from libs.common.settings import DEVELOPMENT_SECRET
+from libs.common.settings import DEVELOPMENT_SECRET, SERVICES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-SERVICES = ("identity", "catalog", "learning", "forum", "analytics", "notify", "support")
 BACKING = ("postgres", "valkey", "kafka")
 WORKERS = ("worker", "beat")
 DATABASE = "lectern"

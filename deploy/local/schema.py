@@ -13,9 +13,9 @@ from alembic import command
 from alembic.util.exc import CommandError
 
 from deploy.local.database import bootstrap_database, service_url
-from deploy.local.project import SERVICES
 from deploy.local.testing import suite_servers
 from libs.common.migrations import ROOT, config, upgrade
+from libs.common.settings import SERVICES
 
 
 def check(services: list[str]) -> int:

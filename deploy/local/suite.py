@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from deploy.local.process import Command, answers_http, file_exists
-from deploy.local.project import BACKING, CHECKOUT, SERVICES, Project, SetupError, environment, free_ports
+from deploy.local.project import BACKING, CHECKOUT, Project, SetupError, environment, free_ports
 from deploy.local.servers import server_command
+from libs.common.settings import SERVICES
 
 # A second process of a service beside the first: `learning-worker-2`, `learning-api-2`, `learning-2`.
 _REPLICA = re.compile(r"(?P<service>[a-z]+)(?:-(?P<half>worker|api))?-(?P<number>\d+)")

@@ -11,9 +11,8 @@ from typing import Any
 
 from celery import signals
 
-from deploy.local.project import SERVICES
 from libs.common.jobs import Tasks, celery_app
-from libs.common.settings import SuiteSettings
+from libs.common.settings import SERVICES, SuiteSettings
 
 
 def registries() -> list[Tasks]:

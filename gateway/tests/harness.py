@@ -11,8 +11,9 @@ import uvloop
 
 from gateway.access_log import AccessLog
 from gateway.app import Gateway
-from gateway.settings import SERVICES, GatewaySettings
+from gateway.settings import GatewaySettings
 from libs.common.revocation import RevocationList
+from libs.common.settings import SERVICES
 from libs.common.tokens import KeySet, SigningKey, mint
 
 KEY = SigningKey.generate()

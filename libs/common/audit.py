@@ -15,7 +15,7 @@ import orjson
 from sqlalchemy import Text, cast, select, text
 
 from libs.common.dlq import open_service
-from libs.common.migrations import SERVICES
+from libs.common.settings import SERVICES
 
 MOST_NAMED = 20
 

@@ -17,7 +17,7 @@ from libs.common import deadletters
 from libs.common.db import Database
 from libs.common.inbox import Subscription
 from libs.common.jobs import CeleryQueue
-from libs.common.migrations import SERVICES
+from libs.common.settings import SERVICES
 
 
 def open_service(service: str) -> tuple[Database, Subscription | None]:

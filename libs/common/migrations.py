@@ -16,10 +16,9 @@ from alembic.util.exc import CommandError
 from sqlalchemy import MetaData, create_engine, text
 
 from libs.common.db import connect_options, database_url
-from libs.common.settings import ServiceSettings
+from libs.common.settings import SERVICES, ServiceSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVICES = ("identity", "catalog", "learning", "forum", "analytics", "notify", "support")
 
 
 def migrate(settings: ServiceSettings, metadata: MetaData) -> None:

@@ -11,10 +11,9 @@ import uvicorn
 from fastapi import FastAPI
 
 from libs.common.app import create_app
+from libs.common.settings import SERVICES
 from libs.common.sockets import MOST_BYTES
 from libs.common.worker import attach_worker
-
-SERVICES = ("identity", "catalog", "learning", "forum", "analytics", "notify", "support")
 
 
 def build(service: str, *, api: bool = True, worker: bool = True) -> FastAPI:

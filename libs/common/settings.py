@@ -12,6 +12,7 @@ from pydantic import AliasChoices, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DEVELOPMENT_SECRET = "development-only"
+SERVICES = ("identity", "catalog", "learning", "forum", "analytics", "notify", "support")
 
 
 def shared(name: str, default: Any, description: str) -> Any:

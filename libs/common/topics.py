@@ -19,8 +19,6 @@ from libs.common.settings import SuiteSettings, shared
 
 HOUR_MS = 3_600_000
 
-SERVICES = ("identity", "catalog", "learning", "forum", "analytics", "notify", "support")
-
 
 class TopicSettings(SuiteSettings):
     """How wide topics are made; an existing topic keeps its width."""

@@ -3,8 +3,8 @@ import pytest
 from psycopg import errors
 
 from deploy.local.database import bootstrap_database, service_url, with_database
-from deploy.local.project import SERVICES
 from deploy.local.servers import Server
+from libs.common.settings import SERVICES
 
 
 @pytest.fixture(scope="module")

@@ -25,6 +25,23 @@ async def test_a_failing_commit_is_a_5xx_and_writes_nothing(toy_service: Harness
     assert await rows(toy_service, "counters") == 0
 
 
+async def test_connections_that_the_server_closed_cost_no_request(toy_service: Harness):
+    student = toy_service.person()
+    answers = await asyncio.gather(*(student.client.get("/api/counters/") for _ in range(10)))
+    assert {answer.status_code for answer in answers} == {200}
+    async with toy_service.db.sessions() as session:
+        await session.execute(
+            text(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                " WHERE usename = current_user AND pid <> pg_backend_pid()"
+            )
+        )
+    answers = await asyncio.gather(
+        *(student.client.post("/api/counters/", json={"value": n}) for n in range(10))
+    )
+    assert {answer.status_code for answer in answers} == {201}
+
+
 async def test_a_write_and_its_event_are_one_transaction(toy_service: Harness):
     student = toy_service.person()
     answer = await student.client.post("/api/counters/", json={"value": 7})

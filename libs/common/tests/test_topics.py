@@ -2,7 +2,8 @@
 
 import pytest
 
-from libs.common.topics import SERVICES, TOPICS, Topic, differences, main, topic
+from libs.common.settings import SERVICES
+from libs.common.topics import TOPICS, Topic, differences, main, topic
 
 
 def test_names_are_unique_and_begin_with_their_owner() -> None:

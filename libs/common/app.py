@@ -32,7 +32,6 @@ ERRORS: dict[int | str, dict[str, Any]] = {
         "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
     }
 }
-Startup = Callable[[FastAPI], Awaitable[None]]
 
 
 async def _supervised(work: Callable[[], Awaitable[None]]) -> None:
@@ -67,7 +66,6 @@ def create_app(
     routers: Sequence[APIRouter],
     *,
     subscription: Subscription | None = None,
-    startup: Startup | None = None,
     exempt: Sequence[str] = (),
     keys: KeySet | None = None,
     queue: TaskQueue | None = None,
@@ -76,7 +74,7 @@ def create_app(
 
     `app.state` holds settings, db, verifier and revocations; its `background` coroutines run beside the
     requests. `subscription` tells which topics' tokens a read can wait for. `exempt` paths keep no answers
-    for Idempotency-Key. `startup` runs before the first request.
+    for Idempotency-Key.
     """
     configure_logs(settings.service, settings.log_format, settings.log_level)
     arm(settings.failpoints)
@@ -85,8 +83,6 @@ def create_app(
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         app.state.keys.start()
         await app.state.revocations.start()
-        if startup is not None:
-            await startup(app)
         background = [
             asyncio.create_task(_supervised(work), name=work.__qualname__) for work in app.state.background
         ]

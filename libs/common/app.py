@@ -19,19 +19,13 @@ from libs.common.idempotency import Idempotency
 from libs.common.inbox import Subscription
 from libs.common.jobs import CeleryQueue
 from libs.common.logs import configure_logs, get_logger
+from libs.common.openapi import document
 from libs.common.revocation import RevocationList
 from libs.common.settings import ServiceSettings
 from libs.common.tokens import KeySet, TokenVerifier
 from libs.common.web import Backbone
 
 log = get_logger(__name__)
-
-ERRORS: dict[int | str, dict[str, Any]] = {
-    "4XX": {
-        "description": "problem+json (RFC 9457)",
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-    }
-}
 
 
 async def _supervised(work: Callable[[], Awaitable[None]]) -> None:
@@ -107,7 +101,6 @@ def create_app(
         redirect_slashes=False,
         lifespan=lifespan,
         generate_unique_id_function=_operation_id,
-        responses=ERRORS,
         telemetry={"tracing": False, "metrics": False},
     )
     app.state.settings = settings
@@ -130,6 +123,7 @@ def create_app(
     for router in routers:
         limited.include_router(router)
     app.include_router(limited)
+    app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 
 

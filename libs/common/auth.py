@@ -4,14 +4,18 @@
 roles (403). What depends on the object (owner, instructor, enrolled) is decided by the service's `access.py`.
 """
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.openapi.models import HTTPBearer
+from fastapi.security.base import SecurityBase
 
 from libs.common.errors import Forbidden, NotAuthenticated
 from libs.common.revocation import RevocationList
 from libs.common.tokens import ROLES, InvalidToken, Principal, TokenVerifier
+
+SCHEME = "accessToken"
+OPTIONAL_SCHEME = "optionalAccessToken"
 
 
 def rank(role: str) -> int:
@@ -47,30 +51,35 @@ async def check_token(request: Request) -> Principal | None:
     return principal
 
 
-async def optional_user(request: Request) -> Principal | None:
-    return await check_token(request)
+class AccessToken(SecurityBase):
+    """The dependency behind the named types, and what the OpenAPI document says of it.
 
+    `role` is the least role; None lets anonymous calls through.
+    """
 
-async def current_user(request: Request) -> Principal:
-    principal = await check_token(request)
-    if principal is None:
-        raise NotAuthenticated
-    return principal
+    def __init__(self, role: str | None) -> None:
+        self.model = HTTPBearer(bearerFormat="JWT", description="The access token that a login answers.")
+        self.scheme_name = OPTIONAL_SCHEME if role is None else SCHEME
+        self.role = role
 
-
-def requires(role: str) -> Callable[[Request], Awaitable[Principal]]:
-    async def dependency(request: Request) -> Principal:
-        principal = await current_user(request)
-        if rank(principal.role) < rank(role):
-            raise Forbidden(f"This call is for {role}s and above.")
+    async def __call__(self, request: Request) -> Principal | None:
+        principal = await check_token(request)
+        if self.role is None:
+            return principal
+        if principal is None:
+            raise NotAuthenticated
+        if not at_least(principal, self.role):
+            raise Forbidden(f"This call is for {self.role}s and above.")
         return principal
 
-    return dependency
+
+def _least(role: str) -> Any:
+    return Security(AccessToken(role), scopes=[] if role == ROLES[0] else [role])
 
 
-OptionalUser = Annotated[Principal | None, Depends(optional_user)]
-CurrentUser = Annotated[Principal, Depends(current_user)]
-Teacher = Annotated[Principal, Depends(requires("teacher"))]
-Moderator = Annotated[Principal, Depends(requires("moderator"))]
-Manager = Annotated[Principal, Depends(requires("manager"))]
-Admin = Annotated[Principal, Depends(requires("admin"))]
+OptionalUser = Annotated[Principal | None, Depends(AccessToken(None))]
+CurrentUser = Annotated[Principal, _least("student")]
+Teacher = Annotated[Principal, _least("teacher")]
+Moderator = Annotated[Principal, _least("moderator")]
+Manager = Annotated[Principal, _least("manager")]
+Admin = Annotated[Principal, _least("admin")]

@@ -38,7 +38,7 @@ def conninfo(settings: ServiceSettings) -> str:
 def connect_options(service: str) -> str:
     """Server-side limits of a connection: no statement, lock or idle transaction lasts for ever."""
     return (
-        f"-c search_path={service},public -c statement_timeout=20s -c lock_timeout=8s"
+        f"-c search_path={service},{service}_audit,public -c statement_timeout=20s -c lock_timeout=8s"
         " -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
     )
 

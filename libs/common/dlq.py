@@ -14,6 +14,7 @@ import orjson
 from sqlalchemy import text
 
 from libs.common import deadletters
+from libs.common.audit_log import write_entry
 from libs.common.db import Database
 from libs.common.inbox import Subscription
 from libs.common.jobs import CeleryQueue
@@ -90,6 +91,8 @@ async def _replay(
             outcome = await deadletters.replay(
                 session, subscription, topic, key, f"redriven by {getpass.getuser()}"
             )
+            details = {"topic": topic, "applied": outcome.applied}
+            await write_entry(session, "dead_letters_redriven", key, details=details)
             if dry_run:
                 await session.rollback()
             else:

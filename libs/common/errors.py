@@ -92,6 +92,10 @@ class Unprocessable(LecternError):
         return cls(f"{field}: {message}.", errors=[{"field": field, "message": message}])
 
 
+class TooManyRequests(LecternError):
+    status, code, detail = 429, "rate_limited", "Too many calls: wait as long as Retry-After says."
+
+
 class ServiceUnavailable(LecternError):
     status, code = 503, "service_unavailable"
     detail = "A part that this call needs is away at the moment; try again shortly."

@@ -263,7 +263,7 @@ async def apply_in(
             held.append((item, "error"))
             progress[place] = (last, "error")
             outcome.failures += 1
-        elif contiguous or item.topic != f"{item.topic.partition('.')[0]}.events":
+        elif contiguous or not item.topic.endswith(".events"):
             if parked == "gap":
                 mended.append(place)
             ready.append(item)

@@ -46,14 +46,17 @@ def outbox_row(
     }
 
 
-def record(session: AsyncSession, event: Event, seq: int, *, trace: Trace | None = None) -> None:
-    """Publish `event` if and only if this transaction commits.
+def record(session: AsyncSession, event: Event, seq: int, *, trace: Trace | None = None) -> UUID:
+    """Publish `event` if and only if this transaction commits; returns its id.
 
     `seq` is the version of the aggregate after the change. The caller holds the aggregate's row lock and has
     bumped the version, so per-key order is commit order. A consumer passes the trace of what it received.
     """
     payload = event.model_dump_json().encode()
-    _add(session, outbox_row(event.topic, event.key, seq, event.type, payload, trace or current_trace()))
+    row = outbox_row(event.topic, event.key, seq, event.type, payload, trace or current_trace())
+    _add(session, row)
+    number: UUID = row["id"]
+    return number
 
 
 def record_tombstone(session: AsyncSession, state: type[Event], key: UUID, seq: int) -> None:

@@ -38,8 +38,8 @@ T = TypeVar("T")
 _abandoned: set[asyncio.Task[Any]] = set()
 
 
-async def _within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, or a TimeoutError in time, even where the client swallows its cancellation."""
+async def within(seconds: float, work: Coroutine[Any, Any, T]) -> T:
+    """The result of `work`, or a TimeoutError in time: the Kafka client can swallow its cancellation."""
     task = asyncio.create_task(work)
     try:
         await asyncio.wait({task}, timeout=seconds)
@@ -197,14 +197,14 @@ class RevocationList:
             metadata_max_age_ms=30_000,
         )
         try:
-            await _within(10, consumer.start())
-            partitions = await _within(10, self._assign(consumer))
-            ends = await _within(CHECK, consumer.end_offsets(partitions))
+            await within(10, consumer.start())
+            partitions = await within(10, self._assign(consumer))
+            ends = await within(CHECK, consumer.end_offsets(partitions))
             self.connected = True
             await self._follow(consumer, partitions, ends)
         finally:
             with contextlib.suppress(Exception):  # stopping may hang on a dead broker
-                await _within(3, consumer.stop())
+                await within(3, consumer.stop())
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         await consumer._client.add_topic(self._topic)  # no public call learns of a topic without assigning it
@@ -228,11 +228,11 @@ class RevocationList:
         loop = asyncio.get_running_loop()
         checked, stuck_at = loop.time(), None
         while not self._stopping:
-            batches = await _within(CHECK, consumer.getmany(timeout_ms=int(POLL * 1000), max_records=2000))
+            batches = await within(CHECK, consumer.getmany(timeout_ms=int(POLL * 1000), max_records=2000))
             for batch in batches.values():
                 for record in batch:
                     self.apply(dict(record.headers).get("ce_type"), record.value)
-            positions = {each: await _within(CHECK, consumer.position(each)) for each in partitions}
+            positions = {each: await within(CHECK, consumer.position(each)) for each in partitions}
             if not self.ready and all(positions[each] >= ends[each] for each in partitions):
                 log.info("revocations_caught_up", known=len(self._sessions) + len(self._versions))
                 self._caught_up.set()
@@ -248,7 +248,7 @@ class RevocationList:
         stuck_at: dict[TopicPartition, int] | None,
     ) -> dict[TopicPartition, int] | None:
         """The watchdog: known hangs of the client are silent, so compare with the end of the topic."""
-        ends = await _within(CHECK, consumer.end_offsets(list(positions)))
+        ends = await within(CHECK, consumer.end_offsets(list(positions)))
         if set(consumer.partitions_for_topic(self._topic) or ()) != {each.partition for each in positions}:
             raise TimeoutError("the topic has other partitions now")
         behind = {each: at for each, at in positions.items() if at < ends[each]}

@@ -37,21 +37,25 @@ class Stored:
     sha256: str
 
 
-class Storage:
-    """The objects of one service; paths are relative, such as `lessons/<uuid>`."""
+EXCHANGE = "exchange"
+"""The area through which services hand each other what must not travel in events; nothing of it is served."""
 
-    def __init__(self, settings: ServiceSettings) -> None:
-        self._service = settings.service
+
+class Storage:
+    """The objects of one service, or of another `area`; paths are relative, such as `lessons/<uuid>`."""
+
+    def __init__(self, settings: ServiceSettings, area: str | None = None) -> None:
+        self._service = area or settings.service
         self._secret = settings.secret.get_secret_value().encode()
         self._public = settings.public_url.rstrip("/")
         url = settings.storage_url
         if url.startswith("file:"):
-            root = Path(url.removeprefix("file:")).resolve() / settings.service
+            root = Path(url.removeprefix("file:")).resolve() / self._service
             root.mkdir(parents=True, exist_ok=True)
             self._store: Any = LocalStore(prefix=root)
         else:
             bucket, _, prefix = url.removeprefix("s3://").partition("/")
-            self._store = S3Store(bucket, prefix=f"{prefix}/{settings.service}".strip("/"))
+            self._store = S3Store(bucket, prefix=f"{prefix}/{self._service}".strip("/"))
 
     async def put(self, path: str, chunks: AsyncIterator[bytes], limit: int) -> Stored:
         """Store a stream. Raises PayloadTooLarge as soon as it passes `limit` bytes; then nothing is kept."""
@@ -101,6 +105,11 @@ class Storage:
             await obstore.delete_async(self._store, path)
         except FileNotFoundError:
             return
+
+    async def list_folder(self, folder: str) -> list[str]:
+        """Paths of all objects in a folder, however deep."""
+        batches = obstore.list(self._store, folder.rstrip("/"))
+        return [str(each["path"]) async for batch in batches for each in batch]
 
     def url(self, path: str, kind: str, name: str, seconds: int = URL_SECONDS) -> str:
         """A signed absolute URL of the object, served with type `kind` and file name `name`."""

@@ -15,7 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
-from libs.common.settings import SuiteSettings, shared
+from libs.common.settings import SERVICES, SuiteSettings, shared
 
 HOUR_MS = 3_600_000
 
@@ -81,11 +81,24 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         "learning.enrollments", "state", "every enrolment with its progress", "learning",
-        ("analytics", "catalog", "forum"),
+        ("analytics", "catalog", "forum", "identity"),
     ),
     Topic("forum.events", "log", "forums, discussions, replies", "forum", ("analytics", "notify")),
     Topic("notify.events", "log", "deliveries of mail", "notify", ("analytics",)),
     Topic("support.events", "log", "tickets", "support", ("analytics", "notify")),
+    # Few events for all readers; on `identity.events` each would have to keep up with every login.
+    Topic(
+        "identity.privacy.events", "log", "exports and erasures of a person's data", "identity",
+        ("analytics", "catalog", "forum", "learning", "notify", "support"), partitions=1,
+    ),
+    *(
+        Topic(
+            f"{service}.privacy.events", "log", f"{service}'s part of exports and erasures", service,
+            ("analytics", "identity"), partitions=1,
+        )
+        for service in SERVICES
+        if service != "identity"
+    ),
 )  # fmt: skip
 
 _BY_NAME = {declared.name: declared for declared in TOPICS}

@@ -1,9 +1,6 @@
-"""Every event of the suite, one file per service; importing this package fills `REGISTRY` and `EVENTS`.
+"""Every event of the suite, one file per service; importing this package fills `REGISTRY` and `EVENTS`."""
 
-analytics publishes nothing: it only reads.
-"""
-
-from libs.common.events import catalog, forum, identity, learning, notify, support
+from libs.common.events import analytics, catalog, forum, identity, learning, notify, support
 from libs.common.events.base import REGISTRY, Event, Payload, State
 
 EVENTS: dict[str, type[Event]] = dict(REGISTRY)
@@ -15,6 +12,7 @@ __all__ = [
     "Event",
     "Payload",
     "State",
+    "analytics",
     "catalog",
     "forum",
     "identity",

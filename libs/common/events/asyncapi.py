@@ -45,7 +45,7 @@ _HEADERS: dict[str, Any] = {
 def document() -> dict[str, Any]:
     """The whole document; a function of the declared events, topics and goldens alone."""
     events = list(EVENTS.values())
-    _, definitions = models_json_schema(
+    references, definitions = models_json_schema(
         [(event, "validation") for event in events], ref_template="#/components/schemas/{model}"
     )
     return {
@@ -66,7 +66,7 @@ def document() -> dict[str, Any]:
             for topic in TOPICS
         },
         "components": {
-            "messages": {event.type: _message(event) for event in events},
+            "messages": {event.type: _message(event, references[event, "validation"]) for event in events},
             "messageTraits": {"cloudevent": {"headers": _HEADERS}},
             "schemas": definitions["$defs"],
         },
@@ -105,7 +105,7 @@ def _channel(topic: Topic, events: list[type[Event]]) -> dict[str, Any]:
     }
 
 
-def _message(event: type[Event]) -> dict[str, Any]:
+def _message(event: type[Event], schema: dict[str, Any]) -> dict[str, Any]:
     words = " ".join((event.__doc__ or "").split())
     golden = json.loads((GOLDENS / f"{event.type}.json").read_text(encoding="utf-8"))
     return {
@@ -114,7 +114,7 @@ def _message(event: type[Event]) -> dict[str, Any]:
         "summary": words,
         "contentType": "application/json",
         "traits": [{"$ref": "#/components/messageTraits/cloudevent"}],
-        "payload": {"$ref": f"#/components/schemas/{event.__name__}"},
+        "payload": schema,
         "examples": [{"payload": golden}],
         "bindings": {"kafka": {"key": {"type": "string", "format": "uuid"}, "bindingVersion": "0.5.0"}},
     }

@@ -4,10 +4,16 @@ Everything inside a course is a fact of the course: its key is the course, its v
 whose category is renamed or re-slugged gets a `course_updated` of its own, so that its state stays whole.
 """
 
+from typing import Annotated
 from uuid import UUID
+
+from pydantic import Field
 
 from libs.common.events.base import Event, Payload, State
 from libs.common.events.fields import ContentType, Count, CourseLevel, CourseStatus, Instant
+from libs.common.events.privacy import Erased, PartFailed, PartPacked
+
+Rating = Annotated[int, Field(ge=1, le=5)]
 
 
 class CourseFact(Event):
@@ -138,6 +144,32 @@ class LessonFileUploaded(LessonFact):
     size: Count
 
 
+class ReviewFact(CourseFact):
+    """What every fact of a review says; the words stay in catalog."""
+
+    review: UUID
+    student: UUID
+    rating: Rating
+
+
+class ReviewPosted(ReviewFact):
+    """Trigger: an enrolled student reviews a course. Key: course. Consumers: analytics."""
+
+    type = "catalog.review_posted.v1"
+
+
+class ReviewChanged(ReviewFact):
+    """Trigger: a review's author changes the rating or the words. Key: course. Consumers: analytics."""
+
+    type = "catalog.review_changed.v1"
+
+
+class ReviewRemoved(ReviewFact):
+    """Trigger: a review is deleted, by its author or by staff. Key: course. Consumers: analytics."""
+
+    type = "catalog.review_removed.v1"
+
+
 class CategoryFact(Event):
     """What every fact of a category says; `title` is the name that readers see."""
 
@@ -231,3 +263,27 @@ class CourseState(State):
     created_at: Instant
     updated_at: Instant
     published_at: Instant | None
+    average_rating: Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)] = 0
+    reviews_count: Count = 0
+
+
+class ExportPartPacked(PartPacked):
+    """Trigger: what catalog holds of a person lies packed for their export. Key: job.
+    Consumers: analytics, identity."""
+
+    type = "catalog.export_part_packed.v1"
+    topic = "catalog.privacy.events"
+
+
+class ExportPartFailed(PartFailed):
+    """Trigger: catalog could not pack its part of an export. Key: job. Consumers: analytics, identity."""
+
+    type = "catalog.export_part_failed.v1"
+    topic = "catalog.privacy.events"
+
+
+class PersonErased(Erased):
+    """Trigger: catalog has erased a person. Key: job. Consumers: analytics, identity."""
+
+    type = "catalog.person_erased.v1"
+    topic = "catalog.privacy.events"

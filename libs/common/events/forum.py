@@ -5,6 +5,7 @@ from uuid import UUID
 
 from libs.common.events.base import Event
 from libs.common.events.fields import Count
+from libs.common.events.privacy import Erased, PartFailed, PartPacked
 
 DiscussionType = Literal["question", "discussion", "announcement"]
 
@@ -100,6 +101,13 @@ class DiscussionReopened(DiscussionFact):
     actor: UUID
 
 
+class DiscussionRedacted(DiscussionFact):
+    """Trigger: somebody is erased whom the text mentions, or who wrote it and had deleted it.
+    Key: discussion. Consumers: analytics."""
+
+    type = "forum.discussion_redacted.v1"
+
+
 class ReplyFact(Event):
     """What every fact of a reply says; a chat message is a reply."""
 
@@ -132,6 +140,13 @@ class ReplyChanged(ReplyFact):
     type = "forum.reply_changed.v1"
 
     actor: UUID
+
+
+class ReplyRedacted(ReplyFact):
+    """Trigger: somebody is erased whom the text mentions, or who wrote it and had deleted it. Key: reply.
+    Consumers: analytics."""
+
+    type = "forum.reply_redacted.v1"
 
 
 class ReplyUpvoted(ReplyFact):
@@ -170,3 +185,25 @@ class SolutionUnmarked(ReplyFact):
     type = "forum.solution_unmarked.v1"
 
     actor: UUID
+
+
+class ExportPartPacked(PartPacked):
+    """Trigger: what forum holds of a person lies packed for their export. Key: job.
+    Consumers: analytics, identity."""
+
+    type = "forum.export_part_packed.v1"
+    topic = "forum.privacy.events"
+
+
+class ExportPartFailed(PartFailed):
+    """Trigger: forum could not pack its part of an export. Key: job. Consumers: analytics, identity."""
+
+    type = "forum.export_part_failed.v1"
+    topic = "forum.privacy.events"
+
+
+class PersonErased(Erased):
+    """Trigger: forum has erased a person. Key: job. Consumers: analytics, identity."""
+
+    type = "forum.person_erased.v1"
+    topic = "forum.privacy.events"

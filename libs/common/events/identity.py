@@ -13,6 +13,7 @@ from uuid import UUID
 
 from libs.common.events.base import Event, State
 from libs.common.events.fields import Count, Instant, Role
+from libs.common.events.privacy import PrivacyFact, Sha256
 
 
 class UserRegistered(Event):
@@ -149,6 +150,67 @@ class SessionEnded(Event):
         "logout", "logout_all", "revoked", "refresh_reused", "expired", "password_changed", "role_changed",
         "disabled", "erased",
     ]  # fmt: skip
+
+
+class ExportRequested(PrivacyFact):
+    """Trigger: a person asks for a copy of all their data: every service packs its part. Key: job.
+    Consumers: analytics, catalog, forum, learning, notify, support."""
+
+    type = "identity.export_requested.v1"
+    topic = "identity.privacy.events"
+
+
+class ExportFinished(PrivacyFact):
+    """Trigger: all parts of an export are in one archive, which can be downloaded for seven days. Key: job.
+    Consumers: analytics."""
+
+    type = "identity.export_finished.v1"
+    topic = "identity.privacy.events"
+
+    sha256: Sha256
+    bytes: Count
+
+
+class ExportFailed(PrivacyFact):
+    """Trigger: an export is given up, because of a part or of the time; `reason` is a stable code. Key: job.
+    Consumers: analytics."""
+
+    type = "identity.export_failed.v1"
+    topic = "identity.privacy.events"
+
+    reason: str
+
+
+class ExportCancelled(PrivacyFact):
+    """Trigger: an export is cancelled by its owner, or because its owner is erased. Key: job.
+    Consumers: analytics."""
+
+    type = "identity.export_cancelled.v1"
+    topic = "identity.privacy.events"
+
+    actor: UUID
+
+
+class ErasureRequested(PrivacyFact):
+    """Trigger: a person's account is erased, `user_version` is the version of its tombstone on
+    `identity.users`: every service erases what it holds once it has both. Key: job.
+    Consumers: analytics, catalog, forum, learning, notify, support."""
+
+    type = "identity.erasure_requested.v1"
+    topic = "identity.privacy.events"
+
+    user_version: Count
+    actor: UUID
+
+
+class ErasureFinished(PrivacyFact):
+    """Trigger: the last service has acknowledged an erasure; `rows` is the sum over all. Key: job.
+    Consumers: analytics."""
+
+    type = "identity.erasure_finished.v1"
+    topic = "identity.privacy.events"
+
+    rows: Count
 
 
 class UserState(State):

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from libs.common.events.base import Event, Payload, State
 from libs.common.events.fields import Count, EnrollmentStatus, Grade, Instant, Percentage
+from libs.common.events.privacy import Erased, PartFailed, PartPacked
 
 QuizKind = Literal["practice", "graded", "final", "survey"]
 QuestionKind = Literal[
@@ -144,6 +145,29 @@ class QuizSubmitted(AttemptFact):
     local_date: date
 
 
+class QuizDeadlineMoved(AttemptFact):
+    """Trigger: the learner's extension moves the deadline of an attempt under way. Key: attempt.
+    Consumers: analytics."""
+
+    type = "learning.quiz_deadline_moved.v1"
+
+    deadline: Instant | None
+    actor: UUID | None
+
+
+class QuizAnswerGraded(AttemptFact):
+    """Trigger: a teacher gives points for one answer, or its question is regraded while others still wait.
+    The attempt as a whole is `quiz_graded`. Key: attempt. Consumers: analytics."""
+
+    type = "learning.quiz_answer_graded.v1"
+
+    question: UUID
+    score: Grade
+    points: Grade
+    is_regrade: bool
+    actor: UUID
+
+
 class QuestionResult(Payload):
     """How one question of an attempt went; `share` is the right part of it, 0 to 100."""
 
@@ -213,6 +237,55 @@ class QuizDeleted(QuizFact):
     """Trigger: a teacher deletes a quiz. Key: quiz. Consumers: analytics."""
 
     type = "learning.quiz_deleted.v1"
+
+
+class QuizExtensionChanged(Event):
+    """Trigger: a learner gets more time, more attempts or a later close in a quiz, or loses them (zeros: none
+    are left, also when the learner is erased). Key: extension. Consumers: analytics."""
+
+    type = "learning.quiz_extension_changed.v1"
+    topic = "learning.events"
+    key_field = "extension"
+
+    extension: UUID
+    quiz: UUID
+    course: UUID
+    student: UUID
+    extra_seconds: Count
+    extra_attempts: Count
+    closes_at: Instant | None
+    actor: UUID | None
+
+
+class QuestionBankFact(Event):
+    """What every fact of a question bank says, as it stands afterwards."""
+
+    topic = "learning.events"
+    key_field = "bank"
+
+    bank: UUID
+    course: UUID
+    title: str
+    question_count: Count
+    actor: UUID
+
+
+class QuestionBankCreated(QuestionBankFact):
+    """Trigger: a teacher makes a question bank. Key: bank. Consumers: analytics."""
+
+    type = "learning.question_bank_created.v1"
+
+
+class QuestionBankChanged(QuestionBankFact):
+    """Trigger: a bank's title or its questions change. Key: bank. Consumers: analytics."""
+
+    type = "learning.question_bank_changed.v1"
+
+
+class QuestionBankDeleted(QuestionBankFact):
+    """Trigger: a teacher deletes a question bank. Key: bank. Consumers: analytics."""
+
+    type = "learning.question_bank_deleted.v1"
 
 
 class AssignmentFact(Event):
@@ -290,6 +363,27 @@ class SubmissionGraded(SubmissionFact):
     actor: UUID
 
 
+class SubmissionRedacted(SubmissionFact):
+    """Trigger: the learner is erased, and with them texts, files and feedback; the grade stays.
+    Key: submission. Consumers: analytics."""
+
+    type = "learning.submission_redacted.v1"
+
+
+class GradingPolicyChanged(Event):
+    """Trigger: a teacher saves how the grades of a course come about; `number` counts the versions.
+    Key: policy. Consumers: analytics."""
+
+    type = "learning.grading_policy_changed.v1"
+    topic = "learning.events"
+    key_field = "policy"
+
+    policy: UUID
+    course: UUID
+    number: Count
+    actor: UUID
+
+
 class CertificateFact(Event):
     """What every fact of a certificate says."""
 
@@ -326,8 +420,8 @@ class CertificateRevoked(CertificateFact):
 
 
 class EnrollmentState(State):
-    """Trigger: every version of an enrolment; a tombstone deletes it. Key: uuid.
-    Consumers: analytics, catalog, forum."""
+    """Trigger: every version of an enrolment; a tombstone deletes it. Study time and points are sums over its
+    lessons. Key: uuid. Consumers: analytics, catalog, forum, identity."""
 
     type = "learning.enrollment.v1"
     topic = "learning.enrollments"
@@ -343,3 +437,27 @@ class EnrollmentState(State):
     started_at: Instant | None
     completed_at: Instant | None
     last_accessed: Instant | None
+    study_seconds: Count = 0
+    points: Count = 0
+
+
+class ExportPartPacked(PartPacked):
+    """Trigger: what learning holds of a person lies packed for their export. Key: job.
+    Consumers: analytics, identity."""
+
+    type = "learning.export_part_packed.v1"
+    topic = "learning.privacy.events"
+
+
+class ExportPartFailed(PartFailed):
+    """Trigger: learning could not pack its part of an export. Key: job. Consumers: analytics, identity."""
+
+    type = "learning.export_part_failed.v1"
+    topic = "learning.privacy.events"
+
+
+class PersonErased(Erased):
+    """Trigger: learning has erased a person. Key: job. Consumers: analytics, identity."""
+
+    type = "learning.person_erased.v1"
+    topic = "learning.privacy.events"

@@ -8,6 +8,7 @@ went out; operators audit that, and analytics counts it. The ledger mark "sendin
 from uuid import UUID
 
 from libs.common.events.base import Event
+from libs.common.events.privacy import Erased, PartFailed, PartPacked
 
 
 class MailFact(Event):
@@ -42,3 +43,25 @@ class MailFailed(MailFact):
     type = "notify.mail_failed.v1"
 
     reason: str
+
+
+class ExportPartPacked(PartPacked):
+    """Trigger: what notify holds of a person lies packed for their export. Key: job.
+    Consumers: analytics, identity."""
+
+    type = "notify.export_part_packed.v1"
+    topic = "notify.privacy.events"
+
+
+class ExportPartFailed(PartFailed):
+    """Trigger: notify could not pack its part of an export. Key: job. Consumers: analytics, identity."""
+
+    type = "notify.export_part_failed.v1"
+    topic = "notify.privacy.events"
+
+
+class PersonErased(Erased):
+    """Trigger: notify has erased a person. Key: job. Consumers: analytics, identity."""
+
+    type = "notify.person_erased.v1"
+    topic = "notify.privacy.events"

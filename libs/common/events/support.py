@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import Field
 
 from libs.common.events.base import Event
+from libs.common.events.privacy import Erased, PartFailed, PartPacked
 
 Priority = Literal["low", "medium", "high", "urgent"]
 TicketStatus = Literal["open", "in_progress", "waiting", "resolved", "closed"]
@@ -101,3 +102,32 @@ class TicketRated(TicketFact):
     type = "support.ticket_rated.v1"
 
     rating: Annotated[int, Field(ge=1, le=5)]
+
+
+class TicketRedacted(TicketFact):
+    """Trigger: the requester is erased, and with them the texts of the ticket. Key: ticket.
+    Consumers: analytics."""
+
+    type = "support.ticket_redacted.v1"
+
+
+class ExportPartPacked(PartPacked):
+    """Trigger: what support holds of a person lies packed for their export. Key: job.
+    Consumers: analytics, identity."""
+
+    type = "support.export_part_packed.v1"
+    topic = "support.privacy.events"
+
+
+class ExportPartFailed(PartFailed):
+    """Trigger: support could not pack its part of an export. Key: job. Consumers: analytics, identity."""
+
+    type = "support.export_part_failed.v1"
+    topic = "support.privacy.events"
+
+
+class PersonErased(Erased):
+    """Trigger: support has erased a person. Key: job. Consumers: analytics, identity."""
+
+    type = "support.person_erased.v1"
+    topic = "support.privacy.events"

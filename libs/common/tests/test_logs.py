@@ -32,6 +32,7 @@ def test_every_line_carries_service_and_trace(capsys: pytest.CaptureFixture[str]
     assert first["trace_id"] == trace.traceparent[3:35]
 
 
+@pytest.mark.promise("audit")
 @pytest.mark.parametrize(
     "entry",
     [

@@ -145,6 +145,7 @@ def changed(who: Principal) -> AccessChanged:
     return AccessChanged(user=who.user, ver=who.version + 1, reason="disabled")
 
 
+@pytest.mark.promise("revocation")
 async def test_the_last_minutes_are_read_before_it_is_ready_and_news_arrive_at_once(
     servers: SuiteServers, tail: Callable[[SuiteSettings], RevocationList]
 ):
@@ -176,6 +177,7 @@ async def test_a_topic_that_is_made_later_is_found(
     await eventually(lambda: known.is_revoked(who), timeout=15)
 
 
+@pytest.mark.promise("revocation")
 async def test_it_survives_a_broker_that_hangs_and_one_that_restarts(
     tmp_path: Path, tail: Callable[[SuiteSettings], RevocationList], monkeypatch: pytest.MonkeyPatch
 ):

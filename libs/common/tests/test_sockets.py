@@ -230,6 +230,7 @@ async def test_a_ticket_in_the_first_frame_opens_a_socket(server: Running):
         assert (await peer.frame())["type"] == "ready"
 
 
+@pytest.mark.promise("WebSocket")
 async def test_a_used_ticket_opens_nothing(server: Running):
     ticket = await server.ticket()
     async with connect(server.url(f"?ticket={ticket}")) as connection:
@@ -251,6 +252,7 @@ async def test_a_first_frame_without_a_ticket_closes_the_socket(server: Running,
         assert await Peer(connection).closed() == 4401
 
 
+@pytest.mark.promise("WebSocket")
 async def test_silence_closes_the_socket(server: Running, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(sockets, "AUTH_SECONDS", 0.1)
     async with connect(server.url()) as connection:
@@ -391,6 +393,7 @@ async def test_joins_and_leaves_are_told_to_the_room(server: Running):
             pass
 
 
+@pytest.mark.promise("WebSocket")
 async def test_a_revoked_session_closes_its_sockets_with_4401(server: Running):
     session, user = uuid4(), uuid4()
     async with connect(server.url(f"?ticket={await server.ticket(user, session)}")) as connection:

@@ -105,12 +105,14 @@ def test_a_minted_token_says_who_speaks():
     assert not principal.at_least("moderator")
 
 
+@pytest.mark.promise("tokens")
 def test_without_exp_is_refused_though_jose_accepts_it():
     token = sign(claims(exp=...), KEY)
     assert accepted_by_bare_jose(token)
     assert refused(token) == "exp_missing"
 
 
+@pytest.mark.promise("tokens")
 def test_without_aud_is_refused_though_jose_accepts_it():
     token = sign(claims(aud=...), KEY)
     assert accepted_by_bare_jose(token)
@@ -136,6 +138,7 @@ def test_a_list_of_audiences_is_refused_though_jose_accepts_it():
     assert refused(token) == "audience"
 
 
+@pytest.mark.promise("tokens")
 def test_the_wrong_type_is_refused_though_jose_accepts_it():
     token = KEY.sign(claims(), {"typ": "JWT", "kid": KEY.kid})
     assert accepted_by_bare_jose(token)
@@ -143,12 +146,14 @@ def test_the_wrong_type_is_refused_though_jose_accepts_it():
     assert refused(forged({"alg": "ES256", "kid": KEY.kid}, claims())) == "type"
 
 
+@pytest.mark.promise("tokens")
 def test_crit_is_refused_though_jose_accepts_it():
     token = KEY.sign(claims(), {**HEADER, "crit": ["b64"], "b64": False})
     assert accepted_by_bare_jose(token)
     assert refused(token) == "crit"
 
 
+@pytest.mark.promise("tokens")
 def test_the_kid_of_another_key_is_refused_though_jose_tries_every_key():
     token = KEY.sign(claims(), {**HEADER, "kid": OTHER.kid})
     both = {"keys": [OTHER.public_jwk(), KEY.public_jwk()]}
@@ -164,12 +169,14 @@ def test_a_missing_or_unknown_kid_is_refused_though_jose_ignores_it():
     assert refused(forged({"alg": "ES256", "typ": "at+jwt"}, claims())) == "key_id_missing"
 
 
+@pytest.mark.promise("tokens")
 def test_an_empty_hmac_key_is_refused_though_jose_accepts_it():
     token = hmac_token(b"")
     assert jwt.decode(token, "", audience=AUDIENCE)
     assert refused(token) == "algorithm"
 
 
+@pytest.mark.promise("tokens")
 def test_the_public_key_as_hmac_secret_is_refused_though_jose_can_be_made_to_accept_it():
     # The library refuses a PEM as secret; the same key in DER is a secret like any other.
     public = tokens.CryptographyECKey(KEY.public_jwk(), "ES256")
@@ -186,6 +193,7 @@ def test_any_other_algorithm_is_refused(algorithm):
     assert refused(unsigned) in {"malformed", "algorithm"}
 
 
+@pytest.mark.promise("tokens")
 def test_a_duplicate_member_is_refused_though_jose_takes_the_last():
     twice = json.dumps(claims())[:-1].encode() + b',"role":"admin"}'
     token = forged(HEADER, twice)
@@ -197,6 +205,7 @@ def test_a_duplicate_member_is_refused_though_jose_takes_the_last():
     assert refused(forged(HEADER, nested)) == "duplicate_member"
 
 
+@pytest.mark.promise("tokens")
 def test_a_token_above_8_kb_is_refused_though_jose_accepts_it():
     token = sign(claims(pad="x" * 8192), KEY)
     assert accepted_by_bare_jose(token)
@@ -272,6 +281,7 @@ def test_a_second_spelling_of_the_same_bytes_is_refused_though_jose_accepts_it()
     assert refused(good + "==") == "malformed"
 
 
+@pytest.mark.promise("tokens")
 @settings(max_examples=200, deadline=None)
 @given(
     st.one_of(st.text(), st.binary(max_size=300), st.from_regex(r"\A[\w-]{1,40}\.[\w-]{1,40}\.[\w-]{1,90}\Z"))

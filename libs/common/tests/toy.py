@@ -20,6 +20,7 @@ from libs.common.inbox import Received, Subscription
 from libs.common.jobs import TaskRun, Tasks
 from libs.common.outbox import record
 from libs.common.paging import PagingDep, choose, paginate, paginate_by_cursor
+from libs.common.privacy import PrivacyPartTable
 from libs.common.schemas import Body
 from libs.common.settings import ServiceSettings
 from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
@@ -98,6 +99,21 @@ class CounterCopy(Base):
 
     uuid: Mapped[UUID] = mapped_column(primary_key=True)
     value: Mapped[int]
+
+
+class PrivacyPart(PrivacyPartTable, Base):
+    """What the toy was asked to pack or to erase."""
+
+    __topics__ = ("toy.privacy.events",)
+
+
+class Note(Base):
+    """What somebody wrote."""
+
+    __tablename__ = "notes"
+
+    user: Mapped[UUID] = mapped_column(primary_key=True)
+    words: Mapped[str]
 
 
 class Poison(ValueError):

@@ -9,6 +9,7 @@ import getpass
 import sys
 from uuid import uuid4
 
+from libs.common.audit_log import write_entry
 from libs.common.clock import system_clock
 from libs.common.db import Database
 from libs.common.errors import LecternError
@@ -16,7 +17,7 @@ from libs.common.events.identity import UserRegistered
 from libs.common.jobs import CeleryQueue
 from services.identity.keys import rotate_keys
 from services.identity.models import User
-from services.identity.passwords import Passwords
+from services.identity.passwords import COMMON, Passwords
 from services.identity.queries import user_by_email
 from services.identity.rules import check_password
 from services.identity.secrets_at_rest import Vault
@@ -27,7 +28,7 @@ from services.identity.settings import Settings
 async def create_admin(db: Database, email: str, password: str, first_name: str, last_name: str) -> str:
     """Make a verified admin; an existing one stays as it is. Raises PasswordRefused or ValueError."""
     email = email.strip().lower()
-    check_password(password, email=email)
+    check_password(password, COMMON, email=email)
     passwords = Passwords(1)
     password_hash = await passwords.hash(password)
     await passwords.close()
@@ -45,12 +46,14 @@ async def create_admin(db: Database, email: str, password: str, first_name: str,
         session.add(user)
         await session.flush()
         publish(session, user, UserRegistered(user=user.uuid, role="admin"))
+        await write_entry(session, "admin_created", user.uuid)
     return f"{email} is an admin now"
 
 
 async def rotate(db: Database, settings: Settings) -> str:
     async with db.session() as session:
         kid = await rotate_keys(session, Vault(settings.secret), system_clock(), settings.access_seconds)
+        await write_entry(session, "keys_rotated", kid)
     return f"key {kid} is published and signs in ten minutes"
 
 

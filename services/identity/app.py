@@ -5,13 +5,17 @@ from typing import Any
 from fastapi import FastAPI
 
 from libs.common.app import create_app
+from libs.common.storage import Storage, media_router
 from libs.common.tokens import KeySet
+from services.identity.avatars.pictures import Pictures
 from services.identity.keys import KeyRing
 from services.identity.passwords import Passwords
-from services.identity.routes import router, well_known
+from services.identity.privacy.routes import ROUTERS as PRIVACY_ROUTERS
+from services.identity.routes import EXEMPT, ROUTERS
 from services.identity.secrets_at_rest import Vault
 from services.identity.sessions import Identity
 from services.identity.settings import Settings
+from services.identity.worker import SUBSCRIPTION
 
 
 def make_app(settings: Settings | None = None, keys: KeySet | None = None, **parts: Any) -> FastAPI:
@@ -20,15 +24,17 @@ def make_app(settings: Settings | None = None, keys: KeySet | None = None, **par
     own = keys or KeySet(jwks={"keys": []})
     app = create_app(
         settings,
-        [router, well_known],
+        [*ROUTERS, *PRIVACY_ROUTERS, media_router(settings.service)],
+        subscription=SUBSCRIPTION,
         keys=own,
-        exempt=["/api/accounts/refresh", "/api/accounts/l", "/api/accounts/change-password"],
+        exempt=EXEMPT,
         **parts,
     )
     vault = Vault(settings.secret)
     ring = KeyRing(app.state.db, vault, own)
-    passwords = Passwords(settings.hash_workers)
-    app.state.identity = Identity(settings, vault, ring, passwords)
+    passwords, pictures = Passwords(settings.hash_workers), Pictures(settings.picture_workers)
+    app.state.storage = Storage(settings)
+    app.state.identity = Identity(settings, vault, ring, passwords, app.state.storage, pictures)
     app.state.background.append(ring.run)
-    app.state.closers.append(passwords.close)
+    app.state.closers += [passwords.close, pictures.close]
     return app

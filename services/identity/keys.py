@@ -1,4 +1,4 @@
-"""Keys that sign access tokens: made on first start, rotated by command, published before their first use."""
+"""Keys that sign access tokens: made at first start, rotated on schedule, published before first use."""
 
 import asyncio
 from datetime import datetime, timedelta
@@ -54,6 +54,7 @@ class KeyRing:
         self._signing = [
             (row.signs_from, SigningKey.from_pem(self._vault.decrypt(row.private_key).decode()))
             for row in rows
+            if row.private_key is not None
         ]
         jwks = {"keys": [row.public_jwk for row in rows]}
         if jwks != self.jwks:
@@ -82,9 +83,14 @@ async def _live(session: AsyncSession) -> list[TokenKey]:
     return list(result)
 
 
+async def _take_turns(session: AsyncSession) -> None:
+    """Until the end of the transaction nobody else adds or retires keys."""
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('identity.keys'))"))
+
+
 async def add_key(session: AsyncSession, vault: Vault, signs_from: datetime) -> str:
     """Make a key that signs from then on; two replicas that start together make one. Returns its `kid`."""
-    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('identity.keys'))"))
+    await _take_turns(session)
     existing = await _live(session)
     if existing and existing[-1].signs_from >= signs_from:
         return existing[-1].kid
@@ -104,9 +110,27 @@ async def add_key(session: AsyncSession, vault: Vault, signs_from: datetime) -> 
 
 async def rotate_keys(session: AsyncSession, vault: Vault, now: datetime, access_seconds: int) -> str:
     """Publish a new key now that signs in ten minutes; retire those whose last token has expired."""
-    rows = await _live(session)
-    current = [row for row in rows if row.signs_from <= now]
+    await _take_turns(session)
+    await _retire(session, now, access_seconds)
+    return await add_key(session, vault, now + PUBLISH_AHEAD)
+
+
+async def rotate_when_due(
+    session: AsyncSession, vault: Vault, now: datetime, access_seconds: int, every: timedelta
+) -> str | None:
+    """Rotate when the newest key has signed for so long; returns the new key's `kid`. Retires in any case."""
+    await _take_turns(session)
+    await _retire(session, now, access_seconds)
+    keys = await _live(session)
+    if not keys or keys[-1].signs_from + every > now:
+        return None
+    return await add_key(session, vault, now + PUBLISH_AHEAD)
+
+
+async def _retire(session: AsyncSession, now: datetime, access_seconds: int) -> None:
+    """Withdraw keys that have not signed for the life of a token, and a minute; wipe their private halves."""
+    current = [row for row in await _live(session) if row.signs_from <= now]
     for row, follower in pairwise(current):
         if follower.signs_from + timedelta(seconds=access_seconds + 60) < now:
             row.retired_at = now
-    return await add_key(session, vault, now + PUBLISH_AHEAD)
+            row.private_key = None

@@ -3,6 +3,7 @@
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from importlib.resources import files
 
 from pwdlib import PasswordHash
 from pwdlib.exceptions import UnknownHashError
@@ -10,6 +11,10 @@ from pwdlib.hashers.argon2 import Argon2Hasher
 
 # OWASP's second recommended setting: m = 19 MiB, t = 2, p = 1.
 HASHER = PasswordHash((Argon2Hasher(time_cost=2, memory_cost=19_456, parallelism=1),))
+
+# What is refused: the first 3,000 of at least 8 characters in each of two public frequency lists, lower case.
+# Sources: `common-passwords.txt` of Django 5.2 (BSD) and the list `passwords` of zxcvbn 4.5 (MIT).
+COMMON = frozenset(files(__package__).joinpath("common_passwords.txt").read_text("ascii").split("\n")) - {""}
 
 
 @cache

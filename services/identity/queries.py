@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common import etags
 from libs.common.events.identity import UserState
 from services.identity.models import Session, User
 from services.identity.rules import ROLE_NAMES, is_staff
@@ -25,9 +26,17 @@ def live_sessions(user: UUID) -> Select[Any]:
     )
 
 
+STATUSES = ("active", "disabled", "unverified")
+
+
 def find_users(
-    search: str | None, role: str | None, is_active: bool | None, verified: bool | None
+    search: str | None,
+    role: str | None,
+    status: str | None = None,
+    is_active: bool | None = None,
+    verified: bool | None = None,
 ) -> Select[Any]:
+    """Accounts by name or address, role and status: disabled, else unverified, else active."""
     query = select(User).where(User.erased_at.is_(None))
     if search:
         pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
@@ -36,6 +45,10 @@ def find_users(
         )
     if role:
         query = query.where(User.role == role)
+    if status == "disabled":
+        query = query.where(~User.is_active)
+    elif status is not None:
+        query = query.where(User.is_active, User.is_verified == (status == "active"))
     if is_active is not None:
         query = query.where(User.is_active == is_active)
     if verified is not None:
@@ -57,13 +70,25 @@ def user_answer(user: User) -> dict[str, Any]:
         "is_staff": is_staff(user.role),
         "is_verified": user.is_verified,
         "is_active": user.is_active,
+        "mfa_enabled": user.mfa_enabled,
         "avatar": user.avatar,
         "phone_number": user.phone_number,
         "date_of_birth": user.date_of_birth,
         "date_joined": user.date_joined,
         "last_login": user.last_login,
-        "profile": Profile(**user.profile),  # type: ignore[arg-type]
+        "profile": Profile(
+            **user.profile,
+            courses_completed=user.courses_completed,
+            total_study_hours=round(user.study_seconds / 3600, 2),
+            points_earned=user.points,
+        ),
     }
+
+
+def user_tag(user: User, *, full: bool = True) -> str:
+    """The entity tag of a user's answer: the version, and what changes without one."""
+    learnt = (user.courses_completed, user.study_seconds, user.points) if full else ()
+    return etags.etag(user.version, full, user.last_login, *learnt)
 
 
 def card_answer(user: User) -> dict[str, Any]:

@@ -1,19 +1,37 @@
 """HTTP of identity (api.md §2)."""
 
-from typing import Annotated, Any
+from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import select
 
 from libs.common import etags
 from libs.common.auth import CurrentUser, Manager, OptionalUser
-from libs.common.db import Database, SessionDep
+from libs.common.db import SessionDep
+from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_bool, paginate, paginate_by_cursor
 from libs.common.tokens import ROLES
 from services.identity import service
 from services.identity.access import access_card, access_self
+from services.identity.avatars.routes import router as avatars
+from services.identity.errors import (
+    AccountDisabled,
+    BadCredentials,
+    EmailNotVerified,
+    InvalidCode,
+    InvalidOtp,
+    InvalidRefreshToken,
+    OtpRequired,
+    PasswordRefused,
+    RoleNotAllowed,
+    TooManyAttempts,
+    WrongPassword,
+)
+from services.identity.mfa.routes import router as mfa
 from services.identity.models import Activity, User
-from services.identity.queries import card_answer, find_users, live_sessions, user_answer
+from services.identity.parts import EVEN_TIME, CallerDep, DatabaseDep, IdentityDep
+from services.identity.queries import STATUSES, card_answer, find_users, live_sessions, user_answer, user_tag
 from services.identity.schemas import (
     ActivityAnswer,
     Card,
@@ -36,34 +54,15 @@ from services.identity.schemas import (
     Verification,
     Verified,
 )
-from services.identity.sessions import Caller, Identity, refresh_session
+from services.identity.sessions import refresh_session
 
 router = APIRouter(prefix="/api/accounts", tags=["accounts"])
 well_known = APIRouter(tags=["accounts"])
+ROUTERS = [router, avatars, mfa, well_known]
+# Their answers hold tokens or secrets, which an Idempotency-Key must not store.
+EXEMPT = [f"/api/accounts/{name}" for name in ("refresh", "l", "verify", "change-password", "users/me/mfa")]
 
 SENT = "If the address can be used, a mail with a code is on its way."
-
-
-def identity_of(request: Request) -> Identity:
-    parts: Identity = request.app.state.identity
-    return parts
-
-
-def database_of(request: Request) -> Database:
-    db: Database = request.app.state.db
-    return db
-
-
-def caller_of(request: Request) -> Caller:
-    """The address that the gateway saw, and the browser's own name."""
-    forwarded = request.headers.get("x-forwarded-for", "").partition(",")[0].strip()
-    peer = request.client.host if request.client else ""
-    return Caller((forwarded or peer)[:64], request.headers.get("user-agent", "")[:255].replace("\0", ""))
-
-
-IdentityDep = Annotated[Identity, Depends(identity_of)]
-DatabaseDep = Annotated[Database, Depends(database_of)]
-CallerDep = Annotated[Caller, Depends(caller_of)]
 
 
 @well_known.get("/.well-known/jwks.json", response_model=Jwks)
@@ -73,7 +72,13 @@ async def get_jwks(parts: IdentityDep, response: Response) -> Any:
     return parts.ring.jwks
 
 
-@router.post("/register/", status_code=201, response_model=Registered)
+@router.post(
+    "/register/",
+    status_code=201,
+    response_model=Registered,
+    dependencies=EVEN_TIME,
+    responses=raises(PasswordRefused),
+)
 async def register(
     body: Registration, session: SessionDep, parts: IdentityDep, caller: CallerDep, request: Request
 ) -> Any:
@@ -82,7 +87,12 @@ async def register(
     return {"detail": SENT, "email": body.email}
 
 
-@router.post("/verify-email/", response_model=Verified)
+@router.post(
+    "/verify-email/",
+    response_model=Verified,
+    dependencies=EVEN_TIME,
+    responses=raises(InvalidCode, AccountDisabled),
+)
 async def verify_email(
     body: Verification, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
 ) -> Any:
@@ -90,21 +100,26 @@ async def verify_email(
     return await service.verify_email(session, db, parts, body, caller)
 
 
-@router.post("/resend-verification/", response_model=Done)
+@router.post("/resend-verification/", response_model=Done, dependencies=EVEN_TIME)
 async def resend_verification(body: EmailOnly, session: SessionDep, parts: IdentityDep) -> Any:
     """Mail another code, at most one a minute."""
     await service.resend_verification(session, parts, body.email)
     return {"detail": SENT}
 
 
-@router.post("/password-reset/", response_model=Done)
+@router.post("/password-reset/", response_model=Done, dependencies=EVEN_TIME)
 async def ask_for_password_reset(body: EmailOnly, session: SessionDep, parts: IdentityDep) -> Any:
     """Mail a code for a new password; the same answer for every address."""
     await service.ask_for_reset(session, parts, body.email)
     return {"detail": SENT}
 
 
-@router.post("/password-reset-confirm/", response_model=Done)
+@router.post(
+    "/password-reset-confirm/",
+    response_model=Done,
+    dependencies=EVEN_TIME,
+    responses=raises(InvalidCode, PasswordRefused),
+)
 async def reset_password(
     body: PasswordReset, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
 ) -> Any:
@@ -113,7 +128,11 @@ async def reset_password(
     return {"detail": "The password is changed: log in with the new one."}
 
 
-@router.post("/change-password/", response_model=Done)
+@router.post(
+    "/change-password/",
+    response_model=Done,
+    responses=raises(WrongPassword, PasswordRefused, TooManyAttempts),
+)
 async def change_password(
     body: PasswordChange,
     session: SessionDep,
@@ -127,7 +146,13 @@ async def change_password(
     return {"detail": "The password is changed."}
 
 
-@router.post("/login/", response_model=LoggedIn)
+@router.post(
+    "/login/",
+    response_model=LoggedIn,
+    responses=raises(
+        BadCredentials, OtpRequired, InvalidOtp, EmailNotVerified, AccountDisabled, TooManyAttempts
+    ),
+)
 async def login(
     body: Login, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
 ) -> Any:
@@ -135,10 +160,10 @@ async def login(
     return await service.login(session, db, parts, body, caller)
 
 
-@router.post("/refresh/", response_model=Tokens)
-async def refresh_tokens(body: Refresh, session: SessionDep, parts: IdentityDep) -> Any:
+@router.post("/refresh/", response_model=Tokens, responses=raises(InvalidRefreshToken, AccountDisabled))
+async def refresh_tokens(body: Refresh, session: SessionDep, parts: IdentityDep, caller: CallerDep) -> Any:
     """A new pair; the old refresh token stays valid until its successor is first used."""
-    result = await refresh_session(session, parts, body.refresh)
+    result = await refresh_session(session, parts, body.refresh, caller)
     if isinstance(result, type):
         await session.commit()  # the end of the family must outlive the refusal
         raise result
@@ -158,17 +183,22 @@ async def logout(
 async def get_me(session: SessionDep, who: CurrentUser, request: Request, response: Response) -> Any:
     """The caller's own account."""
     user = await access_self(session, who)
-    return etags.answer(request, response, _tag(user)) or user_answer(user)
+    return etags.answer(request, response, user_tag(user)) or user_answer(user)
 
 
 @router.patch("/users/me/", response_model=UserAnswer)
 async def change_me(
-    body: ProfileChange, session: SessionDep, who: CurrentUser, request: Request, response: Response
+    body: ProfileChange,
+    session: SessionDep,
+    who: CurrentUser,
+    caller: CallerDep,
+    request: Request,
+    response: Response,
 ) -> Any:
     """Change own fields, flat; `email` is accepted while it does not change."""
     etags.check_if_match(request, (await access_self(session, who, lock=True)).version)
-    user = await service.change_profile(session, who, body)
-    response.headers["ETag"] = _tag(user)
+    user = await service.change_profile(session, who, body, caller)
+    response.headers["ETag"] = user_tag(user)
     return user_answer(user)
 
 
@@ -194,8 +224,6 @@ async def end_my_session(uuid: UUID, session: SessionDep, parts: IdentityDep, wh
 @router.get("/users/me/activity/", response_model=Page[ActivityAnswer])
 async def list_my_activity(session: SessionDep, who: CurrentUser, page: PagingDep) -> Any:
     """Logins, failures and changes of the own account, newest first."""
-    from sqlalchemy import select
-
     query = select(Activity).where(Activity.user_uuid == who.user)
     return await paginate_by_cursor(session, query, page, Activity.created_at, Activity.uuid)
 
@@ -207,6 +235,7 @@ async def list_users(
     page: PagingDep,
     search: str | None = None,
     role: str | None = None,
+    status: str | None = None,
     is_active: str | None = None,
     is_verified: str | None = None,
     ordering: str | None = None,
@@ -216,8 +245,8 @@ async def list_users(
     order = choose("ordering", ordering, [*columns, *(f"-{name}" for name in columns)]) or "-date_joined"
     column = columns[order.removeprefix("-")]
     query = find_users(
-        search, choose("role", role, ROLES), choose_bool("is_active", is_active),
-        choose_bool("is_verified", is_verified),
+        search, choose("role", role, ROLES), choose("status", status, STATUSES),
+        choose_bool("is_active", is_active), choose_bool("is_verified", is_verified),
     ).order_by(column.desc() if order.startswith("-") else column.asc(), User.uuid)  # fmt: skip
     count, rows = await paginate(session, query, page)
     return page.answer(count, [user_answer(user) for user in rows])
@@ -229,11 +258,11 @@ async def get_user(
 ) -> Any:
     """All of a user for managers and the owner; the public card for others."""
     user, full = await access_card(session, who, uuid)
-    tag = etags.etag(user.version, full, user.last_login)
+    tag = user_tag(user, full=full)
     return etags.answer(request, response, tag) or (user_answer(user) if full else card_answer(user))
 
 
-@router.patch("/users/{uuid}/", response_model=UserAnswer)
+@router.patch("/users/{uuid}/", response_model=UserAnswer, responses=raises(RoleNotAllowed))
 async def change_user(
     uuid: UUID,
     body: UserChange,
@@ -245,9 +274,5 @@ async def change_user(
 ) -> Any:
     """Change a role (neither from nor to above one's own) or `is_active`; older tokens die within seconds."""
     user = await service.change_user(session, parts, who, uuid, body, caller)
-    response.headers["ETag"] = etags.etag(user.version, True, user.last_login)
+    response.headers["ETag"] = user_tag(user)
     return user_answer(user)
-
-
-def _tag(user: User) -> str:
-    return etags.etag(user.version, True, user.last_login)

@@ -1,6 +1,8 @@
 """Decisions of identity, without I/O."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
+from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from services.identity.errors import PasswordRefused, RoleNotAllowed
@@ -9,6 +11,8 @@ Role = Literal["student", "teacher", "moderator", "manager", "admin"]
 ROLES = ("student", "teacher", "moderator", "manager", "admin")
 ROLE_NAMES = dict(zip(ROLES, ("Student", "Teacher", "Moderator", "Manager", "Administrator"), strict=True))
 PASSWORD_LENGTHS = (8, 128)
+FREE_TRIES = 5
+MOST_DELAY = 900
 
 PROFILE_FIELDS = (
     "bio", "education_level", "institution", "field_of_study", "teaching_experience", "expertise_areas",
@@ -16,35 +20,21 @@ PROFILE_FIELDS = (
     "postal_code", "country", "linkedin_url", "github_url", "website_url",
 )  # fmt: skip
 
-# The heads of every list of leaked passwords that are long enough to pass the length rule.
-COMMON_PASSWORDS = frozenset(
-    """
-    12345678 123456789 1234567890 password password1 password12 password123 qwertyuiop qwerty123
-    qwerty1234 1q2w3e4r 1q2w3e4r5t 1qaz2wsx iloveyou sunshine princess football baseball superman
-    trustno1 starwars computer whatever michelle jennifer corvette mercedes maverick samantha midnight
-    11111111 00000000 88888888 87654321 987654321 0987654321 12341234 11223344 asdfghjkl asdfasdf
-    zxcvbnm1 abcd1234 abc12345 a1b2c3d4 passw0rd p@ssw0rd p@ssword welcome1 welcome123 letmein1
-    letmein123 admin123 administrator changeme internet qazwsxedc football1 charlie1 monkey123 dragon123
-    master123 liverpool chocolate butterfly q1w2e3r4 qwer1234 1234qwer qwertyui 123123123 123321123
-    147258369 159357456 741852963 789456123 lovelove loveyou1 babygirl iloveyou1 princess1 sunshine1
-    superman1 batman123 pokemon1 naruto123 test1234 testtest user1234 secret123 student1 teacher1
-    learning lectern1
-    """.split()  # noqa: SIM905
-)
 
-
-def check_password(password: str, *, email: str = "") -> None:
-    """8 to 128 characters, none of the common ones, not the address. Raises PasswordRefused."""
+def check_password(
+    password: str, common: Collection[str], *, email: str = "", field: str = "password"
+) -> None:
+    """8 to 128 characters, none of the common ones, not the address. Raises PasswordRefused for `field`."""
     least, most = PASSWORD_LENGTHS
     problem = None
     if not least <= len(password) <= most:
         problem = f"must have {least} to {most} characters"
-    elif password.lower() in COMMON_PASSWORDS or len(set(password)) == 1:
+    elif password.lower() in common or len(set(password)) == 1:
         problem = "is among the most common ones: choose another"
     elif email and password.lower() == email.lower():
         problem = "must not be the address"
     if problem:
-        raise PasswordRefused(f"password: {problem}.", errors=[{"field": "password", "message": problem}])
+        raise PasswordRefused(f"{field}: {problem}.", errors=[{"field": field, "message": problem}])
 
 
 def check_role_change(actor: str, current: str, wanted: str) -> None:
@@ -61,6 +51,47 @@ def is_staff(role: str) -> bool:
 def shows_card(role: str, *, signed_in: bool) -> bool:
     """Teachers and above have a public card; students one for the signed-in."""
     return signed_in or role != "student"
+
+
+def network_of(ip: str) -> str:
+    """Who counts as one place: a /24 of IPv4, a /56 of IPv6; what is no address is a place of its own."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return ip
+    return str(ip_network(f"{address}/{24 if address.version == 4 else 56}", strict=False))
+
+
+BROWSERS = (
+    ("Edg", "Edge"), ("OPR/", "Opera"), ("SamsungBrowser/", "Samsung Internet"), ("Firefox/", "Firefox"),
+    ("FxiOS/", "Firefox"), ("Chrome/", "Chrome"), ("CriOS/", "Chrome"), ("Safari/", "Safari"),
+)  # fmt: skip
+SYSTEMS = (
+    ("iPhone", "iPhone"), ("iPad", "iPad"), ("Android", "Android"), ("CrOS", "ChromeOS"),
+    ("Windows", "Windows"), ("Macintosh", "macOS"), ("Linux", "Linux"),
+)  # fmt: skip
+
+
+def device_name(user_agent: str) -> str:
+    """Such as "Firefox on Linux"; what is no browser keeps its own name, at most 200 characters of it."""
+    browser = next((name for mark, name in BROWSERS if mark in user_agent), None)
+    system = next((name for mark, name in SYSTEMS if mark in user_agent), None)
+    if browser and system:
+        return f"{browser} on {system}"
+    return browser or user_agent.replace("\0", "").strip()[:200]
+
+
+def throttle_wait(failures: int, last: datetime, now: datetime) -> float:
+    """Seconds until the next try: none before the fifth failure, then 1 s that doubles up to 15 minutes."""
+    if failures < FREE_TRIES:
+        return 0
+    delay = float(min(1 << min(failures - FREE_TRIES, 20), MOST_DELAY))
+    return max((last - now).total_seconds() + delay, 0.0)
+
+
+def may_try_code(tries: int, most: int, wrong: int, most_an_hour: int) -> bool:
+    """Whether a code may be looked at: it has tries left, and so has its purpose in this hour."""
+    return tries < most and wrong < most_an_hour
 
 
 def may_mail_again(last: datetime | None, now: datetime, interval: int) -> bool:

@@ -3,15 +3,41 @@
 import re
 from datetime import date
 from typing import Annotated, Any, Literal
+from unicodedata import category
 from uuid import UUID
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, EmailStr, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    EmailStr,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from libs.common.schemas import Answer, Body, EmptyIsNone, Moment, ShortText
 from services.identity.rules import Role
 
-Name = Annotated[ShortText, StringConstraints(min_length=1, max_length=150)]
+
+def example(**fields: Any) -> ConfigDict:
+    """The configuration of a body with a realistic example for the OpenAPI document."""
+    return ConfigDict(**{**Body.model_config, "json_schema_extra": {"examples": [fields]}})
+
+
+def _name(value: str) -> str:
+    # Names stand in mails: they must not bring lines or links of their own.
+    if (
+        any(category(char) in ("Cc", "Zl", "Zp") for char in value)
+        or "://" in value
+        or "www." in value.lower()
+    ):
+        raise ValueError("must be a name")
+    return value
+
+
+Name = Annotated[ShortText, StringConstraints(min_length=1, max_length=150), AfterValidator(_name)]
 Email = Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(str.lower)]
 Password = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=1024)]
 Code = Annotated[str, StringConstraints(pattern=r"^\d{6}$")]
@@ -57,19 +83,14 @@ class Registration(Body):
     phone_number: Phone = ""
     date_of_birth: OptionalDate = None
 
-    model_config = Body.model_config | {
-        "json_schema_extra": {
-            "examples": [
-                {
-                    "email": "ada@lectern.example",
-                    "password": "Learn-together-1",
-                    "first_name": "Ada",
-                    "last_name": "Lovelace",
-                    "role": "student",
-                }
-            ]
-        }
-    }
+    model_config = example(
+        email="ada@lectern.example",
+        password="Learn-together-1",
+        confirm_password="Learn-together-1",
+        first_name="Ada",
+        last_name="Lovelace",
+        role="student",
+    )
 
     @model_validator(mode="after")
     def _same(self) -> "Registration":
@@ -88,10 +109,14 @@ class Registered(BaseModel):
 class EmailOnly(Body):
     email: Email
 
+    model_config = example(email="ada@lectern.example")
+
 
 class Verification(Body):
     email: Email
     verification_code: Code
+
+    model_config = example(email="ada@lectern.example", verification_code="492039")
 
 
 class PasswordReset(Body):
@@ -99,6 +124,13 @@ class PasswordReset(Body):
     reset_code: Code
     new_password: Password
     confirm_password: Password
+
+    model_config = example(
+        email="ada@lectern.example",
+        reset_code="492039",
+        new_password="Learn-together-2",
+        confirm_password="Learn-together-2",
+    )
 
     @model_validator(mode="after")
     def _same(self) -> "PasswordReset":
@@ -112,6 +144,12 @@ class PasswordChange(Body):
     new_password: Password
     confirm_password: Password
 
+    model_config = example(
+        current_password="Learn-together-1",
+        new_password="Learn-together-2",
+        confirm_password="Learn-together-2",
+    )
+
     @model_validator(mode="after")
     def _same(self) -> "PasswordChange":
         if self.confirm_password != self.new_password:
@@ -122,15 +160,24 @@ class PasswordChange(Body):
 class Login(Body):
     email: Annotated[str, StringConstraints(max_length=254, to_lower=True)]
     password: Password
+    otp: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+        None, description="where a second factor is asked for: of the authenticator, or a recovery code"
+    )
+
+    model_config = example(email="ada@lectern.example", password="Learn-together-1", otp="492039")
 
 
 class Refresh(Body):
     refresh: Annotated[str, StringConstraints(min_length=20, max_length=200)]
 
+    model_config = example(refresh="q5Y3u0bT8mJr2vN7wLx4zKc9sHf1dGa6pEoQiUyRtWk")
+
 
 class Logout(Body):
     all: bool = False
     refresh: str | None = Field(None, max_length=200, description="accepted and ignored: the session ends")
+
+    model_config = example(all=False)
 
 
 class Tokens(BaseModel):
@@ -176,6 +223,7 @@ class UserAnswer(Answer):
     is_staff: bool
     is_verified: bool
     is_active: bool
+    mfa_enabled: bool
     avatar: str | None
     phone_number: str
     date_of_birth: date | None
@@ -236,12 +284,16 @@ class ProfileChange(Body):
     github_url: Url | None = None
     website_url: Url | None = None
 
+    model_config = example(bio="Writes programs.", preferred_language="en", time_zone="Europe/London")
+
 
 class UserChange(Body):
     """What a manager may change of somebody."""
 
     role: Role | None = None
     is_active: bool | None = None
+
+    model_config = example(role="moderator")
 
 
 class SessionAnswer(Answer):

@@ -24,6 +24,13 @@ class Vault:
         """Bound to this mail, its purpose and its address."""
         return self._mac(b"code", mail.bytes, purpose.encode(), email.lower().encode(), code.encode())
 
+    def account_hmac(self, account: str) -> bytes:
+        """What failed tries are counted under: an address, or a user's id."""
+        return self._mac(b"account", account.lower().encode())
+
+    def recovery_hmac(self, user: UUID, code: str) -> bytes:
+        return self._mac(b"recovery", user.bytes, code.encode())
+
     def successor(self, salt: bytes, token: str) -> str:
         """The refresh token that follows `token`: always the same one, known to nobody without the secret."""
         return base64.urlsafe_b64encode(self._mac(b"refresh", salt, token.encode())).decode().rstrip("=")

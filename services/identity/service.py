@@ -1,14 +1,13 @@
 """What people do with their accounts: one function per intent, each a part of the request's transaction."""
 
-from hmac import compare_digest
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import Database, enqueue
+from libs.common.audit_log import write_entry
+from libs.common.db import Database
 from libs.common.errors import Unprocessable
 from libs.common.events.base import Event
 from libs.common.events.identity import (
@@ -23,18 +22,22 @@ from libs.common.events.identity import (
 )
 from libs.common.outbox import record
 from libs.common.tokens import Principal
-from libs.common.trace import current_trace
 from services.identity.access import access_self, access_session, access_user
+from services.identity.codes import mail_code, mail_notice, use_code
 from services.identity.errors import (
     AccountDisabled,
     BadCredentials,
     EmailNotVerified,
     InvalidCode,
+    InvalidOtp,
+    OtpRequired,
     WrongPassword,
 )
-from services.identity.models import CodeMail, Session, User
+from services.identity.mfa.factors import use_second_factor
+from services.identity.models import Session, User
+from services.identity.passwords import COMMON
 from services.identity.queries import user_answer, user_by_email, user_state
-from services.identity.rules import PROFILE_FIELDS, check_password, check_role_change, may_mail_again
+from services.identity.rules import PROFILE_FIELDS, check_password, check_role_change, network_of
 from services.identity.schemas import (
     Login,
     PasswordChange,
@@ -44,7 +47,17 @@ from services.identity.schemas import (
     UserChange,
     Verification,
 )
-from services.identity.sessions import Caller, Identity, end_session, end_sessions, note, start_session
+from services.identity.sessions import (
+    Caller,
+    Identity,
+    end_session,
+    end_sessions,
+    note,
+    note_failed_login,
+    rename_note,
+    start_session,
+)
+from services.identity.throttle import forget_failures, throttled
 
 
 def publish(session: AsyncSession, user: User, event: Event) -> None:
@@ -55,7 +68,7 @@ def publish(session: AsyncSession, user: User, event: Event) -> None:
 
 async def register(session: AsyncSession, parts: Identity, body: Registration, caller: Caller) -> None:
     """Make an account and mail a code. A known address gets a different mail and nothing else happens."""
-    check_password(body.password, email=body.email)
+    check_password(body.password, COMMON, email=body.email)
     password_hash = await parts.passwords.hash(body.password)
     now = parts.clock()
     made = await session.scalar(
@@ -81,76 +94,51 @@ async def register(session: AsyncSession, parts: Identity, body: Registration, c
         note(session, made.uuid, "registered", caller)
     user = made or await user_by_email(session, body.email)
     if user is not None:
-        await _mail_code(session, parts, user, "known_address" if user.is_verified else "verify")
-
-
-async def _mail_code(session: AsyncSession, parts: Identity, user: User, purpose: str) -> None:
-    """Have the task make and mail a code, unless one went out within the last minute."""
-    await session.execute(select(User.uuid).where(User.uuid == user.uuid).with_for_update())
-    last = await session.scalar(
-        select(func.max(CodeMail.created_at)).where(
-            CodeMail.user_uuid == user.uuid, CodeMail.purpose == purpose
-        )
-    )
-    now = parts.clock()
-    if not may_mail_again(last, now, parts.settings.mail_interval):
-        return
-    trace = current_trace()
-    mail = CodeMail(
-        uuid=uuid4(),
-        user_uuid=user.uuid,
-        purpose=purpose,
-        created_at=now,
-        request_id=trace.request_id,
-        traceparent=trace.traceparent,
-    )
-    session.add(mail)
-    enqueue(session, "identity.send_code", str(mail.uuid))
+        await mail_code(session, parts, user, "known_address" if user.is_verified else "verify")
 
 
 async def resend_verification(session: AsyncSession, parts: Identity, email: str) -> None:
     """Mail another code to an unverified address; do nothing for any other, with the same answer."""
     user = await user_by_email(session, email)
     if user is not None and not user.is_verified:
-        await _mail_code(session, parts, user, "verify")
+        await mail_code(session, parts, user, "verify")
 
 
 async def ask_for_reset(session: AsyncSession, parts: Identity, email: str) -> None:
     """Mail a code to a known address; do nothing for any other, with the same answer."""
     user = await user_by_email(session, email)
     if user is not None and user.is_active:
-        await _mail_code(session, parts, user, "reset")
+        await mail_code(session, parts, user, "reset")
 
 
 async def reset_password(
     session: AsyncSession, db: Database, parts: Identity, body: PasswordReset, caller: Caller
 ) -> None:
     """Set a new password by mailed code. Ends every session; older tokens die. Raises InvalidCode."""
-    check_password(body.new_password, email=body.email)
+    check_password(body.new_password, COMMON, email=body.email, field="new_password")
     uuid = await use_code(session, db, parts, body.email, "reset", body.reset_code)
     password_hash = await parts.passwords.hash(body.new_password)
     user = await access_user(session, uuid, lock=True)
     user.password_hash = password_hash
+    mail_notice(session, parts, user, "password_changed")
     user.version += 1
     publish(session, user, PasswordChanged(user=uuid, by_reset=True))
     end_access(session, user, "password_changed")
     await end_sessions(session, uuid, "password_changed", parts.clock())
     note(session, uuid, "password_reset", caller)
+    await forget_failures(session, (parts.vault.account_hmac(body.email), network_of(caller.ip)))
 
 
 async def change_password(
     session: AsyncSession, db: Database, parts: Identity, who: Principal, body: PasswordChange, caller: Caller
 ) -> None:
     """Set a new password, knowing the old one. Ends all other sessions; the calling one stays."""
-    async with db.session() as looking:
-        user = await access_self(looking, who)
-    check_password(body.new_password, email=user.email)
-    fits, _ = await parts.passwords.verify(body.current_password, user.password_hash)
-    if not fits:
-        raise WrongPassword(errors=[{"field": "current_password", "message": "is not your password"}])
+    user = await confirm_password(db, parts, who, body.current_password, "current_password")
+    check_password(body.new_password, COMMON, email=user.email, field="new_password")
     password_hash = await parts.passwords.hash(body.new_password)
     user = await access_self(session, who, lock=True)
     user.password_hash = password_hash
+    mail_notice(session, parts, user, "password_changed")
     user.version += 1
     publish(session, user, PasswordChanged(user=user.uuid, by_reset=False))
     await end_sessions(session, user.uuid, "password_changed", parts.clock(), keep=who.session)
@@ -165,87 +153,88 @@ async def verify_email(
     user = await access_user(session, uuid, lock=True)
     if not user.is_active:
         raise AccountDisabled
-    if not user.is_verified:
-        user.is_verified = True
-        user.version += 1
-        publish(session, user, EmailVerified(user=user.uuid))
+    if user.is_verified:  # nothing is left to prove, and a mailed code is no way to log in
+        raise InvalidCode
+    user.is_verified = True
+    user.version += 1
+    publish(session, user, EmailVerified(user=user.uuid))
     note(session, user.uuid, "email_verified", caller)
     access, refresh = await start_session(session, parts, user, caller)
     await session.flush()
     return {"tokens": {"access": access, "refresh": refresh}, "user": user_answer(user)}
 
 
-async def use_code(
-    session: AsyncSession, db: Database, parts: Identity, email: str, purpose: str, code: str
-) -> UUID:
-    """Use up the newest code; returns whose it was.
-
-    The try is counted in a transaction of its own, before the code is looked at and before `session` takes a
-    connection. Raises InvalidCode for a wrong, used, expired or exhausted one.
-    """
-    now = parts.clock()
-    newest = (
-        select(CodeMail.uuid)
-        .join(User, User.uuid == CodeMail.user_uuid)
-        .where(User.email == email, CodeMail.purpose == purpose, CodeMail.code_hmac.is_not(None))
-        .order_by(CodeMail.created_at.desc())
-        .limit(1)
-        .scalar_subquery()
-    )
-    async with db.session() as counting:
-        mail = await counting.scalar(
-            update(CodeMail)
-            .where(
-                CodeMail.uuid == newest,
-                CodeMail.tries < parts.settings.code_tries,
-                CodeMail.used_at.is_(None),
-                CodeMail.expires_at > now,
-            )
-            .values(tries=CodeMail.tries + 1)
-            .returning(CodeMail)
-        )
-    if mail is None or not compare_digest(
-        mail.code_hmac, parts.vault.code_hmac(mail.uuid, purpose, email, code)
-    ):
-        raise InvalidCode
-    used = await session.scalar(
-        update(CodeMail)
-        .where(CodeMail.uuid == mail.uuid, CodeMail.used_at.is_(None))
-        .values(used_at=now)
-        .returning(CodeMail.uuid)
-    )
-    if used is None:
-        raise InvalidCode
-    user: UUID = mail.user_uuid
-    return user
-
-
 async def login(
     session: AsyncSession, db: Database, parts: Identity, body: Login, caller: Caller
 ) -> dict[str, Any]:
-    """Start a session. Raises BadCredentials, EmailNotVerified or AccountDisabled.
+    """Start a session.
 
-    An unknown address costs as much time as a wrong password. No connection is held while it is hashed.
+    Raises BadCredentials, TooManyAttempts, AccountDisabled, EmailNotVerified, OtpRequired or InvalidOtp; all
+    but the first two only after the right password. An unknown address costs the same statements and the same
+    time as a wrong password. No connection is held while it is hashed.
     """
-    async with db.session() as looking:
-        user = await user_by_email(looking, body.email)
-    fits, renewed = await parts.passwords.verify(body.password, user.password_hash if user else None)
-    if user is None or not fits:
-        if user is not None:
-            async with db.session() as noting:  # kept although this request is refused
-                note(noting, user.uuid, "login_failed", caller)
-        raise BadCredentials
-    user = await access_user(session, user.uuid, lock=True)
+    known: User | None = None
+    attempt = uuid4()
+
+    async def look_up(counting: AsyncSession) -> None:
+        nonlocal known
+        known = await user_by_email(counting, body.email)
+        await note_failed_login(counting, attempt, body.email, caller)
+
+    key = (parts.vault.account_hmac(body.email), network_of(caller.ip))
+    async with throttled(db, parts.turns, parts.clock, key, look_up) as counted:
+        fits, renewed = await parts.passwords.verify(body.password, known.password_hash if known else None)
+        if known is None or not fits:
+            raise BadCredentials
+        check_may_log_in(known)
+        otp = body.otp or ""
+        if known.mfa_enabled and not otp:
+            async with db.session() as settling:
+                await counted.take_back(settling)
+                await rename_note(settling, attempt, "otp_required")
+            raise OtpRequired
+        if known.mfa_enabled and not await use_second_factor(db, parts, known.uuid, otp):
+            raise InvalidOtp
+    user = await access_user(session, known.uuid, lock=True)
+    check_may_log_in(user)
+    # What was changed while this login was under way counts.
+    if user.mfa_enabled and not known.mfa_enabled:
+        raise OtpRequired
+    if user.password_hash != known.password_hash:
+        fits, renewed = await parts.passwords.verify(body.password, user.password_hash)
+        if not fits:
+            raise BadCredentials
+    if renewed:
+        user.password_hash = renewed
+    await rename_note(session, attempt, "login")
+    access, refresh = await start_session(session, parts, user, caller)
+    await session.flush()
+    return {"access": access, "refresh": refresh, "user": user_answer(user)}
+
+
+def check_may_log_in(user: User) -> None:
+    """Raises AccountDisabled or EmailNotVerified."""
     if not user.is_active:
         raise AccountDisabled
     if not user.is_verified:
         raise EmailNotVerified
-    if renewed:
-        user.password_hash = renewed
-    note(session, user.uuid, "login", caller)
-    access, refresh = await start_session(session, parts, user, caller)
-    await session.flush()
-    return {"access": access, "refresh": refresh, "user": user_answer(user)}
+
+
+async def confirm_password(
+    db: Database, parts: Identity, who: Principal, password: str, field: str = "password"
+) -> User:
+    """The caller's account, unlocked, once the password is theirs. Wrong ones are throttled per session.
+
+    Raises WrongPassword for `field`, or TooManyAttempts. No connection is held while it is hashed.
+    """
+    async with db.session() as looking:
+        user = await access_self(looking, who)
+    key = (parts.vault.account_hmac(str(who.user)), str(who.session))
+    async with throttled(db, parts.turns, parts.clock, key):
+        fits, _ = await parts.passwords.verify(password, user.password_hash)
+        if not fits:
+            raise WrongPassword(field)
+    return user
 
 
 async def logout(
@@ -266,7 +255,7 @@ async def end_own_session(session: AsyncSession, parts: Identity, who: Principal
     end_session(session, await access_session(session, who, uuid), "revoked", parts.clock())
 
 
-async def change_profile(session: AsyncSession, who: Principal, body: ProfileChange) -> User:
+async def change_profile(session: AsyncSession, who: Principal, body: ProfileChange, caller: Caller) -> User:
     """Change what is given. Raises Unprocessable when the address would change."""
     user = await access_self(session, who, lock=True)
     given = body.model_dump(exclude_unset=True)
@@ -287,6 +276,7 @@ async def change_profile(session: AsyncSession, who: Principal, body: ProfileCha
         user.profile = profile
         user.version += 1
         publish(session, user, ProfileUpdated(user=user.uuid, changed=tuple(sorted(changed))))
+        note(session, user.uuid, "profile_changed", caller)
     return user
 
 
@@ -302,6 +292,8 @@ async def change_user(
         publish(session, user, RoleChanged(user=uuid, role=body.role, previous=previous, actor=who.user))
         end_access(session, user, "role_changed")
         note(session, uuid, "role_changed", caller)
+        details = {"from": previous, "to": body.role}
+        await write_entry(session, "role_changed", uuid, actor=who.user, details=details)
     if body.is_active is not None and body.is_active != user.is_active:
         user.is_active = body.is_active
         user.version += 1
@@ -311,7 +303,9 @@ async def change_user(
             publish(session, user, UserDisabled(user=uuid, actor=who.user))
             end_access(session, user, "disabled")
             await end_sessions(session, uuid, "disabled", parts.clock())
-        note(session, uuid, "enabled" if body.is_active else "disabled", caller)
+        became = "enabled" if body.is_active else "disabled"
+        note(session, uuid, became, caller)
+        await write_entry(session, became, uuid, actor=who.user)
     return user
 
 

@@ -1,25 +1,28 @@
 """Sessions and their tokens: login, refresh with rotation on acknowledgement, ending."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from secrets import token_bytes
 from typing import Literal
 from uuid import UUID, uuid4
 
-from sqlalchemy import select, update
+from sqlalchemy import literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.clock import Clock, system_clock
 from libs.common.events.identity import SessionEnded, SessionStarted
 from libs.common.outbox import record
+from libs.common.storage import Storage
 from libs.common.tokens import mint
+from services.identity.avatars.pictures import Pictures
 from services.identity.errors import AccountDisabled, InvalidRefreshToken
 from services.identity.keys import KeyRing
 from services.identity.models import Activity, RefreshToken, Session, User
 from services.identity.passwords import Passwords
 from services.identity.secrets_at_rest import Vault, digest, new_refresh_token
 from services.identity.settings import Settings
+from services.identity.throttle import Turns
 
 EndReason = Literal[
     "logout", "logout_all", "revoked", "refresh_reused", "expired", "password_changed", "role_changed",
@@ -35,6 +38,9 @@ class Identity:
     vault: Vault
     ring: KeyRing
     passwords: Passwords
+    storage: Storage
+    pictures: Pictures
+    turns: Turns = field(default_factory=Turns)
     clock: Clock = system_clock
 
 
@@ -49,6 +55,25 @@ class Caller:
 def note(session: AsyncSession, user: UUID, kind: str, caller: Caller) -> None:
     """Write to the owner's activity log."""
     session.add(Activity(user_uuid=user, kind=kind, ip=caller.ip, device=caller.device))
+
+
+async def note_failed_login(session: AsyncSession, uuid: UUID, email: str, caller: Caller) -> None:
+    """Note a login as failed before it is tried; one that succeeds changes the note.
+
+    One statement whether the address is known or not, so that both take as long.
+    """
+    values = (literal(uuid), User.uuid, literal("login_failed"), literal(caller.ip), literal(caller.device))
+    await session.execute(
+        insert(Activity).from_select(
+            ["uuid", "user_uuid", "kind", "ip", "device"],
+            select(*values).where(User.email == email, User.erased_at.is_(None)),
+        )
+    )
+
+
+async def rename_note(session: AsyncSession, uuid: UUID, kind: str) -> None:
+    """How the login that was noted as failed went on."""
+    await session.execute(update(Activity).where(Activity.uuid == uuid).values(kind=kind))
 
 
 async def start_session(
@@ -91,7 +116,7 @@ def access_token(parts: Identity, user: User, row: Session) -> str:
 
 
 async def refresh_session(
-    session: AsyncSession, parts: Identity, token: str
+    session: AsyncSession, parts: Identity, token: str, caller: Caller
 ) -> tuple[str, str] | type[InvalidRefreshToken]:
     """Give the successor of `token`, always the same one; using it acknowledges it and retires `token`.
 
@@ -128,6 +153,7 @@ async def refresh_session(
         .on_conflict_do_nothing()
     )
     row.last_seen = now
+    row.ip = caller.ip
     return access_token(parts, user, row), successor
 
 

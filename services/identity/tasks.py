@@ -1,4 +1,4 @@
-"""Tasks of identity: mailing codes, and the sweeps that forget what is no longer needed."""
+"""Tasks of identity: mails, files to delete, and the sweeps that forget what is no longer needed."""
 
 from datetime import timedelta
 from uuid import UUID
@@ -11,9 +11,14 @@ from libs.common.idempotency import forget_old
 from libs.common.jobs import TaskRun, Tasks
 from libs.common.logs import get_logger
 from libs.common.mail import MailUncertain, send_mail
+from libs.common.storage import Storage
 from libs.common.trace import from_headers, tracing
+from services.identity.avatars.service import path_of, unworn
+from services.identity.codes import CODED, TRY_WINDOW
+from services.identity.keys import rotate_when_due
 from services.identity.mails import render
-from services.identity.models import CodeMail, RefreshToken, Session, User
+from services.identity.models import AvatarFile, CodeMail, CodeTry, RefreshToken, Session, Throttle, User
+from services.identity.privacy.tasks import TASKS as PRIVACY_TASKS
 from services.identity.secrets_at_rest import Vault, new_code
 from services.identity.sessions import end_session
 from services.identity.settings import Settings
@@ -21,8 +26,11 @@ from services.identity.settings import Settings
 log = get_logger(__name__)
 
 TASKS = Tasks("identity", Settings)
+TASKS.by_name |= PRIVACY_TASKS.by_name
 RETRY_AFTER = timedelta(seconds=30)
-GIVE_UP_AFTER = timedelta(minutes=10)
+GIVE_UP_AFTER = {"verify": timedelta(minutes=10), "reset": timedelta(minutes=10)}
+GIVE_UP_NOTICE_AFTER = timedelta(days=1)
+FORGET_FAILURES = timedelta(days=1)
 
 
 @TASKS.task()
@@ -38,7 +46,7 @@ async def send_code(run: TaskRun, uuid: str) -> None:
         code = new_code()
         mail.status = "sending"
         mail.sent_at = now
-        if mail.purpose != "known_address":
+        if mail.purpose in CODED:
             mail.code_hmac = Vault(settings.secret).code_hmac(mail.uuid, mail.purpose, user.email, code)
             mail.expires_at = now + timedelta(seconds=settings.code_seconds)
     with tracing(from_headers({"x-request-id": mail.request_id, "traceparent": mail.traceparent})):
@@ -71,7 +79,7 @@ async def _mark(run: TaskRun, uuid: UUID, status: str) -> None:
 
 @TASKS.task(every=10)
 async def sweep_codes(run: TaskRun) -> None:
-    """Start what was not started, and again what a killed task left behind; give up after ten minutes."""
+    """Start what was not started, and again what a killed task left behind; a late code is of no use."""
     now = run.clock()
     async with run.db.session() as session:
         waiting = await session.scalars(
@@ -85,7 +93,7 @@ async def sweep_codes(run: TaskRun) -> None:
             .with_for_update(skip_locked=True)
         )
         for mail in waiting:
-            if mail.created_at < now - GIVE_UP_AFTER:
+            if mail.created_at < now - GIVE_UP_AFTER.get(mail.purpose, GIVE_UP_NOTICE_AFTER):
                 mail.status = "failed"
                 continue
             # A killed task may have sent its mail already. Its code is known to nobody but the reader, so
@@ -99,12 +107,50 @@ async def sweep_codes(run: TaskRun) -> None:
             )
 
 
+@TASKS.task()
+async def delete_avatar(run: TaskRun, uuid: str) -> None:
+    """Delete a picture that nobody wears any more: first the file, then what is written of it."""
+    async with run.db.session() as session:
+        file = await session.scalar(unworn().where(AvatarFile.uuid == UUID(uuid)))
+    if file is None:
+        return
+    await Storage(run.settings).delete(path_of(file.uuid))
+    async with run.db.session() as session:
+        await session.execute(delete(AvatarFile).where(AvatarFile.uuid == file.uuid))
+
+
+@TASKS.task(every=600)
+async def sweep_avatars(run: TaskRun) -> None:
+    """Find pictures that were replaced, or stored and never worn: an upload takes no hour."""
+    async with run.db.session() as session:
+        files = await session.scalars(
+            unworn().where(AvatarFile.created_at < run.clock() - timedelta(hours=1)).limit(500)
+        )
+        for file in files:
+            enqueue(session, "identity.delete_avatar", str(file.uuid))
+
+
+@TASKS.task(every=3600)
+async def rotate_old_key(run: TaskRun) -> None:
+    """Publish another signing key when the newest has signed long enough; withdraw those before it."""
+    settings: Settings = run.settings
+    every = timedelta(days=settings.key_days)
+    async with run.db.session() as session:
+        kid = await rotate_when_due(
+            session, Vault(settings.secret), run.clock(), settings.access_seconds, every
+        )
+    if kid is not None:
+        log.info("key_rotated", kid=kid)
+
+
 @TASKS.task(every=3600)
 async def sweep_old(run: TaskRun) -> None:
-    """End sessions that have outlived themselves; forget old answers, and tokens of ended sessions."""
+    """End sessions that have outlived themselves; forget old answers, old tries, tokens of ended sessions."""
     now = run.clock()
     async with run.db.session() as session:
         await forget_old(session)
+        await session.execute(delete(CodeTry).where(CodeTry.tried_at < now - TRY_WINDOW))
+        await session.execute(delete(Throttle).where(Throttle.last_at < now - FORGET_FAILURES))
         outlived = await session.scalars(
             select(Session)
             .where(Session.ended_at.is_(None), Session.expires_at < now)

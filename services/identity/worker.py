@@ -1,5 +1,6 @@
-"""What runs beside the routes: the relay alone, for identity subscribes to nothing."""
+"""What runs beside the routes; relay and consumer run it through `libs.common.serve`."""
 
 from libs.common.inbox import Subscription
+from services.identity.consumers import HANDLERS
 
-SUBSCRIPTION: Subscription | None = None
+SUBSCRIPTION = Subscription("identity", HANDLERS)

@@ -1,11 +1,14 @@
 """Identity in-process, with its key loaded and what it mails kept."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from conftest import Mailbox, OpenHarness
+from libs.common.clock import SettableClock, system_clock
 from libs.common.testing import Harness
 from services.identity.admin import create_admin
 
@@ -20,6 +23,16 @@ async def identity(open_service: OpenHarness, mailbox: Mailbox) -> Harness:
     ring.jwks = {"keys": []}
     await ring.load()
     return harness
+
+
+@pytest.fixture
+def clock(identity: Harness) -> Iterator[SettableClock]:
+    """The clock of identity's routes, to be moved by the test; it begins now."""
+    before = identity.app.state.identity
+    clock = SettableClock(system_clock())
+    identity.app.state.identity = replace(before, clock=clock)
+    yield clock
+    identity.app.state.identity = before
 
 
 @dataclass
@@ -71,3 +84,28 @@ class People:
 @pytest.fixture
 def people(identity: Harness, mailbox: Mailbox) -> People:
     return People(identity, mailbox)
+
+
+async def dump(identity: Harness) -> str:
+    """Every column of every table as text, bytes once more as characters; without times and ids, whose digits
+    look like codes."""
+    lines: list[str] = []
+    async with identity.db.sessions() as session:
+        columns = (
+            await session.execute(
+                text(
+                    "SELECT table_name, column_name, data_type FROM information_schema.columns"
+                    " WHERE table_schema = 'identity' AND data_type NOT LIKE 'timestamp%'"
+                    " AND data_type <> 'uuid'"
+                )
+            )
+        ).all()
+        assert {"users", "sessions", "refresh_tokens", "code_mails", "outbox", "throttles"} <= {
+            c[0] for c in columns
+        }
+        for table, column, kind in columns:
+            shown = [f'"{column}"::text'] + ([f"encode(\"{column}\", 'escape')"] if kind == "bytea" else [])
+            for expression in shown:
+                rows = await session.scalars(text(f'SELECT {expression} FROM "{table}"'))
+                lines += [str(row) for row in rows]
+    return "\n".join(lines)

@@ -1,13 +1,51 @@
-"""Passwords: changed by who knows the old one, reset by who reads the mail."""
+"""Passwords: how they are kept, changed by who knows the old one, reset by who reads the mail."""
+
+import asyncio
+import statistics
+import time
 
 import pytest
+from argon2 import PasswordHasher, extract_parameters
 from sqlalchemy import text
 
 from conftest import Mailbox
 from libs.common.testing import Harness
+from services.identity.passwords import HASHER
 from services.identity.tests.conftest import PASSWORD, People
 
 NEW = "Another-good-one-2"
+
+
+async def stored(identity: Harness) -> str:
+    async with identity.db.sessions() as session:
+        return str(await session.scalar(text("SELECT password_hash FROM users")))
+
+
+@pytest.mark.promise("password hashing")
+async def test_hashes_are_argon2id_and_renewed_at_login_when_the_parameters_change(
+    identity: Harness, people: People
+):
+    ada = await people.join("ada@lectern.example")
+    weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
+    for known in (await stored(identity), weak):
+        async with identity.db.session() as session:
+            await session.execute(text("UPDATE users SET password_hash = :h"), {"h": known})
+        await people.login(ada.email)
+        found = extract_parameters(await stored(identity))
+        assert (found.type.name, found.memory_cost, found.time_cost, found.parallelism) == ("ID", 19456, 2, 1)
+        assert HASHER.verify(PASSWORD, await stored(identity))
+
+
+@pytest.mark.promise("password hashing")
+async def test_all_128_characters_and_the_space_around_them_count(identity: Harness, people: People):
+    long = " " + "ab-Ü😀" * 25 + "z "
+    assert len(long) == 128
+    assert (await people.register("ada@lectern.example", password=long)).status_code == 201
+    assert HASHER.verify(long, await stored(identity))
+    for wrong in (long[:-1], long.strip(), long[:-2] + "y ", long + "x"):
+        assert not HASHER.verify(wrong, await stored(identity))
+        answer = await people.register("eve@lectern.example", password=long + "x")
+        assert (answer.status_code, answer.json()["code"]) == (422, "password_refused")
 
 
 async def ask(identity: Harness, email: str):
@@ -36,6 +74,8 @@ async def test_a_reset_by_mailed_code_ends_every_session(identity: Harness, peop
     )
     assert old.status_code == 401
     await people.login(ada.email, NEW)
+    await identity.run_tasks()
+    assert mailbox.messages[-1]["Subject"] == "Your Lectern password was changed"
     kinds = [kind for kind, _, _ in await identity.published()]
     assert {"identity.password_changed.v1", "identity.access_changed.v1"} <= set(kinds)
 
@@ -73,7 +113,9 @@ async def test_a_refused_new_password_does_not_use_up_the_code(
     assert (await identity.client().post(path, json=confirmation(ada.email, code))).status_code == 200
 
 
-async def test_a_change_keeps_the_calling_session_and_ends_the_others(identity: Harness, people: People):
+async def test_a_change_keeps_the_calling_session_and_ends_the_others(
+    identity: Harness, people: People, mailbox: Mailbox
+):
     ada = await people.join("ada@lectern.example")
     phone = await people.login(ada.email)
     body = {"current_password": PASSWORD, "new_password": NEW, "confirm_password": NEW}
@@ -84,13 +126,15 @@ async def test_a_change_keeps_the_calling_session_and_ends_the_others(identity: 
         refreshed = await identity.client().post("/api/accounts/refresh/", json={"refresh": account.refresh})
         assert refreshed.status_code == status
     await people.login(ada.email, NEW)
+    await identity.run_tasks()
+    assert "password of your account was changed" in mailbox.text()
 
 
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
         ({"current_password": "not-my-password"}, "current_password"),
-        ({"new_password": "password123", "confirm_password": "password123"}, "password"),
+        ({"new_password": "password123", "confirm_password": "password123"}, "new_password"),
         ({"confirm_password": "different-1"}, "body"),
         ({"role": "admin"}, "role"),
     ],
@@ -106,3 +150,29 @@ async def test_a_bad_change_is_a_422_and_changes_nothing(
     assert (answer.status_code, answer.json()["errors"][0]["field"]) == (422, field)
     async with identity.db.sessions() as session:
         assert await session.scalar(text("SELECT password_hash FROM users")) == before
+
+
+async def test_two_hundred_logins_at_once_stall_nobody_else(identity: Harness, people: People):
+    await people.join("ada@lectern.example")
+    client, beside = identity.client(), identity.client()
+    times: list[float] = []
+    done = asyncio.Event()
+
+    async def look() -> None:
+        while not done.is_set():
+            begin = time.perf_counter()
+            assert (await beside.get("/livez")).status_code == 200
+            times.append(time.perf_counter() - begin)
+            await asyncio.sleep(0.005)
+
+    async def login(number: int) -> int:
+        email = "ada@lectern.example" if number % 2 else f"nobody{number}@lectern.example"
+        body = {"email": email, "password": PASSWORD}
+        return (await client.post("/api/accounts/login/", json=body)).status_code
+
+    looking = asyncio.create_task(look())
+    statuses = await asyncio.gather(*(login(number) for number in range(200)))
+    done.set()
+    await looking
+    assert sorted(set(statuses)) == [200, 401]
+    assert statistics.quantiles(times, n=100)[98] < 0.1

@@ -5,21 +5,54 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from services.identity.errors import PasswordRefused, RoleNotAllowed
-from services.identity.rules import check_password, check_role_change, may_mail_again, shows_card
+from services.identity.passwords import COMMON
+from services.identity.rules import (
+    check_password,
+    check_role_change,
+    device_name,
+    may_mail_again,
+    network_of,
+    shows_card,
+    throttle_wait,
+)
 
 
 @pytest.mark.parametrize("password", ["Learn-together-1", "x y z w q r", "ünïcode-päss", "a1" * 64])
 def test_long_enough_and_uncommon_passwords_are_taken(password: str):
-    check_password(password, email="ada@lectern.example")
+    check_password(password, COMMON, email="ada@lectern.example")
 
 
 @pytest.mark.parametrize(
     "password",
-    ["", "1234567", "a1" * 64 + "b", "password123", "PassWord123", "aaaaaaaaaa", "ada@lectern.example"],
+    ["", "1234567", "a1" * 64 + "b", "PassWord123", "aaaaaaaaaa", "ada@lectern.example"],
 )
 def test_short_long_common_and_own_ones_are_not(password: str):
     with pytest.raises(PasswordRefused):
-        check_password(password, email="ada@lectern.example")
+        check_password(password, COMMON, email="ada@lectern.example")
+
+
+@pytest.mark.promise("password hashing")
+@pytest.mark.parametrize(
+    "password",
+    [
+        "password123",
+        "1q2w3e4r5t",
+        "qwertyuiop",
+        "Trustno1",
+        "LETMEIN1",
+        "iloveyou1",
+        "12345678910",
+        "football",
+    ],
+)
+def test_the_common_ones_are_refused_whatever_their_case(password: str):
+    with pytest.raises(PasswordRefused, match="most common"):
+        check_password(password, COMMON)
+
+
+def test_the_list_holds_more_than_three_thousand_that_pass_the_other_rules():
+    assert len(COMMON) >= 3000
+    assert all(8 <= len(word) <= 128 and word == word.lower().strip() for word in COMMON)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +72,62 @@ def test_roles_change_neither_from_nor_to_above_ones_own(
     else:
         with pytest.raises(RoleNotAllowed):
             check_role_change(actor, current, wanted)
+
+
+def test_the_delay_begins_with_the_fifth_failure_and_doubles_up_to_fifteen_minutes():
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    waits = [throttle_wait(failures, now, now) for failures in range(18)]
+    assert waits == [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900]
+    assert throttle_wait(1_000_000, now, now) == 900
+    assert throttle_wait(8, now - timedelta(seconds=5), now) == 3
+    assert throttle_wait(1000, now - timedelta(minutes=15), now) == 0
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("203.0.113.7", "203.0.113.200", True),
+        ("203.0.113.7", "203.0.114.7", False),
+        ("2001:db8:1:2200::1", "2001:db8:1:22ff:5::9", True),
+        ("2001:db8:1:2200::1", "2001:db8:1:2300::1", False),
+        ("unix", "unix", True),
+    ],
+)
+def test_a_place_is_a_24_of_ipv4_and_a_56_of_ipv6(one: str, other: str, same: bool):
+    assert (network_of(one) == network_of(other)) is same
+
+
+@pytest.mark.parametrize(
+    ("user_agent", "name"),
+    [
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0", "Firefox on Linux"),
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Win64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"
+            " Safari/537.36",
+            "Chrome on Windows",
+        ),
+        (
+            "Mozilla/5.0 (Windows NT 10.0; Win64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"
+            " Safari/537.36 Edg/142.0.0.0",
+            "Edge on Windows",
+        ),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 19_0 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko)"
+            " Version/19.0 Mobile/15E148 Safari/604.1",
+            "Safari on iPhone",
+        ),
+        (
+            "Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0"
+            " Mobile Safari/537.36",
+            "Chrome on Android",
+        ),
+        ("curl/8.14.1", "curl/8.14.1"),
+        ("x" * 500 + "\0", "x" * 200),
+        ("", ""),
+    ],
+)
+def test_a_device_has_a_name_that_its_owner_knows(user_agent: str, name: str):
+    assert device_name(user_agent) == name
 
 
 def test_cards_of_students_need_a_sign_in():

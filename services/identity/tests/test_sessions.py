@@ -1,12 +1,13 @@
 """Sessions: login, refresh with rotation on acknowledgement, logout."""
 
 import asyncio
+from datetime import datetime, timedelta
 
-from sqlalchemy import text
+import pytest
 
+from libs.common.clock import SettableClock
 from libs.common.testing import Harness
 from libs.common.tokens import KeySet, TokenVerifier
-from services.identity.passwords import HASHER
 from services.identity.tests.conftest import PASSWORD, People
 
 
@@ -37,6 +38,7 @@ async def test_a_successor_is_always_the_same_until_it_is_used(identity: Harness
     assert (await refresh(identity, ada.refresh)).json()["refresh"] == first["refresh"]
 
 
+@pytest.mark.promise("refresh")
 async def test_a_predecessor_used_after_its_successor_kills_the_family(identity: Harness, people: People):
     ada = await people.join("ada@lectern.example")
     second = (await refresh(identity, ada.refresh)).json()["refresh"]
@@ -48,6 +50,7 @@ async def test_a_predecessor_used_after_its_successor_kills_the_family(identity:
     assert ("identity.session_ended.v1") in [kind for kind, _, _ in await identity.published()]
 
 
+@pytest.mark.promise("refresh")
 async def test_twenty_parallel_refreshes_get_one_successor(identity: Harness, people: People):
     ada = await people.join("ada@lectern.example")
     answers = await asyncio.gather(*(refresh(identity, ada.refresh) for _ in range(20)))
@@ -88,6 +91,31 @@ async def test_own_sessions_are_shown_and_ended_and_not_those_of_others(identity
     assert (await ada.client.delete(path)).status_code == 404
 
 
+async def test_a_session_tells_device_and_address_and_a_refresh_when_it_was_last_seen(
+    identity: Harness, people: People, clock: SettableClock
+):
+    firefox = "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0"
+    ada = await people.join("ada@lectern.example")
+    there = identity.client(**{"X-Forwarded-For": "203.0.113.9", "User-Agent": firefox})
+    body = {"email": ada.email, "password": PASSWORD}
+    token = (await there.post("/api/accounts/login/", json=body)).json()["refresh"]
+
+    async def seen() -> dict:
+        rows = (await ada.client.get("/api/accounts/users/me/sessions/")).json()["results"]
+        return next(row for row in rows if not row["is_current"])
+
+    first = await seen()
+    assert (first["device"], first["ip"]) == ("Firefox on Linux", "203.0.113.9")
+    clock.advance(minutes=10)
+    elsewhere = identity.client(**{"X-Forwarded-For": "198.51.100.7", "User-Agent": firefox})
+    assert (await elsewhere.post("/api/accounts/refresh/", json={"refresh": token})).status_code == 200
+    later = await seen()
+    assert later["ip"] == "198.51.100.7"
+    passed = datetime.fromisoformat(later["last_seen"]) - datetime.fromisoformat(first["last_seen"])
+    assert passed == timedelta(minutes=10)
+    assert later["expires_at"] == first["expires_at"]
+
+
 async def test_activity_shows_logins_and_failures(identity: Harness, people: People):
     ada = await people.join("ada@lectern.example")
     await identity.client().post("/api/accounts/login/", json={"email": ada.email, "password": "wrong-one-1"})
@@ -105,36 +133,3 @@ async def test_tokens_verify_with_the_published_keys(identity: Harness, people: 
     keys = KeySet(jwks=jwks)
     principal = TokenVerifier("lectern", "lectern-api", keys).verify(ada.access)
     assert str(principal.user) == ada.user["uuid"]
-
-
-async def test_passwords_are_argon2id_and_rehashed_when_parameters_change(identity: Harness, people: People):
-    from argon2 import PasswordHasher
-
-    ada = await people.join("ada@lectern.example")
-
-    async def stored() -> str:
-        async with identity.db.sessions() as session:
-            return await session.scalar(text("SELECT password_hash FROM users"))
-
-    assert (await stored()).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    weak = PasswordHasher(time_cost=1, memory_cost=8192, parallelism=1).hash(PASSWORD)
-    async with identity.db.session() as session:
-        await session.execute(text("UPDATE users SET password_hash = :h"), {"h": weak})
-    await people.login(ada.email)
-    assert (await stored()).startswith("$argon2id$v=19$m=19456,t=2,p=1$")
-    assert HASHER.verify(PASSWORD, await stored())
-
-
-async def test_a_rotated_key_is_published_before_it_signs(identity: Harness, people: People):
-    from libs.common.clock import system_clock
-    from services.identity.keys import rotate_keys
-
-    ring = identity.app.state.identity.ring
-    before = ring.signing_key().public_jwk()["kid"]
-    async with identity.db.session() as session:
-        kid = await rotate_keys(session, identity.app.state.identity.vault, system_clock(), 600)
-    await ring.load()
-    assert kid in [key["kid"] for key in ring.jwks["keys"]]
-    assert ring.signing_key().public_jwk()["kid"] == before
-    ada = await people.join("ada@lectern.example")
-    assert (await ada.client.get("/api/accounts/users/me/")).status_code == 200

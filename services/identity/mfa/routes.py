@@ -1,0 +1,69 @@
+"""HTTP of second factors (api.md §2)."""
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from libs.common.auth import CurrentUser
+from libs.common.db import SessionDep
+from libs.common.openapi import raises
+from services.identity.errors import (
+    MfaAlreadyEnabled,
+    MfaNotEnabled,
+    MfaNotEnrolled,
+    TooManyAttempts,
+    WrongOtp,
+    WrongPassword,
+)
+from services.identity.mfa import service
+from services.identity.mfa.schemas import Enrolment, OtpConfirmation, RecoveryCodes, SecondFactorProof
+from services.identity.parts import CallerDep, DatabaseDep, IdentityDep
+from services.identity.schemas import Done
+
+router = APIRouter(prefix="/api/accounts/users/me/mfa", tags=["accounts"])
+PROVED = raises(MfaNotEnabled, WrongPassword, WrongOtp, TooManyAttempts)
+
+
+@router.post("/enrol/", response_model=Enrolment, responses=raises(MfaAlreadyEnabled))
+async def enrol_authenticator(session: SessionDep, parts: IdentityDep, who: CurrentUser) -> Any:
+    """Draw a secret for an authenticator; it counts once a code of it is confirmed."""
+    return (await service.enrol(session, parts, who))._asdict()
+
+
+@router.post(
+    "/confirm/",
+    response_model=RecoveryCodes,
+    responses=raises(MfaAlreadyEnabled, MfaNotEnrolled, WrongOtp),
+)
+async def confirm_authenticator(
+    body: OtpConfirmation, session: SessionDep, parts: IdentityDep, who: CurrentUser, caller: CallerDep
+) -> Any:
+    """Ask for a second factor from now on; answers ten recovery codes, this once."""
+    return {"recovery_codes": await service.confirm(session, parts, who, caller, body.otp)}
+
+
+@router.post("/disable/", response_model=Done, responses=PROVED)
+async def disable_second_factor(
+    body: SecondFactorProof,
+    session: SessionDep,
+    db: DatabaseDep,
+    parts: IdentityDep,
+    who: CurrentUser,
+    caller: CallerDep,
+) -> Any:
+    """Ask for the password alone again; takes the password and a code."""
+    await service.disable(session, db, parts, who, caller, body)
+    return {"detail": "The second factor is off."}
+
+
+@router.post("/recovery-codes/", response_model=RecoveryCodes, responses=PROVED)
+async def renew_recovery_codes(
+    body: SecondFactorProof,
+    session: SessionDep,
+    db: DatabaseDep,
+    parts: IdentityDep,
+    who: CurrentUser,
+    caller: CallerDep,
+) -> Any:
+    """Ten new recovery codes; the older ones are void."""
+    return {"recovery_codes": await service.renew_recovery_codes(session, db, parts, who, caller, body)}

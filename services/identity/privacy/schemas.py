@@ -1,0 +1,43 @@
+"""Bodies of exports and erasures (api.md §1, §2)."""
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, StringConstraints
+
+from libs.common.schemas import Answer, Body, Moment
+from services.identity.schemas import Password
+
+
+class Confirmation(Body):
+    """Who erases their account proves once more who they are."""
+
+    model_config = Body.model_config | ConfigDict(
+        json_schema_extra={"examples": [{"password": "Learn-together-1"}]}
+    )
+
+    password: Password
+    otp: Annotated[str, StringConstraints(max_length=64)] | None = None
+
+
+class ServiceAnswer(Answer):
+    """What one service has said of the job; `rows` is how many it packed, or deleted and changed."""
+
+    service: str
+    acknowledged_at: Moment | None
+    rows: int | None
+
+
+class JobAnswer(Answer):
+    """An export or an erasure. `result_url` leads to the archive for five minutes; each GET makes it anew."""
+
+    uuid: UUID
+    kind: Literal["export", "erasure"]
+    status: Literal["queued", "running", "done", "failed", "cancelled"]
+    percent: int
+    eta_seconds: int | None
+    result_url: str | None
+    expires_at: Moment | None
+    error: str | None
+    created_at: Moment
+    services: list[ServiceAnswer]

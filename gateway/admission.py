@@ -1,8 +1,13 @@
-"""Whether a request may pass: path, preflight, token, revocation, size, origin; in this order."""
+"""Whether a request may pass: preflight, path, token, revocation, limits, size, origin; in this order.
 
+What is refused for its path or its token is counted as well, by address: guessing is not free.
+"""
+
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway import problems
+from gateway.problems import Problem
 from gateway.routes import Match, UnsafePath
 from libs.common.tokens import InvalidToken, Principal
 
@@ -10,7 +15,10 @@ if TYPE_CHECKING:
     from gateway.proxy import Exchange
 
 READS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
+CACHED = frozenset({b"GET", b"HEAD"})
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+FREE = frozenset({"/livez", "/livez/", "/readyz", "/readyz/", "/metrics", "/metrics/"})
+"""What probes and scrapers ask is never limited."""
 
 
 def decide(exchange: "Exchange") -> None:
@@ -21,7 +29,10 @@ def decide(exchange: "Exchange") -> None:
     own = gateway.own.get(path)
     if own is not None:
         exchange.template = path
-        own(exchange)
+        if path in FREE:
+            own(exchange)
+        else:
+            _charge_address(exchange, own)
         return
     if request.preflight and request.method == b"OPTIONS" and request.origin is not None:
         _preflight(exchange, request.origin)
@@ -29,14 +40,24 @@ def decide(exchange: "Exchange") -> None:
     try:
         match = gateway.table.match(path)
     except UnsafePath:
-        exchange.refuse(problems.BAD_PATH)
+        _turn_away(exchange, problems.BAD_PATH)
         return
     if match is None or b"#" in request.target:
-        exchange.refuse(problems.NOT_FOUND)
+        _turn_away(exchange, problems.NOT_FOUND)
         return
     exchange.match = match
     exchange.template = match.route.template
     _authenticate(exchange, match)
+
+
+def _charge_address(exchange: "Exchange", then: Callable[["Exchange"], None]) -> None:
+    exchange.then = then
+    limiter = exchange.gateway.limiter
+    limiter.charge(exchange, limiter.anonymous, exchange.address.network)
+
+
+def _turn_away(exchange: "Exchange", problem: Problem) -> None:
+    _charge_address(exchange, lambda exchange: exchange.refuse(problem))
 
 
 def _preflight(exchange: "Exchange", origin: bytes) -> None:
@@ -56,44 +77,68 @@ def _authenticate(exchange: "Exchange", match: Match) -> None:
         scheme, _, token = request.authorization.partition(b" ")
         token = token.strip(b" ")
         if scheme.lower() != b"bearer":
-            exchange.refuse(problems.BAD_TOKEN)
+            _turn_away(exchange, problems.BAD_TOKEN)
             return
         try:
             principal = exchange.gateway.verifier.verify(token)
         except InvalidToken as refused:
             if refused.reason == "unknown_key":
-                exchange.start(_authenticate_later(exchange, match, token))
+                exchange.start(_authenticate_later(exchange, token))
             else:
-                exchange.refuse(problems.BAD_TOKEN)
-            return
-        _accept(exchange, match, principal)
+                _turn_away(exchange, problems.BAD_TOKEN)
+        else:
+            _accept(exchange, principal)
         return
     elif auth == "required" or (auth == "write" and request.method not in READS):
-        exchange.refuse(problems.NO_TOKEN)
+        _turn_away(exchange, problems.NO_TOKEN)
         return
-    _admit(exchange, match)
+    _charge(exchange)
 
 
-async def _authenticate_later(exchange: "Exchange", match: Match, token: bytes) -> None:
+async def _authenticate_later(exchange: "Exchange", token: bytes) -> None:
     try:
         principal = await exchange.gateway.verifier.verify_fetching(token)
     except InvalidToken:
-        exchange.refuse(problems.BAD_TOKEN)
+        if exchange.gateway.keys.ready:
+            _turn_away(exchange, problems.BAD_TOKEN)
+        else:  # nothing is known against the token: whoever has a good one must not be logged out
+            _turn_away(exchange, problems.unavailable("identity"))
     else:
-        _accept(exchange, match, principal)
+        _accept(exchange, principal)
 
 
-def _accept(exchange: "Exchange", match: Match, principal: Principal) -> None:
+def _accept(exchange: "Exchange", principal: Principal) -> None:
     if exchange.gateway.revocations.is_revoked(principal):
-        exchange.refuse(problems.BAD_TOKEN)
+        _turn_away(exchange, problems.BAD_TOKEN)
         return
     exchange.principal = principal
-    _admit(exchange, match)
+    _charge(exchange)
 
 
-def _admit(exchange: "Exchange", match: Match) -> None:
-    """The caller is known. Rate limits belong here: after the token, before anything costs."""
+def _charge(exchange: "Exchange") -> None:
+    """The caller is known: count the request before anything costs."""
+    match, principal, limiter = exchange.match, exchange.principal, exchange.gateway.limiter
+    assert match is not None
     request, route = exchange.request, match.route
+    exchange.then = _admit
+    exchange.harmless = (
+        request.complete
+        and request.method in READS
+        and not route.socket
+        and not (route.cache and principal is None)
+    )
+    if match.route.limit != "ordinary":
+        limiter.charge(exchange, getattr(limiter, match.route.limit), exchange.address.network)
+    elif principal is not None:
+        limiter.charge(exchange, limiter.signed_in, principal.user.int)
+    else:
+        limiter.charge(exchange, limiter.anonymous, exchange.address.network)
+
+
+def _admit(exchange: "Exchange") -> None:
+    request, match = exchange.request, exchange.match
+    assert match is not None
+    route = match.route
     if route.deadline is not None:
         exchange.patience = max(route.deadline, exchange.patience)
     if route.socket:
@@ -112,4 +157,6 @@ def _admit(exchange: "Exchange", match: Match) -> None:
             return
         if not request.complete and not request.body and not request.http10:
             exchange.gateway.write(exchange.client.transport, CONTINUE)
-    exchange.ask(exchange.gateway.pools[route.service])
+    public = route.cache and exchange.principal is None and request.method in CACHED
+    if not (public and exchange.gateway.cache.answer(exchange)):
+        exchange.ask(exchange.gateway.pools[route.service])

@@ -1,6 +1,7 @@
 """The gateway as a whole: what its parts share, and how it starts and stops."""
 
 import asyncio
+import select
 import socket
 import time
 from collections.abc import Callable, Coroutine
@@ -8,22 +9,31 @@ from email.utils import formatdate
 from urllib.parse import urlsplit
 
 from gateway.access_log import AccessLog
+from gateway.addresses import Address, Addresses
+from gateway.cache import Cache
+from gateway.connections import Connections
 from gateway.consistency import ConsistencyMemory
 from gateway.cors import Cors
+from gateway.handover import BACKLOG, listen
+from gateway.limits import Limiter
 from gateway.metrics import Metrics
 from gateway.own import own_endpoints
+from gateway.pool import Pool
 from gateway.proxy import Exchange
 from gateway.routes import RouteTable
 from gateway.server import Downstream
 from gateway.settings import GatewaySettings
 from gateway.sockets import Tunnel
-from gateway.upstream import Pool
 from libs.common.logs import get_logger
 from libs.common.revocation import Revocation, RevocationList
 from libs.common.settings import SERVICES
 from libs.common.tokens import KeySet, TokenVerifier
 
 log = get_logger(__name__)
+
+
+class NotReady(Exception):
+    """This process could not serve as well as the one that it was to replace."""
 
 
 class Gateway:
@@ -51,13 +61,20 @@ class Gateway:
         self.table = table or RouteTable()
         self.cors = Cors(settings.cors_origins)
         self.metrics = Metrics()
+        self.limiter = Limiter(settings, self.metrics)
         self.memory = ConsistencyMemory(settings.consistency_seconds, loop.time)
         self.pools = {service: Pool(service, settings, self.metrics) for service in SERVICES}
-        self.scheme = urlsplit(settings.public_url).scheme.encode() or b"http"
+        self.addresses = Addresses(settings.trusted_proxies)
+        self.connections = Connections(settings.connections, settings.connections_per_address)
+        self._scheme = urlsplit(settings.public_url).scheme or "http"
+        self.cache = Cache(self)
         self.own: dict[str, Callable[[Exchange], None]] = own_endpoints(self)
         self.clients: set[Downstream] = set()
         self.tunnels: set[Tunnel] = set()
         self.draining = False
+        self.handed_over = False
+        """Whether a successor accepts connections on the same port."""
+        self.listener: socket.socket
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -65,44 +82,74 @@ class Gateway:
 
     @property
     def port(self) -> int:
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(self.listener.getsockname()[1])
 
     @property
     def ready(self) -> bool:
         return not self.draining and self.keys.ready and self.revocations.ready
 
-    async def start(self, host: str | None = None, port: int | None = None) -> None:
-        """Listen, then learn keys and revocations: `/livez` and 503s are answered from the first moment."""
+    async def start(self, port: int | None = None, listener: socket.socket | None = None) -> None:
+        """Listen, then learn keys and revocations: `/livez` and 503s are answered from the first moment. On
+        the `listener` of a predecessor, that answers until now, it is the other way round."""
         self.keys.start()
-        self._server = await asyncio.get_running_loop().create_server(
-            lambda: Downstream(self),
-            host if host is not None else self.settings.host,
-            port if port is not None else self.settings.port,
-            backlog=2048,
-        )
-        for listener in self._server.sockets:
-            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.cache.start()
         self._sweeper = asyncio.create_task(self._sweep(), name="sweep")
+        if listener is None:
+            await self._listen(listen(self.settings.host, self.settings.port if port is None else port))
         patience = self.settings.start_patience
-        await asyncio.gather(self.revocations.start(patience), self.keys.wait_ready(patience))
-        log.info("gateway_started", port=self.port, keys=self.keys.ready)
+        await asyncio.gather(
+            self.revocations.start(patience),
+            self.keys.wait_ready(patience),
+            self.limiter.start(),
+        )
+        if listener is not None:
+            if not self.keys.ready:
+                raise NotReady("identity is away: the predecessor has its keys and goes on")
+            await self._listen(listener)
+        log.info("gateway_started", port=self.port, keys=self.keys.ready, limits_shared=self.limiter.shared)
+
+    async def _listen(self, listener: socket.socket) -> None:
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.listener = listener
+        self._server = await self._loop.create_server(
+            lambda: Downstream(self), sock=listener.dup(), backlog=BACKLOG
+        )
+
+    async def _stop_accepting(self, until: float) -> None:
+        """At once where a successor has the port; else when the time is over and the queue is empty."""
+        try:
+            if not self.handed_over:
+                await asyncio.sleep(self.settings.drain_grace)
+                queue = select.poll()
+                queue.register(self.listener, select.POLLIN)
+                while queue.poll(0) and self.loop_time() < until:  # noqa: ASYNC110 - the kernel sets no event
+                    await asyncio.sleep(0)
+        finally:
+            if self._server is not None:
+                self._server.close()
+            self.listener.close()
 
     async def stop(self) -> None:
-        """Accept nothing new, finish what is under way, tell sockets to come again, then go."""
+        """Finish what is under way, tell sockets to come again, then go."""
         self.draining = True
-        if self._server is not None:
-            self._server.close()
+        until = self.loop_time() + self.settings.stop_timeout
+        accepting = asyncio.create_task(self._stop_accepting(until))
         for tunnel in list(self.tunnels):
             tunnel.close(1012, "restart")
-        until = self.loop_time() + self.settings.stop_timeout
-        # A request may be on its way on an idle connection: it still gets its answer, with `close`.
-        grace = self.loop_time() + min(self.settings.drain_grace, self.settings.stop_timeout)
-        while (self.clients or self.tunnels) and self.loop_time() < until:
-            if self.loop_time() >= grace:
+        # A request may be on its way on an idle connection: it still gets its answer, with `close`. Where a
+        # successor serves already, nobody is in a hurry.
+        grace = self.settings.stop_timeout if self.handed_over else self.settings.drain_grace
+        quiet = self.loop_time() + grace
+        over = False
+        while not over and self.loop_time() < until:
+            if self.loop_time() >= quiet:
                 for client in list(self.clients):
-                    client.drain()
-            await asyncio.sleep(0.02)
+                    client.drain(self.loop_time() - grace)
+            accepted = accepting.done()
+            await asyncio.sleep(0.02)  # in which those that were accepted last become clients
+            over = accepted and not self.clients and not self.tunnels
+        accepting.cancel()
+        await asyncio.gather(accepting, return_exceptions=True)
         for client in list(self.clients):
             client.transport.abort()
         for task in (self._sweeper, *self._tasks):
@@ -111,6 +158,8 @@ class Gateway:
                 await asyncio.gather(task, return_exceptions=True)
         for pool in self.pools.values():
             pool.close()
+        await self.cache.stop()
+        await self.limiter.stop()
         await self.keys.stop()
         await self.revocations.stop()
         self.access_log.flush()
@@ -142,6 +191,11 @@ class Gateway:
             if not transport.is_closing():
                 transport.write(data)
 
+    def forwarded(self, address: Address) -> bytes:
+        """The header lines that tell a service of its client, up to the host."""
+        lines = f"X-Forwarded-For: {address.text}\r\nX-Forwarded-Proto: {self._scheme}\r\nX-Forwarded-Host: "
+        return lines.encode()
+
     def date(self) -> bytes:
         """A `Date` header line, made once a second."""
         now = int(time.time())
@@ -156,6 +210,7 @@ class Gateway:
             settings.header_timeout, settings.body_timeout, settings.answer_timeout, settings.idle_timeout,
             settings.upstream_idle, settings.stall_timeout, 2.0,
         )  # fmt: skip
+        forgot = self.loop_time()
         while True:
             await asyncio.sleep(shortest / 4)
             now = self.loop_time()
@@ -167,6 +222,9 @@ class Gateway:
                     client.transport.abort()
             for pool in self.pools.values():
                 pool.prune(now)
+            if now - forgot > 10:
+                forgot = now
+                self.limiter.forget()
 
     def _close_revoked(self, revocation: Revocation) -> None:
         for tunnel in list(self.tunnels):

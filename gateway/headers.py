@@ -16,6 +16,8 @@ ORIGIN = 11
 CONSISTENCY = 12
 PREFLIGHT = 13
 DATE = 14
+FORWARDED_FOR = 15
+CACHE_CONTROL = 16
 
 
 _HOP_BY_HOP = (
@@ -40,6 +42,7 @@ _REQUEST = {
     b"origin": ORIGIN,
     b"consistency-token": CONSISTENCY,
     b"access-control-request-method": PREFLIGHT,
+    b"x-forwarded-for": FORWARDED_FOR,
     # Deflate on sockets costs more than it saves, and frames must be readable to be counted.
     b"sec-websocket-extensions": DROP,
     b"http2-settings": DROP,
@@ -54,6 +57,7 @@ _RESPONSE = {
     b"upgrade": UPGRADE,
     b"consistency-token": CONSISTENCY,
     b"date": DATE,
+    b"cache-control": CACHE_CONTROL,
     b"x-request-id": DROP,
     b"server": DROP,
     **dict.fromkeys(_HOP_BY_HOP, DROP),
@@ -63,9 +67,9 @@ _RESPONSE = {
 def _request_kind(name: bytes) -> int:
     name = name.lower()
     # An underscore reads as a dash to some servers: X_User_Id would arrive as X-User-Id.
-    if b"_" in name or name.startswith((b"x-user-", b"x-forwarded-")):
+    if b"_" in name or name.startswith(b"x-user-"):
         return DROP
-    return _REQUEST.get(name, PASS)
+    return _REQUEST.get(name, DROP if name.startswith(b"x-forwarded-") else PASS)
 
 
 def _response_kind(name: bytes) -> int:

@@ -24,6 +24,13 @@ class Metrics(Collector):
         self.retries = 0
         self.upstream: dict[str, tuple[int, int]] = {}
         self.failures: dict[str, int] = {}
+        self.breakers: dict[str, bool] = {}
+        self.refused: dict[str, int] = {}
+        self.limits_shared = False
+        self.connections_refused = 0
+        self.cache: dict[str, int] = {}
+        self.cache_bytes = 0
+        self.cache_fresh = False
 
     def observe(self, route: str, status: int, seconds: float) -> None:
         key = (route, status // 100)
@@ -35,6 +42,9 @@ class Metrics(Collector):
 
     def failed(self, service: str) -> None:
         self.failures[service] = self.failures.get(service, 0) + 1
+
+    def limited(self, policy: str) -> None:
+        self.refused[policy] = self.refused.get(policy, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
         histogram = HistogramMetricFamily(
@@ -66,6 +76,42 @@ class Metrics(Collector):
         for service, count in self.failures.items():
             failures.add_metric((service,), count)
         yield failures
+        breakers = GaugeMetricFamily(
+            "lectern_gateway_service_away", "1 while a service counts as away", labels=("service",)
+        )
+        for service, is_open in self.breakers.items():
+            breakers.add_metric((service,), is_open)
+        yield breakers
+        limited = CounterMetricFamily(
+            "lectern_gateway_limited", "Requests answered 429 by class", labels=("policy",)
+        )
+        for policy, count in self.refused.items():
+            limited.add_metric((policy,), count)
+        yield limited
+        yield CounterMetricFamily(
+            "lectern_gateway_connections_refused",
+            "Connections beyond the most, in all or of one address",
+            value=self.connections_refused,
+        )
+        cache = CounterMetricFamily(
+            "lectern_gateway_cache", "Anonymous reads of the catalogue by outcome", labels=("outcome",)
+        )
+        for outcome, count in self.cache.items():
+            cache.add_metric((outcome,), count)
+        yield cache
+        yield GaugeMetricFamily(
+            "lectern_gateway_cache_bytes", "Bytes of kept answers", value=self.cache_bytes
+        )
+        yield GaugeMetricFamily(
+            "lectern_gateway_cache_fresh",
+            "1 while the tail of the catalogue's events is up to date, 0 while the cache is not used",
+            value=self.cache_fresh,
+        )
+        yield GaugeMetricFamily(
+            "lectern_gateway_limits_shared",
+            "1 while limits are counted in Valkey, 0 while this gateway counts alone",
+            value=self.limits_shared,
+        )
 
     def render(self) -> bytes:
         registry = CollectorRegistry()

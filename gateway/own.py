@@ -8,6 +8,7 @@ import orjson
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway import problems
+from gateway.documents import documents
 from libs.common.settings import SERVICES
 
 if TYPE_CHECKING:
@@ -34,11 +35,17 @@ def own_endpoints(gateway: "Gateway") -> dict[str, Callable[["Exchange"], None]]
         exchange.answer(200 if gateway.ready else 503, orjson.dumps(body), "application/json")
 
     def metrics(exchange: "Exchange") -> None:
-        gateway.metrics.clients = len(gateway.clients)
+        gateway.metrics.clients = gateway.connections.open - len(gateway.tunnels)
+        gateway.metrics.limits_shared = gateway.limiter.shared
+        gateway.metrics.connections_refused = gateway.connections.refused
+        gateway.metrics.cache = gateway.cache.counts
+        gateway.metrics.cache_bytes = gateway.cache.bytes
+        gateway.metrics.cache_fresh = gateway.cache.freshness.holds()
         exchange.answer(200, gateway.metrics.render(), CONTENT_TYPE_LATEST)
 
     endpoints: dict[str, Callable[[Exchange], None]] = {
         "/livez": livez, "/readyz": readyz, "/metrics": metrics, "/api/status": status.answer,
+        **documents(),
     }  # fmt: skip
     reads_only = {path: _reads_only(handler) for path, handler in endpoints.items()}
     return {**reads_only, **{f"{path}/": handler for path, handler in reads_only.items()}}

@@ -47,7 +47,7 @@ BAD_ORIGIN = Problem(403, "origin_not_allowed", "Pages of this origin may not ca
 NOT_FOUND = Problem(404, "not_found", "There is nothing here.")
 READ_ONLY = Problem(405, "method_not_allowed", "This address can only be read.", (("Allow", "GET, HEAD"),))
 SLOW_HEADER = Problem(408, "request_timeout", "The header of the request took too long.")
-SLOW_BODY = Problem(408, "request_timeout", "The body of the request fell silent for too long.")
+SLOW_BODY = Problem(408, "request_timeout", "The body of the request came too slowly.")
 TOO_LARGE = Problem(413, "payload_too_large", "The body is larger than this call allows.")
 LONG_URL = Problem(414, "url_too_long", "The address is longer than 8 KB.")
 BAD_EXPECT = Problem(417, "expectation_failed", "Only 100-continue can be expected.")
@@ -55,8 +55,22 @@ NOT_A_SOCKET = Problem(
     426, "upgrade_required", "This address speaks WebSocket only.", (("Upgrade", "websocket"),)
 )
 LONG_HEADER = Problem(431, "headers_too_large", "One header line, or all of them together, is too long.")
+TOO_MANY_CONNECTIONS = Problem(
+    429,
+    "too_many_connections",
+    "This address has too many connections open: use those that there are.",
+    (("Retry-After", "5"),),
+)
+FULL = Problem(
+    503, "too_many_connections", "All connections are taken: try again shortly.", (("Retry-After", "5"),)
+)
 BAD_GATEWAY = Problem(502, "bad_gateway", "The service answered something that is not HTTP.")
-BAD_METHOD = Problem(501, "method_not_supported", "This method is not served here.")
+BAD_METHOD = Problem(
+    405,
+    "method_not_allowed",
+    "This method is not served here.",
+    (("Allow", "GET, HEAD, OPTIONS, POST, PUT, PATCH, DELETE"),),
+)
 BAD_VERSION = Problem(505, "version_not_supported", "Only HTTP/1.0 and HTTP/1.1 are spoken here.")
 
 

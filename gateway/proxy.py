@@ -6,21 +6,24 @@ service, or a token of a key not known yet, takes a task.
 
 import asyncio
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 
 from gateway import ids, problems
 from gateway.admission import READS, decide
-from gateway.headers import without
-from gateway.problems import REASONS, Problem
+from gateway.breaker import PROBE_PATIENCE
+from gateway.heads import answer_head, own_head, request_head
+from gateway.pool import Pool, ServiceAway
+from gateway.problems import Problem
 from gateway.routes import Match
 from gateway.sockets import Tunnel
-from gateway.upstream import Pool, ServiceAway, UpstreamConnection
+from gateway.upstream import UpstreamConnection
 from libs.common.tokens import Principal
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
-    from gateway.server import Downstream, Request
+    from gateway.request import Request
+    from gateway.server import Downstream
 
 HELD_BODY = 64 * 1024
 JOIN_BELOW = 64 * 1024
@@ -28,95 +31,103 @@ NEVER = float("inf")
 LAST_CHUNK = b"0\r\n\r\n"
 
 
-def status_line(status: int) -> bytes:
-    return f"HTTP/1.1 {status} {REASONS.get(status, 'Unknown')}\r\n".encode()
-
-
-_STATUS_LINES = {status: status_line(status) for status in REASONS}
-
-
 class Exchange:
     """One request and its answer."""
 
-    __slots__ = (
-        "_began",
-        "_bytes",
-        "_chunk",
-        "_held_request",
-        "_out",
-        "_pool",
-        "_request_id",
-        "_retried",
-        "_status",
-        "_task",
-        "_traceparent",
-        "_upstream",
-        "client",
-        "deadline",
-        "gateway",
-        "head_only",
-        "match",
-        "path",
-        "patience",
-        "principal",
-        "query",
-        "request",
-        "sent_whole",
-        "template",
-    )  # fmt: skip
+    # What most requests never touch stands here, not in `__init__`.
+    match: Match | None = None
+    principal: Principal | None = None
+    template = "none"
+    path = ""
+    query = b""
+    limits = b""
+    """Header lines that tell the client what is left to it."""
+    then: "Callable[[Exchange], None]"
+    """What happens once the limits let it through."""
+    harmless = False
+    """Whether it may be asked before that."""
+    unsure = False
+    """Whether it was, and is not decided yet."""
+    over = False
+    awaited = False
+    """Whether it counts among those that wait for the service."""
+    deadline = NEVER
+    sent_whole = False
+    _pool: Pool | None = None
+    _upstream: UpstreamConnection | None = None
+    _task: asyncio.Task[None] | None = None
+    _retried = False
+    _status = 0
+    _bytes = 0
+    _chunk = False
+    _held_request = False
 
     def __init__(self, gateway: "Gateway", client: "Downstream", request: "Request") -> None:
         self.gateway = gateway
         self.client = client
         self.request = request
+        self.address = client.address
+        if request.forwarded_for is not None and client.behind_proxy:
+            self.address = gateway.addresses.behind(client.address, request.forwarded_for)
         self._began = gateway.loop_time()
-        self._request_id = ids.request_id(request.request_id)
-        self._traceparent = ""
-        self.template = "none"
-        self.path = ""
-        self.query = b""
-        self.match: Match | None = None
-        self._pool: Pool | None = None
-        self.principal: Principal | None = None
-        self._upstream: UpstreamConnection | None = None
-        self._task: asyncio.Task[None] | None = None
-        self._retried = False
-        self._status = 0
+        self.request_id = ids.request_id(request.request_id)
+        self.traceparent, continued = ids.traceparent(request.traceparent)
+        if not continued and request.traceparent is not None:
+            request.leave_out({b"tracestate"})
         self._out: list[bytes] = []
-        self._bytes = 0
-        self._chunk = False
-        self._held_request = False
         self.patience = gateway.settings.answer_timeout
-        self.deadline = NEVER
         self.head_only = request.method == b"HEAD"
-        self.sent_whole = False
 
     def begin(self) -> None:
-        request = self.request
-        self._traceparent, continued = ids.traceparent(request.traceparent)
-        if not continued and request.traceparent is not None:
-            request.headers = without(request.headers, {b"tracestate"})
         self.gateway.metrics.in_flight += 1
-        if request.fault is not None:
-            self.refuse(request.fault)
+        if self.request.fault is not None:
+            self.refuse(self.request.fault)
         else:
             decide(self)
 
     def body_limit(self) -> int:
         return (self.match and self.match.route.body) or self.gateway.settings.body_limit
 
+    def go_ahead(self) -> None:
+        """Ask before the limits have decided: the answer is held back until they have."""
+        self.unsure = True
+        self.then(self)
+
+    def pass_limits(self) -> None:
+        """The limits let it through; the client may have gone meanwhile."""
+        if self.over:
+            return
+        if not self.unsure:
+            self.then(self)
+            if self.request.body_bytes:
+                self.client.gate()
+            return
+        self.unsure = False
+        if self._upstream is not None:
+            self._upstream.hand_on()
+
+    def refuse_if_there(self, problem: Problem) -> None:
+        if not self.over:
+            self.unsure = False
+            self.fail(problem)
+
     # ask
 
     def ask(self, pool: Pool) -> None:
         """Send the request to its service, on a pooled connection or a new one."""
         self._pool = pool
+        now = self.gateway.loop_time()
         try:
-            pool.admit(self.gateway.loop_time())
+            if pool.admit(now, self):
+                self.patience = min(self.patience, PROBE_PATIENCE)
         except ServiceAway as away:
             self.refuse(problems.unavailable(pool.service, away.retry_after, away.code))
             return
-        # A socket's connection is never given back, and a retry must not meet a second stale one.
-        connection = None if self._retried or self.is_socket() else pool.take()
+        self.deadline = now + self.patience
+        if self.request.complete:
+            pool.await_answer(self)
+        # A socket's connection is never given back.
+        connection = None if self.is_socket() else pool.take()
         if connection is None:
             self.start(self._connect(pool))
         else:
@@ -130,9 +141,25 @@ class Exchange:
             connection = await pool.connect()
         except ServiceAway as away:
             self.refuse(problems.unavailable(pool.service, away.retry_after, away.code))
-            return
-        self._send(connection)
-        self.client.gate()
+        except (OSError, TimeoutError):
+            pool.failed(self)
+            if not self._retry(pool):
+                self.refuse(problems.unavailable(pool.service))
+        else:
+            self._send(connection)
+            self.client.gate()
+
+    def _retry(self, pool: Pool) -> bool:
+        """Ask once more where that cannot do harm: on a new connection, within the same deadline."""
+        request = self.request
+        repeatable = request.method in READS and request.body_bytes == 0 and request.complete
+        if self._retried or not repeatable or pool.breaker.is_open or not pool.breaker.may_retry():
+            return False
+        self._retried = True
+        self.sent_whole = False
+        self.gateway.metrics.retries += 1
+        self.start(self._connect(pool))
+        return True
 
     def start(self, work: Coroutine[None, None, None]) -> None:
         """Go on in a task; it ends with the client's connection."""
@@ -141,36 +168,8 @@ class Exchange:
     def _send(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
         connection.begin(self)
-        self.gateway.write(connection.transport, self._head())
-        self._deadline()
+        self.gateway.write(connection.transport, request_head(self))
         self.more_body()
-
-    def _head(self) -> bytes:
-        request, match = self.request, self.match
-        assert match is not None
-        host = request.host or b""
-        parts = [
-            request.method, b" ", match.path.encode("latin-1"), b"?" if self.query else b"", self.query,
-            b" HTTP/1.1\r\nHost: ", host, b"\r\n", *request.headers, self.client.forwarded, host,
-            f"\r\nX-Request-ID: {self._request_id}\r\ntraceparent: {self._traceparent}\r\n".encode(),
-        ]  # fmt: skip
-        if request.authorization is not None:
-            parts += (b"Authorization: ", request.authorization, b"\r\n")
-        if request.origin is not None:
-            parts += (b"Origin: ", request.origin, b"\r\n")
-        consistency = request.consistency
-        if self.principal is not None:
-            consistency = self.gateway.memory.add(self.principal.session, consistency)
-        if consistency is not None:
-            parts += (b"Consistency-Token: ", consistency, b"\r\n")
-        if request.websocket and match.route.socket:
-            parts.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
-        elif request.chunked:
-            parts.append(b"Transfer-Encoding: chunked\r\n")
-        elif request.length is not None:
-            parts.append(b"Content-Length: %d\r\n" % request.length)
-        parts.append(b"\r\n")
-        return b"".join(parts)
 
     def more_body(self) -> None:
         """Pass on what has come of the body; once it is whole, the service's time begins."""
@@ -190,6 +189,8 @@ class Exchange:
             self._deadline()
         if request.complete:
             self.sent_whole = True
+            if self._pool is not None and self._status == 0:
+                self._pool.await_answer(self)
             if request.chunked:
                 self.gateway.write(upstream.transport, LAST_CHUNK)
 
@@ -210,44 +211,27 @@ class Exchange:
     # answer
 
     def answer_begins(self, upstream: UpstreamConnection, status: int) -> None:
-        request, gateway = self.request, self.gateway
+        request = self.request
         self._status = status
         if self._pool is not None:
-            self._pool.worked()
+            self._pool.answered(self)
         self._deadline()
-        parts = [_STATUS_LINES.get(status) or status_line(status), *upstream.headers]
-        if upstream.consistency is not None:
-            parts += (b"Consistency-Token: ", upstream.consistency, b"\r\n")
-            if self.principal is not None and request.method not in READS and status < 400:
-                gateway.memory.remember(self.principal.session, upstream.consistency.decode("latin-1"))
-        if not upstream.dated:
-            parts.append(gateway.date())
-        if status == 101:
-            parts.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
-        elif upstream.length is not None and not upstream.chunked:
-            parts += (b"Content-Length: ", upstream.length, b"\r\n")
-        elif status not in (204, 304) and not self.head_only:
+        if request.method not in READS:
+            self._written(upstream, status)
+        bodiless = status in (101, 204, 304) or self.head_only
+        if not bodiless and (upstream.length is None or upstream.chunked):
             if request.http10:
                 request.keep_alive = False
             else:
                 self._chunk = True
-                parts.append(b"Transfer-Encoding: chunked\r\n")
-        self._out.append(self._ending(parts))
+        self._out.append(answer_head(self, upstream, status, self._chunk))
 
-    def _ending(self, parts: list[bytes]) -> bytes:
-        """Close the header with what every answer carries."""
-        request, gateway = self.request, self.gateway
-        if self._status != 101:
-            if not request.complete or gateway.draining:
-                request.keep_alive = False
-            if not request.keep_alive:
-                parts.append(b"Connection: close\r\n")
-            elif request.http10:
-                parts.append(b"Connection: keep-alive\r\n")
-        parts.append(f"X-Request-ID: {self._request_id}\r\n".encode())
-        parts.append(gateway.cors.headers(request.origin))
-        parts.append(b"\r\n")
-        return b"".join(parts)
+    def _written(self, upstream: UpstreamConnection, status: int) -> None:
+        assert self._pool is not None
+        self.gateway.cache.written(self._pool.service)
+        if upstream.consistency is not None and self.principal is not None and status < 400:
+            token = upstream.consistency.decode("latin-1")
+            self.gateway.memory.remember(self.principal.session, token)
 
     def answer_body(self, data: bytes) -> None:
         self._bytes += len(data)
@@ -291,10 +275,8 @@ class Exchange:
             self.refuse(problems.BAD_GATEWAY)
             return
         self.flush()
-        self.gateway.write_out()
         self._account()
-        upstream.let_go()
-        Tunnel(self.gateway, self.client, upstream.transport, self.principal).open(rest)
+        Tunnel(self.gateway, self.client, upstream, self.principal).open(rest)
 
     # end
 
@@ -308,15 +290,16 @@ class Exchange:
         self, status: int, body: bytes, content_type: str, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
         """An answer of the gateway's own."""
+        self.give(status, own_head(self, status, len(body), content_type, headers), body)
+
+    def give(self, status: int, head: bytes, body: bytes) -> None:
+        """A whole answer that is here already."""
         self._status = status
-        self._bytes = 0 if self.head_only else len(body)
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        parts = [
-            status_line(status), self.gateway.date(),
-            f"Content-Type: {content_type}\r\nContent-Length: {len(body)}\r\n{lines}".encode(),
-        ]  # fmt: skip
-        head = self._ending(parts)
-        self.gateway.write(self.client.transport, head if self.head_only else head + body)
+        body = b"" if self.head_only else body
+        self._bytes = len(body)
+        self.gateway.write(self.client.transport, head + body)
+        if self._bytes > JOIN_BELOW:
+            self.gateway.write_out()  # so that a client which does not read is noticed at once
         self.done()
 
     def refuse(self, problem: Problem) -> None:
@@ -324,8 +307,9 @@ class Exchange:
         if problem is self.request.fault:
             self.request.keep_alive = False
         self.answer(
-            problem.status, problem.body(self._request_id), "application/problem+json", problem.headers
-        )
+            problem.status, problem.body(self.request_id), "application/problem+json",
+            (*problem.headers, ("Cache-Control", "no-store")),
+        )  # fmt: skip
 
     def fail(self, problem: Problem) -> None:
         """Give the request up: with a problem while there is no answer yet, else by cutting the connection,
@@ -333,6 +317,7 @@ class Exchange:
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
         self._drop_upstream()
+        self._may_have_written()
         if self._status == 0:
             self.refuse(problem)
         else:
@@ -343,7 +328,7 @@ class Exchange:
     def overdue(self) -> None:
         if self._pool is not None:
             if self._status == 0:
-                self._pool.failed()
+                self._pool.failed(self)
             self.fail(problems.unavailable(self._pool.service, 2, "service_timeout"))
 
     def answer_broken(self) -> None:
@@ -355,26 +340,26 @@ class Exchange:
         self._upstream = None
         pool = self._pool
         assert pool is not None
-        request = self.request
-        repeatable = request.method in READS and request.body_bytes == 0 and request.complete
-        if repeatable and upstream.used and not upstream.answered and not self._retried:
-            # It had idled, and was closed as the request went out: nothing was done with it.
-            self._retried = True
-            self.sent_whole = False
-            self.gateway.metrics.retries += 1
-            self.ask(pool)
-            return
-        if self._status == 0:
-            pool.failed()
-        self.fail(problems.unavailable(pool.service))
+        # A connection that had idled was closed as the request went out: that says nothing of the service.
+        stale = upstream.used and not upstream.answered
+        if self._status == 0 and not stale:
+            pool.failed(self)
+        if upstream.answered or not self._retry(pool):
+            self.fail(problems.unavailable(pool.service))
 
     def client_gone(self) -> None:
         if self._task is not None:
             self._task.cancel()
         self._drop_upstream()
+        self._may_have_written()
         if self._status == 0:
             self._status = 499
         self._account()
+
+    def _may_have_written(self) -> None:
+        """Given up without an answer, a write may have had its effect all the same."""
+        if self._pool is not None and self.request.method not in READS:
+            self.gateway.cache.written(self._pool.service)
 
     def _drop_upstream(self) -> None:
         upstream, self._upstream = self._upstream, None
@@ -383,13 +368,16 @@ class Exchange:
 
     def _account(self) -> None:
         gateway = self.gateway
+        self.over = True
+        if self._pool is not None:
+            self._pool.leave(self)
         seconds = gateway.loop_time() - self._began
         gateway.metrics.in_flight -= 1
         gateway.metrics.observe(self.template, self._status, seconds)
         gateway.access_log.add(
             (
                 time.time(), self.request.method, self.path, self.template, self._status,
-                seconds, self._bytes, self._request_id, self._traceparent,
+                seconds, self._bytes, self.request_id, self.traceparent,
                 self.principal.user if self.principal is not None else None,
             )
         )  # fmt: skip

@@ -15,6 +15,7 @@ MB = 1024 * 1024
 UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z")
 
 Auth = Literal["ignore", "optional", "write", "required"]
+Limit = Literal["ordinary", "credentials", "refresh", "media"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class Route:
 
     `auth`: `ignore` drops the token (a client with a dead one must be able to log in); `optional` lets
     anonymous calls through; `write` wants a token for all but reads; `required` always. In every case but
-    the first a token that is there must be good.
+    the first a token that is there must be good. `limit`: the class in which its requests are counted;
+    `ordinary` counts users, or addresses where nobody is signed in, the others always count addresses.
     """
 
     template: str
@@ -34,6 +36,9 @@ class Route:
     deadline: float | None = None
     """Seconds to the first byte of the answer; None is `GATEWAY_ANSWER_TIMEOUT`."""
     socket: bool = False
+    limit: Limit = "ordinary"
+    cache: bool = False
+    """Whether everybody who is not signed in gets the same answer, so that it may be kept."""
     slash: bool = True
     """Whether the canonical form ends in a slash."""
 
@@ -52,12 +57,14 @@ LIBRARY = 512 * MB
 ROUTES: tuple[Route, ...] = (
     # identity
     *(
-        Route(f"/api/accounts/{name}/", "identity", "ignore")
+        Route(f"/api/accounts/{name}/", "identity", "ignore", limit="credentials")
         for name in (
-            "register", "verify-email", "resend-verification", "login", "refresh", "password-reset",
+            "register", "verify-email", "resend-verification", "login", "password-reset",
             "password-reset-confirm",
         )
     ),
+    # Nobody can guess 256 bits, and a whole school refreshes from one address.
+    Route("/api/accounts/refresh/", "identity", "ignore", limit="refresh"),
     Route("/api/accounts/logout/", "identity", "required"),
     Route("/api/accounts/change-password/", "identity", "required"),
     Route("/api/accounts/users/me/avatar/", "identity", "required", body=8 * MB),
@@ -74,19 +81,19 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("/.well-known/jwks.json", "identity", "ignore", slash=False),
     # catalog
-    Route("/api/courses/", "catalog", "write"),
+    Route("/api/courses/", "catalog", "write", cache=True),
     Route("/api/courses/teacher/", "catalog", "required"),
     Route("/api/courses/favorites/", "catalog", "required"),
-    Route("/api/courses/{uuid}/lessons/", "catalog", "write", body=LIBRARY, deadline=120),
-    Route("/api/courses/{uuid}/lessons/{uuid}/", "catalog", "write", body=LIBRARY, deadline=120),
+    Route("/api/courses/{uuid}/lessons/", "catalog", "write", cache=True, body=LIBRARY, deadline=120),
+    Route("/api/courses/{uuid}/lessons/{uuid}/", "catalog", "write", cache=True, body=LIBRARY, deadline=120),
     Route("/api/courses/{uuid}/lessons/{uuid}/upload/", "catalog", "required", body=LIBRARY, deadline=120),
     Route("/api/courses/{uuid}/upload-image/", "catalog", "required", body=16 * MB, deadline=60),
     Route("/api/courses/{uuid}/is-favorite/", "catalog", "required"),
-    Route("/api/courses/**", "catalog", "write"),
-    Route("/api/modules/**", "catalog", "write"),
-    Route("/api/reviews/**", "catalog", "write"),
-    Route("/api/categories/**", "catalog", "write"),
-    Route("/api/tags/**", "catalog", "write"),
+    Route("/api/courses/**", "catalog", "write", cache=True),
+    Route("/api/modules/**", "catalog", "write", cache=True),
+    Route("/api/reviews/**", "catalog", "write", cache=True),
+    Route("/api/categories/**", "catalog", "write", cache=True),
+    Route("/api/tags/**", "catalog", "write", cache=True),
     Route("/api/core/media/", "catalog", "required", body=LIBRARY, deadline=120),
     Route("/api/core/media/{uuid}/file/", "catalog", "required", body=LIBRARY, deadline=120),
     Route("/api/core/media/**", "catalog", "required"),
@@ -136,7 +143,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/api/analytics/**", "analytics", "required", deadline=60),
     # files behind signed or public URLs
     *(
-        Route(f"/media/{service}/**", service, deadline=60, slash=False)
+        Route(f"/media/{service}/**", service, deadline=60, limit="media", slash=False)
         for service in SERVICES
     ),
 )  # fmt: skip

@@ -10,60 +10,20 @@ from typing import TYPE_CHECKING, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
-from gateway import headers, problems
-from gateway.headers import DROP, PASS, REQUEST_KINDS, named_in, without
+from gateway import problems
+from gateway.addresses import UNKNOWN
+from gateway.connections import MOST_LINGERING
 from gateway.problems import Problem
 from gateway.proxy import Exchange
+from gateway.request import Pattern, Request
 
 if TYPE_CHECKING:
     from gateway.app import Gateway
 
-METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 WRITE_BUFFER = 256 * 1024
 HELD_BODY = 64 * 1024
 MOST_PIPELINED = 64
 LINGER = 2.0
-_HOST_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]%")
-
-
-class Refused(Exception):
-    """Thrown out of a parser callback; the problem is on the connection."""
-
-
-class Request:
-    """What a client asked, as far as it has arrived."""
-
-    __slots__ = (
-        "authorization", "body", "body_bytes", "chunked", "complete", "connection", "consistency", "expect",
-        "fault", "headers", "host", "http10", "keep_alive", "length", "method", "origin", "preflight",
-        "request_id", "target", "traceparent", "upgrade", "websocket", "wire",
-    )  # fmt: skip
-
-    def __init__(self) -> None:
-        self.method = b""
-        self.target = b""
-        self.http10 = False
-        self.keep_alive = True
-        self.headers: list[bytes] = []
-        """Name, colon, value, line end; and so on."""
-        self.host: bytes | None = None
-        self.authorization: bytes | None = None
-        self.origin: bytes | None = None
-        self.request_id: bytes | None = None
-        self.traceparent: bytes | None = None
-        self.consistency: bytes | None = None
-        self.connection: bytes | None = None
-        self.upgrade: bytes | None = None
-        self.expect: bytes | None = None
-        self.preflight = False
-        self.websocket = False
-        self.length: int | None = None
-        self.chunked = False
-        self.body: list[bytes] = []
-        self.body_bytes = 0
-        self.wire = 0
-        self.complete = False
-        self.fault: Problem | None = None
 
 
 class Downstream(asyncio.Protocol):
@@ -77,6 +37,9 @@ class Downstream(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._parser = HttpRequestParser(self)
         self._parsing = Request()
+        self._between = True
+        """Whether the parser has seen the last byte of one message and none of the next."""
+        self._pattern: Pattern | None = None
         self._head_bytes = 0
         self._head_raw = 0
         self._in_head = False
@@ -89,10 +52,18 @@ class Downstream(asyncio.Protocol):
         self._closing_since: float | None = None
         self._write_paused_at: float | None = None
         self._head_since: float | None = None
+        self._body_since = 0.0
+        """When the present request's body began; time in which it was not read does not count."""
+        self._held_since = 0.0
         self._idle_since = self._touched = self._loop.time()
         self._served = False
         self.exchange: Exchange | None = None
+        self.address = UNKNOWN
+        self._counted = True
+        self.behind_proxy = False
+        """Whether the peer is a proxy whose `X-Forwarded-For` counts."""
         self.forwarded = b""
+        """What services are told of this client, but for the host."""
 
     # asyncio
 
@@ -100,15 +71,36 @@ class Downstream(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from it
         self.transport.set_write_buffer_limits(WRITE_BUFFER)
         peer = transport.get_extra_info("peername")
-        address = str(peer[0]) if peer else "unknown"
-        self.forwarded = b"X-Forwarded-For: %b\r\nX-Forwarded-Proto: %b\r\nX-Forwarded-Host: " % (
-            address.encode(),
-            self._gateway.scheme,
-        )
+        addresses = self._gateway.addresses
+        self.address = addresses.of_peer(str(peer[0])) if peer else UNKNOWN
+        self.behind_proxy = addresses.trusts(self.address)
+        self.forwarded = self._gateway.forwarded(self.address)
         self._gateway.clients.add(self)
+        self._enter()
+
+    def _enter(self) -> None:
+        connections = self._gateway.connections
+        problem = connections.enter(self.address, self.behind_proxy)
+        self._counted = problem is None
+        if problem is None:
+            return
+        connections.lingering += 1
+        if connections.lingering > MOST_LINGERING:
+            self.transport.abort()
+        else:
+            self._refuse(problem)
+
+    def leave(self) -> None:
+        """The connection is over, or the socket that it became; once."""
+        connections = self._gateway.connections
+        if self._counted:
+            connections.leave(self.address, self.behind_proxy)
+        else:
+            connections.lingering -= 1
 
     def connection_lost(self, error: Exception | None) -> None:
         self._gateway.clients.discard(self)
+        self.leave()
         self._deaf = True
         self._queue.clear()
         if self.exchange is not None:
@@ -128,6 +120,9 @@ class Downstream(asyncio.Protocol):
         self._write_paused_at = None
         if self.exchange is not None:
             self.exchange.hold_answer(False)
+        elif self._queue:
+            self._advance()
+            self.gate()
 
     def data_received(self, data: bytes) -> None:
         if self._deaf:
@@ -145,6 +140,17 @@ class Downstream(asyncio.Protocol):
         self.gate()
 
     def _feed(self, data: bytes) -> None:
+        between = self._between
+        if between and self._pattern is not None:
+            request = self._pattern.again(data)
+            if request is not None and len(request.target) <= self._settings.url_limit:
+                self._queue.append(request)
+                return
+        self._parse(data)
+        if between and self._between and data.startswith(b"GET "):
+            self._pattern = Pattern.of(data, self._parsing)
+
+    def _parse(self, data: bytes) -> None:
         parsing, in_head = self._parsing, self._head_since is not None
         if parsing.chunked:
             # Sizes, extensions and trailers of chunks are bytes too, and no limit of the body counts them.
@@ -156,7 +162,7 @@ class Downstream(asyncio.Protocol):
             if self._parsing.websocket:
                 self._held = rest
             elif rest and not self._deaf:
-                self._feed(rest)
+                self._parse(rest)
         except HttpParserError:
             self._refuse(self._parsing.fault or problems.MALFORMED)
         else:
@@ -185,8 +191,9 @@ class Downstream(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._parsing = Request()
+        self._between = False
         if len(self._queue) >= MOST_PIPELINED:
-            raise self._fault(problems.MALFORMED)
+            raise self._parsing.refused(problems.MALFORMED)
         self._head_bytes = self._head_raw = 0
         self._in_head = True
         self._head_since = self._touched
@@ -195,107 +202,37 @@ class Downstream(asyncio.Protocol):
         request = self._parsing
         request.target = request.target + url if request.target else url
         if len(request.target) > self._settings.url_limit:
-            raise self._fault(problems.LONG_URL)
+            raise request.refused(problems.LONG_URL)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if not self._in_head:  # a trailer: nothing here reads one
             return
+        request, settings = self._parsing, self._settings
         size = len(name) + len(value) + 4
         self._head_bytes += size
-        if size > self._settings.header_line_limit or self._head_bytes > self._settings.header_limit:
-            raise self._fault(problems.LONG_HEADER)
-        kind = REQUEST_KINDS[name]
-        if kind == PASS:
-            self._parsing.headers += (name, b": ", value, b"\r\n")
-        elif kind != DROP:
-            self._special(kind, value)
-
-    def _special(self, kind: int, value: bytes) -> None:
-        request = self._parsing
-        if kind == headers.HOST:
-            if request.host is not None or not _HOST_CHARACTERS.issuperset(value):
-                raise self._fault(problems.BAD_HOST)
-            request.host = value
-        elif kind == headers.AUTHORIZATION:
-            # Two of them are no token at all.
-            request.authorization = value if request.authorization is None else b""
-        elif kind == headers.CONNECTION:
-            request.connection = value if request.connection is None else request.connection + b"," + value
-        elif kind == headers.CONTENT_LENGTH:
-            if request.length is not None or not value.isdigit() or len(value) > 15:
-                raise self._fault(problems.MALFORMED)
-            request.length = int(value)
-        elif kind == headers.TRANSFER_ENCODING:
-            if request.chunked or value.lower() != b"chunked":
-                raise self._fault(problems.MALFORMED)
-            request.chunked = True
-        elif kind == headers.ORIGIN:
-            request.origin = value if request.origin is None else request.origin + b"," + value
-        elif kind == headers.REQUEST_ID:
-            request.request_id = value
-        elif kind == headers.TRACEPARENT:
-            request.traceparent = value if request.traceparent is None else b""
-        elif kind == headers.CONSISTENCY:
-            request.consistency = value if request.consistency is None else request.consistency + b"," + value
-        elif kind == headers.EXPECT:
-            request.expect = value.lower()
-        elif kind == headers.UPGRADE:
-            request.upgrade = value.lower()
-        elif kind == headers.PREFLIGHT:
-            request.preflight = True
-            request.headers += (b"Access-Control-Request-Method", b": ", value, b"\r\n")
+        if size > settings.header_line_limit or self._head_bytes > settings.header_limit:
+            raise request.refused(problems.LONG_HEADER)
+        request.take(name, value)
 
     def on_headers_complete(self) -> None:
-        request = self._parsing
+        request, parser = self._parsing, self._parser
         self._in_head = False
         self._head_since = None
-        version = self._parser.get_http_version()
-        request.method = self._parser.get_method()
-        if version == "1.1":
-            if request.host is None:
-                raise self._fault(problems.BAD_HOST)
-        elif version == "1.0":
-            request.http10 = True
-            request.keep_alive = False
-        else:
-            raise self._fault(problems.BAD_VERSION)
-        if request.method not in METHODS:
-            raise self._fault(problems.BAD_METHOD)
-        if request.chunked and (request.length is not None or request.http10):
-            raise self._fault(problems.MALFORMED)
-        if request.connection is not None:
-            self._read_connection(request, named_in(request.connection))
+        request.head_is_whole(parser.get_method(), parser.get_http_version())
+        self._body_since = self._touched
         self._queue.append(request)
-
-    def _read_connection(self, request: Request, names: set[bytes]) -> None:
-        if b"close" in names:
-            request.keep_alive = False
-        elif request.http10 and b"keep-alive" in names:
-            request.keep_alive = True
-        if b"upgrade" in names and request.upgrade is not None:
-            if request.length or request.chunked:
-                raise self._fault(problems.MALFORMED)  # the parser would not look at the body
-            request.websocket = (
-                request.upgrade == b"websocket" and request.method == b"GET" and not request.http10
-            )
-        names -= {b"close", b"keep-alive", b"upgrade"}
-        if names:
-            request.headers = without(request.headers, names)
-            for name in ("authorization", "origin", "traceparent", "consistency"):
-                if name.encode() in names or (name == "consistency" and b"consistency-token" in names):
-                    setattr(request, name, None)
 
     def on_body(self, data: bytes) -> None:
         request = self._parsing
-        request.body.append(data)
+        if request.body:
+            request.body.append(data)
+        else:
+            request.body = [data]
         request.body_bytes += len(data)
 
     def on_message_complete(self) -> None:
         self._parsing.complete = True
-
-    def _fault(self, problem: Problem) -> Refused:
-        self._parsing.fault = problem
-        return Refused()
+        self._between = True
 
     # order
 
@@ -305,6 +242,8 @@ class Downstream(asyncio.Protocol):
             return
         self._advancing = True
         while self._queue and self.exchange is None and self._closing_since is None:
+            if self._write_paused_at is not None:  # who does not read is not answered on
+                break
             request = self._queue.popleft()
             self.exchange = Exchange(self._gateway, self, request)
             self.exchange.begin()
@@ -354,10 +293,13 @@ class Downstream(asyncio.Protocol):
         )
         if hold == self._reading and not self.transport.is_closing():
             self._reading = not hold
+            now = self._loop.time()
             if hold:
+                self._held_since = now
                 self.transport.pause_reading()
             else:
-                self._touched = self._loop.time()
+                self._touched = now
+                self._body_since += now - self._held_since
                 self.transport.resume_reading()
 
     def take_over(self) -> bytes:
@@ -382,7 +324,8 @@ class Downstream(asyncio.Protocol):
             self.transport.abort()
         elif exchange is not None:
             if not exchange.request.complete and self._reading and self._held is None:
-                if now - self._touched > settings.body_timeout:
+                allowed = settings.body_timeout + exchange.request.body_bytes / settings.body_rate
+                if now - self._touched > settings.body_timeout or now - self._body_since > allowed:
                     self._deaf = True
                     exchange.fail(problems.SLOW_BODY)
             elif now > exchange.deadline:
@@ -393,8 +336,9 @@ class Downstream(asyncio.Protocol):
         elif now - self._idle_since > (settings.idle_timeout if self._served else settings.header_timeout):
             self.transport.close()
 
-    def drain(self) -> None:
-        """Close if nothing is under way."""
-        if self.exchange is None and self._head_since is None and not self._queue:
+    def drain(self, idle_since: float) -> None:
+        """Close if nothing has been under way since then."""
+        idle = self.exchange is None and self._head_since is None and not self._queue
+        if idle and self._idle_since <= idle_since:
             self._gateway.write_out()
             self.transport.close()

@@ -14,6 +14,7 @@ from libs.common.tokens import Principal
 if TYPE_CHECKING:
     from gateway.app import Gateway
     from gateway.server import Downstream
+    from gateway.upstream import UpstreamConnection
 
 CLOSE = 0x8
 GOODBYE = 2.0
@@ -115,13 +116,14 @@ class Tunnel:
         self,
         gateway: "Gateway",
         client: "Downstream",
-        service: asyncio.Transport,
+        upstream: "UpstreamConnection",
         principal: Principal | None,
     ) -> None:
         self._gateway = gateway
         self._downstream = client
         self._client = client.transport
-        self._service = service
+        self._upstream = upstream
+        self._service = upstream.transport
         self.principal = principal
         """Set when the handshake carried a token; tickets are the service's to watch."""
         self._sent = FrameCounter()
@@ -133,6 +135,8 @@ class Tunnel:
 
     def open(self, rest: bytes) -> None:
         """`rest` is what the service sent right behind its 101."""
+        self._gateway.write_out()
+        self._upstream.let_go()
         self._gateway.tunnels.add(self)
         self._gateway.metrics.sockets += 1
         held = self._downstream.take_over()
@@ -206,5 +210,6 @@ class Tunnel:
             self._timer.cancel()
         self._gateway.tunnels.discard(self)
         self._gateway.metrics.sockets -= 1
+        self._downstream.leave()
         self._client.close()
         self._service.close()

@@ -1,45 +1,58 @@
-"""Connections to one service: kept alive, used by one request at a time, closed before the service would."""
+"""One connection to a service, used by one request at a time: its answers are parsed as they come."""
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway import headers
 from gateway.headers import PASS, RESPONSE_KINDS
-from gateway.metrics import Metrics
-from gateway.settings import GatewaySettings
 
 if TYPE_CHECKING:
-    from gateway.proxy import Exchange
+    from gateway.pool import Pool
 
 WRITE_BUFFER = 256 * 1024
+HELD = 64 * 1024
 
 
-class ServiceAway(Exception):
-    """The service cannot be reached; try again after `retry_after` seconds."""
+class Asker(Protocol):
+    """Who waits for an answer: a client's exchange, or a fetch for the cache."""
 
-    def __init__(self, retry_after: int, code: str = "service_unavailable") -> None:
-        self.retry_after = retry_after
-        self.code = code
-        super().__init__(code)
+    head_only: bool
+    sent_whole: bool
+    unsure: bool
+    """Whether it is not decided yet that there may be an answer."""
+
+    def answer_begins(self, upstream: "UpstreamConnection", status: int) -> None: ...
+    def answer_body(self, data: bytes) -> None: ...
+    def answer_ends(self) -> None: ...
+    def flush(self) -> None: ...
+    def done(self) -> None: ...
+    def answer_broken(self) -> None: ...
+    def upgraded(self, upstream: "UpstreamConnection", rest: bytes) -> None: ...
+    def upstream_lost(self, upstream: "UpstreamConnection") -> None: ...
+    def hold_request(self, hold: bool) -> None: ...
 
 
 class UpstreamConnection(asyncio.Protocol):
-    """Parses a service's answers and hands them to the exchange that owns the connection just then."""
+    """Parses a service's answers and hands them to whoever owns the connection just then."""
 
     transport: asyncio.Transport
 
     def __init__(self, pool: "Pool") -> None:
         self._pool = pool
         self._parser = HttpResponseParser(self)
-        self.exchange: Exchange | None = None
+        self.exchange: Asker | None = None
         self.used = False
         """Whether an earlier request was answered here: then the service may have closed it meanwhile."""
         self.answered = False
         """Whether any byte of an answer to the present request came."""
         self.idle_since = 0.0
         self.closed = False
+        self._early = b""
+        """What came before it was decided that there may be an answer."""
+        self._lost: tuple[Exception | None] | None = None
+        """That the connection has ended since, and why."""
         self._reset()
 
     def _reset(self) -> None:
@@ -48,6 +61,8 @@ class UpstreamConnection(asyncio.Protocol):
         self.chunked = False
         self.consistency: bytes | None = None
         self.dated = False
+        self.cache_control = False
+        """Whether the service said who may keep its answer."""
         self._keep = True
         self._in_body = False
         self._complete = False
@@ -65,6 +80,11 @@ class UpstreamConnection(asyncio.Protocol):
             self.close()
             return
         self.answered = True
+        if exchange.unsure:
+            self._early += data
+            if len(self._early) > HELD:
+                self.transport.pause_reading()
+            return
         try:
             self._parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
@@ -80,7 +100,17 @@ class UpstreamConnection(asyncio.Protocol):
         if self._complete:
             self._finish(exchange)
 
-    def _finish(self, exchange: "Exchange") -> None:
+    def hand_on(self) -> None:
+        """It is decided: what came early is an answer."""
+        early, self._early = self._early, b""
+        if early:
+            if len(early) > HELD:
+                self.transport.resume_reading()
+            self.data_received(early)
+        if self._lost is not None:
+            self.connection_lost(self._lost[0])
+
+    def _finish(self, exchange: Asker) -> None:
         self.exchange = None
         if exchange.head_only:
             # The parser waits for a body that an answer to HEAD does not have.
@@ -99,6 +129,9 @@ class UpstreamConnection(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
         self._pool.forget(self)
+        if self._early:
+            self._lost = (error,)
+            return
         exchange, self.exchange = self.exchange, None
         if exchange is None:
             return
@@ -119,7 +152,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     # use
 
-    def begin(self, exchange: "Exchange") -> None:
+    def begin(self, exchange: Asker) -> None:
         self.exchange = exchange
         self.answered = False
 
@@ -156,6 +189,9 @@ class UpstreamConnection(asyncio.Protocol):
         elif kind == headers.DATE:
             self.dated = True
             self.headers += (name, b": ", value, b"\r\n")
+        elif kind == headers.CACHE_CONTROL:
+            self.cache_control = True
+            self.headers += (name, b": ", value, b"\r\n")
         elif kind == headers.CONSISTENCY:
             self.consistency = value if self.consistency is None else self.consistency + b"," + value
 
@@ -185,89 +221,3 @@ class UpstreamConnection(asyncio.Protocol):
             self._in_body = False
             self._keep = self._keep and self._parser.should_keep_alive()
             self.exchange.answer_ends()
-
-
-class Pool:
-    """The connections to one service, and whether it counts as alive.
-
-    After a few failures in a row the service counts as dead: requests are refused at once, and one a
-    second is let through to see whether it is back.
-    """
-
-    def __init__(self, service: str, settings: GatewaySettings, metrics: Metrics) -> None:
-        self.service = service
-        self._host, self._port = settings.service_address(service)
-        self._settings = settings
-        self._metrics = metrics
-        self._idle: list[UpstreamConnection] = []
-        self._all: set[UpstreamConnection] = set()
-        self._connecting = 0
-        self._failures = 0
-        self._closed_until = 0.0
-
-    def admit(self, now: float) -> None:
-        """Raises `ServiceAway` while the service counts as dead; lets one through now and then."""
-        if self._failures >= self._settings.breaker_failures:
-            if now < self._closed_until:
-                raise ServiceAway(max(1, round(self._closed_until - now)))
-            self._closed_until = now + max(self._settings.breaker_pause, self._settings.connect_timeout)
-
-    def take(self) -> UpstreamConnection | None:
-        """An idle connection, the one used last; None when there is none."""
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.closed and not connection.transport.is_closing():
-                return connection
-        return None
-
-    async def connect(self) -> UpstreamConnection:
-        """A new connection. Raises `ServiceAway`."""
-        if len(self._all) + self._connecting >= self._settings.upstream_connections:
-            raise ServiceAway(1, "service_busy")
-        loop = asyncio.get_running_loop()
-        self._connecting += 1
-        try:
-            async with asyncio.timeout(self._settings.connect_timeout):
-                _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self), self._host, self._port
-                )
-        except (OSError, TimeoutError):
-            self.failed()
-            raise ServiceAway(1) from None
-        finally:
-            self._connecting -= 1
-        self._all.add(connection)
-        return connection
-
-    def give_back(self, connection: UpstreamConnection) -> None:
-        if connection.transport.is_closing():
-            return
-        connection.used = True
-        connection.idle_since = asyncio.get_running_loop().time()
-        self._idle.append(connection)
-
-    def forget(self, connection: UpstreamConnection) -> None:
-        self._all.discard(connection)
-        if connection in self._idle:
-            self._idle.remove(connection)
-
-    def failed(self) -> None:
-        self._failures += 1
-        self._metrics.failed(self.service)
-        if self._failures >= self._settings.breaker_failures:
-            self._closed_until = asyncio.get_running_loop().time() + self._settings.breaker_pause
-
-    def worked(self) -> None:
-        self._failures = 0
-
-    def prune(self, now: float) -> None:
-        """Close what idled for so long that the service may be about to close it."""
-        for connection in [
-            each for each in self._idle if now - each.idle_since > self._settings.upstream_idle
-        ]:
-            connection.close()
-        self._metrics.upstream[self.service] = (len(self._all) - len(self._idle), len(self._idle))
-
-    def close(self) -> None:
-        for connection in list(self._all):
-            connection.close()

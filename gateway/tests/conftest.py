@@ -1,9 +1,14 @@
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from deploy.local.servers import Server, start_valkey
+from gateway.tests.catalogue import fresh
 from gateway.tests.harness import Client, Suite, Upstream
+from gateway.tests.rooms import Room
 
 Starter = Callable[..., Awaitable[Suite]]
 
@@ -47,3 +52,36 @@ def catalog(suite: Suite) -> Upstream:
 @pytest.fixture
 def learning(suite: Suite) -> Upstream:
     return suite.upstreams["learning"]
+
+
+@pytest.fixture
+async def begin() -> AsyncIterator[Starter]:
+    """Starts a gateway with rooms for WebSockets as its forum."""
+    suites = []
+
+    async def start_one(**settings) -> Suite:
+        forum = Room()
+        await forum.start()
+        suite = Suite({"forum": forum}, **settings)
+        await suite.start()
+        suites.append(suite)
+        return suite
+
+    yield start_one
+    for suite in suites:
+        await suite.stop()
+        await suite.upstreams["forum"].stop()
+
+
+@pytest.fixture
+async def valkey(tmp_path: Path) -> AsyncIterator[Server]:
+    """A Valkey of the test's own, to be killed."""
+    server = await asyncio.to_thread(start_valkey, tmp_path, durable=False)
+    yield server
+    await asyncio.to_thread(server.stop)
+
+
+@pytest.fixture
+async def kept(start: Starter) -> Suite:
+    """A gateway whose tail is up to date."""
+    return await fresh(await start())

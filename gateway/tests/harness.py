@@ -11,13 +11,27 @@ import uvloop
 
 from gateway.access_log import AccessLog
 from gateway.app import Gateway
+from gateway.freshness import Freshness
 from gateway.settings import GatewaySettings
 from libs.common.revocation import RevocationList
 from libs.common.settings import SERVICES
 from libs.common.tokens import KeySet, SigningKey, mint
 
 KEY = SigningKey.generate()
+LIMITS = ("limit_anonymous", "limit_signed_in", "limit_credentials", "limit_refresh", "limit_media")
 COURSE = "11111111-2222-4333-8444-555555555555"
+
+
+class Tail(Freshness):
+    """Up to date when the test says so; the real one has tests of its own."""
+
+    fresh = False
+
+    def holds(self) -> bool:
+        return self.fresh
+
+    def start(self) -> None:
+        """Nothing to follow."""
 
 
 class Revocations(RevocationList):
@@ -171,14 +185,24 @@ class Client:
 class Suite:
     """The gateway with an upstream per service that a test names."""
 
-    def __init__(self, upstreams: dict[str, Upstream], **settings: Any) -> None:
+    def __init__(self, upstreams: dict[str, Upstream], *, follow: bool = False, **settings: Any) -> None:
         self.upstreams = upstreams
-        self._clients: list[Client] = []
+        self.tail: Tail
+        self._follow = follow
+        """Whether the gateway follows the topics of a real Kafka."""
+        self.clients: list[Client] = []
         urls = {
             f"{service}_url": f"http://127.0.0.1:{upstreams[service].port if service in upstreams else 1}"
             for service in SERVICES
         }
-        self.settings = GatewaySettings(environment="test", **{**urls, "drain_grace": 0.1, **settings})
+        # No Valkey, no Kafka, and limits that no test meets by chance.
+        defaults = {
+            "valkey_url": "redis://127.0.0.1:1",
+            "kafka": "127.0.0.1:1",
+            "drain_grace": 0.1,
+            **dict.fromkeys(LIMITS, 1_000_000),
+        }
+        self.settings = GatewaySettings(environment="test", **{**urls, **defaults, **settings})
         self.log = BytesIO()
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="gateway", daemon=True)
@@ -191,6 +215,8 @@ class Suite:
                 self.settings, keys=KeySet.static([KEY]), revocations=Revocations(self.settings),
                 access_log=AccessLog(self.log),
             )  # fmt: skip
+            if not self._follow:
+                self.tail = self.gateway.cache.freshness = Tail(self.settings, (), self.gateway.cache.hear)
             await self.gateway.start(port=0)
 
         await self.run(begin())
@@ -207,7 +233,7 @@ class Suite:
         return await self.run(work())
 
     async def stop(self) -> None:
-        for client in self._clients:
+        for client in self.clients:
             client.close()
         if not self.gateway.draining:
             await self.run(self.gateway.stop())
@@ -217,17 +243,5 @@ class Suite:
 
     async def client(self) -> Client:
         client = Client(*await asyncio.open_connection("127.0.0.1", self.port, limit=2**20))
-        self._clients.append(client)
+        self.clients.append(client)
         return client
-
-
-async def eventually(probe: Callable[[], Any], timeout: float = 5) -> Any:
-    """The first true value of `probe`, or an error."""
-    async with asyncio.timeout(timeout):
-        while True:
-            value = probe()
-            if isinstance(value, Awaitable):
-                value = await value
-            if value:
-                return value
-            await asyncio.sleep(0.005)

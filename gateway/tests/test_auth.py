@@ -34,6 +34,14 @@ async def test_a_bad_token_is_a_401_on_public_routes_too(client, catalog, learni
     assert not learning.seen
 
 
+async def test_without_any_keys_a_token_is_neither_good_nor_bad(suite, client):
+    await suite.call(suite.gateway.keys.replace, {"keys": []})
+    answer = await client.get("/api/enrollments/", bearer())
+    assert (answer.status, json.loads(answer.body)["code"]) == (503, "service_unavailable")
+    assert answer.get("retry-after")
+    assert (await client.get("/api/enrollments/")).status == 401
+
+
 @pytest.mark.parametrize("value", ["Basic dTpw", "Token x", "Bearer", ""])
 async def test_other_schemes_are_a_401(client, value):
     assert (await client.get("/api/courses/", f"Authorization: {value}\r\n")).status == 401

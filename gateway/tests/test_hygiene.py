@@ -1,17 +1,17 @@
-"""What a hostile or careless client may not do: smuggle, spoof, flood, dawdle."""
+"""What a hostile or careless client may not do: spoof, flood, dawdle. Smuggling: test_smuggling.py."""
 
 import asyncio
-import json
 
 import pytest
 
-from gateway.tests.harness import COURSE, bearer, eventually
+from gateway.tests.harness import COURSE, bearer
+from libs.common.testing import eventually
 
 GET = "GET /api/courses/ HTTP/1.1\r\nHost: x\r\n"
 POST = "POST /api/certificates/x/verify/ HTTP/1.1\r\nHost: x\r\n"
-CHUNKED = "Transfer-Encoding: chunked\r\n"
 
 
+@pytest.mark.promise("gateway")
 async def test_headers_that_speak_for_the_gateway_are_dropped_or_set_anew(client, catalog):
     await client.get(
         "/api/courses/",
@@ -33,6 +33,7 @@ async def test_headers_that_speak_for_the_gateway_are_dropped_or_set_anew(client
     assert seen.get("x-fine") == "yes"
 
 
+@pytest.mark.promise("gateway")
 async def test_every_header_named_in_connection_is_dropped(client, catalog):
     answer = await client.get(
         "/api/courses/",
@@ -58,129 +59,7 @@ async def test_hop_by_hop_headers_of_the_service_end_at_the_gateway(client, cata
     assert answer.get("x-fine") == "1"
 
 
-SMUGGLED = "GET /api/courses/smuggled/ HTTP/1.1\r\nHost: x\r\n\r\n"
-CORPUS = {
-    "length and chunked": f"{POST}Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "chunked and length": f"{POST}Transfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
-    "two lengths": f"{POST}Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
-    "two equal lengths": f"{POST}Content-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
-    "list of lengths": f"{POST}Content-Length: 5, 5\r\n\r\nhello",
-    "signed length": f"{POST}Content-Length: +5\r\n\r\nhello",
-    "negative length": f"{POST}Content-Length: -5\r\n\r\nhello",
-    "hex length": f"{POST}Content-Length: 0x5\r\n\r\nhello",
-    "empty length": f"{POST}Content-Length: \r\n\r\nhello",
-    "huge length": f"{POST}Content-Length: 99999999999999999999999\r\n\r\nhello",
-    "space in length": f"{POST}Content-Length: 1 0\r\n\r\nhello",
-    "obs-fold": f"{GET}X-A: 1\r\n 2\r\n\r\n",
-    "tab obs-fold": f"{GET}X-A: 1\r\n\t2\r\n\r\n",
-    "folded first line": f"GET /api/courses/ HTTP/1.1\r\n Host: x\r\n\r\n{SMUGGLED}",
-    "bare LF": "GET /api/courses/ HTTP/1.1\nHost: x\n\n",
-    "bare LF in header": f"{GET}X-A: 1\nX-B: 2\r\n\r\n",
-    "bare LF at the end": f"{GET}X-A: 1\r\n\n{SMUGGLED}",
-    "bare CR": f"{GET}X-A: 1\rX-B: 2\r\n\r\n",
-    "NUL in value": f"{GET}X-A: 1\x002\r\n\r\n",
-    "NUL in name": f"{GET}X-\x00A: 1\r\n\r\n",
-    "DEL in value": f"{GET}X-A: 1\x7f2\r\n\r\n",
-    "control in value": f"{GET}X-A: 1\x012\r\n\r\n",
-    "space before colon": f"{POST}Transfer-Encoding : chunked\r\n\r\n0\r\n\r\n",
-    "space in name": f"{GET}X A: 1\r\n\r\n",
-    "empty name": f"{GET}: 1\r\n\r\n",
-    "no colon": f"{GET}X-A\r\n\r\n",
-    "xchunked": f"{POST}Transfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
-    "chunked twice": f"{POST}Transfer-Encoding: chunked, chunked\r\n\r\n0\r\n\r\n",
-    "chunked in two lines": f"{POST}{CHUNKED}{CHUNKED}\r\n0\r\n\r\n",
-    "chunked, identity": f"{POST}Transfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
-    "identity": f"{POST}Transfer-Encoding: identity\r\nContent-Length: 5\r\n\r\nhello",
-    "vertical tab": f"{POST}Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
-    "chunked in HTTP/1.0": "POST /api/accounts/x/ HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-    "bad chunk size": f"{POST}Transfer-Encoding: chunked\r\n\r\nzz\r\nhello\r\n0\r\n\r\n",
-    "signed chunk size": f"{POST}Transfer-Encoding: chunked\r\n\r\n-5\r\nhello\r\n0\r\n\r\n",
-    "0x chunk size": f"{POST}Transfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
-    "huge chunk size": f"{POST}Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\nhello\r\n0\r\n\r\n",
-    "chunk without its end": f"{POST}Transfer-Encoding: chunked\r\n\r\n5\r\nhelloX\r\n0\r\n\r\n",
-    "LF in chunk": f"{POST}Transfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
-    "no host": "GET /api/courses/ HTTP/1.1\r\n\r\n",
-    "two hosts": f"{GET}Host: y\r\n\r\n",
-    "bad host": "GET /api/courses/ HTTP/1.1\r\nHost: a/b@c\r\n\r\n",
-    "host with a space": "GET /api/courses/ HTTP/1.1\r\nHost: a b\r\n\r\n",
-    "garbage": "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
-    "HTTP/2 preface": "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    "no version": "GET /api/courses/\r\n\r\n",
-    "version 1.2": "GET /api/courses/ HTTP/1.2\r\nHost: x\r\n\r\n",
-    "lower case method": "get /api/courses/ HTTP/1.1\r\nHost: x\r\n\r\n",
-    "space in target": "GET /api/courses/ x HTTP/1.1\r\nHost: x\r\n\r\n",
-    "upgrade with a body": f"{POST}Connection: Upgrade\r\nUpgrade: a\r\nContent-Length: 52\r\n\r\n{SMUGGLED}",
-}
-
-
-@pytest.mark.parametrize("name", CORPUS)
-async def test_requests_that_can_be_read_in_two_ways_are_refused_and_the_connection_closed(suite, name):
-    client = await suite.client()
-    client.send(CORPUS[name])
-    answer = await client.answer()
-    assert answer.status in (400, 501, 505)
-    assert json.loads(answer.body)["status"] == answer.status
-    assert answer.get("connection") == "close"
-    assert b"HTTP/1.1" not in await client.closed()
-    assert not any("smuggled" in seen.line for seen in suite.upstreams["catalog"].seen)
-    assert await eventually(lambda: suite.gateway.metrics.in_flight == 0)
-
-
-@pytest.mark.parametrize("method", ["CONNECT", "TRACE", "PROPFIND", "PURGE"])
-async def test_other_methods_are_not_served(client, method):
-    client.send(f"{method} /api/courses/ HTTP/1.1\r\nHost: x\r\n\r\n")
-    assert (await client.answer()).status in (400, 501)
-    await client.closed()
-
-
-async def test_what_follows_a_malformed_request_is_not_answered_but_what_came_before_is(client):
-    client.send(f"{GET}\r\n{GET}X A: 1\r\n\r\n{GET}\r\n")
-    assert (await client.answer()).status == 200
-    assert (await client.answer()).status == 400
-    assert await client.closed() == b""
-
-
-async def test_an_upgrade_that_nobody_offers_is_ignored(client):
-    client.send(
-        f"{GET}Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAM\r\n\r\n{GET}\r\n"
-    )
-    for _ in range(2):
-        assert (await client.answer()).status == 200
-
-
-async def test_an_empty_header_value_does_not_swallow_the_next_name(client, catalog):
-    await client.get("/api/courses/", "X-Empty:\r\nX-Next: 1\r\n")
-    assert (catalog.seen[0].get("x-empty"), catalog.seen[0].get("x-next")) == ("", "1")
-
-
-async def test_a_header_in_single_bytes_reads_as_one(client, catalog):
-    for byte in f"{GET}X-Slow: value\r\n\r\n":
-        client.send(byte)
-        await client.writer.drain()
-        await asyncio.sleep(0)
-    assert (await client.answer()).status == 200
-    assert catalog.seen[0].get("x-slow") == "value"
-
-
-async def test_bodies_are_framed_anew(client, learning):
-    client.send(
-        f"POST /api/quizzes/ HTTP/1.1\r\nHost: x\r\n{bearer()}Transfer-Encoding: Chunked\r\n\r\n"
-        "5;ext=1\r\nhello\r\n06\r\n world\r\n0\r\nX-User-Id: 1\r\nX-Trailer: 1\r\n\r\n"
-    )
-    assert (await client.answer()).status == 200
-    assert learning.seen[0].body == b"hello world"
-    assert learning.seen[0].get("transfer-encoding") == "chunked"
-    assert learning.seen[0].get("x-trailer") is None
-    assert (await client.get("/api/courses/")).status == 200
-
-
-async def test_paths_that_can_be_read_in_two_ways_are_a_400(client):
-    for path in ("/api/courses/../accounts/", "/media/catalog/..%2f..%2fetc", "/api//courses/"):
-        answer = await client.get(path)
-        assert (answer.status, json.loads(answer.body)["code"]) == (400, "malformed_path")
-    assert (await client.get("/nothing/")).status == 404
-
-
+@pytest.mark.promise("gateway")
 @pytest.mark.parametrize(
     ("request_text", "status"),
     [
@@ -233,6 +112,7 @@ async def test_bytes_around_chunks_are_limited_too(client):
             raise AssertionError(await client.closed())
 
 
+@pytest.mark.promise("gateway")
 async def test_a_slow_header_is_a_408(start):
     suite = await start(header_timeout=0.2)
     client, silent = await suite.client(), await suite.client()
@@ -258,6 +138,7 @@ async def test_a_drip_of_header_bytes_does_not_prolong(start):
     dripping.cancel()
 
 
+@pytest.mark.promise("gateway")
 async def test_a_silent_body_is_a_408(start):
     suite = await start(body_timeout=0.2)
     client = await suite.client()
@@ -267,6 +148,26 @@ async def test_a_silent_body_is_a_408(start):
     assert (await client.answer()).status == 408
     assert await client.closed() == b""
     assert len(catalog.seen) == 1
+
+
+async def test_a_drip_of_body_bytes_does_not_hold_a_service_for_ever(start):
+    suite = await start(body_timeout=0.3, body_rate=1000)
+    slow, quick = await suite.client(), await suite.client()
+    post = f"POST /api/courses/ HTTP/1.1\r\nHost: x\r\n{bearer()}Content-Length: 2000\r\n\r\n"
+    slow.send(post)
+    quick.send(post)
+
+    async def drip(client, size: int) -> None:
+        for _ in range(2000 // size):
+            client.send("x" * size)
+            await client.writer.drain()
+            await asyncio.sleep(0.02)
+
+    dripping = [asyncio.create_task(drip(slow, 2)), asyncio.create_task(drip(quick, 100))]
+    assert (await quick.answer()).status == 200
+    assert (await slow.answer()).status == 408
+    for task in dripping:
+        task.cancel()
 
 
 async def test_an_idle_connection_is_closed(start):

@@ -8,7 +8,8 @@ import socket
 import sys
 
 from gateway.metrics import Metrics
-from gateway.tests.harness import KEY, Upstream, bearer, eventually
+from gateway.tests.harness import KEY, Upstream, bearer
+from libs.common.testing import eventually
 
 
 async def test_liveness_readiness_and_metrics(client):

@@ -4,65 +4,18 @@ import asyncio
 
 import pytest
 import websockets
-from websockets.asyncio.client import connect
-from websockets.asyncio.server import serve
 
 from gateway.sockets import FrameCounter, close_frame
-from gateway.tests.harness import COURSE, Suite, Upstream, bearer, eventually, token
+from gateway.tests.harness import COURSE, Suite, bearer, token
+from gateway.tests.rooms import join
 from libs.common.revocation import Revocation
+from libs.common.testing import eventually
 from libs.common.tokens import TokenVerifier
-
-
-async def room(socket) -> None:
-    async for message in socket:
-        if message == "bye":
-            await socket.close(4403, "not allowed")
-        elif message == "big":
-            await socket.send("y" * (3 << 20))
-        elif message == "die":
-            socket.transport.abort()
-        else:
-            await socket.send(message)
-
-
-class Room(Upstream):
-    """A WebSocket server in place of the HTTP one."""
-
-    async def start(self, port: int = 0) -> None:
-        self._rooms = await serve(room, "127.0.0.1", port, max_size=None)
-        self.port = self._rooms.sockets[0].getsockname()[1]
-
-    async def stop(self) -> None:
-        self._rooms.close()
-        await self._rooms.wait_closed()
-
-
-@pytest.fixture
-async def begin():
-    suites = []
-
-    async def start_one(**settings) -> Suite:
-        forum = Room()
-        await forum.start()
-        suite = Suite({"forum": forum}, **settings)
-        await suite.start()
-        suites.append(suite)
-        return suite
-
-    yield start_one
-    for suite in suites:
-        await suite.stop()
-        await suite.upstreams["forum"].stop()
 
 
 @pytest.fixture
 async def chat(begin) -> Suite:
     return await begin()
-
-
-def join(suite: Suite, **options):
-    url = f"ws://127.0.0.1:{suite.port}/ws/chat/{COURSE}/?ticket=t"
-    return connect(url, max_size=None, proxy=None, ping_interval=None, **options)
 
 
 async def closing(socket) -> tuple[int, str]:
@@ -94,12 +47,14 @@ async def test_close_codes_pass_both_ways(chat):
         assert socket.close_code == 3000
 
 
+@pytest.mark.promise("WebSocket")
 async def test_a_message_above_the_cap_closes_with_1009(chat):
     async with join(chat) as socket:
         await socket.send(["x" * 40_000, "x" * 40_000])  # two fragments of one message
         assert (await closing(socket))[0] == 1009
 
 
+@pytest.mark.promise("WebSocket")
 async def test_origins_are_checked(begin):
     suite = await begin(cors_origins=["https://school.example"])
     async with join(suite, origin="https://school.example") as socket:
@@ -152,6 +107,7 @@ async def test_a_service_cannot_upgrade_what_was_no_upgrade(start):
     assert (await client.get("/api/courses/")).status == 502
 
 
+@pytest.mark.promise("WebSocket")
 async def test_a_stop_says_1012(begin):
     suite = await begin()
     async with join(suite) as socket:

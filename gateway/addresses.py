@@ -1,0 +1,106 @@
+"""The client's address, through the proxies that are trusted, and the network that it is in."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+
+MOST_HOPS = 32
+MOST_REMEMBERED = 4096
+
+IP = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """`text` is what services are told. Limits count requests by `network` (IPv4 /24, IPv6 /56: what one
+    customer gets), connections by `host` (IPv4 address, IPv6 /64: what one machine gets)."""
+
+    text: str
+    network: str
+    host: str
+
+
+UNKNOWN = Address("unknown", "unknown", "unknown")
+
+
+def _parsed(text: str) -> IP | None:
+    """An address, also with a port as some proxies add it; None when it is none."""
+    text = text.strip(" \t")
+    if text.startswith("["):
+        text, _, port = text[1:].partition("]")
+        if port and not port.startswith(":"):
+            return None
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        ip = ip_address(text)
+    except ValueError:
+        return None
+    if isinstance(ip, IPv6Address):
+        if ip.ipv4_mapped is not None:
+            return ip.ipv4_mapped
+        if ip.scope_id is not None:
+            return IPv6Address(int(ip))
+    return ip
+
+
+def _address(ip: IP) -> Address:
+    text = str(ip)
+    if isinstance(ip, IPv4Address):
+        return Address(text, str(ip_network((ip, 24), strict=False)), text)
+    network, host = (str(ip_network((ip, prefix), strict=False)) for prefix in (56, 64))
+    return Address(text, network, host)
+
+
+class Addresses:
+    """Finds the client behind a chain of proxies; remembers what it found."""
+
+    def __init__(self, trusted: Iterable[str]) -> None:
+        self._trusted = [ip_network(cidr, strict=False) for cidr in trusted]
+        self._peers: dict[str, Address] = {}
+        self._behind: dict[tuple[Address, bytes], Address] = {}
+
+    def _trusts(self, ip: IP) -> bool:
+        return any(ip in network for network in self._trusted)
+
+    def of_peer(self, host: str) -> Address:
+        """Whoever is at the other end of a connection."""
+        found = self._peers.get(host)
+        if found is None:
+            ip = _parsed(host)
+            found = _address(ip) if ip is not None else UNKNOWN
+            _remember(self._peers, host, found)
+        return found
+
+    def trusts(self, peer: Address) -> bool:
+        """Whether `X-Forwarded-For` of this peer counts."""
+        ip = _parsed(peer.text)
+        return ip is not None and self._trusts(ip)
+
+    def behind(self, peer: Address, forwarded_for: bytes) -> Address:
+        """The rightmost entry that is no trusted proxy: what stands left of it is the client's own say.
+
+        Where an entry is no address, the proxy that wrote it counts; where all are trusted, the leftmost."""
+        found = self._behind.get((peer, forwarded_for))
+        if found is None:
+            found = self._walk(peer, forwarded_for)
+            _remember(self._behind, (peer, forwarded_for), found)
+        return found
+
+    def _walk(self, peer: Address, forwarded_for: bytes) -> Address:
+        nearest = peer
+        for entry in reversed(forwarded_for.decode("latin-1").rsplit(",", MOST_HOPS)[-MOST_HOPS:]):
+            ip = _parsed(entry)
+            if ip is None:
+                break
+            nearest = _address(ip)
+            if not self._trusts(ip):
+                break
+        return nearest
+
+
+def _remember(memory: dict[Any, Address], key: Any, value: Address) -> None:
+    if len(memory) >= MOST_REMEMBERED:
+        memory.clear()
+    memory[key] = value

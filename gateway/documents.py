@@ -1,0 +1,76 @@
+"""What the gateway says about the API: OpenAPI, AsyncAPI, and a page that shows the first.
+
+The page loads nothing from outside and its policy forbids it to: scripts and styles come from here, and it
+may call this origin only. OpenAPI is merged at build time (`python -m deploy.openapi`); AsyncAPI comes from
+the event classes.
+"""
+
+import hashlib
+from collections.abc import Callable
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import orjson
+
+from libs.common.events.asyncapi import document as asyncapi
+
+if TYPE_CHECKING:
+    from gateway.proxy import Exchange
+
+OPENAPI = files("gateway") / "static" / "openapi.json"
+ASSETS = files("fastapi_offline") / "static"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+PAGE = b"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
+<title>Lectern API</title><link rel="icon" href="/api/docs/favicon.png">
+<link rel="stylesheet" href="/api/docs/swagger-ui.css"></head>
+<body><div id="api"></div>
+<script src="/api/docs/swagger-ui-bundle.js"></script><script src="/api/docs/start.js"></script></body></html>
+"""
+START = b"""SwaggerUIBundle({
+  url: "/api/openapi.json", dom_id: "#api", deepLinking: true, docExpansion: "none", filter: true,
+  persistAuthorization: false, validatorUrl: null, tryItOutEnabled: true
+})
+"""
+
+
+class Document:
+    """Bytes that never change while the process lives, with their entity tag."""
+
+    def __init__(self, body: bytes, kind: str, *headers: tuple[str, str]) -> None:
+        self._body = body
+        self._kind = kind
+        self._tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
+        self._headers = (
+            ("ETag", self._tag),
+            ("Cache-Control", "no-cache"),
+            ("X-Content-Type-Options", "nosniff"),
+            *headers,
+        )
+
+    def answer(self, exchange: "Exchange") -> None:
+        exchange.answer(200, self._body, self._kind, self._headers)
+
+
+def documents() -> dict[str, Callable[["Exchange"], None]]:
+    """Handlers by exact path, without the last slash."""
+    script, style = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
+    page = Document(
+        PAGE,
+        "text/html; charset=utf-8",
+        ("Content-Security-Policy", POLICY),
+        ("Referrer-Policy", "no-referrer"),
+    )
+    found = {
+        "/api/openapi.json": Document(OPENAPI.read_bytes(), "application/json"),
+        "/api/asyncapi.json": Document(orjson.dumps(asyncapi()), "application/json"),
+        "/api/docs": page,
+        "/api/docs/start.js": Document(START, script),
+        "/api/docs/swagger-ui.css": Document((ASSETS / "swagger-ui.css").read_bytes(), style),
+        "/api/docs/swagger-ui-bundle.js": Document((ASSETS / "swagger-ui-bundle.js").read_bytes(), script),
+        "/api/docs/favicon.png": Document((ASSETS / "favicon.png").read_bytes(), "image/png"),
+    }
+    return {path: document.answer for path, document in found.items()}

@@ -1,0 +1,129 @@
+"""What is written before a body: to a service the request's header, to a client the answer's."""
+
+from typing import TYPE_CHECKING
+
+from gateway.problems import REASONS
+
+if TYPE_CHECKING:
+    from gateway.fetch import Reply
+    from gateway.proxy import Exchange
+    from gateway.upstream import UpstreamConnection
+
+_STATUS_LINES = {status: f"HTTP/1.1 {status} {reason}\r\n".encode() for status, reason in REASONS.items()}
+
+
+def status_line(status: int) -> bytes:
+    return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n".encode()
+
+
+def request_head(exchange: "Exchange") -> bytes:
+    """The request as its service gets it: framed anew, with ids, the client's address and the session's
+    last writes."""
+    request, match, client, gateway = exchange.request, exchange.match, exchange.client, exchange.gateway
+    assert match is not None
+    host = request.host or b""
+    known = exchange.address is client.address
+    forwarded = client.forwarded if known else gateway.forwarded(exchange.address)
+    query = exchange.query
+    parts = [
+        request.method, b" ", match.path.encode("latin-1"), b"?" if query else b"", query,
+        b" HTTP/1.1\r\nHost: ", host, b"\r\n", request.joined(), forwarded, host,
+        f"\r\nX-Request-ID: {exchange.request_id}\r\ntraceparent: {exchange.traceparent}\r\n".encode(),
+    ]  # fmt: skip
+    if request.authorization is not None:
+        parts += (b"Authorization: ", request.authorization, b"\r\n")
+    if request.origin is not None:
+        parts += (b"Origin: ", request.origin, b"\r\n")
+    consistency = request.consistency
+    if exchange.principal is not None:
+        consistency = gateway.memory.add(exchange.principal.session, consistency)
+    if consistency is not None:
+        parts += (b"Consistency-Token: ", consistency, b"\r\n")
+    if request.websocket and match.route.socket:
+        parts.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+    elif request.chunked:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    elif request.length is not None:
+        parts.append(b"Content-Length: %d\r\n" % request.length)
+    parts.append(b"\r\n")
+    return b"".join(parts)
+
+
+def public_request_head(exchange: "Exchange", fields: dict[bytes, bytes]) -> bytes:
+    """A GET that is asked for everybody: it says nothing of its client but where the request came in."""
+    match, host = exchange.match, exchange.request.host or b""
+    assert match is not None
+    parts = [
+        b"GET ", match.path.encode("latin-1"), b"?" if exchange.query else b"", exchange.query,
+        b" HTTP/1.1\r\nHost: ", host, b"\r\n",
+        exchange.client.forwarded if exchange.address is exchange.client.address
+        else exchange.gateway.forwarded(exchange.address), host,
+        f"\r\nX-Request-ID: {exchange.request_id}\r\ntraceparent: {exchange.traceparent}\r\n".encode(),
+    ]  # fmt: skip
+    for name, field in ((b"Accept", b"accept"), (b"Accept-Language", b"accept-language")):
+        if field in fields:
+            parts += (name, b": ", fields[field], b"\r\n")
+    return b"".join([*parts, b"\r\n"])
+
+
+def kept_head(exchange: "Exchange", status: int, lines: bytes, age: int, length: int | None) -> bytes:
+    """An answer from the cache."""
+    parts = [status_line(status), lines, b"Age: %d\r\n" % age]
+    if length is not None:
+        parts.append(b"Content-Length: %d\r\n" % length)
+    return _ended(exchange, parts, status)
+
+
+def passed_head(exchange: "Exchange", reply: "Reply") -> bytes:
+    """A service's answer that was fetched for several and is not kept."""
+    parts = [status_line(reply.status), *reply.headers]
+    if reply.status not in (204, 304):
+        parts.append(b"Content-Length: %d\r\n" % len(reply.body))
+    return _ended(exchange, parts, reply.status)
+
+
+def answer_head(exchange: "Exchange", upstream: "UpstreamConnection", status: int, chunk: bool) -> bytes:
+    """A service's answer as its client gets it: framed anew."""
+    parts = [status_line(status), *upstream.headers]
+    if upstream.consistency is not None:
+        parts += (b"Consistency-Token: ", upstream.consistency, b"\r\n")
+    if not upstream.dated:
+        parts.append(exchange.gateway.date())
+    if exchange.principal is not None and not upstream.cache_control:
+        parts.append(b"Cache-Control: private, no-store\r\n")
+    if status == 101:
+        parts.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
+    elif chunk:
+        parts.append(b"Transfer-Encoding: chunked\r\n")
+    elif upstream.length is not None and not upstream.chunked:
+        parts += (b"Content-Length: ", upstream.length, b"\r\n")
+    return _ended(exchange, parts, status)
+
+
+def own_head(
+    exchange: "Exchange", status: int, length: int, kind: str, headers: tuple[tuple[str, str], ...]
+) -> bytes:
+    """The header of an answer of the gateway's own."""
+    lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
+    parts = [
+        status_line(status), exchange.gateway.date(),
+        f"Content-Type: {kind}\r\nContent-Length: {length}\r\n{lines}".encode(),
+    ]  # fmt: skip
+    return _ended(exchange, parts, status)
+
+
+def _ended(exchange: "Exchange", parts: list[bytes], status: int) -> bytes:
+    """Close the header with what every answer carries."""
+    request, gateway = exchange.request, exchange.gateway
+    if status != 101:
+        if not request.complete or gateway.draining:
+            request.keep_alive = False
+        if not request.keep_alive:
+            parts.append(b"Connection: close\r\n")
+        elif request.http10:
+            parts.append(b"Connection: keep-alive\r\n")
+    parts.append(f"X-Request-ID: {exchange.request_id}\r\n".encode())
+    parts.append(exchange.limits)
+    parts.append(gateway.cors.headers(request.origin))
+    parts.append(b"\r\n")
+    return b"".join(parts)

@@ -5,18 +5,22 @@ from typing import Any
 from fastapi import FastAPI
 
 from libs.common.app import create_app
+from libs.common.clock import Clock, system_clock
 from libs.common.storage import Storage, media_router
 from services.catalog.routes import ROUTERS
 from services.catalog.settings import Settings
+from services.catalog.thumbnails.pictures import Pictures
 from services.catalog.worker import SUBSCRIPTION
 
 
-def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
+def make_app(settings: Settings | None = None, clock: Clock = system_clock, **parts: Any) -> FastAPI:
     """Routes, storage and a reader of lists on top of what every service has."""
     settings = settings or Settings()
     routers = [*ROUTERS, media_router(settings.service)]
     app = create_app(settings, routers, subscription=SUBSCRIPTION, **parts)
     app.state.storage = Storage(settings)
+    app.state.pictures = Pictures(settings.picture_workers)
+    app.state.clock = clock
     # The same pool without a transaction around each statement: for lists of one statement.
     app.state.reader = app.state.db.engine.execution_options(isolation_level="AUTOCOMMIT")
     return app

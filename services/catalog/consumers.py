@@ -15,6 +15,7 @@ from libs.common.events.learning import EnrollmentState
 from libs.common.inbox import Handler, Received
 from libs.common.replicas import replicate
 from services.catalog.models import CourseStats, Enrollment, User
+from services.catalog.privacy import PRIVACY
 from services.catalog.rules import SEATED
 
 USER_FIELDS = tuple(column.name for column in User.__table__.columns)
@@ -33,6 +34,7 @@ async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserStat
     """Keep the replica, and the name by which an instructor's courses are found."""
     await replicate(session, User, batch, lambda user: {name: getattr(user, name) for name in USER_FIELDS})
     await session.execute(RENAME, {"users": [UUID(item.key) for item in batch]})
+    await PRIVACY.on_tombstones(session, batch)
 
 
 def _row(enrollment: EnrollmentState) -> dict[str, Any]:
@@ -65,4 +67,8 @@ async def on_enrollment_state(session: AsyncSession, batch: Sequence[Received[En
     )
 
 
-HANDLERS: dict[type[Event], Handler] = {UserState: on_user_state, EnrollmentState: on_enrollment_state}
+HANDLERS: dict[type[Event], Handler] = {
+    UserState: on_user_state,
+    EnrollmentState: on_enrollment_state,
+    **PRIVACY.handlers,
+}

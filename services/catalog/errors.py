@@ -1,5 +1,8 @@
 """What catalog refuses, by name."""
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 from libs.common.errors import BadRequest, Conflict, Forbidden, Unprocessable
 
 
@@ -42,12 +45,59 @@ class FeaturingNotAllowed(Forbidden):
     detail = "Only managers and admins feature a course."
 
 
+class NotEnrolled(Forbidden):
+    code = "not_enrolled"
+    detail = "Only those who are in the course review it."
+
+
+class AlreadyReviewed(Conflict):
+    code = "already_reviewed"
+    detail = "You have reviewed this course already: change that review instead."
+
+
+class OwnReview(Forbidden):
+    code = "own_review"
+    detail = "Your own review is for others to find helpful."
+
+
 class FileMissing(Unprocessable):
     code = "file_missing"
     detail = "file: send one file in the multipart field `file` or `resource`."
 
     def __init__(self) -> None:
         super().__init__(errors=[{"field": "file", "message": "send one file in `file` or `resource`"}])
+
+
+class MediaInUse(Conflict):
+    """Says where: one error for each lesson that has the file."""
+
+    code = "media_in_use"
+    detail = "Lessons have this file: take it out of them first."
+
+    def __init__(self, uses: Sequence[Mapping[str, Any]] = ()) -> None:
+        where = [f"{use['course_title']}: {use['lesson_title']}" for use in uses]
+        detail = f"Lessons have this file: {'; '.join(where[:5])}." if where else None
+        super().__init__(detail, errors=[{"field": "used_in", "message": place} for place in where])
+
+
+class MediaQuotaExceeded(Conflict):
+    code = "media_quota_exceeded"
+    detail = "Your library is full: delete what no lesson needs."
+
+
+class PictureMissing(Unprocessable):
+    code = "file_missing"
+    detail = "thumbnail: send one picture in the multipart field `thumbnail`."
+
+    def __init__(self) -> None:
+        super().__init__(errors=[{"field": "thumbnail", "message": "send one picture in `thumbnail`"}])
+
+
+class PictureRefused(Unprocessable):
+    code = "picture_refused"
+
+    def __init__(self, detail: str = "cannot be read as a picture") -> None:
+        super().__init__(f"thumbnail: {detail}.", errors=[{"field": "thumbnail", "message": detail}])
 
 
 class FileTypeRefused(Unprocessable):
@@ -59,7 +109,7 @@ class FileTypeRefused(Unprocessable):
 
 class CourseRequired(BadRequest):
     code = "course_required"
-    detail = "course: name the course whose modules you want."
+    detail = "course: name the course that you mean."
 
     def __init__(self) -> None:
         super().__init__(errors=[{"field": "course", "message": "must be given"}])

@@ -3,19 +3,21 @@
 Locks are taken in the order category, course; a course's row guards everything inside the course.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
     ARRAY,
+    BigInteger,
     CheckConstraint,
     Computed,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
     Numeric,
+    SmallInteger,
     Text,
     UniqueConstraint,
     Uuid,
@@ -26,6 +28,7 @@ from sqlalchemy.dialects.postgresql import CITEXT, JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from libs.common.events.fields import ContentType, CourseLevel, CourseStatus
+from libs.common.privacy import PrivacyPartTable
 from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
 
 
@@ -105,7 +108,9 @@ class Course(Aggregate, Timestamps, Base):
     Its own fields take effect at once. Its structure is written in `modules` and `lessons` and read by
     learners from the revision `revision`; `draft_changed` says that the two differ. `tags` are names from the
     table of tags. `total_lessons` counts the published revision's lessons, or the working ones while there is
-    no revision. `instructor_name` is a copy for the search index, kept by the handler of users.
+    no revision. `edited_version` is the version at the last change by its editors, which is what `ETag` and
+    `If-Match` mean: reviews are versions, too. `instructor_name` is a copy for the search index, kept by the
+    handler of users.
     """
 
     __tablename__ = "courses"
@@ -130,10 +135,12 @@ class Course(Aggregate, Timestamps, Base):
     instructor: Mapped[UUID]
     co_instructors: Mapped[list[UUID]] = mapped_column(default=list)
     instructor_name: Mapped[str] = mapped_column(default="")
+    edited_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     revision: Mapped[int | None]
     draft_changed: Mapped[bool] = mapped_column(default=False)
     total_lessons: Mapped[int] = mapped_column(default=0)
     published_at: Mapped[datetime | None]
+    publish_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     search: Mapped[Any] = mapped_column(
         TSVECTOR,
@@ -167,6 +174,13 @@ class Course(Aggregate, Timestamps, Base):
             "uuid",
             postgresql_where=text("status = 'published' AND deleted_at IS NULL"),
         ),
+        Index(
+            "ix_courses_duration",
+            "duration_hours",
+            "uuid",
+            postgresql_where=text("status = 'published' AND deleted_at IS NULL"),
+        ),
+        Index("ix_courses_due", "publish_at", postgresql_where=text("publish_at IS NOT NULL")),
         Index(None, "instructor"),
         Index(None, "co_instructors", postgresql_using="gin"),
         Index(None, "tags", postgresql_using="gin"),
@@ -181,7 +195,10 @@ class Course(Aggregate, Timestamps, Base):
 
 
 class CourseStats(Base):
-    """Numbers of a course that arrive by events; recomputed from the replicas, never counted up."""
+    """Numbers of a course, beside it because they change by themselves.
+
+    The enrolled and the ratings are recomputed from their rows; views are added by a sweep.
+    """
 
     __tablename__ = "course_stats"
 
@@ -190,6 +207,11 @@ class CourseStats(Base):
     average_rating: Mapped[Decimal] = mapped_column(Numeric(3, 2), default=0, server_default="0")
     reviews_count: Mapped[int] = mapped_column(default=0, server_default="0")
     views_count: Mapped[int] = mapped_column(default=0, server_default="0")
+
+    __table_args__ = (
+        Index("ix_course_stats_popular", text("enrolled_count DESC"), "course"),
+        Index("ix_course_stats_rating", text("average_rating DESC"), text("reviews_count DESC"), "course"),
+    )
 
 
 class CourseRevision(Base):
@@ -275,3 +297,92 @@ class Lesson(Base):
             name="content_type",
         ),
     )
+
+
+class Review(Timestamps, Base):
+    """What one student says of a course: posted → changed → removed (the row stays, without its words).
+
+    A fact of the course, whose row lock guards it; `version` is the review's own, for `If-Match`.
+    """
+
+    __tablename__ = "reviews"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    course_uuid: Mapped[UUID] = mapped_column(ForeignKey("courses.uuid"))
+    student: Mapped[UUID] = mapped_column(index=True)
+    rating: Mapped[int] = mapped_column(SmallInteger)
+    comment: Mapped[str] = mapped_column(default="")
+    version: Mapped[int] = mapped_column(default=1)
+    removed_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("rating BETWEEN 1 AND 5", name="rating"),
+        Index(
+            "uq_reviews_course_student_live",
+            "course_uuid",
+            "student",
+            unique=True,
+            postgresql_where=text("removed_at IS NULL"),
+        ),
+        Index(
+            "ix_reviews_newest",
+            "course_uuid",
+            text("created_at DESC"),
+            postgresql_where=text("removed_at IS NULL"),
+        ),
+    )
+
+
+class HelpfulVote(Base):
+    """Somebody finds a review helpful; the row goes when they take that back."""
+
+    __tablename__ = "helpful_votes"
+
+    review_uuid: Mapped[UUID] = mapped_column(ForeignKey("reviews.uuid"), primary_key=True)
+    user: Mapped[UUID] = mapped_column(primary_key=True, index=True)
+
+
+class Favorite(Base):
+    """A course that somebody wants to find again."""
+
+    __tablename__ = "favorites"
+
+    user: Mapped[UUID] = mapped_column(primary_key=True)
+    course_uuid: Mapped[UUID] = mapped_column(ForeignKey("courses.uuid"), primary_key=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class CourseView(Base):
+    """That a course was looked at by a user or network on a day, under a keyed hash of both; kept two days.
+
+    A sweep adds what is not `counted` to the course's number, so that no request waits for that row.
+    """
+
+    __tablename__ = "course_views"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    course: Mapped[UUID] = mapped_column(primary_key=True)
+    viewer: Mapped[bytes] = mapped_column(primary_key=True)
+    counted: Mapped[bool] = mapped_column(default=False, server_default="false")
+
+    __table_args__ = (Index("ix_course_views_waiting", "course", postgresql_where=text("NOT counted")),)
+
+
+class ThumbnailFile(Base):
+    """A picture that was stored for a course; swept away when no course shows its `url`."""
+
+    __tablename__ = "thumbnails"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True)
+    url: Mapped[str] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+
+
+class PrivacyPart(PrivacyPartTable, Base):
+    """What catalog was asked to pack or to erase."""
+
+    __topics__ = ("catalog.privacy.events",)
+
+
+# The tables of the media library belong to the same metadata; they need `Base` first.
+import services.catalog.media.models  # noqa: E402, F401

@@ -3,5 +3,10 @@
 from services.catalog.categories.routes import categories, tags
 from services.catalog.content.routes import lessons, modules
 from services.catalog.courses.routes import router as courses
+from services.catalog.favorites.routes import router as favorites
+from services.catalog.media.routes import router as media
+from services.catalog.reviews.routes import of_course, reviews
+from services.catalog.thumbnails.routes import router as thumbnails
 
-ROUTERS = [courses, lessons, modules, categories, tags]
+# Literal segments (`favorites/`) come before `{uuid}`.
+ROUTERS = [favorites, courses, thumbnails, lessons, modules, of_course, reviews, categories, tags, media]

@@ -14,4 +14,6 @@ class Settings(ServiceSettings):
     service: str = "catalog"
     port: int = 8102
     database_url: SecretStr = development_database("catalog")
+    media_quota: int = Field(10_000_000_000, ge=0, description="bytes of one teacher's media library")
+    picture_workers: int = Field(2, ge=1, description="threads that make thumbnails, up to 160 MB each")
     file_limit: int = Field(500_000_000, ge=1, description="bytes of one lesson's file; more is a 413")

@@ -1,10 +1,42 @@
-"""Work of catalog outside of requests: forgetting old answers."""
+"""Work of catalog outside of requests: counting views, forgetting old answers."""
 
 from libs.common.idempotency import forget_old
 from libs.common.jobs import TaskRun, Tasks
+from libs.common.storage import Storage
+from services.catalog.courses.service import publish_due
+from services.catalog.courses.visits import count_views
+from services.catalog.media.service import delete_orphans
+from services.catalog.privacy import PRIVACY
 from services.catalog.settings import Settings
+from services.catalog.thumbnails.service import delete_unshown
 
 TASKS = Tasks("catalog", Settings)
+PRIVACY.declare(TASKS)
+
+
+@TASKS.task(every=5)
+async def sweep_publications(run: TaskRun) -> None:
+    """Publish the courses whose time has come."""
+    await publish_due(run.db, run.clock())
+
+
+@TASKS.task(every=10)
+async def sweep_views(run: TaskRun) -> None:
+    """Raise the numbers of views by those that came since."""
+    async with run.db.session() as session:
+        await count_views(session, run.clock().date())
+
+
+@TASKS.task(every=600)
+async def sweep_media(run: TaskRun) -> None:
+    """Delete objects that no file of the library is."""
+    await delete_orphans(run.db, Storage(run.settings), run.clock())
+
+
+@TASKS.task(every=600)
+async def sweep_thumbnails(run: TaskRun) -> None:
+    """Delete pictures that no course shows."""
+    await delete_unshown(run.db, Storage(run.settings), run.clock())
 
 
 @TASKS.task(every=3600)

@@ -16,6 +16,7 @@ from services.catalog.models import (
     Course,
     CoursePrerequisite,
     CourseRevision,
+    CourseStats,
     Lesson,
     Module,
 )
@@ -123,6 +124,7 @@ async def course_state(session: AsyncSession, course: Course) -> CourseState:
         .where(CoursePrerequisite.course_uuid == course.uuid)
         .order_by(CoursePrerequisite.requires_uuid)
     )
+    stats = await session.get(CourseStats, course.uuid, populate_existing=True)
     return CourseState(
         uuid=course.uuid,
         title=course.title,
@@ -149,15 +151,28 @@ async def course_state(session: AsyncSession, course: Course) -> CourseState:
         created_at=course.created_at,
         updated_at=course.updated_at,
         published_at=course.published_at,
+        average_rating=float(stats.average_rating) if stats else 0,
+        reviews_count=stats.reviews_count if stats else 0,
     )
 
 
 async def publish_version(
-    session: AsyncSession, course: Course, who: Principal | None, fact: type[CourseFact], **fields: Any
+    session: AsyncSession,
+    course: Course,
+    who: Principal | None,
+    fact: type[CourseFact],
+    *,
+    edited: bool = True,
+    **fields: Any,
 ) -> None:
-    """Bump the course and record what happened, once on each of its topics. The caller holds its row lock."""
+    """Bump the course and record what happened, once on each of its topics. The caller holds its row lock.
+
+    What readers do (`edited` false) does not disturb those who edit: tags and times stay.
+    """
     course.version += 1
-    course.updated_at = await moment(session)
+    if edited:
+        course.edited_version = course.version
+        course.updated_at = await moment(session)
     await session.flush()
     actor = who.user if who else None
     event = fact(course=course.uuid, title=course.title, instructor=course.instructor, actor=actor, **fields)

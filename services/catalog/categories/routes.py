@@ -8,6 +8,7 @@ from libs.common import etags
 from libs.common.auth import Manager
 from libs.common.db import SessionDep
 from libs.common.errors import BadRequest
+from libs.common.openapi import raises
 from libs.common.paging import Page
 from services.catalog.access import access_category
 from services.catalog.categories import service
@@ -15,6 +16,7 @@ from services.catalog.categories.queries import category_answer, category_tree
 from services.catalog.categories.queries import list_tags as find_tags
 from services.catalog.categories.schemas import CategoryAnswer, CategoryChange, NewCategory, TagAnswer
 from services.catalog.content.schemas import Done
+from services.catalog.errors import CategoryCycle, CategoryInUse, SlugTaken
 
 categories = APIRouter(prefix="/api/categories", tags=["categories"])
 tags = APIRouter(prefix="/api/tags", tags=["categories"])
@@ -34,7 +36,9 @@ async def list_categories(session: SessionDep) -> Any:
     return _whole(await category_tree(session))
 
 
-@categories.post("/", status_code=201, response_model=CategoryAnswer)
+@categories.post(
+    "/", status_code=201, response_model=CategoryAnswer, responses=raises(SlugTaken, CategoryCycle)
+)
 async def create_category(body: NewCategory, session: SessionDep, who: Manager, response: Response) -> Any:
     """Make a category."""
     category = await service.create_category(session, who, body)
@@ -51,7 +55,7 @@ async def get_category(slug: str, session: SessionDep, request: Request, respons
     return etags.answer(request, response, _tag(category.version, answer)) or answer
 
 
-@categories.patch("/{slug}/", response_model=CategoryAnswer)
+@categories.patch("/{slug}/", response_model=CategoryAnswer, responses=raises(SlugTaken, CategoryCycle))
 async def change_category(
     slug: str, body: CategoryChange, session: SessionDep, who: Manager, request: Request, response: Response
 ) -> Any:
@@ -65,7 +69,7 @@ async def change_category(
     return answer
 
 
-@categories.delete("/{slug}/", response_model=Done)
+@categories.delete("/{slug}/", response_model=Done, responses=raises(CategoryInUse))
 async def delete_category(slug: str, session: SessionDep, who: Manager, request: Request) -> Any:
     """Delete a category that holds neither courses nor other categories."""
     await service.lock_tree(session)

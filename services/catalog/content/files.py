@@ -44,6 +44,15 @@ ALLOWED = {
     "assignment": _DOCUMENTS | _IMAGES,
     "quiz": _DOCUMENTS | _IMAGES,
 }
+LIBRARY = {
+    **dict.fromkeys(("mp4", "m4v", "webm"), "video"),
+    **dict.fromkeys(("mp3", "ogg", "wav"), "audio"),
+    **dict.fromkeys(_IMAGES, "image"),
+    **dict.fromkeys(_DOCUMENTS, "document"),
+    "pptx": "presentation",
+    "zip": "archive",
+}
+"""Extensions that the media library takes, and the kind of each."""
 # Signatures must stand at the very start; puremagic also finds some further in.
 _STARTS = {
     "pdf": (b"%PDF-",),
@@ -58,11 +67,27 @@ _ACTIVE = re.compile(rb"<\s*(!doctype\s+html|html|head|body|script|svg|iframe|\?
 
 def media_type(content_type: str, name: str, head: bytes) -> str:
     """The type under which a file is stored and served. Raises FileTypeRefused."""
-    extension = name.rpartition(".")[2].lower() if "." in name else ""
+    extension = _extension(name)
     allowed = ALLOWED[content_type]
     if extension not in allowed:
         names = ", ".join(sorted(allowed))
         raise FileTypeRefused(f"a lesson of type {content_type} takes one of: {names}")
+    return _checked(extension, head)
+
+
+def library_type(name: str, head: bytes) -> tuple[str, str]:
+    """Kind and type of a file for the library. Raises FileTypeRefused."""
+    extension = _extension(name)
+    if extension not in LIBRARY:
+        raise FileTypeRefused(f"the library takes one of: {', '.join(sorted(LIBRARY))}")
+    return LIBRARY[extension], _checked(extension, head)
+
+
+def _extension(name: str) -> str:
+    return name.rpartition(".")[2].lower() if "." in name else ""
+
+
+def _checked(extension: str, head: bytes) -> str:
     if not head:
         raise FileTypeRefused("the file is empty")
     if extension in _TEXT:

@@ -10,6 +10,7 @@ from libs.common import etags
 from libs.common.auth import CurrentUser, OptionalUser
 from libs.common.db import SessionDep
 from libs.common.errors import PayloadTooLarge
+from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from services.catalog.access import View, access_course, access_module, lock_lesson, lock_module
 from services.catalog.content import service
@@ -32,7 +33,7 @@ from services.catalog.content.views import (
     show_module,
     show_modules,
 )
-from services.catalog.errors import CourseRequired, FileMissing
+from services.catalog.errors import CourseRequired, FileMissing, FileTypeRefused
 from services.catalog.models import Course
 from services.catalog.parts import StorageDep
 
@@ -47,13 +48,19 @@ def _tag(view: View, part: dict[str, Any], shown: dict[str, Any]) -> str:
     """Of a module or lesson: its own version, and whether and what its reader sees of it."""
     inside = [shown, *shown.get("lessons", ())]
     facts = [
-        (row.get("is_locked"), row.get("is_completed"), (row.get("file") or {}).get("url")) for row in inside
+        (
+            row.get("is_locked"),
+            row.get("is_completed"),
+            (row.get("file") or {}).get("url"),
+            row.get("resources"),
+        )
+        for row in inside
     ]
     versions = [part["version"], *(lesson["version"] for lesson in part.get("lessons", ()))]
     return etags.etag(part["version"], view.edits, facts, versions)
 
 
-@modules.get("/", response_model=Page[ModuleAnswer])
+@modules.get("/", response_model=Page[ModuleAnswer], responses=raises(CourseRequired))
 async def list_modules(
     session: SessionDep, who: OptionalUser, page: PagingDep, storage: StorageDep, course: str | None = None
 ) -> Any:
@@ -137,7 +144,7 @@ async def list_lessons(
     return {"count": len(shown), "next": None, "previous": None, "results": shown}
 
 
-@lessons.post("/", status_code=201, response_model=LessonAnswer)
+@lessons.post("/", status_code=201, response_model=LessonAnswer, responses=raises(FileTypeRefused))
 async def create_lesson(
     course: UUID,
     body: NewLesson,
@@ -205,7 +212,12 @@ async def remove_lesson(
     return {"detail": "The lesson is removed; learners see it until the next publish."}
 
 
-@lessons.post("/{uuid}/upload/", response_model=LessonAnswer, max_body_size=UPLOAD_BODY)
+@lessons.post(
+    "/{uuid}/upload/",
+    response_model=LessonAnswer,
+    max_body_size=UPLOAD_BODY,
+    responses=raises(FileMissing, FileTypeRefused),
+)
 async def upload_lesson_file(
     course: UUID,
     uuid: UUID,

@@ -66,6 +66,13 @@ class ModuleChange(Body):
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"title": "First steps"}]}}
 
 
+class Resource(Body):
+    """A file of the media library; without a title it shows the file's."""
+
+    media: UUID
+    title: Annotated[Text, StringConstraints(max_length=200)] = ""
+
+
 class _LessonFields(Body):
     """Both names of a lesson's text and of its minutes are taken; the two of a pair must not differ."""
 
@@ -80,6 +87,7 @@ class _LessonFields(Body):
     is_preview: bool = False
     is_published: bool = Field(True, description="false keeps it out of the next revision")
     points: Points = 0
+    resources: Annotated[list[Resource], Field(max_length=50)] = []
 
     @model_validator(mode="after")
     def _one_meaning(self) -> Self:
@@ -95,6 +103,10 @@ class _LessonFields(Body):
         for name, other in (("text_content", "content"), ("estimated_time_minutes", "duration_minutes")):
             if other in values:
                 values[name] = values.pop(other)
+        if "resources" in values:
+            values["resources"] = [
+                {"media": str(each.media), "title": each.title} for each in values["resources"]
+            ]
         return values
 
 
@@ -141,6 +153,18 @@ class FileAnswer(BaseModel):
     url: str
 
 
+class ResourceAnswer(BaseModel):
+    """A file of the library; `url` is signed and lives five minutes."""
+
+    media: UUID
+    title: str
+    name: str
+    kind: str
+    media_type: str
+    size: int
+    url: str
+
+
 class LessonAnswer(BaseModel):
     """A lesson. Whoever may not read its body gets the outline: `is_locked`, and null in place of content."""
 
@@ -166,7 +190,7 @@ class LessonAnswer(BaseModel):
     video_url: str | None
     file: FileAnswer | None
     file_url: str | None
-    resources: list[dict[str, Any]]
+    resources: list[ResourceAnswer]
 
 
 class ModuleAnswer(BaseModel):

@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.auth import at_least
 from libs.common.errors import Unprocessable
 from libs.common.events.catalog import (
     CourseUpdated,
@@ -23,6 +24,7 @@ from libs.common.tokens import Principal
 from services.catalog.access import access_taught_course
 from services.catalog.content.schemas import LessonChange, ModuleChange, NewLesson, NewModule
 from services.catalog.courses.schemas import NewOrder
+from services.catalog.media.models import MediaFile
 from services.catalog.models import Course, Lesson, Module
 from services.catalog.rules import check_tree, place
 from services.catalog.versions import moment, publish_tree_version
@@ -122,6 +124,24 @@ async def _module_of(session: AsyncSession, course: Course, uuid: UUID) -> Modul
     return module
 
 
+async def _check_resources(
+    session: AsyncSession, who: Principal, wanted: list[dict[str, Any]] | None, known: list[dict[str, Any]]
+) -> None:
+    """Raises Unprocessable for a file that is not one's own; what the lesson has already may stay.
+
+    The files are held, so that nobody deletes one meanwhile.
+    """
+    new = {UUID(each["media"]) for each in wanted or ()} - {UUID(each["media"]) for each in known}
+    if not new:
+        return
+    query = select(MediaFile.uuid).where(MediaFile.uuid.in_(new), MediaFile.deleted_at.is_(None))
+    if not at_least(who, "manager"):
+        query = query.where(MediaFile.owner == who.user)
+    found = set(await session.scalars(query.order_by(MediaFile.uuid).with_for_update(read=True)))
+    for uuid in sorted(new - found):
+        raise Unprocessable.field("resources", f"there is no file {uuid} in your library")
+
+
 async def create_lesson(
     session: AsyncSession, who: Principal, uuid: UUID, body: NewLesson
 ) -> tuple[Course, Lesson]:
@@ -130,6 +150,7 @@ async def create_lesson(
     given = body.given()
     for name in ("module", "order"):
         given.pop(name, None)
+    await _check_resources(session, who, given.get("resources"), [])
     if given.get("requires_submission") is None:
         given["requires_submission"] = body.content_type == "assignment"
     lesson = Lesson(
@@ -155,6 +176,8 @@ async def change_lesson(
     if given.get("text_content") == as_text(lesson.text_content):
         del given["text_content"]  # what an editor was shown, sent back untouched
     changed = {name: value for name, value in given.items() if getattr(lesson, name) != value}
+    if "resources" in changed:
+        await _check_resources(session, who, changed["resources"], lesson.resources)
     if target != lesson.module_uuid:
         await _module_of(session, course, target)
         changed["position"] = _placed(order, await _lessons(session, target))

@@ -9,6 +9,7 @@ from libs.common.errors import NotFound
 from libs.common.richtext import as_html, as_text
 from libs.common.storage import Storage
 from services.catalog.access import View
+from services.catalog.media.queries import resolved
 from services.catalog.rules import shows_body
 from services.catalog.versions import Structure, published_structure_of, working_structure
 
@@ -33,8 +34,30 @@ OUTLINE = (
 async def seen_structure(session: AsyncSession, view: View, which: str | None = None) -> Structure:
     """Editors see the working structure, or with `which` the published one; everyone else the published."""
     if view.edits and which != "published":
-        return await working_structure(session, view.course.uuid)
-    return await published_structure_of(session, view.course)
+        structure = await working_structure(session, view.course.uuid)
+    else:
+        structure = await published_structure_of(session, view.course)
+    await _resolve(session, [lesson for module in structure for lesson in module["lessons"]])
+    return structure
+
+
+async def _resolve(session: AsyncSession, lessons: Structure) -> None:
+    """Say of each resource what its file is now; one whose file is gone is left out."""
+    files = await resolved(session, {UUID(each["media"]) for row in lessons for each in row["resources"]})
+    for lesson in lessons:
+        lesson["resources"] = [
+            {
+                "media": each["media"],
+                "title": each["title"] or file.title,
+                "name": file.name,
+                "kind": file.kind,
+                "media_type": file.media_type,
+                "size": file.size,
+                "path": file.path,
+            }
+            for each in lesson["resources"]
+            if (file := files.get(each["media"])) is not None
+        ]
 
 
 def find_module(structure: Structure, uuid: UUID) -> dict[str, Any]:
@@ -90,8 +113,14 @@ def show_lesson(view: View, lesson: dict[str, Any], storage: Storage) -> dict[st
         "video_url": lesson["video_url"],
         "file": file,
         "file_url": file["url"] if file else None,
-        "resources": lesson["resources"],
+        "resources": [show_resource(each, storage) for each in lesson["resources"]],
     }
+
+
+def show_resource(resource: dict[str, Any], storage: Storage) -> dict[str, Any]:
+    """A resource with a signed URL that lives five minutes."""
+    url = storage.url(resource["path"], resource["media_type"], resource["name"])
+    return {name: value for name, value in resource.items() if name != "path"} | {"url": url}
 
 
 def show_file(file: dict[str, Any] | None, storage: Storage) -> dict[str, Any] | None:

@@ -30,7 +30,10 @@ _PERSON = (
     " 'bio', coalesce(u.bio, ''), 'role', coalesce(u.role, 'teacher'))"
 )
 
-_SHARED = f"""c.uuid, c.title, c.slug, c.short_description, c.thumbnail, c.preview_video, c.is_featured,
+_SHARED = f"""c.uuid, c.title, c.slug, c.short_description, c.thumbnail,
+ CASE WHEN c.thumbnail LIKE '%/1280.webp' THEN json_build_object(
+  '320', left(c.thumbnail, -9) || '320.webp', '640', left(c.thumbnail, -9) || '640.webp',
+  '1280', c.thumbnail) END AS thumbnail_variants, c.preview_video, c.is_featured,
  c.status, c.level, c.language,
  CASE WHEN g.uuid IS NULL THEN NULL
   ELSE json_build_object('uuid', g.uuid, 'name', g.name, 'slug', g.slug) END AS category,
@@ -77,7 +80,7 @@ _SEARCH = """q AS MATERIALIZED (
    FROM q, similar_courses(q.words) s, courses c WHERE c.uuid = s.uuid AND {visible}) AS near
   WHERE near.rank >= 0.8 * near.best AND NOT EXISTS (SELECT FROM exact))"""
 
-_PUBLIC = "c.status = 'published' AND c.deleted_at IS NULL"
+PUBLIC = "c.status = 'published' AND c.deleted_at IS NULL"
 _CONDITIONS = {
     "category": """c.category_uuid IN (WITH RECURSIVE inside AS (
    SELECT uuid FROM categories WHERE deleted_at IS NULL AND (slug = :category OR uuid::text = :category)
@@ -94,13 +97,19 @@ _CONDITIONS = {
     "status": "c.status = :status",
     "uuid": "c.uuid = CAST(:uuid AS uuid)",
 }
+_SEEN = f"""c.deleted_at IS NULL AND (c.status = 'published' OR CAST(:manages AS boolean) OR {_OWNS}
+  OR c.status = 'archived' AND EXISTS (SELECT FROM enrollments e WHERE e.student = CAST(:user AS uuid)
+   AND e.course = c.uuid AND e.status IN {_SEATED}))"""
+_FAVORITE = 'SELECT FROM favorites f WHERE f."user" = CAST(:user AS uuid) AND f.course_uuid = c.uuid'
+_REMEMBERED = _FAVORITE.replace("SELECT FROM", "SELECT f.created_at FROM")
 _ORDERS = {
     "relevance": "h.rank DESC, c.published_at DESC NULLS LAST, c.uuid",
     "newest": "c.published_at DESC, c.uuid",
-    "popular": "s.enrolled_count DESC NULLS LAST, c.published_at DESC NULLS LAST, c.uuid",
-    "rating": "s.average_rating DESC NULLS LAST, s.reviews_count DESC NULLS LAST, c.uuid",
+    "popular": "s.enrolled_count DESC, c.published_at DESC NULLS LAST, c.uuid",
+    "rating": "s.average_rating DESC, s.reviews_count DESC, s.course",
     "duration": "c.duration_hours NULLS LAST, c.uuid",
     "changed": "c.updated_at DESC, c.uuid",
+    "remembered": f"({_REMEMBERED}) DESC, c.uuid",
 }
 
 
@@ -114,22 +123,33 @@ class Wanted:
     own: bool = False
 
 
+def search_terms(visible: str) -> str:
+    """The common table expressions that a search needs; what it found is `hits`."""
+    return _SEARCH.format(visible=visible)
+
+
+def matching(
+    filters: tuple[str, ...], search: bool, visible: str = PUBLIC, *, by_stats: bool = False
+) -> tuple[str, str]:
+    """FROM and WHERE of the courses `c` that match. Every course has its row of numbers."""
+    source = "courses c"
+    if search:
+        source += " JOIN hits h ON h.uuid = c.uuid"
+    if by_stats or "min_rating" in filters:
+        source += " JOIN course_stats s ON s.course = c.uuid"
+    return source, " AND ".join([visible, *(_CONDITIONS[name] for name in filters)])
+
+
 @lru_cache(maxsize=1024)
 def list_statement(
     filters: tuple[str, ...], search: bool, sort: str, own: bool, visible: str, signed_in: bool
 ) -> TextClause:
     """The statement of one kind of list; it answers the count and the cards as bytes of JSON."""
-    conditions = [visible, *(_CONDITIONS[name] for name in filters)]
+    source, where = matching(filters, search, visible, by_stats=sort in ("popular", "rating"))
     if own:
-        conditions.append(_OWNS)
-    source = "courses c"
-    if search:
-        source += " JOIN hits h ON h.uuid = c.uuid"
-    if "min_rating" in filters or sort in ("popular", "rating"):
-        source += " LEFT JOIN course_stats s ON s.course = c.uuid"
-    where = " AND ".join(conditions)
+        where += f" AND {_OWNS}"
     order = _ORDERS[sort]
-    with_search = f"WITH {_SEARCH.format(visible=visible)} " if search else ""
+    with_search = f"WITH {search_terms(visible)} " if search else ""
     rank = ", h.rank" if search else ""
     # The page is cut before anything is joined to it; `h` and `c` are its names outside, too.
     outer = order.replace("h.rank", "c.rank")
@@ -158,7 +178,7 @@ async def list_courses(
     wanted: Wanted,
     size: int,
     offset: int = 0,
-    visible: str = _PUBLIC,
+    visible: str = PUBLIC,
 ) -> tuple[int, bytes]:
     """Number of all that match, and one page of cards as JSON."""
     statement = list_statement(
@@ -183,6 +203,14 @@ async def list_own(
     return await list_courses(reader, who, wanted, MOST_OWN, visible="c.deleted_at IS NULL")
 
 
+async def list_favorites(
+    reader: AsyncConnection | AsyncSession, who: Principal, size: int, offset: int
+) -> tuple[int, bytes]:
+    """The favourite courses that they may still see, the last added first."""
+    visible = f"{_SEEN} AND EXISTS ({_FAVORITE})"
+    return await list_courses(reader, who, Wanted(sort="remembered"), size, offset, visible)
+
+
 async def get_card(session: AsyncSession, who: Principal | None, uuid: UUID) -> dict[str, Any]:
     """The card of one course that the caller has been allowed to see."""
     _, cards = await list_courses(
@@ -192,12 +220,16 @@ async def get_card(session: AsyncSession, who: Principal | None, uuid: UUID) -> 
     return card
 
 
-def page_bytes(page: Paging, count: int, cards: bytes, *, whole: bool = False) -> bytes:
-    """`{count, next, previous, results}` around cards that are JSON already."""
+def page_bytes(
+    page: Paging, count: int, cards: bytes, *, whole: bool = False, facets: dict[str, Any] | None = None
+) -> bytes:
+    """`{count, next, previous, results}` around cards that are JSON already; `facets` where asked for."""
     frame = page.answer(count, ())
     more = not whole and page.offset + page.size < count
     frame["next"] = page.link(page=page.page + 1) if more else None
     if whole:
         frame["previous"] = None
     del frame["results"]
+    if facets is not None:
+        frame["facets"] = facets
     return orjson.dumps(frame)[:-1] + b',"results":' + cards + b"}"

@@ -10,17 +10,20 @@ from libs.common.auth import CurrentUser, OptionalUser, Teacher, at_least
 from libs.common.db import SessionDep
 from libs.common.errors import BadRequest, Forbidden, NotAuthenticated
 from libs.common.events.fields import CourseLevel
-from libs.common.paging import Page, PagingDep, choose, choose_bool, choose_uuid
+from libs.common.openapi import raises
+from libs.common.paging import PagingDep, choose, choose_bool, choose_uuid
 from libs.common.tokens import Principal
 from services.catalog.access import View, access_course, access_taught_course
 from services.catalog.content.service import reorder_tree
 from services.catalog.content.views import WHICH, seen_structure, show_modules
-from services.catalog.courses import service
+from services.catalog.courses import copies, service
+from services.catalog.courses.facets import count_facets
 from services.catalog.courses.queries import SORTS, Wanted, list_courses, list_own, page_bytes
 from services.catalog.courses.schemas import (
     CourseAnswer,
     CourseCard,
     CourseChange,
+    CourseList,
     InstructorList,
     Instructors,
     NewCourse,
@@ -28,9 +31,19 @@ from services.catalog.courses.schemas import (
     Order,
     PrerequisiteList,
     Prerequisites,
+    Publication,
     Removed,
 )
 from services.catalog.courses.views import course_tag, list_instructors, list_prerequisites, show_course
+from services.catalog.courses.visits import note_view
+from services.catalog.errors import (
+    FeaturingNotAllowed,
+    IncompleteTree,
+    InvalidTransition,
+    NothingToPublish,
+    PrerequisiteCycle,
+    SlugTaken,
+)
 from services.catalog.parts import StorageDep
 from services.catalog.rules import STATUSES
 
@@ -88,18 +101,24 @@ def known_teacher(who: Principal | None) -> Principal:
 WantedDep = Annotated[Wanted, Depends(list_wanted)]
 
 
-@router.get("/", response_model=Page[CourseCard])
+@router.get("/", response_model=CourseList)
 async def list_all_courses(
-    request: Request, who: OptionalUser, page: PagingDep, wanted: WantedDep
+    request: Request,
+    who: OptionalUser,
+    page: PagingDep,
+    wanted: WantedDep,
+    facets: Annotated[str | None, Query(max_length=5, description="true: count what filters leave")] = None,
 ) -> Response:
     """Published courses, searched, filtered, sorted. `my_courses=true`: all of one's own, on one page."""
+    with_facets = choose_bool("facets", facets)
     # One statement that only reads needs no transaction around it.
     async with request.app.state.reader.connect() as reader:
         if wanted.own:
             mine = await list_own(reader, known_teacher(who), wanted)
             return Response(page_bytes(page, *mine, whole=True), media_type="application/json")
         count, cards = await list_courses(reader, who, wanted, page.size, page.offset)
-    return Response(page_bytes(page, count, cards), media_type="application/json")
+        counted = await count_facets(reader, wanted) if with_facets else None
+    return Response(page_bytes(page, count, cards, facets=counted), media_type="application/json")
 
 
 @router.get("/teacher/", response_model=list[CourseCard])
@@ -110,7 +129,9 @@ async def list_taught_courses(request: Request, who: Teacher) -> Response:
     return Response(cards, media_type="application/json")
 
 
-@router.post("/", status_code=201, response_model=CourseAnswer)
+@router.post(
+    "/", status_code=201, response_model=CourseAnswer, responses=raises(FeaturingNotAllowed, SlugTaken)
+)
 async def create_course(
     body: NewCourse, session: SessionDep, who: Teacher, storage: StorageDep, response: Response
 ) -> Any:
@@ -141,11 +162,16 @@ async def get_course(
     """The whole course with its modules and lessons, as the caller may see them."""
     which = choose("view", view, WHICH)
     seen = await access_course(session, who, uuid)
+    await note_view(session, request, who, seen)
     answer = await show_course(session, who, seen, storage, which)
     return etags.answer(request, response, course_tag(seen, answer)) or answer
 
 
-@router.patch("/{uuid}/", response_model=CourseAnswer)
+@router.patch(
+    "/{uuid}/",
+    response_model=CourseAnswer,
+    responses=raises(FeaturingNotAllowed, SlugTaken, InvalidTransition, NothingToPublish),
+)
 async def change_course(
     uuid: UUID,
     body: CourseChange,
@@ -158,7 +184,7 @@ async def change_course(
     """Change what is sent. A changed `status` publishes, unpublishes or archives."""
     await service.hold_category(session, body.category)
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.version)
+    etags.check_if_match(request, course.edited_version)
     await service.change_course(session, who, course, body)
     return await _answer(session, who, View(course, True, False), storage, response)
 
@@ -167,11 +193,13 @@ async def change_course(
 async def delete_course(uuid: UUID, session: SessionDep, who: CurrentUser, request: Request) -> Any:
     """Delete the course; once anyone has enrolled it is archived instead."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.version)
+    etags.check_if_match(request, course.edited_version)
     return service.answer_removed(await service.delete_course(session, who, course))
 
 
-@router.post("/{uuid}/publish/", response_model=CourseAnswer)
+@router.post(
+    "/{uuid}/publish/", response_model=CourseAnswer, responses=raises(NothingToPublish, InvalidTransition)
+)
 async def publish_course(
     uuid: UUID,
     session: SessionDep,
@@ -179,15 +207,23 @@ async def publish_course(
     storage: StorageDep,
     request: Request,
     response: Response,
+    body: Publication | None = None,
 ) -> Any:
-    """Show the working structure to learners, as the course's next revision."""
+    """Show the working structure to learners as the course's next revision, now or at `publish_at`."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.version)
-    await service.publish(session, who, course)
+    etags.check_if_match(request, course.edited_version)
+    if (
+        body is None
+        or "publish_at" not in body.model_fields_set
+        or (body.publish_at is not None and body.publish_at <= request.app.state.clock())
+    ):
+        await service.publish(session, who, course)
+    else:
+        await service.schedule(session, who, course, body.publish_at)
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
-@router.post("/{uuid}/unpublish/", response_model=CourseAnswer)
+@router.post("/{uuid}/unpublish/", response_model=CourseAnswer, responses=raises(InvalidTransition))
 async def unpublish_course(
     uuid: UUID,
     session: SessionDep,
@@ -198,12 +234,21 @@ async def unpublish_course(
 ) -> Any:
     """Make a published or archived course a draft again."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.version)
+    etags.check_if_match(request, course.edited_version)
     await service.unpublish(session, who, course)
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
-@router.post("/{uuid}/archive/", response_model=CourseAnswer)
+@router.post("/{uuid}/duplicate/", status_code=201, response_model=CourseAnswer)
+async def duplicate_course(
+    uuid: UUID, session: SessionDep, who: CurrentUser, storage: StorageDep, response: Response
+) -> Any:
+    """Make a draft of one's own like this course's working structure; files are shared."""
+    copy = await copies.duplicate_course(session, who, uuid)
+    return await _answer(session, who, View(copy, True, False), storage, response)
+
+
+@router.post("/{uuid}/archive/", response_model=CourseAnswer, responses=raises(InvalidTransition))
 async def archive_course(
     uuid: UUID,
     session: SessionDep,
@@ -214,18 +259,18 @@ async def archive_course(
 ) -> Any:
     """Take the course out of the catalogue; the enrolled keep reading it."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.version)
+    etags.check_if_match(request, course.edited_version)
     await service.archive(session, who, course)
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
-@router.post("/{uuid}/reorder/", response_model=Order)
+@router.post("/{uuid}/reorder/", response_model=Order, responses=raises(IncompleteTree))
 async def reorder_course(
     uuid: UUID, body: NewOrder, session: SessionDep, who: CurrentUser, storage: StorageDep, request: Request
 ) -> Any:
     """Put the whole tree into a new order at once; an incomplete tree is a 422."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.version)
+    etags.check_if_match(request, course.edited_version)
     await reorder_tree(session, who, course, body)
     seen = View(course, True, False)
     return {"modules": show_modules(seen, await seen_structure(session, seen), storage)}
@@ -250,7 +295,7 @@ async def get_prerequisites(uuid: UUID, session: SessionDep, who: OptionalUser) 
     return {"prerequisites": await list_prerequisites(session, await access_course(session, who, uuid))}
 
 
-@router.put("/{uuid}/prerequisites/", response_model=Prerequisites)
+@router.put("/{uuid}/prerequisites/", response_model=Prerequisites, responses=raises(PrerequisiteCycle))
 async def set_prerequisites(uuid: UUID, body: PrerequisiteList, session: SessionDep, who: CurrentUser) -> Any:
     """Name the courses that must be completed before; a circle is refused."""
     course = await service.set_prerequisites(session, who, uuid, body.prerequisites)

@@ -1,14 +1,16 @@
 """Bodies of courses (api.md §3)."""
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints
 
 from libs.common.events.fields import CourseLevel, CourseStatus
+from libs.common.paging import Page
 from libs.common.schemas import Body, EmptyIsNone, Moment, Text
 from services.catalog.content.schemas import LessonAnswer, ModuleAnswer, OptionalUrl
+from services.catalog.reviews.schemas import ReviewAnswer
 
 Title = Annotated[Text, StringConstraints(min_length=3, max_length=200)]
 Description = Annotated[Text, StringConstraints(min_length=50, max_length=50_000)]
@@ -98,6 +100,16 @@ class CourseChange(Body):
     }
 
 
+class Publication(Body):
+    """When to publish: at once without `publish_at`; `null` ends a plan."""
+
+    publish_at: Annotated[AwareDatetime | None, EmptyIsNone] = None
+
+    model_config = Body.model_config | {
+        "json_schema_extra": {"examples": [{"publish_at": "2026-09-01T06:00:00Z"}]}
+    }
+
+
 class InstructorList(Body):
     """The co-instructors from now on; the owner stays whether named or not."""
 
@@ -150,6 +162,7 @@ class CourseCard(BaseModel):
     slug: str
     short_description: str
     thumbnail: str | None
+    thumbnail_variants: dict[str, str] | None = Field(description="URLs by width: 320, 640, 1280")
     preview_video: str | None
     is_featured: bool
     status: CourseStatus
@@ -177,6 +190,28 @@ class CourseCard(BaseModel):
     enrolled_students: list[StudentCard] | None = Field(None, description="for the course's instructors")
 
 
+class FacetValue(BaseModel):
+    value: str
+    count: int
+
+
+class CategoryFacet(CategoryCard):
+    count: int
+
+
+class Facets(BaseModel):
+    """How many courses each filter would leave; a facet leaves its own filter out of account."""
+
+    category: list[CategoryFacet]
+    level: list[FacetValue]
+    language: list[FacetValue]
+    tag: list[FacetValue] = Field(description="the fifty most used")
+
+
+class CourseList(Page[CourseCard]):
+    facets: Facets | None = Field(None, description="with `facets=true`")
+
+
 class PrerequisiteCard(BaseModel):
     uuid: UUID
     title: str
@@ -198,9 +233,12 @@ class CourseAnswer(CourseCard):
         description="for editors: whether publish/ would show something new"
     )
     can_edit: bool
+    publish_at: Moment | None = Field(description="for editors: when it will be published by itself")
     modules: list[ModuleAnswer]
     lessons: list[LessonAnswer]
-    reviews: list[Any] = []
+    reviews: list[ReviewAnswer] = Field(description="the ten newest")
+    my_review: ReviewAnswer | None
+    is_favorite: bool
 
 
 class Removed(BaseModel):

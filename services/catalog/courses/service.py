@@ -1,5 +1,6 @@
 """What teachers do with a course as a whole: one function per intent, in the request's transaction."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.auth import at_least
+from libs.common.db import Database
 from libs.common.errors import NotFound, Unprocessable
 from libs.common.events.catalog import (
     CourseArchived,
@@ -20,8 +22,8 @@ from libs.common.events.catalog import (
 from libs.common.richtext import as_text
 from libs.common.tokens import Principal
 from services.catalog.access import access_course, access_taught_course, by_name
-from services.catalog.courses.schemas import CourseChange, NewCourse
-from services.catalog.errors import FeaturingNotAllowed, PrerequisiteCycle, SlugTaken
+from services.catalog.courses.schemas import CourseChange, NewCourse, Publication
+from services.catalog.errors import FeaturingNotAllowed, NothingToPublish, PrerequisiteCycle, SlugTaken
 from services.catalog.models import (
     Category,
     Course,
@@ -59,7 +61,7 @@ async def create_course(session: AsyncSession, who: Principal, body: NewCourse) 
         **values,
         uuid=uuid4(),
         version=0,
-        slug=await _free_slug(session, body.slug, body.title),
+        slug=await free_slug(session, body.slug, body.title),
         category_uuid=category.uuid if category else None,
         tags=await _tags(session, body.tags),
         status="draft",
@@ -105,7 +107,7 @@ async def _category(session: AsyncSession, name: str | None) -> Category | None:
     return category
 
 
-async def _free_slug(session: AsyncSession, wanted: str | None, title: str, own: UUID | None = None) -> str:
+async def free_slug(session: AsyncSession, wanted: str | None, title: str, own: UUID | None = None) -> str:
     """The wanted slug, or one made of the title. Raises SlugTaken for a wanted one that another has."""
     base = wanted or slug_of(title) or "course"
     # Two courses of one title at once: the second waits, and then sees the first.
@@ -154,7 +156,7 @@ async def change_course(session: AsyncSession, who: Principal, course: Course, b
     if "tags" in given:
         given["tags"] = await _tags(session, given["tags"])
     if given.get("slug") and given["slug"] != course.slug:
-        given["slug"] = await _free_slug(session, given["slug"], course.title, course.uuid)
+        given["slug"] = await free_slug(session, given["slug"], course.title, course.uuid)
     if given.get("description") == as_text(course.description):
         del given["description"]  # what an editor was shown, sent back untouched
     changed = sorted(name for name, value in given.items() if getattr(course, name) != value)
@@ -167,9 +169,54 @@ async def change_course(session: AsyncSession, who: Principal, course: Course, b
         await {"published": publish, "draft": unpublish, "archived": archive}[status](session, who, course)
 
 
-async def publish(session: AsyncSession, who: Principal, course: Course) -> None:
-    """Show the working structure to learners as the next revision; nothing when that is what they see."""
+async def publish_or_plan(
+    session: AsyncSession, who: Principal, course: Course, body: Publication | None, now: datetime
+) -> None:
+    """Publish now, or at the body's later time; a time of null ends the plan."""
+    planned = body is not None and "publish_at" in body.model_fields_set
+    at = body.publish_at if body else None
+    if planned and (at is None or at > now):
+        await schedule(session, who, course, at)
+    else:
+        await publish(session, who, course)
+
+
+async def schedule(session: AsyncSession, who: Principal, course: Course, at: datetime | None) -> None:
+    """Publish later, or with None not by itself. Raises NothingToPublish. The caller holds the row lock."""
+    if at is not None:
+        check_publishable(await working_structure(session, course.uuid))
+    if course.publish_at != at:
+        course.publish_at = at
+        await publish_version(session, course, who, CourseUpdated, changed=("publish_at",))
+
+
+async def publish_due(db: Database, now: datetime) -> None:
+    """Publish the courses whose time has come, each in a transaction of its own."""
+    async with db.sessions() as session:
+        due = await session.scalars(
+            select(Course.uuid).where(Course.publish_at <= now, Course.deleted_at.is_(None)).limit(1000)
+        )
+    for uuid in due.all():
+        async with db.session() as session:
+            course = await session.get_one(Course, uuid, with_for_update=True)
+            if course.deleted_at is not None or course.publish_at is None or course.publish_at > now:
+                continue
+            try:
+                await publish(session, None, course)
+            except NothingToPublish:  # emptied meanwhile; the plan ends, for it can never come true
+                course.publish_at = None
+                await publish_version(session, course, None, CourseUpdated, changed=("publish_at",))
+
+
+async def publish(session: AsyncSession, who: Principal | None, course: Course) -> None:
+    """Show the working structure to learners as the next revision; nothing when that is what they see.
+
+    Without `who` the plan does it. Raises NothingToPublish. The caller holds the row lock.
+    """
     if course.status == "published" and not course.draft_changed:
+        if course.publish_at is not None:
+            course.publish_at = None
+            await publish_version(session, course, who, CourseUpdated, changed=("publish_at",))
         return
     working = await working_structure(session, course.uuid)
     check_publishable(working)
@@ -186,7 +233,7 @@ async def publish(session: AsyncSession, who: Principal, course: Course) -> None
                 course_uuid=course.uuid,
                 number=number,
                 content=structure,
-                published_by=who.user,
+                published_by=who.user if who else None,
                 published_at=now,
             )
         )
@@ -194,6 +241,7 @@ async def publish(session: AsyncSession, who: Principal, course: Course) -> None
         course.draft_changed = False
         course.total_lessons = len(lesson_ids(structure))
     course.status = "published"
+    course.publish_at = None
     course.published_at = course.published_at or now
     await publish_version(
         session,
@@ -208,7 +256,14 @@ async def publish(session: AsyncSession, who: Principal, course: Course) -> None
 
 
 async def unpublish(session: AsyncSession, who: Principal, course: Course) -> None:
-    """Hide the course from everyone but its editors. Raises InvalidTransition for a draft."""
+    """Hide the course from everyone but its editors, and end the plan to publish it.
+
+    Raises InvalidTransition for a draft without a plan.
+    """
+    if course.status == "draft" and course.publish_at is not None:
+        await schedule(session, who, course, None)
+        return
+    course.publish_at = None
     if check_transition(course.status, "draft"):
         course.status = "draft"
         await publish_version(session, course, who, CourseUnpublished)
@@ -218,6 +273,7 @@ async def archive(session: AsyncSession, who: Principal, course: Course) -> None
     """Take the course out of the catalogue; the enrolled keep reading it. Twice is once."""
     if check_transition(course.status, "archived"):
         course.status = "archived"
+        course.publish_at = None
         await publish_version(session, course, who, CourseArchived)
 
 

@@ -14,7 +14,9 @@ from libs.common.tokens import Principal
 from services.catalog.access import View
 from services.catalog.content.views import seen_structure, show_modules
 from services.catalog.courses.queries import get_card
+from services.catalog.favorites.service import is_favorite
 from services.catalog.models import Course, CoursePrerequisite, User
+from services.catalog.reviews.queries import newest_reviews, own_review
 
 PLAIN = ("learning_outcomes", "prerequisites", "revision")
 
@@ -36,9 +38,12 @@ async def show_course(
         "instructors": await list_instructors(session, view),
         "has_draft_changes": course.draft_changed if view.edits else None,
         "can_edit": view.edits,
+        "publish_at": course.publish_at if view.edits else None,
         "modules": modules,
         "lessons": [lesson for module in modules for lesson in module["lessons"]],
-        "reviews": [],
+        "reviews": await newest_reviews(session, who, course.uuid),
+        "my_review": await own_review(session, who, course.uuid) if who else None,
+        "is_favorite": await is_favorite(session, who, course.uuid),
     }
 
 
@@ -47,10 +52,11 @@ def course_tag(view: View, answer: dict[str, Any]) -> str:
 
     Signed URLs in it live five minutes, so a tag with files lives two.
     """
-    files = any(lesson["file"] for lesson in answer["lessons"])
+    resources = [each for lesson in answer["lessons"] for each in lesson["resources"]]
+    files = bool(resources) or any(lesson["file"] for lesson in answer["lessons"])
     stats = [answer[name] for name in ("enrolled_count", "average_rating", "reviews_count", "views_count")]
     return etags.etag(
-        view.course.version,
+        view.course.edited_version,
         view.edits,
         view.enrolled,
         sorted(str(uuid) for uuid in view.completed),
@@ -58,7 +64,15 @@ def course_tag(view: View, answer: dict[str, Any]) -> str:
         answer["instructors"],
         answer["prerequisite_courses"],
         answer.get("enrolled_students"),
+        answer["reviews"],
+        answer["my_review"],
+        answer["is_favorite"],
         [module["uuid"] for module in answer["modules"]],
+        [
+            (each["media"], each["title"], each["name"])
+            for row in answer["lessons"]
+            for each in row["resources"]
+        ],
         time.time() // 120 if files else 0,
     )
 

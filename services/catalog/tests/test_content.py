@@ -190,6 +190,7 @@ async def pdf_lesson(school: School, teacher: Person) -> tuple[dict, str]:
     return course, f"/api/courses/{course['uuid']}/lessons/{lesson['uuid']}/"
 
 
+@pytest.mark.promise("uploads")
 @pytest.mark.parametrize("field", ["file", "resource"])
 async def test_a_file_is_read_by_a_signed_url(school: School, teacher: Person, catalog: Harness, field: str):
     course, path = await pdf_lesson(school, teacher)
@@ -214,6 +215,7 @@ async def test_a_file_is_read_by_a_signed_url(school: School, teacher: Person, c
     assert [kind for kind, _, _ in await catalog.published()].count("catalog.lesson_file_uploaded.v1") == 2
 
 
+@pytest.mark.promise("uploads")
 @pytest.mark.parametrize(
     ("name", "data", "status"),
     [

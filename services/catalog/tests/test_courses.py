@@ -241,6 +241,7 @@ async def test_a_course_is_deleted_until_somebody_enrolled(
     assert await scalar(catalog, tombstones) == 1
 
 
+@pytest.mark.promise("injection")
 async def test_a_description_is_served_without_what_acts(school: School, teacher: Person, catalog: Harness):
     wild = DESCRIPTION + "<script>alert(1)</script> <b>bold</b>"
     course = await school.course(teacher, description=wild)

@@ -3,6 +3,7 @@
 import pytest
 
 from libs.common.testing import Harness, Person
+from services.catalog.courses.schemas import CourseList
 from services.catalog.tests.conftest import School, ok, refused
 
 
@@ -143,3 +144,24 @@ async def test_categories_are_the_managers(manager: Person, teacher: Person, cat
     ok(await manager.client.delete("/api/categories/logic/"))
     refused(await catalog.client().get("/api/categories/logic/"), 404)
     ok(await manager.client.post("/api/categories/", json={"name": "Logic"}), 201)
+
+
+async def test_facets_count_what_each_filter_would_leave(
+    school: School, teacher: Person, manager: Person, catalog: Harness
+):
+    ok(await manager.client.post("/api/categories/", json={"name": "Maths"}), 201)
+    await school.published(teacher, "Graphs", category="maths", tags=["Proofs", "Trees"])
+    await school.published(teacher, "Graphs again", category="maths", tags=["Proofs"], level="advanced")
+    await school.published(teacher, "Optics", language="ar")
+    client = catalog.client()
+    assert "facets" not in ok(await client.get("/api/courses/"))
+    facets = ok(await client.get("/api/courses/?facets=true&level=advanced"))["facets"]
+    assert [(row["slug"], row["count"]) for row in facets["category"]] == [("maths", 1)]
+    assert [(row["value"], row["count"]) for row in facets["level"]] == [("beginner", 2), ("advanced", 1)]
+    assert facets["language"] == [{"value": "en", "count": 1}]
+    found = CourseList.model_validate(ok(await client.get("/api/courses/?facets=true&search=graphs")))
+    assert found.facets is not None
+    assert [(row.value, row.count) for row in found.facets.tag] == [("Proofs", 2), ("Trees", 1)]
+    odd = ok(await client.get("/api/courses/?facets=1&search=grpahs&min_rating=1&tag=proofs&category=maths"))
+    assert (odd["count"], odd["facets"]["level"]) == (0, [])
+    refused(await client.get("/api/courses/?facets=all"), 400)

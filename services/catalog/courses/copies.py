@@ -1,0 +1,104 @@
+"""A course made from another: its texts and working structure anew, its stored files shared."""
+
+from uuid import UUID, uuid4
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.errors import Forbidden
+from libs.common.events.catalog import CourseCreated
+from libs.common.tokens import Principal
+from services.catalog.access import access_course, access_taught_course
+from services.catalog.courses.service import free_slug, hold_category
+from services.catalog.models import Course, CoursePrerequisite, CourseStats, Lesson, Module, User
+from services.catalog.versions import LESSON_FIELDS, moment, publish_version
+
+COPIED = (
+    "description", "short_description", "learning_outcomes", "prerequisites", "level", "language",
+    "duration_hours", "category_uuid", "tags", "enrollment_limit", "thumbnail", "preview_video",
+)  # fmt: skip
+SUFFIX = " (copy)"
+
+
+async def duplicate_course(session: AsyncSession, who: Principal, uuid: UUID) -> Course:
+    """A draft of the caller's own, like the working structure of a course that they teach."""
+    view = await access_course(session, who, uuid)
+    if not view.edits:
+        raise Forbidden("This course belongs to somebody else.")
+    if view.course.category_uuid:
+        await hold_category(session, str(view.course.category_uuid))
+    source = await access_taught_course(session, who, uuid)
+    title = source.title[: 200 - len(SUFFIX)] + SUFFIX
+    now = await moment(session)
+    copy = Course(
+        **{name: getattr(source, name) for name in COPIED},
+        uuid=uuid4(),
+        version=0,
+        title=title,
+        slug=await free_slug(session, None, title),
+        status="draft",
+        instructor=who.user,
+        co_instructors=[],
+        instructor_name=await session.scalar(select(User.full_name).where(User.uuid == who.user)) or "",
+        is_featured=False,
+        draft_changed=False,
+        total_lessons=0,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(copy)
+    await session.flush()
+    await session.execute(insert(CourseStats).values(course=copy.uuid).on_conflict_do_nothing())
+    await _copy_structure(session, source, copy)
+    required = await session.scalars(
+        select(CoursePrerequisite.requires_uuid).where(CoursePrerequisite.course_uuid == uuid)
+    )
+    session.add_all(
+        CoursePrerequisite(course_uuid=copy.uuid, requires_uuid=other) for other in required.all()
+    )
+    await publish_version(
+        session,
+        copy,
+        who,
+        CourseCreated,
+        category=copy.category_uuid,
+        level=copy.level,
+        language=copy.language,
+    )
+    return copy
+
+
+async def _copy_structure(session: AsyncSession, source: Course, copy: Course) -> None:
+    modules = await session.scalars(
+        select(Module).where(Module.course_uuid == source.uuid, Module.removed_at.is_(None))
+    )
+    lessons = await session.scalars(
+        select(Lesson).where(Lesson.course_uuid == source.uuid, Lesson.removed_at.is_(None))
+    )
+    copies: dict[UUID, UUID] = {}
+    for module in modules.all():
+        copies[module.uuid] = uuid4()
+        session.add(
+            Module(
+                uuid=copies[module.uuid],
+                course_uuid=copy.uuid,
+                title=module.title,
+                description=module.description,
+                position=module.position,
+                version=1,
+            )
+        )
+    await session.flush()
+    content = [name for name in LESSON_FIELDS if name not in ("uuid", "version")]
+    session.add_all(
+        Lesson(
+            **{name: getattr(lesson, name) for name in content},
+            uuid=uuid4(),
+            course_uuid=copy.uuid,
+            module_uuid=copies[lesson.module_uuid],
+            position=lesson.position,
+            version=1,
+        )
+        for lesson in lessons
+    )

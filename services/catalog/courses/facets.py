@@ -1,0 +1,54 @@
+"""How many courses of a list each further filter would leave: by category, level, language and tag."""
+
+from functools import lru_cache
+from typing import Any
+
+import orjson
+from sqlalchemy import TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from services.catalog.courses.queries import PUBLIC, Wanted, matching, search_terms
+
+MOST_TAGS = 50
+_VALUES = {
+    "category": (
+        "JOIN categories g ON g.uuid = c.category_uuid",
+        "g.uuid, g.name, g.slug, count(*)::int AS count",
+        "GROUP BY g.uuid ORDER BY count(*) DESC, g.name",
+    ),
+    "level": ("", "c.level AS value, count(*)::int AS count", "GROUP BY c.level ORDER BY count(*) DESC, 1"),
+    "language": (
+        "",
+        "c.language AS value, count(*)::int AS count",
+        "GROUP BY c.language ORDER BY count(*) DESC, 1",
+    ),
+    "tag": (
+        "CROSS JOIN LATERAL unnest(c.tags) AS t(name)",
+        "t.name AS value, count(*)::int AS count",
+        f"GROUP BY t.name ORDER BY count(*) DESC, 1 LIMIT {MOST_TAGS}",
+    ),
+}
+
+
+@lru_cache(maxsize=256)
+def facet_statement(filters: tuple[str, ...], search: bool) -> TextClause:
+    """One statement for all facets; each leaves its own filter out, so that one can change one's mind."""
+    parts = []
+    for name, (join, columns, rest) in _VALUES.items():
+        source, where = matching(tuple(each for each in filters if each != name), search)
+        parts.append(
+            f"'{name}', (SELECT coalesce(json_agg(row_to_json(f)), '[]')"
+            f" FROM (SELECT {columns} FROM {source} {join} WHERE {where} {rest}) f)"
+        )
+    head = f"WITH {search_terms(PUBLIC)} " if search else ""
+    return text(f"{head}SELECT json_build_object({', '.join(parts)})::text")
+
+
+async def count_facets(reader: AsyncConnection, wanted: Wanted) -> dict[str, Any]:
+    """The facets of a public list."""
+    parameters: dict[str, Any] = dict(wanted.filters)
+    if wanted.search is not None:
+        parameters["search"] = wanted.search
+    statement = facet_statement(tuple(sorted(wanted.filters)), wanted.search is not None)
+    found: dict[str, Any] = orjson.loads((await reader.execute(statement, parameters)).scalar_one())
+    return found

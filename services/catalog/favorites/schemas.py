@@ -1,0 +1,8 @@
+"""Answers about favourites."""
+
+from pydantic import BaseModel
+
+
+class FavoriteAnswer(BaseModel):
+    is_favorite: bool
+    detail: str

@@ -1,0 +1,177 @@
+"""HTTP of the media library (api.md §3)."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import RedirectResponse
+from starlette.datastructures import UploadFile
+
+from libs.common import etags
+from libs.common.auth import Teacher
+from libs.common.db import SessionDep
+from libs.common.errors import BadRequest, PayloadTooLarge, Unprocessable
+from libs.common.openapi import raises
+from libs.common.paging import Page, PagingDep, choose, choose_bool
+from libs.common.storage import URL_SECONDS
+from services.catalog.content.files import HEAD, chunks, library_type, shown_name
+from services.catalog.content.routes import UPLOAD_BODY
+from services.catalog.content.schemas import Done
+from services.catalog.errors import FileMissing, FileTypeRefused, MediaInUse, MediaQuotaExceeded
+from services.catalog.media import service
+from services.catalog.media.models import MediaFile
+from services.catalog.media.queries import list_media, media_answers
+from services.catalog.media.schemas import KINDS, Download, MediaAnswer, MediaChange
+from services.catalog.parts import StorageDep
+
+router = APIRouter(prefix="/api/core/media", tags=["media"])
+
+FILE = {"type": "string", "format": "binary", "description": "at most 500 MB"}
+FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {"file": FILE, "title": {"type": "string", "maxLength": 200}},
+                }
+            }
+        },
+    }
+}
+UPLOADS = raises(FileMissing, FileTypeRefused, MediaQuotaExceeded)
+
+
+@asynccontextmanager
+async def received(request: Request) -> AsyncIterator[tuple[service.StoredFile, str]]:
+    """The multipart `file`, stored, and its title. What nobody makes a file of is swept away."""
+    state = request.app.state
+    limit: int = state.settings.file_limit
+    if int(request.headers.get("content-length") or 0) > limit + 64 * 1024:
+        raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
+    async with request.form(max_files=1, max_fields=10) as form:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise FileMissing
+        name = shown_name(file.filename or "")
+        kind, media_type = library_type(name, await file.read(HEAD))
+        await file.seek(0)
+        title = str(form.get("title") or name).strip()
+        if "\0" in title or not 0 < len(title) <= 200:
+            raise Unprocessable.field("title", "must have 1 to 200 characters")
+        stored = await service.store_object(
+            state.db,
+            state.storage,
+            chunks(file),
+            name=name,
+            kind=kind,
+            media_type=media_type,
+            limit=limit,
+        )
+    yield stored, title
+
+
+async def _answer(session: SessionDep, media: MediaFile, response: Response) -> dict[str, Any]:
+    response.headers["ETag"] = etags.etag(media.version)
+    return (await media_answers(session, [media]))[0]
+
+
+@router.get("/", response_model=Page[MediaAnswer])
+async def list_own_media(
+    session: SessionDep,
+    who: Teacher,
+    page: PagingDep,
+    kind: Annotated[str | None, Query(max_length=50, description=" · ".join(KINDS))] = None,
+    search: Annotated[str | None, Query(max_length=200)] = None,
+) -> Any:
+    """One's own files, the newest first."""
+    if search and "\0" in search:
+        raise BadRequest("search must not contain NUL.")
+    return await list_media(session, who.user, page, choose("kind", kind, KINDS), search)
+
+
+@router.post(
+    "/",
+    status_code=201,
+    response_model=MediaAnswer,
+    max_body_size=UPLOAD_BODY,
+    openapi_extra=FORM,
+    responses=UPLOADS,
+)
+async def upload_media(session: SessionDep, who: Teacher, request: Request, response: Response) -> Any:
+    """Store the multipart field `file` in one's library."""
+    quota = request.app.state.settings.media_quota
+    async with received(request) as (stored, title):
+        media = await service.create_media(session, who, stored, title, quota)
+    return await _answer(session, media, response)
+
+
+@router.get("/{uuid}/", response_model=MediaAnswer)
+async def get_media(uuid: UUID, session: SessionDep, who: Teacher, response: Response) -> Any:
+    """A file of one's own, and the lessons that have it."""
+    return await _answer(session, await service.access_media(session, who, uuid), response)
+
+
+@router.patch("/{uuid}/", response_model=MediaAnswer)
+async def change_media(
+    uuid: UUID, body: MediaChange, session: SessionDep, who: Teacher, request: Request, response: Response
+) -> Any:
+    """Give it another title."""
+    title = body.title if "title" in body.model_fields_set else None
+    check = partial(etags.check_if_match, request)
+    return await _answer(session, await service.change_media(session, who, uuid, title, check), response)
+
+
+@router.delete("/{uuid}/", response_model=Done, responses=raises(MediaInUse))
+async def delete_media(uuid: UUID, session: SessionDep, who: Teacher, request: Request) -> Any:
+    """Delete a file that no lesson has."""
+    await service.delete_media(session, who, uuid, partial(etags.check_if_match, request))
+    return {"detail": "The file is deleted."}
+
+
+@router.get(
+    "/{uuid}/download/",
+    response_model=Download,
+    responses={302: {"description": "To the signed URL, unless `redirect=false`"}},
+)
+async def download_media(
+    uuid: UUID,
+    session: SessionDep,
+    who: Teacher,
+    storage: StorageDep,
+    request: Request,
+    redirect: Annotated[str | None, Query(max_length=5, description="false: answer the URL")] = None,
+) -> Any:
+    """A signed URL of the file that lives five minutes and takes range requests."""
+    media = await service.access_media(session, who, uuid)
+    expires = request.app.state.clock() + timedelta(seconds=URL_SECONDS)
+    url = storage.url(media.path, media.media_type, media.name)
+    if choose_bool("redirect", redirect) is False:
+        return {"url": url, "expires_at": expires}
+    return RedirectResponse(url, 302)
+
+
+@router.put(
+    "/{uuid}/file/",
+    response_model=MediaAnswer,
+    max_body_size=UPLOAD_BODY,
+    openapi_extra=FORM,
+    responses=UPLOADS,
+)
+async def replace_media_file(
+    uuid: UUID, session: SessionDep, who: Teacher, request: Request, response: Response
+) -> Any:
+    """Replace the bytes; the id stays, and lessons show the new ones."""
+    async with request.app.state.db.sessions() as early:  # refuse before a byte of the body is read
+        await service.access_media(early, who, uuid)
+    quota = request.app.state.settings.media_quota
+    async with received(request) as (stored, _):
+        check = partial(etags.check_if_match, request)
+        media = await service.replace_file(session, who, uuid, stored, quota, check)
+    return await _answer(session, media, response)

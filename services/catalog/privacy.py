@@ -1,0 +1,133 @@
+"""What catalog holds of a person, and what becomes of it.
+
+Courses stay: learners are in them. Their instructor's name goes with the replica and with the copy in the
+search index; the bare id stays.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import any_, delete, literal, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.events.catalog import ExportPartFailed, ExportPartPacked, PersonErased
+from libs.common.privacy import Copy, Erasure, Privacy, rows_of
+from services.catalog.media.models import MediaFile
+from services.catalog.media.queries import uses_of
+from services.catalog.models import (
+    Course,
+    CourseRevision,
+    Favorite,
+    HelpfulVote,
+    Lesson,
+    Module,
+    PrivacyPart,
+    Review,
+    User,
+)
+
+
+async def gather(session: AsyncSession, user: UUID) -> Copy:
+    """The courses that one teaches, with everything written in them. Their files belong to the courses."""
+    mine = select(Course.uuid).where(
+        or_(Course.instructor == user, literal(user) == any_(Course.co_instructors)),
+        Course.deleted_at.is_(None),
+    )
+    courses = await rows_of(
+        session,
+        select(
+            Course.uuid, Course.title, Course.short_description, Course.description,
+            Course.learning_outcomes, Course.prerequisites, Course.level, Course.language, Course.tags,
+            Course.status, (Course.instructor == user).label("is_owner"), Course.created_at,
+            Course.updated_at, Course.published_at,
+        )
+        .where(Course.uuid.in_(mine))
+        .order_by(Course.created_at),
+    )  # fmt: skip
+    lessons = await rows_of(
+        session,
+        select(
+            Lesson.course_uuid.label("course"), Module.title.label("module"), Lesson.title,
+            Lesson.description, Lesson.content_type, Lesson.text_content, Lesson.video_url,
+            Lesson.file["name"].astext.label("file"),
+        )
+        .join(Module, Module.uuid == Lesson.module_uuid)
+        .where(Lesson.course_uuid.in_(mine), Lesson.removed_at.is_(None))
+        .order_by(Lesson.course_uuid, Module.position, Lesson.position),
+    )  # fmt: skip
+    published = await rows_of(
+        session,
+        select(CourseRevision.course_uuid.label("course"), CourseRevision.number, CourseRevision.published_at)
+        .where(CourseRevision.published_by == user)
+        .order_by(CourseRevision.published_at),
+    )
+    reviews = await rows_of(
+        session,
+        select(
+            Review.course_uuid.label("course"), Review.rating, Review.comment, Review.created_at,
+            Review.updated_at,
+        )
+        .where(Review.student == user, Review.removed_at.is_(None))
+        .order_by(Review.created_at),
+    )  # fmt: skip
+    helpful = await rows_of(
+        session, select(HelpfulVote.review_uuid.label("review")).where(HelpfulVote.user == user)
+    )
+    favorites = await rows_of(
+        session,
+        select(Favorite.course_uuid.label("course"), Favorite.created_at)
+        .where(Favorite.user == user)
+        .order_by(Favorite.created_at),
+    )
+    media = (
+        await session.scalars(
+            select(MediaFile)
+            .where(MediaFile.owner == user, MediaFile.deleted_at.is_(None))
+            .order_by(MediaFile.created_at)
+        )
+    ).all()
+    return Copy(
+        {
+            "courses_i_teach": courses,
+            "lessons_of_these_courses": lessons,
+            "published_by_me": published,
+            "reviews": reviews,
+            "found_helpful": helpful,
+            "favorites": favorites,
+            "media": [
+                {"title": row.title, "name": row.name, "size": row.size, "created_at": row.created_at}
+                for row in media
+            ],
+        },
+        [(f"{row.uuid}-{row.name}", row.path) for row in media],
+    )
+
+
+async def erase(erasure: Erasure) -> None:
+    user = erasure.user
+    await erasure.run(delete(User).where(User.uuid == user))
+    # Derived, and so no new version of the course.
+    named = select(Course.uuid).where(Course.instructor == user, Course.instructor_name != "")
+    locked = named.order_by(Course.uuid).with_for_update().cte("named")
+    await erasure.run(
+        update(Course)
+        .where(Course.uuid.in_(select(locked.c.uuid)))
+        .values(instructor_name="", updated_at=Course.updated_at)
+        .execution_options(synchronize_session=False)
+    )
+
+    # The stars stay in the average, without the words; the name went with the replica.
+    await erasure.run(update(Review).where(Review.student == user, Review.comment != "").values(comment=""))
+    await erasure.run(delete(HelpfulVote).where(HelpfulVote.user == user))
+    await erasure.run(delete(Favorite).where(Favorite.user == user))
+    # What lessons have belongs to the courses and stays; the rest of the library goes.
+    mine = await erasure.session.scalars(
+        select(MediaFile.uuid).where(MediaFile.owner == user).order_by(MediaFile.uuid).with_for_update()
+    )
+    uses = await uses_of(erasure.session, mine.all())
+    unused = [uuid for uuid, places in uses.items() if not places]
+    paths = await erasure.session.scalars(select(MediaFile.path).where(MediaFile.uuid.in_(unused)))
+    erasure.objects.extend(paths.all())
+    await erasure.run(delete(MediaFile).where(MediaFile.uuid.in_(unused)))
+
+
+PRIVACY = Privacy("catalog", PrivacyPart, ExportPartPacked, ExportPartFailed, PersonErased, gather, erase)

@@ -1,0 +1,108 @@
+"""HTTP of reviews (api.md §3)."""
+
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from libs.common import etags
+from libs.common.auth import CurrentUser, OptionalUser
+from libs.common.db import SessionDep
+from libs.common.openapi import raises
+from libs.common.paging import Page, PagingDep, choose, choose_uuid
+from services.catalog.access import access_course
+from services.catalog.content.schemas import Done
+from services.catalog.errors import AlreadyReviewed, CourseRequired, NotEnrolled, OwnReview
+from services.catalog.reviews import service
+from services.catalog.reviews.queries import ORDERS, list_reviews, review_answer
+from services.catalog.reviews.schemas import NewReview, ReviewAnswer, ReviewChange
+
+reviews = APIRouter(prefix="/api/reviews", tags=["reviews"])
+of_course = APIRouter(prefix="/api/courses/{course}/reviews", tags=["reviews"])
+
+Ordering = Annotated[str | None, Query(max_length=50, description=" · ".join(ORDERS))]
+Stars = Annotated[str | None, Query(max_length=5, description="1 to 5: only these")]
+STARS = ("1", "2", "3", "4", "5")
+
+
+async def _list(
+    session: SessionDep,
+    who: OptionalUser,
+    course: UUID,
+    page: PagingDep,
+    ordering: str | None,
+    rating: str | None,
+) -> dict[str, Any]:
+    order = choose("ordering", ordering, tuple(ORDERS)) or "newest"
+    stars = choose("rating", rating, STARS)
+    await access_course(session, who, course)
+    return await list_reviews(session, who, course, page, order=order, rating=int(stars) if stars else None)
+
+
+@of_course.get("/", response_model=Page[ReviewAnswer])
+async def list_course_reviews(
+    course: UUID,
+    session: SessionDep,
+    who: OptionalUser,
+    page: PagingDep,
+    ordering: Ordering = None,
+    rating: Stars = None,
+) -> Any:
+    """What students say of a course, the newest first."""
+    return await _list(session, who, course, page, ordering, rating)
+
+
+@reviews.get("/", response_model=Page[ReviewAnswer], responses=raises(CourseRequired))
+async def list_all_reviews(
+    session: SessionDep,
+    who: OptionalUser,
+    page: PagingDep,
+    course: str | None = None,
+    ordering: Ordering = None,
+    rating: Stars = None,
+) -> Any:
+    """The same, with the course as a parameter."""
+    uuid = choose_uuid("course", course)
+    if uuid is None:
+        raise CourseRequired
+    return await _list(session, who, uuid, page, ordering, rating)
+
+
+@reviews.post(
+    "/", status_code=201, response_model=ReviewAnswer, responses=raises(NotEnrolled, AlreadyReviewed)
+)
+async def post_review(body: NewReview, session: SessionDep, who: CurrentUser, response: Response) -> Any:
+    """Review a course that one is in, once."""
+    review = await service.post_review(session, who, body)
+    response.headers["ETag"] = etags.etag(review.version)
+    return await review_answer(session, who, review.uuid)
+
+
+@reviews.patch("/{uuid}/", response_model=ReviewAnswer)
+async def change_review(
+    uuid: UUID,
+    body: ReviewChange,
+    session: SessionDep,
+    who: CurrentUser,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Change one's own review."""
+    review = await service.change_review(session, who, uuid, body, partial(etags.check_if_match, request))
+    response.headers["ETag"] = etags.etag(review.version)
+    return await review_answer(session, who, uuid)
+
+
+@reviews.delete("/{uuid}/", response_model=Done)
+async def remove_review(uuid: UUID, session: SessionDep, who: CurrentUser, request: Request) -> Any:
+    """Take back one's own review; staff remove anybody's."""
+    await service.remove_review(session, who, uuid, partial(etags.check_if_match, request))
+    return {"detail": "The review is removed."}
+
+
+@reviews.post("/{uuid}/helpful/", response_model=ReviewAnswer, responses=raises(OwnReview))
+async def toggle_helpful(uuid: UUID, session: SessionDep, who: CurrentUser) -> Any:
+    """Find another's review helpful; a second time takes it back."""
+    await service.toggle_helpful(session, who, uuid)
+    return await review_answer(session, who, uuid)

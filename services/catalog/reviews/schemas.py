@@ -1,0 +1,56 @@
+"""Bodies of reviews (api.md §3)."""
+
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field, StringConstraints
+
+from libs.common.schemas import Answer, Body, Moment, Text
+
+Stars = Annotated[int, Field(ge=1, le=5)]
+Comment = Annotated[Text, StringConstraints(max_length=5000)]
+
+
+class NewReview(Body):
+    course: UUID
+    rating: Stars
+    comment: Comment = ""
+
+    model_config = Body.model_config | {
+        "json_schema_extra": {
+            "examples": [
+                {
+                    "course": "00000020-0000-4000-8000-000000000020",
+                    "rating": 5,
+                    "comment": "Every proof fits on a napkin.",
+                }
+            ]
+        }
+    }
+
+
+class ReviewChange(Body):
+    """What is left out stays; `course` is accepted while it does not change."""
+
+    course: UUID | None = None
+    rating: Stars = 5
+    comment: Comment = ""
+
+    model_config = Body.model_config | {"json_schema_extra": {"examples": [{"rating": 4}]}}
+
+
+class ReviewAnswer(Answer):
+    """A review; the name is "" once its author is erased."""
+
+    uuid: UUID
+    course: UUID
+    student: UUID
+    student_name: str
+    student_avatar: str | None
+    rating: int
+    comment: str = Field(description="plain text")
+    helpful_count: int
+    is_helpful: bool = Field(description="whether the caller finds it helpful")
+    is_own: bool
+    created_at: Moment
+    updated_at: Moment

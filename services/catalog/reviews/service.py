@@ -1,0 +1,147 @@
+"""What students say of a course. A review is a fact of the course, written under the course's row lock."""
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, exists, func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.audit_log import write_entry
+from libs.common.auth import is_staff
+from libs.common.errors import Forbidden, NotFound, Unprocessable
+from libs.common.events.catalog import ReviewChanged, ReviewFact, ReviewPosted, ReviewRemoved
+from libs.common.tokens import Principal
+from services.catalog.access import View, access_course
+from services.catalog.errors import AlreadyReviewed, NotEnrolled, OwnReview
+from services.catalog.models import CourseStats, HelpfulVote, Review
+from services.catalog.reviews.schemas import NewReview, ReviewChange
+from services.catalog.versions import moment, publish_version
+
+Check = Callable[[int], None]
+
+
+async def access_review(
+    session: AsyncSession, who: Principal, uuid: UUID, *, lock: bool = False
+) -> tuple[View, Review]:
+    """A review of a course that they may see, with `lock` both of them locked. Raises NotFound."""
+    review = await session.get(Review, uuid)
+    if review is None:
+        raise NotFound
+    view = await access_course(session, who, review.course_uuid, lock=lock)
+    if lock:
+        await session.refresh(review)
+    if review.removed_at is not None:
+        raise NotFound
+    return view, review
+
+
+async def _publish(
+    session: AsyncSession, view: View, who: Principal, review: Review, fact: type[ReviewFact]
+) -> None:
+    """Recompute the course's rating and say what happened. The caller holds the course's lock."""
+    await session.flush()
+    number, average = (
+        await session.execute(
+            select(func.count(), func.coalesce(func.avg(Review.rating), 0)).where(
+                Review.course_uuid == review.course_uuid, Review.removed_at.is_(None)
+            )
+        )
+    ).one()
+    values = {"reviews_count": number, "average_rating": func.round(average, 2)}
+    await session.execute(
+        insert(CourseStats)
+        .values(course=review.course_uuid, **values)
+        .on_conflict_do_update(index_elements=["course"], set_=values)
+    )
+    await publish_version(
+        session,
+        view.course,
+        who,
+        fact,
+        edited=False,
+        review=review.uuid,
+        student=review.student,
+        rating=review.rating,
+    )
+
+
+async def post_review(session: AsyncSession, who: Principal, body: NewReview) -> Review:
+    """Say something of a course that one is in, once. Raises NotEnrolled, AlreadyReviewed."""
+    view = await access_course(session, who, body.course, lock=True)
+    if not view.enrolled:
+        raise NotEnrolled
+    mine = exists().where(
+        Review.course_uuid == body.course, Review.student == who.user, Review.removed_at.is_(None)
+    )
+    if await session.scalar(select(mine)):
+        raise AlreadyReviewed
+    now = await moment(session)
+    review = Review(
+        uuid=uuid4(),
+        course_uuid=body.course,
+        student=who.user,
+        rating=body.rating,
+        comment=body.comment,
+        version=1,
+        created_at=now,
+        updated_at=now,
+    )
+    session.add(review)
+    await _publish(session, view, who, review, ReviewPosted)
+    return review
+
+
+async def change_review(
+    session: AsyncSession, who: Principal, uuid: UUID, body: ReviewChange, check: Check
+) -> Review:
+    """Change what was sent and differs; only the author does. `check` refuses by the version locked."""
+    view, review = await access_review(session, who, uuid, lock=True)
+    if review.student != who.user:
+        raise Forbidden("This review is somebody else's.")
+    check(review.version)
+    given = {name: getattr(body, name) for name in body.model_fields_set}
+    if given.pop("course", None) not in (None, review.course_uuid):
+        raise Unprocessable.field("course", "a review stays with its course")
+    changed = {name: value for name, value in given.items() if getattr(review, name) != value}
+    if changed:
+        for name, value in changed.items():
+            setattr(review, name, value)
+        review.version += 1
+        review.updated_at = await moment(session)
+        await _publish(session, view, who, review, ReviewChanged)
+    return review
+
+
+async def remove_review(session: AsyncSession, who: Principal, uuid: UUID, check: Check) -> None:
+    """Take a review away: the author, or staff, whose act is written down."""
+    view, review = await access_review(session, who, uuid, lock=True)
+    if review.student != who.user:
+        if not is_staff(who):
+            raise Forbidden("This review is somebody else's.")
+        await write_entry(
+            session,
+            "review_removed",
+            review.uuid,
+            actor=who.user,
+            details={"course": str(review.course_uuid), "student": str(review.student)},
+        )
+    check(review.version)
+    review.removed_at = await moment(session)
+    review.comment = ""
+    review.version += 1
+    await _publish(session, view, who, review, ReviewRemoved)
+
+
+async def toggle_helpful(session: AsyncSession, who: Principal, uuid: UUID) -> None:
+    """Find a review helpful, or no longer. Raises OwnReview."""
+    _, review = await access_review(session, who, uuid)
+    if review.student == who.user:
+        raise OwnReview
+    # Two clicks of one person take turns: the second undoes the first.
+    await session.refresh(review, with_for_update=True)
+    vote = (HelpfulVote.review_uuid == uuid, HelpfulVote.user == who.user)
+    taken_back = await session.scalar(delete(HelpfulVote).where(*vote).returning(HelpfulVote.user))
+    if taken_back is None:
+        session.add(HelpfulVote(review_uuid=uuid, user=who.user))
+        await session.flush()

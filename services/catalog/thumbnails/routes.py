@@ -1,0 +1,85 @@
+"""HTTP of thumbnails (api.md §3)."""
+
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.datastructures import UploadFile
+
+from libs.common import etags
+from libs.common.auth import CurrentUser
+from libs.common.db import SessionDep
+from libs.common.errors import PayloadTooLarge
+from libs.common.openapi import raises
+from services.catalog.access import View
+from services.catalog.courses.schemas import CourseAnswer
+from services.catalog.courses.views import course_tag, show_course
+from services.catalog.errors import PictureMissing, PictureRefused
+from services.catalog.parts import StorageDep
+from services.catalog.thumbnails import service
+from services.catalog.thumbnails.pictures import check_type
+
+router = APIRouter(prefix="/api/courses", tags=["courses"])
+
+MOST_BYTES = 10 * 1024 * 1024
+MOST_BODY = MOST_BYTES + 64 * 1024  # with the multipart frame around the file
+FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["thumbnail"],
+                    "properties": {
+                        "thumbnail": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "JPEG, PNG or WebP of at most 10 MB and 40 million pixels",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+async def uploaded(request: Request) -> bytes:
+    """The file of the field `thumbnail`. Raises PictureMissing, PictureRefused or PayloadTooLarge."""
+    async with request.form(max_files=1, max_fields=10) as form:
+        file = form.get("thumbnail")
+        if not isinstance(file, UploadFile):
+            raise PictureMissing
+        data = await file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise PayloadTooLarge(f"thumbnail: is larger than {MOST_BYTES:,} bytes.")
+        check_type(file.filename or "", data[:16])
+        return data
+
+
+@router.post(
+    "/{uuid}/upload-image/",
+    response_model=CourseAnswer,
+    max_body_size=MOST_BODY,
+    openapi_extra=FORM,
+    responses=raises(PictureMissing, PictureRefused),
+)
+async def upload_thumbnail(
+    uuid: UUID,
+    who: CurrentUser,
+    data: Annotated[bytes, Depends(uploaded)],
+    session: SessionDep,
+    storage: StorageDep,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Take the file of the field `thumbnail` as the course's picture: re-encoded, 320, 640, 1280 wide."""
+    state = request.app.state
+    url = await service.store_thumbnail(state.db, storage, state.pictures, who, uuid, data)
+    check = partial(etags.check_if_match, request)
+    view = View(await service.show_thumbnail(session, who, uuid, url, check), True, False)
+    answer = await show_course(session, who, view, storage)
+    response.headers["ETag"] = course_tag(view, answer)
+    return answer

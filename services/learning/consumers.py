@@ -15,6 +15,7 @@ from libs.common.inbox import Handler, Received
 from libs.common.replicas import replicate
 from services.learning.enrollments.service import fill_seats, recalculate
 from services.learning.models import Course, User
+from services.learning.privacy import PRIVACY
 
 USER_FIELDS = tuple(column.name for column in User.__table__.columns)
 COURSE_FIELDS = tuple(
@@ -70,9 +71,11 @@ async def on_course_state(session: AsyncSession, batch: Sequence[Received[Course
 async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
     """Keep the replica; a tombstone takes the person's row away."""
     await replicate(session, User, batch, lambda user: {name: getattr(user, name) for name in USER_FIELDS})
+    await PRIVACY.on_tombstones(session, batch)
 
 
 HANDLERS: dict[type[Event], Handler] = {
     CourseState: on_course_state,
     UserState: on_user_state,
+    **PRIVACY.handlers,
 }

@@ -71,6 +71,26 @@ class NoAttemptsLeft(Conflict):
     detail = "Every attempt at this quiz is used up."
 
 
+class PoolTooSmall(Conflict):
+    code = "pool_too_small"
+    detail = "A pool picks more questions than its bank has."
+
+
+class BankInUse(Conflict):
+    code = "bank_in_use"
+    detail = "A quiz draws from this bank as many questions as it has."
+
+
+class AttemptNotSubmitted(Conflict):
+    code = "attempt_not_submitted"
+    detail = "The attempt is still under way; it can be graded once it is handed in."
+
+
+class QuestionKindChanged(Conflict):
+    code = "question_kind_changed"
+    detail = "The question is of another kind than it was answered as, so only full_credit can regrade it."
+
+
 class AttemptAlreadySubmitted(Conflict):
     code = "attempt_already_submitted"
     detail = "The attempt is handed in; its answers stand."

@@ -1,7 +1,8 @@
 """Tables of learning: replicas of courses and users, and everything that learners do.
 
-Columns that hold another aggregate's id carry its name (`course`, `student`, `quiz`), as in the events. Locks
-are taken in the order course, enrolment, attempt or submission, certificate.
+Those of quizzes stand in `quizzes/models.py`. Columns that hold another aggregate's id carry its name
+(`course`, `student`, `quiz`), as in the events. Locks are taken in the order course, enrolment, attempt or
+submission, certificate.
 """
 
 from datetime import date, datetime
@@ -10,31 +11,31 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    BigInteger,
     CheckConstraint,
     DateTime,
     ForeignKey,
+    Identity,
     Index,
     Numeric,
     Text,
     UniqueConstraint,
-    Uuid,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import ARRAY, JSONB
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.common.tables import TYPES, Aggregate, service_metadata
-
-
-class Base(DeclarativeBase):
-    metadata = service_metadata()
-    type_annotation_map = {
-        **TYPES,
-        list[UUID]: ARRAY(Uuid()),
-        list[dict[str, Any]]: JSONB(),
-        Decimal: Numeric(20, 10),
-    }
+from libs.common.privacy import PrivacyPartTable
+from libs.common.tables import Aggregate
+from services.learning.base import Base as Base
+from services.learning.quizzes.models import Attempt as Attempt
+from services.learning.quizzes.models import AttemptQuestion as AttemptQuestion
+from services.learning.quizzes.models import Question as Question
+from services.learning.quizzes.models import QuestionBank as QuestionBank
+from services.learning.quizzes.models import Quiz as Quiz
+from services.learning.quizzes.models import QuizExtension as QuizExtension
+from services.learning.quizzes.models import QuizResult as QuizResult
 
 
 class Course(Base):
@@ -97,7 +98,7 @@ class Enrollment(Aggregate, Base):
 
     One per course and student, for ever. Who waits for a seat has `waiting_since`: a new row then has version
     0 and has published nothing, a dropped one keeps its last version. A completed enrolment never changes its
-    status, revision or progress.
+    status, revision or progress. `study_seconds` and `points` are the sums over its lessons.
     """
 
     __tablename__ = "enrollments"
@@ -114,6 +115,8 @@ class Enrollment(Aggregate, Base):
     started_at: Mapped[datetime | None]
     completed_at: Mapped[datetime | None]
     last_accessed: Mapped[datetime | None]
+    study_seconds: Mapped[int] = mapped_column(default=0, server_default="0")
+    points: Mapped[int] = mapped_column(default=0, server_default="0")
     waiting_since: Mapped[datetime | None]
 
     __table_args__ = (
@@ -174,124 +177,6 @@ class StudyDay(Base):
     seconds: Mapped[int] = mapped_column(default=0, server_default="0")
 
 
-class Quiz(Aggregate, Base):
-    """A quiz of a course, perhaps of one of its lessons: draft → published; deleted ones stay as rows."""
-
-    __tablename__ = "quizzes"
-    __topics__ = ("learning.events",)
-
-    course: Mapped[UUID] = mapped_column(index=True)
-    lesson: Mapped[UUID | None] = mapped_column(index=True)
-    title: Mapped[str]
-    description: Mapped[str]
-    kind: Mapped[str]
-    time_limit_seconds: Mapped[int | None]
-    opens_at: Mapped[datetime | None]
-    closes_at: Mapped[datetime | None]
-    time_zone: Mapped[str]
-    attempts_allowed: Mapped[int | None]
-    scoring: Mapped[str]
-    pass_mark: Mapped[Decimal] = mapped_column(Numeric(5, 2))
-    shuffle_questions: Mapped[bool]
-    shuffle_answers: Mapped[bool]
-    feedback: Mapped[dict[str, Any]]
-    is_published: Mapped[bool] = mapped_column(default=False)
-    published_at: Mapped[datetime | None]
-    deleted_at: Mapped[datetime | None]
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
-
-    __table_args__ = (
-        CheckConstraint("kind IN ('practice', 'graded', 'final', 'survey')", name="kind"),
-        CheckConstraint("scoring IN ('highest', 'latest', 'average', 'first')", name="scoring"),
-        CheckConstraint("pass_mark BETWEEN 0 AND 100", name="pass_mark"),
-    )
-
-
-class Question(Base):
-    """A question of a quiz. `content` holds what is right, by kind; a change is a change of the quiz."""
-
-    __tablename__ = "questions"
-
-    uuid: Mapped[UUID] = mapped_column(primary_key=True)
-    quiz: Mapped[UUID] = mapped_column(ForeignKey("quizzes.uuid"), index=True)
-    position: Mapped[int]
-    kind: Mapped[str]
-    text: Mapped[str] = mapped_column("text", Text())
-    points: Mapped[Decimal]
-    explanation: Mapped[str]
-    partial_credit: Mapped[bool]
-    content: Mapped[dict[str, Any]]
-
-    __table_args__ = (CheckConstraint("points >= 0", name="points"),)
-
-
-class Attempt(Aggregate, Base):
-    """A learner's attempt at a quiz: in_progress → submitted → graded. At most one is open per learner."""
-
-    __tablename__ = "attempts"
-    __topics__ = ("learning.events",)
-
-    quiz: Mapped[UUID] = mapped_column(ForeignKey("quizzes.uuid"))
-    enrollment: Mapped[UUID] = mapped_column(ForeignKey("enrollments.uuid"), index=True)
-    student: Mapped[UUID]
-    number: Mapped[int]
-    status: Mapped[str]
-    started_at: Mapped[datetime]
-    deadline: Mapped[datetime | None]
-    submitted_at: Mapped[datetime | None]
-    score: Mapped[Decimal | None]
-    max_score: Mapped[Decimal]
-    percentage: Mapped[Decimal | None]
-    passed: Mapped[bool | None]
-
-    __table_args__ = (
-        UniqueConstraint("quiz", "student", "number"),
-        CheckConstraint("status IN ('in_progress', 'submitted', 'graded')", name="status"),
-        Index(
-            "uq_attempts_open",
-            "quiz",
-            "student",
-            unique=True,
-            postgresql_where=text("status = 'in_progress'"),
-        ),
-        Index("ix_attempts_deadline", "deadline", postgresql_where=text("status = 'in_progress'")),
-    )
-
-
-class AttemptQuestion(Base):
-    """A question as an attempt pinned it, with its saved answer: the record of an autosave."""
-
-    __tablename__ = "attempt_questions"
-
-    attempt: Mapped[UUID] = mapped_column(ForeignKey("attempts.uuid"), primary_key=True)
-    question: Mapped[UUID] = mapped_column(primary_key=True)
-    position: Mapped[int]
-    kind: Mapped[str]
-    text: Mapped[str] = mapped_column("text", Text())
-    points: Mapped[Decimal]
-    explanation: Mapped[str]
-    partial_credit: Mapped[bool]
-    content: Mapped[dict[str, Any]]
-    answer: Mapped[Any] = mapped_column(JSONB(none_as_null=True), nullable=True)
-    saved_at: Mapped[datetime | None]
-    score: Mapped[Decimal | None]
-
-
-class QuizResult(Base):
-    """Where a learner stands in a quiz by its `scoring`. `finished_at` is the first time that it was passed
-    (a survey: submitted), and is never taken back."""
-
-    __tablename__ = "quiz_results"
-
-    quiz: Mapped[UUID] = mapped_column(ForeignKey("quizzes.uuid"), primary_key=True)
-    enrollment: Mapped[UUID] = mapped_column(ForeignKey("enrollments.uuid"), primary_key=True)
-    percentage: Mapped[Decimal | None]
-    finished_at: Mapped[datetime | None]
-
-    __table_args__ = (Index(None, "enrollment"),)
-
-
 class Assignment(Aggregate, Base):
     """Work that a course, perhaps one of its lessons, asks for; deleted ones stay as rows."""
 
@@ -308,6 +193,8 @@ class Assignment(Aggregate, Base):
     time_zone: Mapped[str]
     max_submissions: Mapped[int | None]
     posted: Mapped[bool]
+    group: Mapped[UUID | None] = mapped_column("group")
+    extra_credit: Mapped[bool] = mapped_column(default=False, server_default="false")
     deleted_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
@@ -352,6 +239,54 @@ class SubmissionVersion(Base):
     late_seconds: Mapped[int]
 
 
+class GradingPolicy(Aggregate, Base):
+    """How the grades of a course come about; every version is kept in `grading_policy_versions`."""
+
+    __tablename__ = "grading_policies"
+    __topics__ = ("learning.events",)
+
+    course: Mapped[UUID] = mapped_column(unique=True)
+
+
+class GradingPolicyVersion(Base):
+    """A policy from `saved_at` until the next one: append-only, so that the past can be graded as it was."""
+
+    __tablename__ = "grading_policy_versions"
+
+    policy: Mapped[UUID] = mapped_column(ForeignKey("grading_policies.uuid"), primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    content: Mapped[dict[str, Any]]
+    saved_at: Mapped[datetime]
+    saved_by: Mapped[UUID]
+
+
+class GradeMark(Base):
+    """Where a learner stands with an item from `at` on: append-only, the newest up to a moment counts.
+
+    `score` is out of `points`, before any cost of lateness; `event` is the published fact behind it, null for
+    grades that are older than this history.
+    """
+
+    __tablename__ = "grade_marks"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    course: Mapped[UUID]
+    item: Mapped[UUID]
+    student: Mapped[UUID]
+    status: Mapped[str]
+    score: Mapped[Decimal | None]
+    points: Mapped[Decimal]
+    late_seconds: Mapped[int]
+    at: Mapped[datetime]
+    event: Mapped[UUID | None]
+
+    __table_args__ = (
+        CheckConstraint("status IN ('submitted', 'graded', 'excused')", name="status"),
+        CheckConstraint("(score IS NOT NULL) = (status = 'graded')", name="score"),
+        Index(None, "course", "item", "student", "at"),
+    )
+
+
 class Certificate(Aggregate, Base):
     """The certificate of one completed enrolment: requested, then issued once its PDF is stored.
 
@@ -377,3 +312,9 @@ class Certificate(Aggregate, Base):
         CheckConstraint("status IN ('valid', 'revoked', 'superseded')", name="status"),
         Index("ix_certificates_pending", "requested_at", postgresql_where=text("issued_at IS NULL")),
     )
+
+
+class PrivacyPart(PrivacyPartTable, Base):
+    """What learning was asked to pack or to erase."""
+
+    __topics__ = ("learning.privacy.events",)

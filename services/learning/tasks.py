@@ -4,26 +4,32 @@ Tasks carry ids; the rows are the truth, and each sweep finds what a lost messag
 """
 
 import asyncio
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import select, tuple_
 
 from libs.common.db import enqueue
 from libs.common.errors import NotFound
 from libs.common.idempotency import forget_old
 from libs.common.jobs import TaskRun, Tasks
+from libs.common.logs import get_logger
+from libs.common.privacy import erased_among
 from libs.common.storage import Storage
 from libs.common.trace import new_trace, tracing
 from services.learning.certificates.document import render_certificate
 from services.learning.certificates.schemas import verification_url
 from services.learning.certificates.service import mark_issued
-from services.learning.models import Attempt, Certificate, User
+from services.learning.models import Attempt, Certificate, PrivacyPart, User
+from services.learning.privacy import PRIVACY
 from services.learning.quizzes.attempts import close_attempt
 from services.learning.quizzes.rules import GRACE
 from services.learning.settings import Settings
 
+log = get_logger(__name__)
+
 TASKS = Tasks("learning", Settings)
+PRIVACY.declare(TASKS)
 
 
 @TASKS.task()
@@ -53,6 +59,9 @@ async def make_certificate(run: TaskRun, uuid: str) -> None:
     await Storage(settings).put_bytes(path, pdf)
     async with run.db.session() as session:
         await mark_issued(session, certificate.uuid, path, run.clock())
+        erased = await erased_among(session, PrivacyPart, {certificate.student})
+    if erased:  # while the PDF was being made
+        await Storage(settings).delete(path)
 
 
 @TASKS.task(every=15)
@@ -74,24 +83,37 @@ async def sweep_certificates(run: TaskRun) -> None:
 
 @TASKS.task(every=10)
 async def close_overdue_attempts(run: TaskRun) -> None:
-    """Grade attempts whose deadline passed, from what was saved: each in a transaction of its own."""
+    """Grade all attempts whose deadline passed, from what was saved: each in a transaction of its own.
+
+    One that fails is tried again by the next sweep and holds up no other.
+    """
     settings: Settings = run.settings
     now = run.clock()
-    async with run.db.session() as session:
-        overdue = await session.scalars(
-            select(Attempt.uuid)
-            .where(Attempt.status == "in_progress", Attempt.deadline < now - GRACE)
-            .order_by(Attempt.deadline)
-            .limit(settings.sweep_batch)
+    after: tuple[datetime | None, UUID] | None = None
+    while True:
+        query = select(Attempt.deadline, Attempt.uuid).where(
+            Attempt.status == "in_progress", Attempt.deadline < now - GRACE
         )
-        found = list(overdue)
-    for uuid in found:
-        with tracing(new_trace()):
-            try:
-                async with run.db.session() as session:
-                    await close_attempt(session, uuid, now)
-            except NotFound:  # its course is gone
-                continue
+        if after is not None:
+            query = query.where(tuple_(Attempt.deadline, Attempt.uuid) > after)
+        async with run.db.session() as session:
+            found = (
+                await session.execute(
+                    query.order_by(Attempt.deadline, Attempt.uuid).limit(settings.sweep_batch)
+                )
+            ).all()
+        for _, uuid in found:
+            with tracing(new_trace()):
+                try:
+                    async with run.db.session() as session:
+                        await close_attempt(session, uuid, now)
+                except NotFound:  # its course is gone
+                    continue
+                except Exception:
+                    log.exception("attempt not graded", attempt=str(uuid))
+        if len(found) < settings.sweep_batch:
+            return
+        after = (found[-1][0], found[-1][1])
 
 
 @TASKS.task(every=3600)

@@ -8,6 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from libs.common import etags
 from libs.common.auth import CurrentUser, Teacher
 from libs.common.db import SessionDep
+from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from services.learning.assignments import queries, service
 from services.learning.assignments.access import access_assignment, access_submission
@@ -21,6 +22,7 @@ from services.learning.assignments.schemas import (
     assignment_out,
 )
 from services.learning.clock import Now
+from services.learning.errors import AssignmentClosed, NoSubmissionsLeft, NotEnrolled
 from services.learning.quizzes.schemas import Deleted
 
 router = APIRouter(tags=["assignments"])
@@ -81,7 +83,12 @@ async def delete_assignment(uuid: UUID, request: Request, who: Teacher, session:
     return {"deleted": True}
 
 
-@router.post("/api/assignments/{uuid}/submissions/", status_code=201, response_model=SubmissionOut)
+@router.post(
+    "/api/assignments/{uuid}/submissions/",
+    status_code=201,
+    response_model=SubmissionOut,
+    responses=raises(NotEnrolled, AssignmentClosed, NoSubmissionsLeft),
+)
 async def submit_work(
     uuid: UUID, body: SubmissionBody, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:

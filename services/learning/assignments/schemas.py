@@ -24,10 +24,14 @@ class AssignmentPatch(Body):
     time_zone: str | None = Field(None, max_length=64, description="where the dates were set; the author's")
     max_submissions: int | None = Field(None, ge=1, le=1000, description="null: any number")
     posted: bool | None = Field(None, description="whether a grade shows once given")
+    group: Annotated[UUID | None, EmptyIsNone] = Field(None, description="of the grading policy")
+    extra_credit: bool | None = Field(None, description="adds to what is earned only")
 
     _zone = field_validator("time_zone")(_known_zone)
 
-    @field_validator("course", "title", "instructions", "points", "time_zone", "posted", mode="before")
+    @field_validator(
+        "course", "title", "instructions", "points", "time_zone", "posted", "extra_credit", mode="before"
+    )
     @classmethod
     def _not_null(cls, value: Any) -> Any:
         if value is None:
@@ -56,6 +60,7 @@ class AssignmentBody(AssignmentPatch):
     instructions: Long = ""
     points: Decimal = Field(Decimal(100), gt=0, le=10_000, decimal_places=4)
     posted: bool = True
+    extra_credit: bool = False
 
 
 class AssignmentOut(Answer):
@@ -65,7 +70,8 @@ class AssignmentOut(Answer):
     title: str
     instructions: RichText
     points: float
-    group: UUID | None = None
+    group: UUID | None
+    extra_credit: bool
     due_at: Moment | None
     closes_at: Moment | None
     time_zone: str

@@ -31,6 +31,7 @@ from services.learning.assignments.access import (
 from services.learning.assignments.schemas import AssignmentBody, AssignmentPatch, GradeBody, SubmissionBody
 from services.learning.enrollments.rules import SEATED, local_date
 from services.learning.errors import AssignmentClosed, NoSubmissionsLeft, NotEnrolled
+from services.learning.gradebook.service import keep_mark
 from services.learning.lessons.queries import keep_study_day
 from services.learning.lessons.service import complete_by_work
 from services.learning.models import Assignment, Enrollment, Submission, SubmissionVersion, User
@@ -125,7 +126,11 @@ async def submit_work(
     event = AssignmentSubmitted(
         **_identity(submission, assignment), version=submission.number, late_seconds=late, local_date=day
     )
-    record(session, event, submission.version)
+    mark = record(session, event, submission.version)
+    keep_mark(
+        session, course=assignment.course, item=assignment.uuid, student=who.user, status="submitted",
+        score=None, points=assignment.points, late_seconds=late, at=now, event=mark,
+    )  # fmt: skip
     await session.flush()
     session.add(
         SubmissionVersion(
@@ -167,9 +172,24 @@ async def grade_submission(
         posted=assignment.posted,
         actor=who.user,
     )
-    record(session, event, submission.version)
+    mark = record(session, event, submission.version)
+    keep_mark(
+        session, course=assignment.course, item=assignment.uuid, student=submission.student,
+        status=submission.status, score=submission.score, points=assignment.points,
+        late_seconds=await _lateness(session, submission), at=now, event=mark,
+    )  # fmt: skip
     await session.flush()
     return submission
+
+
+async def _lateness(session: AsyncSession, submission: Submission) -> int:
+    """Seconds by which the newest version was late."""
+    late = await session.scalar(
+        select(SubmissionVersion.late_seconds).where(
+            SubmissionVersion.submission == submission.uuid, SubmissionVersion.number == submission.number
+        )
+    )
+    return late or 0
 
 
 def _new_score(submission: Submission, assignment: Assignment, body: GradeBody) -> Decimal | None:

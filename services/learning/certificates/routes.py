@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse
 from libs.common import etags
 from libs.common.auth import CurrentUser
 from libs.common.db import SessionDep
+from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose_uuid
 from libs.common.storage import URL_SECONDS, file_response
 from services.learning.certificates import queries
@@ -56,7 +57,9 @@ async def get_certificate(
 
 
 @router.get(
-    "/{uuid}/download/", response_class=Response, responses={200: {"content": {"application/pdf": {}}}}
+    "/{uuid}/download/",
+    response_class=Response,
+    responses=raises(CertificateNotReady) | {200: {"content": {"application/pdf": {}}}},
 )
 async def download_certificate(
     uuid: UUID, request: Request, who: CurrentUser, session: SessionDep

@@ -11,9 +11,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.db import enqueue
 from libs.common.events.learning import CertificateFact, CertificateIssued, CertificateRequested
 from libs.common.outbox import record
+from libs.common.privacy import erased_among
 from libs.common.trace import Trace
 from services.learning.certificates.rules import new_number
-from services.learning.models import Certificate, Course, Enrollment
+from services.learning.models import Certificate, Course, Enrollment, PrivacyPart
 
 TRIES = 10
 
@@ -56,9 +57,11 @@ async def request_certificate(
 
 
 async def mark_issued(session: AsyncSession, uuid: UUID, path: str, now: datetime) -> bool:
-    """The PDF is stored: tell everybody, once. Returns whether this call did it."""
+    """The PDF is stored: tell everybody, once. Returns whether this call did it, not for the erased."""
     certificate = await session.scalar(select(Certificate).where(Certificate.uuid == uuid).with_for_update())
     if certificate is None or certificate.issued_at is not None:
+        return False
+    if await erased_among(session, PrivacyPart, {certificate.student}):
         return False
     certificate.pdf_path = path
     certificate.issued_at = now

@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Response
 
 from libs.common.auth import CurrentUser, Teacher
 from libs.common.db import SessionDep
+from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from services.learning.access import teaches
 from services.learning.clock import Now
@@ -19,6 +20,14 @@ from services.learning.enrollments.schemas import (
     enrollment_out,
     roster_row,
 )
+from services.learning.errors import (
+    CourseArchived,
+    CourseFull,
+    EnrollmentCompleted,
+    InstructorCannotEnroll,
+    NotEnrolled,
+    PrerequisitesMissing,
+)
 
 router = APIRouter(tags=["enrollments"])
 STATUSES = ("waitlisted", "enrolled", "in_progress", "completed", "dropped")
@@ -26,7 +35,12 @@ CourseFilter = Annotated[str | None, Query(alias="course", description="uuid of 
 StatusFilter = Annotated[str | None, Query(alias="status", description=" · ".join(STATUSES))]
 
 
-@router.post("/api/courses/{uuid}/enroll/", status_code=201, response_model=EnrollmentOut)
+@router.post(
+    "/api/courses/{uuid}/enroll/",
+    status_code=201,
+    response_model=EnrollmentOut,
+    responses=raises(CourseFull, PrerequisitesMissing, CourseArchived, InstructorCannotEnroll),
+)
 async def enroll_in_course(
     uuid: UUID,
     who: CurrentUser,
@@ -41,7 +55,11 @@ async def enroll_in_course(
     return enrollment_out(await queries.get_one(session, enrollment), who.user)
 
 
-@router.post("/api/courses/{uuid}/unenroll/", response_model=EnrollmentOut | dict[str, str])
+@router.post(
+    "/api/courses/{uuid}/unenroll/",
+    response_model=EnrollmentOut | dict[str, str],
+    responses=raises(NotEnrolled, EnrollmentCompleted),
+)
 async def unenroll_from_course(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Leave a course, keeping what was learnt; or leave its waitlist."""
     enrollment = await service.unenroll(session, who, uuid, now)

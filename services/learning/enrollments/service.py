@@ -61,6 +61,8 @@ def publish(
         started_at=enrollment.started_at,
         completed_at=enrollment.completed_at,
         last_accessed=enrollment.last_accessed,
+        study_seconds=enrollment.study_seconds,
+        points=enrollment.points,
     )
     record(session, happened, enrollment.version, trace=trace)
     record(session, state, enrollment.version, trace=trace)
@@ -231,6 +233,8 @@ def _new_enrollment(course: Course, student: UUID, status: str, now: datetime) -
         revision=course.revision,
         completed_lessons=[],
         progress_percentage=Decimal(0),
+        study_seconds=0,
+        points=0,
         enrolled_at=now,
     )
 

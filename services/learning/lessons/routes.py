@@ -7,7 +7,9 @@ from fastapi import APIRouter
 
 from libs.common.auth import CurrentUser
 from libs.common.db import SessionDep
+from libs.common.openapi import raises
 from services.learning.clock import Now
+from services.learning.errors import LessonNotFinished, NotEnrolled
 from services.learning.lessons import service
 from services.learning.lessons.schemas import (
     HeartbeatBody,
@@ -20,7 +22,7 @@ from services.learning.lessons.schemas import (
 router = APIRouter(prefix="/api/courses/{course}/lessons/{lesson}", tags=["lessons"])
 
 
-@router.post("/complete/", response_model=LessonCompletion)
+@router.post("/complete/", response_model=LessonCompletion, responses=raises(NotEnrolled, LessonNotFinished))
 async def complete_lesson(course: UUID, lesson: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Complete a lesson; again → the same answer. One with a quiz or an assignment completes by that."""
     enrollment = await service.complete_lesson(session, who, course, lesson, now)
@@ -30,7 +32,7 @@ async def complete_lesson(course: UUID, lesson: UUID, who: CurrentUser, session:
     }
 
 
-@router.post("/progress/", response_model=HeartbeatOut)
+@router.post("/progress/", response_model=HeartbeatOut, responses=raises(NotEnrolled))
 async def record_lesson_progress(
     course: UUID, lesson: UUID, body: HeartbeatBody, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:
@@ -46,14 +48,14 @@ async def record_lesson_progress(
     }
 
 
-@router.get("/notes/", response_model=NotesOut)
+@router.get("/notes/", response_model=NotesOut, responses=raises(NotEnrolled))
 async def get_lesson_notes(course: UUID, lesson: UUID, who: CurrentUser, session: SessionDep) -> Any:
     """One's own notes on a lesson."""
     notes, at = await service.read_notes(session, who, course, lesson)
     return {"lesson": lesson, "notes": notes, "updated_at": at}
 
 
-@router.post("/notes/", response_model=NotesOut)
+@router.post("/notes/", response_model=NotesOut, responses=raises(NotEnrolled))
 async def save_lesson_notes(
     course: UUID, lesson: UUID, body: NotesBody, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:

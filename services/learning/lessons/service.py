@@ -46,7 +46,9 @@ async def mark_completed(session: AsyncSession, seat: Seat, lesson: UUID, now: d
     """The caller holds the seat and has found that nothing of the lesson is left."""
     enrollment = seat.enrollment
     day = local_date(now, seat.time_zone)
+    points = seat.points.get(str(lesson), 0)
     enrollment.completed_lessons = [*enrollment.completed_lessons, lesson]
+    enrollment.points += points
     done = advance(seat, now)
     publish(
         session,
@@ -65,7 +67,7 @@ async def mark_completed(session: AsyncSession, seat: Seat, lesson: UUID, now: d
             "lesson": lesson,
             "student": enrollment.student,
             "now": now,
-            "points": seat.points.get(str(lesson), 0),
+            "points": points,
             "local_date": day,
         },
     )
@@ -92,6 +94,7 @@ async def record_heartbeat(
     seconds, until = count_study_time(until, now, spent)
     day = local_date(now, seat.time_zone)
     if seconds:
+        enrollment.study_seconds += seconds
         enrollment.last_accessed = now
         enrollment.started_at = enrollment.started_at or now
         if enrollment.status == "enrolled":

@@ -1,36 +1,68 @@
-"""Attempts: start or resume, autosave, submit, look at the result."""
+"""Attempts: start or resume, autosave, submit, look at the result, grade."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 
 from libs.common import etags
 from libs.common.auth import CurrentUser
 from libs.common.db import SessionDep
-from libs.common.paging import Page, PagingDep
+from libs.common.openapi import raises
+from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from services.learning.clock import Now
-from services.learning.quizzes import attempts, views
-from services.learning.quizzes.access import access_quiz
+from services.learning.errors import (
+    AttemptAlreadySubmitted,
+    AttemptClosed,
+    AttemptNotSubmitted,
+    InvalidAnswer,
+    NoAttemptsLeft,
+    NotEnrolled,
+    QuestionKindChanged,
+    QuizClosed,
+    QuizNotOpen,
+)
+from services.learning.quizzes import attempts, extensions, grading, statistics, views
+from services.learning.quizzes.grading_schemas import AnswerGradeBody, QuizStatistics, RegradeBody, Regraded
+from services.learning.quizzes.routes import Filter
+from services.learning.quizzes.schemas import ExtensionBody, ExtensionForTeacher
 
 router = APIRouter(tags=["attempts"])
+STATUSES = ("in_progress", "submitted", "graded")
+StatusFilter = Annotated[str | None, Query(description=f"one of: {', '.join(STATUSES)}")]
 
 
-@router.post("/api/quizzes/{uuid}/attempts/", status_code=201, response_model=views.AttemptOut)
-async def start_attempt(
-    uuid: UUID, who: CurrentUser, session: SessionDep, now: Now, response: Response
-) -> Any:
+@router.post(
+    "/api/quizzes/{uuid}/attempts/",
+    status_code=201,
+    response_model=views.AttemptOut,
+    responses=raises(NotEnrolled, QuizNotOpen, QuizClosed, NoAttemptsLeft),
+)
+async def start_attempt(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Start an attempt: 201; an open one is taken up again: 200."""
-    attempt, is_new = await attempts.start_attempt(session, who, uuid, now)
-    response.status_code = 201 if is_new else 200
-    return await views.get_attempt(session, who, attempt.uuid, now)
+    attempt, quiz, is_new = await attempts.start_attempt(session, who, uuid, now)
+    body = await views.show_attempt(session, attempt, quiz, now)
+    return views.as_answer(body, 201 if is_new else 200)
 
 
 @router.get("/api/quizzes/{uuid}/attempts/", response_model=Page[views.AttemptRow])
-async def list_attempts(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now, page: PagingDep) -> Any:
-    """All attempts for who teaches the quiz, one's own otherwise; newest first."""
-    quiz, taught = await access_quiz(session, who, uuid)
-    count, rows = await views.list_attempts(session, who, quiz, taught, now, page)
+async def list_attempts(
+    uuid: UUID,
+    who: CurrentUser,
+    session: SessionDep,
+    now: Now,
+    page: PagingDep,
+    status: StatusFilter = None,
+    student: Filter = None,
+) -> Any:
+    """All attempts for who teaches the quiz, one's own otherwise; newest first.
+
+    `status=submitted` is the queue of those that wait for a teacher, longest first.
+    """
+    wanted = choose("status", status, STATUSES) if status else None
+    count, rows = await views.list_attempts(
+        session, who, uuid, wanted, choose_uuid("student", student), now, page
+    )
     return page.answer(count, rows)
 
 
@@ -39,11 +71,15 @@ async def get_attempt(
     uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:
     """An attempt: open ones with what was saved, handed-in ones as far as the feedback policy shows them."""
-    body = await views.get_attempt(session, who, uuid, now)
-    return etags.answer(request, response, etags.etag(0, body.model_dump_json())) or body
+    body, tag = await views.read_attempt(session, who, uuid, now)
+    return etags.answer(request, response, tag) or body
 
 
-@router.put("/api/attempts/{uuid}/answers/{question}/", response_model=views.SavedAnswer)
+@router.put(
+    "/api/attempts/{uuid}/answers/{question}/",
+    response_model=views.SavedAnswer,
+    responses=raises(AttemptAlreadySubmitted, AttemptClosed, InvalidAnswer),
+)
 async def save_answer(
     uuid: UUID, question: UUID, body: views.AnswerBody, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:
@@ -61,5 +97,70 @@ async def save_answer(
 @router.post("/api/attempts/{uuid}/submit/", response_model=views.AttemptOut)
 async def submit_attempt(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Hand in what was saved; again → the same result."""
-    await attempts.submit_attempt(session, who, uuid, now)
-    return await views.get_attempt(session, who, uuid, now)
+    attempt, quiz = await attempts.submit_attempt(session, who, uuid, now)
+    return views.as_answer(await views.show_attempt(session, attempt, quiz, now))
+
+
+@router.patch(
+    "/api/attempts/{uuid}/grade/",
+    response_model=views.AttemptOut,
+    responses=raises(AttemptNotSubmitted),
+)
+async def grade_answer(
+    uuid: UUID,
+    body: AnswerGradeBody,
+    request: Request,
+    response: Response,
+    who: CurrentUser,
+    session: SessionDep,
+    now: Now,
+) -> Any:
+    """Give points for one answer: an essay's, or against what the rules gave.
+
+    Once nothing waits any more, the attempt is graded.
+    """
+    await grading.grade_answer(session, who, uuid, body, request, now)
+    answer, response.headers["ETag"] = await views.read_attempt(session, who, uuid, now)
+    return answer
+
+
+@router.post(
+    "/api/quizzes/{uuid}/regrade/",
+    response_model=Regraded,
+    responses=raises(QuestionKindChanged),
+)
+async def regrade_quiz(uuid: UUID, body: RegradeBody, who: CurrentUser, session: SessionDep, now: Now) -> Any:
+    """Grade a question anew in all attempts, by the question as it is now; `dry_run` only shows the changes.
+
+    Completed lessons and courses stay completed. The act is kept in the audit log, with its `reason`.
+    """
+    return {"changes": await grading.regrade(session, who, uuid, body, now)}
+
+
+@router.get("/api/quizzes/{uuid}/extensions/", response_model=list[ExtensionForTeacher])
+async def list_extensions(uuid: UUID, who: CurrentUser, session: SessionDep) -> Any:
+    """Who has more time, attempts or a later close than others."""
+    return await extensions.list_extensions(session, who, uuid)
+
+
+@router.put("/api/quizzes/{uuid}/extensions/{user}/", response_model=ExtensionForTeacher)
+async def put_extension(
+    uuid: UUID,
+    user: UUID,
+    body: ExtensionBody,
+    request: Request,
+    response: Response,
+    who: CurrentUser,
+    session: SessionDep,
+    now: Now,
+) -> Any:
+    """Give a learner more time, attempts or a later close, also in an attempt that is under way."""
+    extension = await extensions.put_extension(session, who, uuid, user, body, request, now)
+    response.headers["ETag"] = etags.etag(extension.version)
+    return await extensions.show_extension(session, extension)
+
+
+@router.get("/api/quizzes/{uuid}/statistics/", response_model=QuizStatistics)
+async def get_statistics(uuid: UUID, who: CurrentUser, session: SessionDep) -> Any:
+    """How hard each question is, how well it tells learners apart, and what was answered."""
+    return await statistics.get_statistics(session, who, uuid)

@@ -5,6 +5,7 @@ saves that are under way, and what comes after it is refused.
 """
 
 import random
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -31,11 +32,21 @@ from services.learning.errors import (
     QuizClosed,
     QuizNotOpen,
 )
+from services.learning.gradebook.service import keep_mark
 from services.learning.lessons.queries import keep_study_day
 from services.learning.lessons.service import complete_by_work
-from services.learning.models import Attempt, AttemptQuestion, Enrollment, Question, Quiz, QuizResult
+from services.learning.models import (
+    Attempt,
+    AttemptQuestion,
+    Enrollment,
+    Question,
+    Quiz,
+    QuizExtension,
+    QuizResult,
+)
 from services.learning.quizzes import rules
-from services.learning.quizzes.access import access_quiz
+from services.learning.quizzes.access import access_quiz, find_extension
+from services.learning.quizzes.queries import draw_questions
 
 FOR_SAVE = text(
     "SELECT a.student, a.status, a.deadline, q.kind, q.content FROM attempts a"
@@ -51,8 +62,8 @@ SAVE = text(
 
 async def start_attempt(
     session: AsyncSession, who: Principal, uuid: UUID, now: datetime
-) -> tuple[Attempt, bool]:
-    """Start an attempt, or take up the open one. Returns it and whether it is new."""
+) -> tuple[Attempt, Quiz, bool]:
+    """Start an attempt, or take up the open one. Returns it, its quiz, and whether it is new."""
     quiz, _ = await access_quiz(session, who, uuid)
     seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == who.user)
     if seat is None or seat.enrollment.status not in SEATED:
@@ -63,15 +74,18 @@ async def start_attempt(
     attempts = (await session.scalars(mine.order_by(Attempt.number))).all()
     if attempts and attempts[-1].status == "in_progress":
         if not rules.is_over(attempts[-1].deadline, now):
-            return attempts[-1], False
-        await _close(session, seat, await _lock(session, attempts[-1].uuid), quiz, now)
+            return attempts[-1], quiz, False
+        await _close(session, seat, await lock_attempt(session, attempts[-1].uuid), quiz, now)
+    extension = await find_extension(session, quiz.uuid, who.user)
+    closes_at = rules.latest_close(quiz.closes_at, extension.closes_at if extension else None)
+    allowed = rules.attempts_allowed(quiz.attempts_allowed, extension.extra_attempts if extension else 0)
     if quiz.opens_at is not None and now < quiz.opens_at:
         raise QuizNotOpen
-    if quiz.closes_at is not None and now >= quiz.closes_at:
+    if closes_at is not None and now >= closes_at:
         raise QuizClosed
-    if quiz.attempts_allowed is not None and len(attempts) >= quiz.attempts_allowed:
+    if allowed is not None and len(attempts) >= allowed:
         raise NoAttemptsLeft
-    return await _begin(session, seat, quiz, len(attempts) + 1, now), True
+    return await _begin(session, seat, quiz, extension, len(attempts) + 1, now), quiz, True
 
 
 async def save_answer(
@@ -91,33 +105,44 @@ async def save_answer(
     return deadline
 
 
-async def submit_attempt(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> None:
+async def submit_attempt(
+    session: AsyncSession, who: Principal, uuid: UUID, now: datetime
+) -> tuple[Attempt, Quiz]:
     """Hand in and grade; again → nothing changes. Too late, it is graded from what was saved in time."""
-    await close_attempt(session, uuid, now, owner=who.user)
+    return await close_attempt(session, uuid, now, owner=who.user)
 
 
 async def close_attempt(
     session: AsyncSession, uuid: UUID, now: datetime, *, owner: UUID | None = None
-) -> None:
+) -> tuple[Attempt, Quiz]:
     """Grade an open attempt once. Without `owner` only if its deadline has passed. Raises NotFound."""
-    found = await session.get(Attempt, uuid)
+    found = (
+        await session.execute(
+            select(Attempt.enrollment, Attempt.student, Quiz)
+            .join(Quiz, Quiz.uuid == Attempt.quiz)
+            .where(Attempt.uuid == uuid)
+        )
+    ).one_or_none()
     if found is None or (owner is not None and found.student != owner):
         raise NotFound
     seat = await lock_seat(session, Enrollment.uuid == found.enrollment)
-    attempt = await _lock(session, uuid)
-    quiz = await session.get(Quiz, attempt.quiz)
-    if seat is None or quiz is None:
+    if seat is None:
         raise NotFound
+    attempt, quiz = await lock_attempt(session, uuid), found[2]
     if attempt.status == "in_progress" and (owner is not None or rules.is_over(attempt.deadline, now)):
         await _close(session, seat, attempt, quiz, now)
+    return attempt, quiz
 
 
-async def _begin(session: AsyncSession, seat: Seat, quiz: Quiz, number: int, now: datetime) -> Attempt:
-    questions = list(
-        await session.scalars(
-            select(Question).where(Question.quiz == quiz.uuid).order_by(Question.position, Question.uuid)
-        )
-    )
+async def _begin(
+    session: AsyncSession,
+    seat: Seat,
+    quiz: Quiz,
+    extension: QuizExtension | None,
+    number: int,
+    now: datetime,
+) -> Attempt:
+    questions = await draw_questions(session, quiz)
     if quiz.shuffle_questions:
         random.shuffle(questions)
     attempt = Attempt(
@@ -129,9 +154,11 @@ async def _begin(session: AsyncSession, seat: Seat, quiz: Quiz, number: int, now
         number=number,
         status="in_progress",
         started_at=now,
-        deadline=rules.attempt_deadline(now, quiz.time_limit_seconds, quiz.closes_at),
+        time_limit_seconds=quiz.time_limit_seconds,
+        closes_at=quiz.closes_at,
         max_score=sum((question.points for question in questions), Decimal(0)),
     )
+    attempt.deadline = extended_deadline(attempt, extension)
     session.add(attempt)
     await session.flush()
     await session.execute(
@@ -139,15 +166,15 @@ async def _begin(session: AsyncSession, seat: Seat, quiz: Quiz, number: int, now
     )
     day = local_date(now, seat.time_zone)
     await keep_study_day(session, attempt.student, day)
-    fields = _identity(attempt, quiz)
+    fields = identity(attempt, quiz)
     record(session, QuizStarted(**fields, deadline=attempt.deadline, local_date=day), attempt.version)
     return attempt
 
 
 def _pin(attempt: UUID, place: int, question: Question, quiz: Quiz) -> dict[str, Any]:
-    content = question.content
-    if quiz.shuffle_answers and question.kind in rules.CHOICE:
-        content = {**content, "options": random.sample(content["options"], len(content["options"]))}
+    content = rules.in_order(
+        question.kind, question.content, lambda ones: random.sample(ones, len(ones)), quiz.shuffle_answers
+    )
     return {
         "attempt": attempt,
         "question": question.uuid,
@@ -161,7 +188,17 @@ def _pin(attempt: UUID, place: int, question: Question, quiz: Quiz) -> dict[str,
     }
 
 
-async def _lock(session: AsyncSession, uuid: UUID) -> Attempt:
+def extended_deadline(attempt: Attempt, extension: QuizExtension | None) -> datetime | None:
+    """From what the quiz said when the attempt started and what its learner has beyond others."""
+    if extension is None:
+        return rules.attempt_deadline(attempt.started_at, attempt.time_limit_seconds, attempt.closes_at)
+    closes_at = rules.latest_close(attempt.closes_at, extension.closes_at)
+    return rules.attempt_deadline(
+        attempt.started_at, attempt.time_limit_seconds, closes_at, extension.extra_seconds
+    )
+
+
+async def lock_attempt(session: AsyncSession, uuid: UUID) -> Attempt:
     return (
         await session.execute(
             select(Attempt)
@@ -173,81 +210,121 @@ async def _lock(session: AsyncSession, uuid: UUID) -> Attempt:
 
 
 async def _close(session: AsyncSession, seat: Seat, attempt: Attempt, quiz: Quiz, now: datetime) -> None:
-    """Submitted at one version, graded at the next. The caller holds both locks."""
+    """Submitted at one version, graded at the next if no answer waits. The caller holds both locks."""
     by_deadline = rules.is_over(attempt.deadline, now)
     attempt.submitted_at = attempt.deadline if by_deadline else now
     assert attempt.submitted_at is not None
+    attempt.status = "submitted"
     day = local_date(attempt.submitted_at, seat.time_zone)
-    fields = _identity(attempt, quiz)
     taken = max(0, int((attempt.submitted_at - attempt.started_at).total_seconds()))
     attempt.version += 1
-    submitted = QuizSubmitted(**fields, by_deadline=by_deadline, seconds_taken=taken, local_date=day)
-    record(session, submitted, attempt.version)
-    await keep_study_day(session, attempt.student, day)
+    submitted = QuizSubmitted(
+        **identity(attempt, quiz), by_deadline=by_deadline, seconds_taken=taken, local_date=day
+    )
+    event = record(session, submitted, attempt.version)
+    with session.no_autoflush:  # the attempt is written once, with its result
+        await keep_study_day(session, attempt.student, day)
+        questions = await list_attempt_questions(session, attempt.uuid)
+    if quiz.kind != "survey":
+        for question in questions:
+            if not rules.awaits_grading(question.kind, question.answer, question.score):
+                question.score = rules.stored(earned(question))
+    await settle(session, seat, attempt, quiz, questions, now, is_regrade=False)
+    if attempt.status == "submitted" and not await _percentages(session, attempt):
+        keep_mark(
+            session, course=quiz.course, item=quiz.uuid, student=attempt.student, status="submitted",
+            score=None, points=attempt.max_score, late_seconds=0, at=now, event=event,
+        )  # fmt: skip
 
-    questions = (
-        await session.scalars(
-            select(AttemptQuestion)
-            .where(AttemptQuestion.attempt == attempt.uuid)
-            .order_by(AttemptQuestion.position)
-        )
-    ).all()
+
+async def list_attempt_questions(session: AsyncSession, attempt: UUID) -> Sequence[AttemptQuestion]:
+    """As the attempt pinned them, in its order."""
+    query = select(AttemptQuestion).where(AttemptQuestion.attempt == attempt)
+    return (await session.scalars(query.order_by(AttemptQuestion.position))).all()
+
+
+def earned(question: AttemptQuestion) -> Fraction:
+    """Points, exact where the rules gave them: rounded thirds would not add up.
+
+    What a teacher gave stands, and what was given for a text that is erased by now.
+    """
+    erased = question.answer is None and question.score and not question.content.get("full_credit")
+    if question.graded_by is not None or erased or question.kind == "essay":
+        if question.content.get("full_credit"):
+            return Fraction(question.points)
+        return Fraction(question.score or 0)
+    share = rules.share(question.kind, question.content, question.answer, question.partial_credit)
+    return Fraction(question.points) * share
+
+
+async def settle(
+    session: AsyncSession,
+    seat: Seat,
+    attempt: Attempt,
+    quiz: Quiz,
+    questions: Sequence[AttemptQuestion],
+    now: datetime,
+    *,
+    is_regrade: bool,
+) -> None:
+    """Grade a handed-in attempt as a whole, at the next version, unless an answer waits for a teacher.
+
+    The caller holds the seat and the attempt. Completion that was reached is never taken back.
+    """
     survey = quiz.kind == "survey"
-    results = [] if survey else [_grade(question) for question in questions]
-    total = sum((Fraction(r.points) * share for r, share in results), Fraction(0))
-    _mark(attempt, quiz, total, survey)
+    if not survey and any(rules.awaits_grading(q.kind, q.answer, q.score) for q in questions):
+        await session.flush()
+        return
+    attempt.status = "graded"
+    results = [] if survey else [(question, earned(question)) for question in questions]
+    if not survey:
+        total = sum((points for _, points in results), Fraction(0))
+        attempt.score = rules.stored(total)
+        if attempt.max_score:
+            attempt.percentage = rules.stored(total * 100 / Fraction(attempt.max_score))
+            attempt.passed = rules.is_passing(attempt.percentage, quiz.pass_mark)
+    with session.no_autoflush:
+        extension = await find_extension(session, quiz.uuid, attempt.student)
+    closes_at = rules.latest_close(quiz.closes_at, extension.closes_at if extension else None)
     attempt.version += 1
     graded = QuizGraded(
-        **fields,
+        **identity(attempt, quiz),
         score=rules.shown(attempt.score) or 0,
         max_score=0 if survey else float(attempt.max_score),
         percentage=rules.shown(attempt.percentage),
         passed=attempt.passed,
-        is_regrade=False,
-        score_visible=not survey and rules.is_visible(quiz.feedback["score"], quiz.closes_at, now),
-        questions=tuple(_result(question, share) for question, share in results),
+        is_regrade=is_regrade,
+        score_visible=not survey and rules.is_visible(quiz.feedback["score"], closes_at, now),
+        questions=tuple(_result(question, points) for question, points in results),
     )
-    record(session, graded, attempt.version)
+    event = record(session, graded, attempt.version)
     await session.flush()
-    if await _keep_result(session, attempt, quiz, now):
+    if await _keep_result(session, attempt, quiz, now, event):
         await complete_by_work(session, seat, quiz.lesson, now)
 
 
-def _grade(question: AttemptQuestion) -> tuple[AttemptQuestion, Fraction]:
-    share = rules.share(question.kind, question.content, question.answer, question.partial_credit)
-    question.score = rules.stored(Fraction(question.points) * share)
-    return question, share
-
-
-def _result(question: AttemptQuestion, share: Fraction) -> QuestionResult:
+def _result(question: AttemptQuestion, points: Fraction) -> QuestionResult:
+    share = points / Fraction(question.points) if question.points else Fraction(0)
     return QuestionResult(
         question=question.question,
         kind=question.kind,  # type: ignore[arg-type]
-        score=rules.shown(question.score) or 0,
+        score=rules.shown(rules.stored(points)) or 0,
         points=float(question.points),
         share=float(round(share * 100, 2)),
     )
 
 
-def _mark(attempt: Attempt, quiz: Quiz, total: Fraction, survey: bool) -> None:
-    attempt.status = "graded"
-    if survey:
-        return
-    attempt.score = rules.stored(total)
-    if attempt.max_score:
-        attempt.percentage = rules.stored(total * 100 / Fraction(attempt.max_score))
-        attempt.passed = rules.is_passing(attempt.percentage, quiz.pass_mark)
-
-
-async def _keep_result(session: AsyncSession, attempt: Attempt, quiz: Quiz, now: datetime) -> bool:
+async def _keep_result(
+    session: AsyncSession, attempt: Attempt, quiz: Quiz, now: datetime, event: UUID
+) -> bool:
     """Where the learner stands by now. Returns whether the quiz counts as finished."""
-    percentages = await session.scalars(
-        select(Attempt.percentage)
-        .where(Attempt.quiz == quiz.uuid, Attempt.student == attempt.student, Attempt.status == "graded")
-        .where(Attempt.percentage.is_not(None))
-        .order_by(Attempt.number)
-    )
-    percentage = rules.standing(quiz.scoring, [p for p in percentages if p is not None])
+    percentage = rules.standing(quiz.scoring, await _percentages(session, attempt))
+    if percentage is not None:
+        keep_mark(
+            session, course=quiz.course, item=quiz.uuid, student=attempt.student, status="graded",
+            score=percentage * attempt.max_score / 100, points=attempt.max_score, late_seconds=0, at=now,
+            event=event,
+        )  # fmt: skip
     finished = quiz.kind == "survey" or rules.is_passing(percentage, quiz.pass_mark)
     statement = upsert(QuizResult).values(
         quiz=quiz.uuid,
@@ -267,7 +344,19 @@ async def _keep_result(session: AsyncSession, attempt: Attempt, quiz: Quiz, now:
     return kept.scalar_one() is not None
 
 
-def _identity(attempt: Attempt, quiz: Quiz) -> dict[str, Any]:
+async def _percentages(session: AsyncSession, attempt: Attempt) -> list[Decimal]:
+    """Of the learner's graded attempts at the quiz, oldest first."""
+    found = await session.scalars(
+        select(Attempt.percentage)
+        .where(Attempt.quiz == attempt.quiz, Attempt.student == attempt.student, Attempt.status == "graded")
+        .where(Attempt.percentage.is_not(None))
+        .order_by(Attempt.number)
+    )
+    return [percentage for percentage in found if percentage is not None]
+
+
+def identity(attempt: Attempt, quiz: Quiz) -> dict[str, Any]:
+    """What every fact of an attempt says."""
     return {
         "attempt": attempt.uuid,
         "number": attempt.number,

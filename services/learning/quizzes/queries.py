@@ -1,6 +1,8 @@
 """Reads of quizzes: what a teacher sees, what a learner sees."""
 
+import random
 from collections.abc import Sequence
+from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -12,7 +14,15 @@ from libs.common.tokens import Principal
 from services.learning.access import taught_by, teaches
 from services.learning.enrollments.rules import SEATED
 from services.learning.models import Attempt, Course, Enrollment, Question, Quiz
-from services.learning.quizzes.schemas import QuizForStudent, QuizForTeacher, question_out, quiz_fields
+from services.learning.quizzes import rules
+from services.learning.quizzes.access import find_extension
+from services.learning.quizzes.schemas import (
+    ExtensionOut,
+    QuizForStudent,
+    QuizForTeacher,
+    question_out,
+    quiz_fields,
+)
 
 
 async def list_questions(session: AsyncSession, quiz: UUID) -> Sequence[Question]:
@@ -21,34 +31,55 @@ async def list_questions(session: AsyncSession, quiz: UUID) -> Sequence[Question
     return (await session.scalars(query)).all()
 
 
+async def totals(session: AsyncSession, quiz: Quiz) -> tuple[int, Decimal]:
+    """Number of questions of an attempt, and the most points that it can bring."""
+    points = list(await session.scalars(select(Question.points).where(Question.quiz == quiz.uuid)))
+    for pool in quiz.pools:
+        points += await session.scalars(
+            select(Question.points)
+            .where(Question.bank == UUID(pool["bank"]))
+            .order_by(Question.points.desc())
+            .limit(pool["pick"])
+        )
+    return len(points), sum(points, Decimal(0))
+
+
+async def draw_questions(session: AsyncSession, quiz: Quiz) -> list[Question]:
+    """The quiz's own in their order, then those of its pools, drawn at random."""
+    chosen = list(await list_questions(session, quiz.uuid))
+    for pool in quiz.pools:
+        there = (
+            await session.scalars(select(Question.uuid).where(Question.bank == UUID(pool["bank"])))
+        ).all()
+        drawn = random.sample(there, min(pool["pick"], len(there)))
+        rows = (await session.scalars(select(Question).where(Question.uuid.in_(drawn)))).all()
+        chosen += sorted(rows, key=lambda question: drawn.index(question.uuid))
+    return chosen
+
+
 async def for_teacher(session: AsyncSession, quiz: Quiz, *, whole: bool = True) -> QuizForTeacher:
-    questions = await list_questions(session, quiz.uuid)
+    questions = await list_questions(session, quiz.uuid) if whole else ()
     attempts = await session.scalar(
         select(func.count()).select_from(Attempt).where(Attempt.quiz == quiz.uuid)
     )
     return QuizForTeacher(
-        **quiz_fields(quiz, len(questions), sum((q.points for q in questions), start=quiz.pass_mark * 0)),
+        **quiz_fields(quiz, *await totals(session, quiz)),
         questions=[question_out(question) for question in questions] if whole else None,
         attempts_count=attempts or 0,
     )
 
 
 async def for_student(session: AsyncSession, quiz: Quiz, student: UUID) -> QuizForStudent:
-    count, points = (
-        await session.execute(
-            select(func.count(), func.coalesce(func.sum(Question.points), 0)).where(
-                Question.quiz == quiz.uuid
-            )
-        )
-    ).one()
+    extension = await find_extension(session, quiz.uuid, student)
     attempts = (
         await session.execute(
             select(Attempt.uuid, Attempt.status).where(Attempt.quiz == quiz.uuid, Attempt.student == student)
         )
     ).all()
-    allowed = quiz.attempts_allowed
+    allowed = rules.attempts_allowed(quiz.attempts_allowed, extension.extra_attempts if extension else 0)
     return QuizForStudent(
-        **quiz_fields(quiz, count, points),
+        **quiz_fields(quiz, *await totals(session, quiz)),
+        extension=ExtensionOut.model_validate(extension) if extension else None,
         attempts_used=len(attempts),
         attempts_left=None if allowed is None else max(0, allowed - len(attempts)),
         open_attempt=next((uuid for uuid, status in attempts if status == "in_progress"), None),

@@ -8,10 +8,12 @@ from fastapi import APIRouter, Query, Request, Response
 from libs.common import etags
 from libs.common.auth import CurrentUser, Teacher
 from libs.common.db import SessionDep
+from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose_uuid
 from services.learning.clock import Now
+from services.learning.errors import InvalidQuestion, PoolTooSmall, QuizEmpty
 from services.learning.quizzes import queries, service
-from services.learning.quizzes.access import access_quiz, access_taught_quiz
+from services.learning.quizzes.access import access_question, access_quiz, access_taught_quiz
 from services.learning.quizzes.schemas import (
     Deleted,
     QuestionBody,
@@ -55,14 +57,13 @@ async def get_quiz(
     body: QuizForTeacher | QuizForStudent
     if taught:
         body = await queries.for_teacher(session, quiz)
-        tag = etags.etag(quiz.version, "teacher", body.attempts_count)
     else:
         body = await queries.for_student(session, quiz, who.user)
-        tag = etags.etag(quiz.version, who.user, body.attempts_used, body.open_attempt)
-    return etags.answer(request, response, tag) or body
+    # Banks, attempts and extensions change what is shown, without a version of the quiz.
+    return etags.answer(request, response, etags.etag(quiz.version, body.model_dump_json())) or body
 
 
-@router.patch("/{uuid}/", response_model=QuizForTeacher)
+@router.patch("/{uuid}/", response_model=QuizForTeacher, responses=raises(QuizEmpty, PoolTooSmall))
 async def change_quiz(
     uuid: UUID,
     body: QuizPatch,
@@ -85,7 +86,7 @@ async def delete_quiz(uuid: UUID, request: Request, who: Teacher, session: Sessi
     return {"deleted": True}
 
 
-@router.post("/{uuid}/publish/", response_model=QuizForTeacher)
+@router.post("/{uuid}/publish/", response_model=QuizForTeacher, responses=raises(QuizEmpty, PoolTooSmall))
 async def publish_quiz(uuid: UUID, who: Teacher, session: SessionDep, now: Now) -> Any:
     """Open a quiz to learners."""
     return await queries.for_teacher(session, await service.publish_quiz(session, who, uuid, now))
@@ -98,29 +99,60 @@ async def list_questions(uuid: UUID, who: CurrentUser, session: SessionDep) -> A
     return [question_out(question) for question in await queries.list_questions(session, quiz.uuid)]
 
 
-@router.post("/{uuid}/questions/", status_code=201, response_model=QuestionForTeacher)
-async def add_question(uuid: UUID, body: QuestionBody, who: Teacher, session: SessionDep, now: Now) -> Any:
-    """Add a question."""
-    return question_out(await service.add_question(session, who, uuid, body, now))
+@router.post(
+    "/{uuid}/questions/",
+    status_code=201,
+    response_model=QuestionForTeacher,
+    responses=raises(InvalidQuestion),
+)
+async def add_question(
+    uuid: UUID,
+    body: QuestionBody,
+    request: Request,
+    response: Response,
+    who: Teacher,
+    session: SessionDep,
+    now: Now,
+) -> Any:
+    """Add a question; `If-Match` takes the quiz's ETag."""
+    question, version = await service.add_question(session, who, uuid, body, request, now)
+    response.headers["ETag"] = etags.etag(version, question.uuid)
+    return question_out(question)
 
 
 @router.get("/{uuid}/questions/{question}/", response_model=QuestionForTeacher)
-async def get_question(uuid: UUID, question: UUID, who: CurrentUser, session: SessionDep) -> Any:
-    """One question with what is right, for who teaches the quiz."""
+async def get_question(
+    uuid: UUID, question: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
+) -> Any:
+    """One question with what is right, for who teaches the quiz. Its ETag changes with the quiz."""
     quiz = await access_taught_quiz(session, who, uuid)
-    return question_out(await service.access_question(session, quiz, question))
+    body = question_out(await access_question(session, quiz, question))
+    return etags.answer(request, response, etags.etag(quiz.version, question)) or body
 
 
-@router.patch("/{uuid}/questions/{question}/", response_model=QuestionForTeacher)
+@router.patch(
+    "/{uuid}/questions/{question}/", response_model=QuestionForTeacher, responses=raises(InvalidQuestion)
+)
 async def change_question(
-    uuid: UUID, question: UUID, body: QuestionPatch, who: Teacher, session: SessionDep, now: Now
+    uuid: UUID,
+    question: UUID,
+    body: QuestionPatch,
+    request: Request,
+    response: Response,
+    who: Teacher,
+    session: SessionDep,
+    now: Now,
 ) -> Any:
     """Change a question for attempts that start from now on."""
-    return question_out(await service.change_question(session, who, uuid, question, body, now))
+    changed, version = await service.change_question(session, who, uuid, question, body, request, now)
+    response.headers["ETag"] = etags.etag(version, question)
+    return question_out(changed)
 
 
-@router.delete("/{uuid}/questions/{question}/", response_model=Deleted)
-async def delete_question(uuid: UUID, question: UUID, who: Teacher, session: SessionDep, now: Now) -> Any:
+@router.delete("/{uuid}/questions/{question}/", response_model=Deleted, responses=raises(QuizEmpty))
+async def delete_question(
+    uuid: UUID, question: UUID, request: Request, who: Teacher, session: SessionDep, now: Now
+) -> Any:
     """Take a question out, for attempts that start from now on."""
-    await service.remove_question(session, who, uuid, question, now)
+    await service.remove_question(session, who, uuid, question, request, now)
     return {"deleted": True}

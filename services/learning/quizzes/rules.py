@@ -1,23 +1,37 @@
 """Pure decisions about quizzes: what a question must hold, what an answer may be, what it scores.
 
-`content` of a question, by kind: `options: [{uuid, text, is_correct, feedback}]`, `correct`, `accepted`, or
-`value` and `tolerance` as decimal strings. Scores are exact fractions until they are stored.
+`content` of a question, by kind: `options: [{uuid, text, is_correct, feedback}]`, `correct`, `accepted`,
+`value` and `tolerance` as decimal strings, `pairs: [{left, right}]` or `items` of `{uuid, text}` in the right
+order; nothing for an essay. An attempt pins it with `order`, what the learner is shown of items or rights.
+After a regrade it may have `full_credit`, or the `earlier` content. Scores are exact fractions until stored.
 """
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from math import isfinite
+from statistics import StatisticsError, correlation
 from typing import Any
 
 from services.learning.errors import InvalidAnswer, InvalidQuestion
 
 GRACE = timedelta(seconds=5)
 CHOICE = frozenset({"single_choice", "multiple_choice"})
-KINDS = ("single_choice", "multiple_choice", "true_false", "short_answer", "numeric")
+PLACED = frozenset({"matching", "ordering"})
+KINDS = (
+    "single_choice",
+    "multiple_choice",
+    "true_false",
+    "short_answer",
+    "numeric",
+    "matching",
+    "ordering",
+    "essay",
+)
 LONGEST_ANSWER = 2_000
+LONGEST_ESSAY = 50_000
 LARGEST_NUMBER = 10**30
 STORED = Decimal("1e-10")
 SHOWN = Decimal("0.01")
@@ -47,7 +61,16 @@ def check_question(kind: str, content: Content) -> None:
     elif kind == "numeric":
         if content.get("value") is None:
             raise InvalidQuestion("value", "a number is needed")
-    else:
+    elif kind == "matching":
+        lefts = [folded(pair["left"]["text"]) for pair in content.get("pairs") or ()]
+        if len(lefts) < 2:
+            raise InvalidQuestion("pairs", "at least two are needed")
+        if len(set(lefts)) != len(lefts):
+            raise InvalidQuestion("pairs", "each left side must be another one")
+    elif kind == "ordering":
+        if len({folded(item["text"]) for item in content.get("items") or ()}) < 2:
+            raise InvalidQuestion("items", "at least two different ones are needed")
+    elif kind != "essay":
         raise InvalidQuestion("kind", f"must be one of: {', '.join(KINDS)}")
 
 
@@ -67,9 +90,23 @@ def check_answer(kind: str, content: Content, answer: Any) -> None:
     elif kind == "true_false":
         if not isinstance(answer, bool):
             raise InvalidAnswer("takes true or false")
-    elif kind == "short_answer":
-        if not isinstance(answer, str) or not _is_storable(answer):
-            raise InvalidAnswer(f"takes a text of at most {LONGEST_ANSWER} characters")
+    elif kind in ("short_answer", "essay"):
+        longest = LONGEST_ESSAY if kind == "essay" else LONGEST_ANSWER
+        if not isinstance(answer, str) or not _is_storable(answer, longest):
+            raise InvalidAnswer(f"takes a text of at most {longest} characters")
+    elif kind == "matching":
+        lefts = {pair["left"]["uuid"] for pair in content["pairs"]}
+        rights = {pair["right"]["uuid"] for pair in content["pairs"]}
+        if not isinstance(answer, dict) or not all(isinstance(right, str) for right in answer.values()):
+            raise InvalidAnswer("takes an object of uuids, left to right")
+        if not lefts.issuperset(answer) or not rights.issuperset(answer.values()):
+            raise InvalidAnswer("names a side that the question does not have")
+    elif kind == "ordering":
+        items = [item["uuid"] for item in content["items"]]
+        if not isinstance(answer, list) or not all(isinstance(one, str) for one in answer):
+            raise InvalidAnswer("takes a list of uuids")
+        if sorted(answer) != sorted(items):
+            raise InvalidAnswer("takes every item once")
     elif kind == "numeric":
         number = isinstance(answer, (int, float)) and not isinstance(answer, bool)
         if not number or abs(answer) > LARGEST_NUMBER or not isfinite(answer):
@@ -77,9 +114,21 @@ def check_answer(kind: str, content: Content, answer: Any) -> None:
 
 
 def share(kind: str, content: Content, answer: Any, partial_credit: bool) -> Fraction:
-    """The right part of an answer, 0 to 1."""
+    """The right part of an answer, 0 to 1. An essay's is 0 here: people read it."""
+    if content.get("full_credit"):
+        return Fraction(1)
+    if (earlier := content.get("earlier")) is not None:
+        now = {name: value for name, value in content.items() if name != "earlier"}
+        return max(
+            share(kind, now, answer, partial_credit),
+            share(kind, earlier, answer, earlier.get("partial_credit", partial_credit)),
+        )
     if answer is None:
         return Fraction(0)
+    if kind == "matching":
+        return _share_of_pairs(content["pairs"], answer)
+    if kind == "ordering":
+        return _share_in_place(content["items"], answer)
     if kind == "multiple_choice":
         right = {option["uuid"] for option in content["options"] if option["is_correct"]}
         chosen = set(answer)
@@ -90,15 +139,31 @@ def share(kind: str, content: Content, answer: Any, partial_credit: bool) -> Fra
     return Fraction(_is_right(kind, content, answer))
 
 
+def _share_of_pairs(pairs: Sequence[Content], answer: Mapping[str, str]) -> Fraction:
+    """Rights of the same text can stand for each other."""
+    texts = {pair["right"]["uuid"]: folded(pair["right"]["text"]) for pair in pairs}
+    wanted = {pair["left"]["uuid"]: folded(pair["right"]["text"]) for pair in pairs}
+    return Fraction(sum(texts.get(answer.get(left, "")) == text for left, text in wanted.items()), len(pairs))
+
+
+def _share_in_place(items: Sequence[Content], answer: Sequence[str]) -> Fraction:
+    """Items of the same text can stand for each other."""
+    texts = {item["uuid"]: folded(item["text"]) for item in items}
+    placed = zip(answer, items, strict=False)
+    return Fraction(sum(texts.get(one) == folded(item["text"]) for one, item in placed), len(items))
+
+
 def _is_right(kind: str, content: Content, answer: Any) -> bool:
+    if kind == "essay":
+        return False
     if kind == "single_choice":
         return any(option["uuid"] == answer and option["is_correct"] for option in content["options"])
     if kind == "true_false":
         return bool(content["correct"] == answer)
     if kind == "short_answer":
         return folded(answer) in {folded(text) for text in content["accepted"]}
-    difference = Decimal(str(answer)) - Decimal(content["value"])
-    return abs(difference) <= Decimal(content.get("tolerance") or 0)
+    difference = Fraction(str(answer)) - Fraction(content["value"])  # exact, however far apart
+    return abs(difference) <= Fraction(content.get("tolerance") or 0)
 
 
 def folded(text: str) -> str:
@@ -107,7 +172,13 @@ def folded(text: str) -> str:
 
 
 def right_answer(kind: str, content: Content) -> Any:
-    """What would have been right, in the shape of an answer (short answers: all accepted texts)."""
+    """What would have been right, in the shape of an answer; all accepted texts; None for an essay."""
+    if kind == "essay":
+        return None
+    if kind == "matching":
+        return {pair["left"]["uuid"]: pair["right"]["uuid"] for pair in content["pairs"]}
+    if kind == "ordering":
+        return [item["uuid"] for item in content["items"]]
     if kind in CHOICE:
         right = [option["uuid"] for option in content["options"] if option["is_correct"]]
         return right if kind == "multiple_choice" else right[0]
@@ -143,12 +214,67 @@ def is_passing(percentage: Decimal | None, pass_mark: Decimal) -> bool:
     return percentage is not None and percentage >= pass_mark
 
 
-def attempt_deadline(now: datetime, limit: int | None, closes_at: datetime | None) -> datetime | None:
-    """The end of the time limit or of the window, whichever comes first."""
+def attempt_deadline(
+    started_at: datetime, limit: int | None, closes_at: datetime | None, extra: int = 0
+) -> datetime | None:
+    """The end of the time limit with its `extra` seconds or of the window, whichever comes first."""
     ends = [closes_at] if closes_at else []
     if limit is not None:
-        ends.append(now + timedelta(seconds=limit))
+        ends.append(started_at + timedelta(seconds=limit + extra))
     return min(ends, default=None)
+
+
+def attempts_allowed(allowed: int | None, extra: int) -> int | None:
+    """None: any number."""
+    return None if allowed is None else allowed + extra
+
+
+def latest_close(closes_at: datetime | None, extended: datetime | None) -> datetime | None:
+    """When the window ends for a learner: an extension never shortens it. None: never."""
+    if closes_at is None or extended is None:
+        return closes_at
+    return max(closes_at, extended)
+
+
+def awaits_grading(kind: str, answer: Any, score: Decimal | None) -> bool:
+    """Whether a teacher has to read the answer; one that was left empty is worth nothing."""
+    return kind == "essay" and score is None and bool(answer and answer.strip())
+
+
+def in_order(kind: str, content: Content, shuffle: Callable[[list[Any]], list[Any]], mixed: bool) -> Content:
+    """Content as an attempt pins it. The right order of items and pairs is never what is shown."""
+    if kind in CHOICE and mixed:
+        return {**content, "options": shuffle(content["options"])}
+    if kind in PLACED:
+        return {**content, "order": shuffle(_placeable(kind, content))}
+    return content
+
+
+def regraded(kind: str, pinned: Content, current: Content, mode: str) -> Content:
+    """Pinned content that grades by the question as it is now, shown in the order in which it was.
+
+    `full_credit` is for everybody; `old_or_new` keeps the better of both keys; `new_only` forgets the old.
+    """
+    if mode == "full_credit":
+        return {**pinned, "full_credit": True}
+    merged = {name: value for name, value in current.items() if name != "partial_credit"}
+    if kind in CHOICE:
+        places = {option["uuid"]: place for place, option in enumerate(pinned["options"])}
+        merged["options"] = sorted(current["options"], key=lambda o: places.get(o["uuid"], len(places)))
+    if kind in PLACED:
+        known = _placeable(kind, current)
+        kept = [uuid for uuid in pinned["order"] if uuid in known]
+        merged["order"] = kept + [uuid for uuid in known if uuid not in kept]
+    if mode == "old_or_new":
+        merged["earlier"] = pinned
+    return merged
+
+
+def _placeable(kind: str, content: Content) -> list[str]:
+    """What a learner puts in its place: rights of pairs, or items."""
+    if kind == "matching":
+        return [pair["right"]["uuid"] for pair in content["pairs"]]
+    return [item["uuid"] for item in content["items"]]
 
 
 def is_over(deadline: datetime | None, now: datetime) -> bool:
@@ -163,8 +289,21 @@ def is_visible(when: str, closes_at: datetime | None, now: datetime) -> bool:
     return when == "immediately"
 
 
-def _is_storable(text: str) -> bool:
-    if len(text) > LONGEST_ANSWER or "\0" in text:
+def discrimination(points: Sequence[float], rest: Sequence[float]) -> float | None:
+    """How well a question tells strong attempts from weak ones: its correlation with the rest of the attempt.
+
+    None below three attempts, or where all are alike.
+    """
+    if len(points) < 3:
+        return None
+    try:
+        return round(correlation(points, rest), 4)
+    except StatisticsError:
+        return None
+
+
+def _is_storable(text: str, longest: int) -> bool:
+    if len(text) > longest or "\0" in text:
         return False
     try:
         text.encode()

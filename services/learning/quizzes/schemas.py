@@ -16,7 +16,16 @@ from services.learning.quizzes.rules import CHOICE, shown
 When = Literal["immediately", "after_close", "never"]
 QuizKind = Literal["practice", "graded", "final", "survey"]
 Scoring = Literal["highest", "latest", "average", "first"]
-QuestionKind = Literal["single_choice", "multiple_choice", "true_false", "short_answer", "numeric"]
+QuestionKind = Literal[
+    "single_choice",
+    "multiple_choice",
+    "true_false",
+    "short_answer",
+    "numeric",
+    "matching",
+    "ordering",
+    "essay",
+]
 Title = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 Long = Annotated[Text, StringConstraints(max_length=50_000)]
 # Dates beyond these overflow in one time zone or another.
@@ -35,6 +44,16 @@ class Feedback(Body):
     score: When = "immediately"
     correctness: When = "immediately"
     answers: When = "after_close"
+
+
+class Pool(Body):
+    """So many questions of a bank of the same course, drawn at random when an attempt starts."""
+
+    bank: UUID
+    pick: int = Field(ge=1, le=1000)
+
+
+Pools = Annotated[list[Pool], Field(max_length=50)]
 
 
 class QuizBody(Body):
@@ -68,7 +87,7 @@ class QuizBody(Body):
     pass_mark: Decimal = Field(Decimal(50), ge=0, le=100, decimal_places=2)
     shuffle_questions: bool = False
     shuffle_answers: bool = False
-    pools: list[Any] = Field(default_factory=list, max_length=0, description="banks are not there yet")
+    pools: Pools = Field(default_factory=list)
     feedback: Feedback = Feedback()
 
     _zone = field_validator("time_zone")(_known_zone)
@@ -90,7 +109,7 @@ class QuizPatch(Body):
     pass_mark: Decimal | None = Field(None, ge=0, le=100, decimal_places=2)
     shuffle_questions: bool | None = None
     shuffle_answers: bool | None = None
-    pools: list[Any] = Field(default_factory=list, max_length=0)
+    pools: Pools | None = None
     feedback: Feedback | None = None
 
     _zone = field_validator("time_zone")(_known_zone)
@@ -106,6 +125,7 @@ class QuizPatch(Body):
         "pass_mark",
         "shuffle_questions",
         "shuffle_answers",
+        "pools",
         "feedback",
         mode="before",
     )
@@ -116,15 +136,23 @@ class QuizPatch(Body):
         return value
 
 
+Side = Annotated[Text, StringConstraints(min_length=1, max_length=5_000)]
+
+
 class OptionBody(Body):
     uuid: UUID | None = Field(None, description="made when missing")
-    text: Annotated[Text, StringConstraints(min_length=1, max_length=5_000)]
+    text: Side
     is_correct: bool = False
     feedback: Annotated[Text, StringConstraints(max_length=5_000)] = ""
 
 
+class PairBody(Body):
+    left: Side
+    right: Side
+
+
 class QuestionPatch(Body):
-    """By kind: `options`, `correct`, `accepted`, or `value` and `tolerance`."""
+    """By kind: `options`, `correct`, `accepted`, `value` and `tolerance`, `pairs`, or `items` in order."""
 
     uuid: UUID | None = Field(None, description="accepted while it does not change")
     kind: QuestionKind | None = None
@@ -140,6 +168,8 @@ class QuestionPatch(Body):
     )
     value: Number | None = None
     tolerance: Annotated[Number, Field(ge=0)] | None = None
+    pairs: list[PairBody] | None = Field(None, max_length=50)
+    items: list[Side] | None = Field(None, max_length=50, description="in the right order")
 
 
 class QuestionBody(QuestionPatch):
@@ -151,7 +181,17 @@ class QuestionBody(QuestionPatch):
                     "text": "What joins two vertices?",
                     "points": 2,
                     "options": [{"text": "an edge", "is_correct": True}, {"text": "a walk"}],
-                }
+                },
+                {
+                    "kind": "matching",
+                    "text": "Which belongs to which?",
+                    "pairs": [
+                        {"left": "tree", "right": "no cycle"},
+                        {"left": "complete", "right": "all edges"},
+                    ],
+                },
+                {"kind": "ordering", "text": "From small to large?", "items": ["edge", "path", "graph"]},
+                {"kind": "essay", "text": "Why is a tree bipartite?", "points": 5},
             ]
         }
     )
@@ -167,6 +207,11 @@ class OptionForTeacher(Answer):
     feedback: RichText
 
 
+class PairForTeacher(Answer):
+    left: RichText
+    right: RichText
+
+
 class QuestionForTeacher(Answer):
     uuid: UUID
     kind: QuestionKind
@@ -177,9 +222,11 @@ class QuestionForTeacher(Answer):
     partial_credit: bool
     options: list[OptionForTeacher] | None = None
     correct: bool | None = None
-    accepted: list[str] | None = None
+    accepted: list[RichText] | None = None
     value: float | None = None
     tolerance: float | None = None
+    pairs: list[PairForTeacher] | None = None
+    items: list[RichText] | None = None
 
 
 class QuizCommon(Answer):
@@ -198,10 +245,10 @@ class QuizCommon(Answer):
     pass_mark: float
     shuffle_questions: bool
     shuffle_answers: bool
-    pools: list[Any] = []
+    pools: list[Pool]
     feedback: Feedback
     question_count: int
-    max_score: float
+    max_score: float = Field(description="of pools the most that their questions can bring")
     is_published: bool
     created_at: Moment
     updated_at: Moment
@@ -214,12 +261,40 @@ class QuizForTeacher(QuizCommon):
     attempts_count: int
 
 
+class ExtensionBody(Body):
+    """All three are set; what is not sent is taken back."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"extra_seconds": 900, "extra_attempts": 1, "closes_at": "2026-03-09T09:00:00Z"}]
+        }
+    )
+
+    extra_seconds: int = Field(0, ge=0, le=604_800, description="on top of the time limit, if there is one")
+    extra_attempts: int = Field(0, ge=0, le=1000)
+    closes_at: OptionalMoment = Field(None, description="the window's end for this learner, if it is later")
+
+
+class ExtensionOut(Answer):
+    extra_seconds: int
+    extra_attempts: int
+    closes_at: Moment | None
+
+
+class ExtensionForTeacher(ExtensionOut):
+    quiz: UUID
+    user: UUID
+    user_name: str
+    updated_at: Moment
+
+
 class QuizForStudent(QuizCommon):
     """What a learner sees before an attempt: no questions, and nothing of what is right."""
 
     attempts_used: int
-    attempts_left: int | None
+    attempts_left: int | None = Field(description="with those of an extension; null: any number")
     open_attempt: UUID | None
+    extension: ExtensionOut | None = Field(description="what this learner has beyond others")
 
 
 class Deleted(Answer):
@@ -241,6 +316,12 @@ def question_out(question: Question) -> QuestionForTeacher:
         accepted=content.get("accepted"),
         value=float(content["value"]) if "value" in content else None,
         tolerance=float(content["tolerance"]) if "tolerance" in content else None,
+        pairs=[
+            PairForTeacher(left=pair["left"]["text"], right=pair["right"]["text"])
+            for pair in content.get("pairs", ())
+        ]
+        or None,
+        items=[item["text"] for item in content.get("items", ())] or None,
     )
 
 
@@ -248,3 +329,29 @@ def quiz_fields(quiz: Quiz, count: int, points: Decimal) -> dict[str, Any]:
     """What every view of a quiz has."""
     fields = {name: getattr(quiz, name) for name in QuizCommon.model_fields if hasattr(quiz, name)}
     return {**fields, "pass_mark": float(quiz.pass_mark), "question_count": count, "max_score": shown(points)}
+
+
+class BankBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"course": "00000020-0000-4000-8000-000000000020", "title": "Graphs, easy ones"}]
+        }
+    )
+
+    course: UUID
+    title: Title
+
+
+class BankPatch(Body):
+    course: UUID | None = Field(None, description="accepted while it does not change")
+    title: Title | None = None
+
+
+class BankOut(Answer):
+    uuid: UUID
+    course: UUID
+    title: str
+    question_count: int
+    created_at: Moment
+    updated_at: Moment
+    questions: list[QuestionForTeacher] | None = Field(None, description="only where one bank is asked for")

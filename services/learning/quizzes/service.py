@@ -1,7 +1,6 @@
 """Writing quizzes: every change of a quiz or its questions is one version and one event of the quiz."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,27 +8,18 @@ from fastapi import Request
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import NotFound, Unprocessable
+from libs.common.errors import Unprocessable
 from libs.common.etags import check_if_match
 from libs.common.events.learning import QuizChanged, QuizCreated, QuizDeleted, QuizFact, QuizPublished
 from libs.common.outbox import record
 from libs.common.tokens import Principal
 from services.learning.access import access_taught_course
-from services.learning.errors import QuizEmpty
-from services.learning.models import Course, Question, Quiz, User
-from services.learning.quizzes.access import access_taught_quiz
-from services.learning.quizzes.rules import CHOICE, check_question
-from services.learning.quizzes.schemas import OptionBody, QuestionBody, QuestionPatch, QuizBody, QuizPatch
-
-
-async def totals(session: AsyncSession, quiz: UUID) -> tuple[int, Decimal]:
-    """Number of questions and points of a quiz."""
-    row = (
-        await session.execute(
-            select(func.count(), func.coalesce(func.sum(Question.points), 0)).where(Question.quiz == quiz)
-        )
-    ).one()
-    return row[0], row[1]
+from services.learning.errors import PoolTooSmall, QuizEmpty
+from services.learning.models import Course, Question, QuestionBank, Quiz, User
+from services.learning.quizzes import questions
+from services.learning.quizzes.access import access_question, access_taught_quiz
+from services.learning.quizzes.queries import totals
+from services.learning.quizzes.schemas import QuestionBody, QuestionPatch, QuizBody, QuizPatch
 
 
 async def create_quiz(session: AsyncSession, who: Principal, body: QuizBody, now: datetime) -> Quiz:
@@ -37,6 +27,8 @@ async def create_quiz(session: AsyncSession, who: Principal, body: QuizBody, now
     course = await access_taught_course(session, who, body.course)
     check_lesson(course, body.lesson)
     _check_window(body.opens_at, body.closes_at)
+    pools = [pool.model_dump(mode="json") for pool in body.pools]
+    await _check_pools(session, course.uuid, pools)
     zone = (
         body.time_zone or await session.scalar(select(User.time_zone).where(User.uuid == who.user)) or "UTC"
     )
@@ -45,6 +37,7 @@ async def create_quiz(session: AsyncSession, who: Principal, body: QuizBody, now
         uuid=uuid4(),
         version=0,
         time_zone=zone,
+        pools=pools,
         feedback=body.feedback.model_dump(),
         created_at=now,
         updated_at=now,
@@ -60,7 +53,10 @@ async def change_quiz(
     """Change settings; what is not sent stays."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
     check_if_match(request, quiz.version)
-    changes = body.model_dump(exclude_unset=True, exclude={"pools"})
+    changes = body.model_dump(exclude_unset=True)
+    if body.pools is not None:
+        changes["pools"] = [pool.model_dump(mode="json") for pool in body.pools]
+        await _check_pools(session, quiz.course, changes["pools"])
     for read_only in ("course", "is_published"):
         if read_only in changes and changes.pop(read_only) != getattr(quiz, read_only):
             raise Unprocessable.field(read_only, "cannot be changed here")
@@ -69,17 +65,18 @@ async def change_quiz(
     for field, value in changes.items():
         setattr(quiz, field, value)
     _check_window(quiz.opens_at, quiz.closes_at)
+    if quiz.is_published and body.pools is not None:
+        await _check_questions(session, quiz)
     await _publish(session, quiz, QuizChanged, who, now)
     return quiz
 
 
 async def publish_quiz(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> Quiz:
-    """Open the quiz to learners; again → nothing changes. Raises QuizEmpty."""
+    """Open the quiz to learners; again → nothing changes. Raises QuizEmpty, PoolTooSmall."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
     if quiz.is_published:
         return quiz
-    if not (await totals(session, quiz.uuid))[0]:
-        raise QuizEmpty
+    await _check_questions(session, quiz)
     quiz.is_published = True
     quiz.published_at = now
     await _publish(session, quiz, QuizPublished, who, now)
@@ -97,67 +94,45 @@ async def delete_quiz(
 
 
 async def add_question(
-    session: AsyncSession, who: Principal, uuid: UUID, body: QuestionBody, now: datetime
-) -> Question:
-    """Add a question; attempts that were started before keep theirs."""
+    session: AsyncSession, who: Principal, uuid: UUID, body: QuestionBody, request: Request, now: datetime
+) -> tuple[Question, int]:
+    """Add a question; attempts that were started before keep theirs. Returns it and the quiz's version."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    last = await session.scalar(select(func.max(Question.position)).where(Question.quiz == uuid))
-    question = Question(
-        uuid=uuid4(),
-        quiz=quiz.uuid,
-        position=body.order if body.order is not None else (-1 if last is None else last) + 1,
-        kind=body.kind,
-        text=body.text,
-        points=body.points or Decimal(1),
-        explanation=body.explanation or "",
-        partial_credit=body.partial_credit is not False,
-        content=_content(body.kind, body),
-    )
-    check_question(question.kind, question.content)
-    session.add(question)
+    check_if_match(request, quiz.version)
+    question = await questions.add(session, quiz, body)
     await _publish(session, quiz, QuizChanged, who, now)
-    return question
+    return question, quiz.version
 
 
 async def change_question(
-    session: AsyncSession, who: Principal, uuid: UUID, number: UUID, body: QuestionPatch, now: datetime
-) -> Question:
-    """Change a question; what is not sent stays, except what belongs to another kind."""
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    number: UUID,
+    body: QuestionPatch,
+    request: Request,
+    now: datetime,
+) -> tuple[Question, int]:
+    """Change a question, for attempts that start from now on. Returns it and the quiz's version."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
+    check_if_match(request, quiz.version)
     question = await access_question(session, quiz, number)
-    if body.uuid not in (None, question.uuid):
-        raise Unprocessable.field("uuid", "cannot be changed")
-    kind = body.kind or question.kind
-    kept = question.content if kind == question.kind else {}
-    question.content = {**kept, **_content(kind, body)}
-    question.kind = kind
-    for field in ("text", "points", "explanation", "partial_credit"):
-        if (value := getattr(body, field)) is not None:
-            setattr(question, field, value)
-    if body.order is not None:
-        question.position = body.order
-    check_question(kind, question.content)
+    questions.change(question, body)
     await _publish(session, quiz, QuizChanged, who, now)
-    return question
+    return question, quiz.version
 
 
 async def remove_question(
-    session: AsyncSession, who: Principal, uuid: UUID, number: UUID, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, number: UUID, request: Request, now: datetime
 ) -> None:
     """Take a question out; a published quiz keeps one. Raises QuizEmpty."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
+    check_if_match(request, quiz.version)
     question = await access_question(session, quiz, number)
-    if quiz.is_published and (await totals(session, uuid))[0] == 1:
+    if quiz.is_published and (await totals(session, quiz))[0] == 1:
         raise QuizEmpty
     await session.execute(delete(Question).where(Question.uuid == question.uuid))
     await _publish(session, quiz, QuizChanged, who, now)
-
-
-async def access_question(session: AsyncSession, quiz: Quiz, number: UUID) -> Question:
-    question = await session.get(Question, number)
-    if question is None or question.quiz != quiz.uuid:
-        raise NotFound
-    return question
 
 
 def check_lesson(course: Course, lesson: UUID | None) -> None:
@@ -174,25 +149,30 @@ def _check_window(opens_at: datetime | None, closes_at: datetime | None) -> None
         raise Unprocessable.field("closes_at", "must be after opens_at")
 
 
-def _content(kind: str, body: QuestionPatch) -> dict[str, Any]:
-    """What of the body belongs to a question of this kind."""
-    if kind in CHOICE:
-        return {} if body.options is None else {"options": [_option(option) for option in body.options]}
-    if kind == "true_false":
-        return {} if body.correct is None else {"correct": body.correct}
-    if kind == "short_answer":
-        return {} if body.accepted is None else {"accepted": body.accepted}
-    numbers = {"value": body.value, "tolerance": body.tolerance}
-    return {name: str(number) for name, number in numbers.items() if number is not None}
+async def _check_questions(session: AsyncSession, quiz: Quiz) -> None:
+    """Whether learners find what the quiz promises. Raises QuizEmpty, PoolTooSmall."""
+    if not (await totals(session, quiz))[0]:
+        raise QuizEmpty
+    for pool in quiz.pools:
+        there = await session.scalar(
+            select(func.count()).select_from(Question).where(Question.bank == UUID(pool["bank"]))
+        )
+        if (there or 0) < pool["pick"]:
+            raise PoolTooSmall
 
 
-def _option(option: OptionBody) -> dict[str, Any]:
-    return {
-        "uuid": str(option.uuid or uuid4()),
-        "text": option.text,
-        "is_correct": option.is_correct,
-        "feedback": option.feedback,
-    }
+async def _check_pools(session: AsyncSession, course: UUID, pools: list[dict[str, Any]]) -> None:
+    """Banks of the same course, each named once. Raises Unprocessable."""
+    banks = {UUID(pool["bank"]) for pool in pools}
+    if len(banks) != len(pools):
+        raise Unprocessable.field("pools", "names a bank twice")
+    known = await session.scalars(
+        select(QuestionBank.uuid).where(
+            QuestionBank.uuid.in_(banks), QuestionBank.course == course, QuestionBank.deleted_at.is_(None)
+        )
+    )
+    if banks - set(known):
+        raise Unprocessable.field("pools", "names a bank that the course does not have")
 
 
 async def _publish(
@@ -201,7 +181,7 @@ async def _publish(
     quiz.version += 1
     quiz.updated_at = now
     await session.flush()
-    count, points = await totals(session, quiz.uuid)
+    count, points = await totals(session, quiz)
     fields: dict[str, Any] = {
         name: getattr(quiz, name)
         for name in ("course", "lesson", "title", "kind", "scoring", "is_published", "opens_at", "closes_at")

@@ -2,27 +2,44 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
-from sqlalchemy import func, select
+from fastapi.responses import Response
+from pydantic import ConfigDict, Field, PlainSerializer
+from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import NotFound
+from libs.common import etags
 from libs.common.paging import Paging
-from libs.common.richtext import RichText
+from libs.common.richtext import RichText, as_text
 from libs.common.schemas import Answer, Body, Moment
 from libs.common.tokens import Principal
-from services.learning.access import teaches
-from services.learning.models import Attempt, AttemptQuestion, Course, Quiz, User
+from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension, User
 from services.learning.quizzes import rules
+from services.learning.quizzes.access import access_attempt, access_quiz
+from services.learning.quizzes.attempts import list_attempt_questions
 
 Status = Literal["in_progress", "submitted", "graded"]
 
 
 class AnswerBody(Body):
-    answer: Any = Field(description="uuid, [uuid], bool, text or number, by the kind; null takes it back")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"answer": "00000040-0000-4000-8000-000000000040"},
+                {"answer": ["00000040-0000-4000-8000-000000000040"]},
+                {"answer": {"00000041-0000-4000-8000-000000000041": "00000042-0000-4000-8000-000000000042"}},
+                {"answer": 2.5},
+                {"answer": None},
+            ]
+        }
+    )
+
+    answer: Any = Field(
+        description="by the kind: uuid, [uuid], bool, text, number, {left: right} or [uuid] of all items;"
+        " null takes it back"
+    )
 
 
 class SavedAnswer(Answer):
@@ -31,6 +48,14 @@ class SavedAnswer(Answer):
     saved_at: Moment
     deadline: Moment | None
     seconds_left: int | None
+
+
+def _harmless(right: Any) -> Any:
+    """Accepted texts are written by people; everything else is ids, numbers and truth values."""
+    return [as_text(one) for one in right] if isinstance(right, list) else right
+
+
+RightAnswer = Annotated[Any, PlainSerializer(_harmless)]
 
 
 class OptionOut(Answer):
@@ -45,12 +70,16 @@ class AttemptQuestionOut(Answer):
     kind: str
     text: RichText
     points: float
-    options: list[OptionOut] | None
+    options: list[OptionOut] | None = None
+    lefts: list[OptionOut] | None = None
+    rights: list[OptionOut] | None = None
+    items: list[OptionOut] | None = None
     score: float | None = None
     is_correct: bool | None = None
-    right_answer: Any = None
+    right_answer: RightAnswer = None
     explanation: RichText | None = None
     option_feedback: dict[UUID, RichText] | None = None
+    comment: RichText | None = Field(None, description="of who graded it; shown with the correctness")
 
 
 class AttemptRow(Answer):
@@ -81,9 +110,14 @@ def seconds_left(deadline: datetime | None, now: datetime) -> int | None:
 
 
 def attempt_row(
-    attempt: Attempt, quiz: Quiz, name: str | None, now: datetime, taught: bool
+    attempt: Attempt,
+    quiz: Quiz,
+    extended: datetime | None,
+    name: str | None,
+    now: datetime,
+    taught: bool,
 ) -> dict[str, Any]:
-    shown = taught or _shows(quiz, "score", attempt, now)
+    shown = taught or _shows(quiz, "score", attempt, extended, now)
     open_ = attempt.status == "in_progress"
     return {
         "uuid": attempt.uuid,
@@ -104,23 +138,28 @@ def attempt_row(
     }
 
 
-def _shows(quiz: Quiz, what: str, attempt: Attempt, now: datetime) -> bool:
-    """Nothing before the attempt is handed in, whatever the policy."""
+def _shows(quiz: Quiz, what: str, attempt: Attempt, extended: datetime | None, now: datetime) -> bool:
+    """Nothing before the attempt is handed in, whatever the policy; `extended` is the learner's own close."""
     handed_in = attempt.status != "in_progress"
-    return handed_in and rules.is_visible(quiz.feedback[what], quiz.closes_at, now)
+    closes_at = rules.latest_close(quiz.closes_at, extended)
+    return handed_in and rules.is_visible(quiz.feedback[what], closes_at, now)
 
 
 def _question_out(q: AttemptQuestion, *, correctness: bool, answers: bool) -> dict[str, Any]:
-    options = q.content["options"] if q.kind in rules.CHOICE else None
+    options = q.content["options"] if q.kind in rules.CHOICE else ()
     body: dict[str, Any] = {
         "uuid": q.question,
         "kind": q.kind,
         "text": q.text,
         "points": float(q.points),
-        "options": [{"uuid": o["uuid"], "text": o["text"]} for o in options] if options else None,
+        **_shown_parts(q),
     }
     if correctness and q.score is not None:
-        body |= {"score": rules.shown(q.score), "is_correct": q.score == q.points}
+        body |= {
+            "score": rules.shown(q.score),
+            "is_correct": q.score == q.points,
+            "comment": q.comment or None,
+        }
     if answers:
         body |= {"right_answer": rules.right_answer(q.kind, q.content), "explanation": q.explanation}
         if options:
@@ -128,51 +167,107 @@ def _question_out(q: AttemptQuestion, *, correctness: bool, answers: bool) -> di
     return body
 
 
-async def get_attempt(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> AttemptOut:
-    """An attempt for its learner, as far as the policy shows it, or whole for who teaches the course."""
-    row = (
+def _shown_parts(q: AttemptQuestion) -> dict[str, list[dict[str, str]]]:
+    """What there is to choose from or to put in place, in the attempt's order and without what is right."""
+    if q.kind in rules.CHOICE:
+        return {"options": [_part(option) for option in q.content["options"]]}
+    if q.kind == "matching":
+        rights = {pair["right"]["uuid"]: pair["right"] for pair in q.content["pairs"]}
+        return {
+            "lefts": [_part(pair["left"]) for pair in q.content["pairs"]],
+            "rights": [_part(rights[uuid]) for uuid in q.content["order"]],
+        }
+    if q.kind == "ordering":
+        items = {item["uuid"]: item for item in q.content["items"]}
+        return {"items": [_part(items[uuid]) for uuid in q.content["order"]]}
+    return {}
+
+
+def _part(one: dict[str, Any]) -> dict[str, str]:
+    return {"uuid": one["uuid"], "text": one["text"]}
+
+
+async def show_attempt(
+    session: AsyncSession,
+    attempt: Attempt,
+    quiz: Quiz,
+    now: datetime,
+    *,
+    taught: bool = False,
+    questions: Sequence[AttemptQuestion] | None = None,
+) -> AttemptOut:
+    """An attempt for its learner, as far as the policy shows it, or whole for its teacher."""
+    others = (
         await session.execute(
-            select(Attempt, Quiz, Course, User.full_name)
-            .join(Quiz, Quiz.uuid == Attempt.quiz)
-            .join(Course, Course.uuid == Quiz.course)
-            .outerjoin(User, User.uuid == Attempt.student)
-            .where(Attempt.uuid == uuid)
+            select(
+                select(User.full_name).where(User.uuid == attempt.student).scalar_subquery(),
+                select(QuizExtension.closes_at)
+                .where(QuizExtension.quiz == quiz.uuid, QuizExtension.student == attempt.student)
+                .scalar_subquery(),
+            )
         )
-    ).one_or_none()
-    if row is None:
-        raise NotFound
-    attempt, quiz, course, name = row
-    taught = teaches(who, course) and attempt.student != who.user
-    if attempt.student != who.user and not taught:
-        raise NotFound
-    questions: Sequence[AttemptQuestion] = (
-        await session.scalars(
-            select(AttemptQuestion).where(AttemptQuestion.attempt == uuid).order_by(AttemptQuestion.position)
-        )
-    ).all()
-    correctness = taught or _shows(quiz, "correctness", attempt, now)
-    answers = taught or _shows(quiz, "answers", attempt, now)
+    ).one()
+    name, extended = others[0], others[1]
+    if questions is None:
+        questions = await list_attempt_questions(session, attempt.uuid)
+    correctness = taught or _shows(quiz, "correctness", attempt, extended, now)
+    answers = taught or _shows(quiz, "answers", attempt, extended, now)
     return AttemptOut.model_validate(
         {
-            **attempt_row(attempt, quiz, name, now, taught),
+            **attempt_row(attempt, quiz, extended, name, now, taught),
             "questions": [_question_out(q, correctness=correctness, answers=answers) for q in questions],
             "answers": {q.question: q.answer for q in questions if q.answer is not None},
         }
     )
 
 
+async def read_attempt(
+    session: AsyncSession, who: Principal, uuid: UUID, now: datetime
+) -> tuple[AttemptOut, str]:
+    """The same with its ETag. Raises NotFound.
+
+    The learner's ETag says nothing of the version, which counts what teachers do with the attempt.
+    """
+    attempt, quiz, taught = await access_attempt(session, who, uuid)
+    body = await show_attempt(session, attempt, quiz, now, taught=taught)
+    return body, etags.etag(attempt.version if taught else 0, body.model_dump_json())
+
+
+def as_answer(body: AttemptOut, status: int = 200) -> Response:
+    """The body as it is: it was checked when it was made, and a whole class asks at once."""
+    return Response(body.model_dump_json(), status, media_type="application/json")
+
+
 async def list_attempts(
-    session: AsyncSession, who: Principal, quiz: Quiz, taught: bool, now: datetime, page: Paging
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    status: str | None,
+    student: UUID | None,
+    now: datetime,
+    page: Paging,
 ) -> tuple[int, list[dict[str, Any]]]:
-    """All attempts for who teaches the quiz, one's own otherwise."""
+    """All attempts for who teaches the quiz, one's own otherwise. Newest first, but who waits longest for a
+    teacher (`submitted`) comes first."""
+    quiz, taught = await access_quiz(session, who, uuid)
     query = (
-        select(Attempt, User.full_name)
+        select(Attempt, QuizExtension.closes_at, User.full_name)
         .outerjoin(User, User.uuid == Attempt.student)
+        .outerjoin(
+            QuizExtension,
+            and_(QuizExtension.quiz == Attempt.quiz, QuizExtension.student == Attempt.student),
+        )
         .where(Attempt.quiz == quiz.uuid)
     )
+    if status is not None:
+        query = query.where(Attempt.status == status)
+    if student is not None:
+        query = query.where(Attempt.student == student)
     if not taught:
         query = query.where(Attempt.student == who.user)
     count = await session.scalar(select(func.count()).select_from(query.subquery())) or 0
-    ordered = query.order_by(Attempt.started_at.desc(), Attempt.uuid)
+    oldest_first = status == "submitted"
+    moment = Attempt.submitted_at.asc() if oldest_first else Attempt.started_at.desc()
+    ordered = query.order_by(moment, Attempt.uuid)
     rows = await session.execute(ordered.limit(page.size).offset(page.offset))
-    return count, [attempt_row(attempt, quiz, name, now, taught) for attempt, name in rows]
+    return count, [attempt_row(attempt, quiz, close, name, now, taught) for attempt, close, name in rows]

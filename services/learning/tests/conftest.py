@@ -136,7 +136,7 @@ class School:
         return await self.harness.published()
 
 
-CHOICE = {
+CHOICE: dict[str, Any] = {
     "kind": "multiple_choice",
     "text": "Which are graphs?",
     "points": 3,
@@ -147,7 +147,7 @@ CHOICE = {
         {"text": "a number", "is_correct": False},
     ],
 }
-TRUTH = {"kind": "true_false", "text": "A tree has a cycle.", "points": 1, "correct": False}
+TRUTH: dict[str, Any] = {"kind": "true_false", "text": "A tree has a cycle.", "points": 1, "correct": False}
 
 
 def user_state(uuid: UUID, name: str, role: str = "student", time_zone: str = "UTC") -> UserState:

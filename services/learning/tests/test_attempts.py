@@ -216,6 +216,7 @@ async def test_nobody_else_sees_or_touches_an_attempt(school: School) -> None:
     refused(wrong, 422, "invalid_input")
 
 
+@pytest.mark.promise("quiz answers")
 @pytest.mark.parametrize("when", ["immediately", "after_close", "never"])
 async def test_a_student_never_sees_what_is_right_before_the_policy_allows(school: School, when: str) -> None:
     course = await school.course()

@@ -8,6 +8,7 @@ from uuid import uuid4
 from pypdf import PdfReader
 from sqlalchemy import text
 
+from libs.common.events.learning import EnrollmentState
 from libs.common.testing import drain
 from services.learning.tests.conftest import School, done, refused, user_state
 
@@ -136,6 +137,24 @@ async def test_a_streak_goes_by_the_learners_own_day(school: School) -> None:
     after = done(await student.client.get("/api/learning/streak/"))
     assert (after["current_streak"], after["active_today"]) == (2, True)
     assert done(await student.client.get("/api/learning/summary/"))["points"] == 20
+
+
+async def test_an_enrolments_state_adds_up_study_time_and_points(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    for lesson in school.lessons(course):
+        heartbeat = {"position_seconds": 5, "seconds_spent": 20}
+        path = f"/api/courses/{course}/lessons/{lesson}/"
+        done(await student.client.post(f"{path}progress/", json=heartbeat))
+        school.clock.advance(seconds=30)
+        await school.complete(student, course, lesson)
+    async with school.harness.db.sessions() as session:
+        payload = await session.scalar(
+            text("SELECT payload FROM outbox WHERE type = 'learning.enrollment.v1' ORDER BY seq DESC LIMIT 1")
+        )
+        kept = await session.execute(text("SELECT sum(study_seconds), sum(points) FROM lesson_progress"))
+    state = EnrollmentState.model_validate_json(bytes(payload))
+    assert (state.study_seconds, state.points) == tuple(kept.one()) == (40, 20)
 
 
 async def test_a_completed_course_gets_one_certificate_made_in_the_background(school: School) -> None:

@@ -154,7 +154,7 @@ async def test_a_bad_change_is_refused_and_not_written(school: School, change) -
 @pytest.mark.parametrize(
     ("question", "code"),
     [
-        ({"kind": "essay", "text": "Why?"}, "invalid_input"),
+        ({"kind": "riddle", "text": "Why?"}, "invalid_input"),
         ({"kind": "true_false", "text": "Is it?"}, "invalid_question"),
         ({"kind": "single_choice", "text": "Which?", "options": [{"text": "a"}]}, "invalid_question"),
         ({"kind": "numeric", "text": "How many?", "value": "many"}, "invalid_input"),

@@ -90,7 +90,7 @@ def test_an_answer_of_the_wrong_shape_is_refused(kind, content, answer):
         ("true_false", {}),
         ("short_answer", {"accepted": []}),
         ("numeric", {}),
-        ("essay", {}),
+        ("riddle", {}),
     ],
 )
 def test_a_question_that_cannot_be_answered_rightly_is_refused(kind, content):

@@ -1,0 +1,199 @@
+"""What a gradebook is made of, at any moment: the policy, the items, the learners and their newest marks."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import distinct_on
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from services.learning.enrollments.rules import SEATED
+from services.learning.gradebook import rules
+from services.learning.gradebook.schemas import PolicyBody
+from services.learning.models import (
+    Assignment,
+    Enrollment,
+    GradeMark,
+    GradingPolicy,
+    GradingPolicyVersion,
+    Question,
+    Quiz,
+    User,
+)
+from services.learning.quizzes.rules import is_visible
+
+COUNTED_QUIZZES = ("graded", "final")
+
+
+@dataclass(frozen=True, slots=True)
+class SavedPolicy:
+    """The policy at a moment; `uuid` None: none was saved by then, and the default holds."""
+
+    uuid: UUID | None
+    version: int
+    body: PolicyBody
+
+
+@dataclass(frozen=True, slots=True)
+class BookItem:
+    """An item with what is not the rules' business."""
+
+    item: rules.Item
+    kind: str
+    due_at: datetime | None
+    posted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class BookMark:
+    """A mark, the raw score that it came from, and the event that says so."""
+
+    mark: rules.Mark
+    raw: Decimal | None
+    late_seconds: int
+    event: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """A gradebook at a moment: marks by learner, in the order of the items."""
+
+    policy: SavedPolicy
+    items: list[BookItem]
+    names: dict[UUID, str]
+    marks: dict[UUID, list[BookMark]]
+    as_of: datetime
+
+
+async def policy_at(session: AsyncSession, course: UUID, moment: datetime) -> SavedPolicy:
+    row = (
+        await session.execute(
+            select(GradingPolicyVersion)
+            .join(GradingPolicy, GradingPolicy.uuid == GradingPolicyVersion.policy)
+            .where(GradingPolicy.course == course, GradingPolicyVersion.saved_at <= moment)
+            .order_by(GradingPolicyVersion.number.desc())
+            .limit(1)
+        )
+    ).scalar_one_or_none()
+    if row is None:
+        return SavedPolicy(None, 0, PolicyBody())
+    return SavedPolicy(row.policy, row.number, PolicyBody.model_validate(row.content))
+
+
+async def load_book(
+    session: AsyncSession,
+    course: UUID,
+    as_of: datetime,
+    *,
+    student: UUID | None = None,
+    policy: PolicyBody | None = None,
+    posted_only: bool = False,
+) -> Book:
+    """All learners of a course, or one; under another policy than the saved one if one is given.
+
+    With `posted_only` what a learner may not see yet is as if it were not graded.
+    """
+    saved = await policy_at(session, course, as_of)
+    if policy is not None:
+        saved = SavedPolicy(saved.uuid, saved.version, policy)
+    items = await _items(session, course, as_of, saved.body)
+    names = await _learners(session, course, student)
+    newest = await _newest_marks(session, course, as_of, student)
+    marks = {
+        learner: [
+            _book_mark(item, newest.get((item.item.uuid, learner)), saved, as_of, posted_only)
+            for item in items
+        ]
+        for learner in names
+    }
+    return Book(saved, items, names, marks, as_of)
+
+
+async def _items(session: AsyncSession, course: UUID, as_of: datetime, policy: PolicyBody) -> list[BookItem]:
+    placed = {item: group.uuid for group in policy.groups for item in group.items}
+    extra = set(policy.extra_credit)
+    possible = select(func.coalesce(func.sum(Question.points), 0)).where(Question.quiz == Quiz.uuid)
+    quizzes = await session.execute(
+        select(Quiz, possible.scalar_subquery())
+        .where(Quiz.course == course, Quiz.kind.in_(COUNTED_QUIZZES), Quiz.published_at <= as_of)
+        .where(Quiz.is_published, Quiz.deleted_at.is_(None))
+        .order_by(Quiz.created_at, Quiz.uuid)
+    )
+    assignments = await session.scalars(
+        select(Assignment)
+        .where(Assignment.course == course, Assignment.created_at <= as_of, Assignment.deleted_at.is_(None))
+        .order_by(Assignment.created_at, Assignment.uuid)
+    )
+    found = [
+        BookItem(
+            rules.Item(quiz.uuid, quiz.title, points, placed.get(quiz.uuid), quiz.uuid in extra),
+            "quiz",
+            quiz.closes_at,
+            is_visible(quiz.feedback["score"], quiz.closes_at, as_of),
+        )
+        for quiz, points in quizzes
+    ]
+    found += [
+        BookItem(
+            rules.Item(
+                work.uuid, work.title, work.points, placed.get(work.uuid, work.group),
+                work.extra_credit or work.uuid in extra,
+            ),
+            "assignment",
+            work.due_at,
+            work.posted,
+        )
+        for work in assignments
+    ]  # fmt: skip
+    return found
+
+
+async def _learners(session: AsyncSession, course: UUID, student: UUID | None) -> dict[UUID, str]:
+    query = (
+        select(Enrollment.student, User.full_name)
+        .outerjoin(User, User.uuid == Enrollment.student)
+        .where(Enrollment.course == course, Enrollment.status.in_(SEATED))
+        .order_by(User.full_name, Enrollment.student)
+    )
+    if student is not None:
+        query = query.where(Enrollment.student == student)
+    return {learner: name or "" for learner, name in await session.execute(query)}
+
+
+async def _newest_marks(
+    session: AsyncSession, course: UUID, as_of: datetime, student: UUID | None
+) -> dict[tuple[UUID, UUID], GradeMark]:
+    query = (
+        select(GradeMark)
+        .where(GradeMark.course == course, GradeMark.at <= as_of)
+        .ext(distinct_on(GradeMark.item, GradeMark.student))
+        .order_by(GradeMark.item, GradeMark.student, GradeMark.at.desc(), GradeMark.id.desc())
+    )
+    if student is not None:
+        query = query.where(GradeMark.student == student)
+    return {(mark.item, mark.student): mark for mark in await session.scalars(query)}
+
+
+def _book_mark(
+    item: BookItem, kept: GradeMark | None, policy: SavedPolicy, as_of: datetime, posted_only: bool
+) -> BookMark:
+    if kept is not None and kept.status != "submitted" and posted_only and not item.posted:
+        return BookMark(rules.Mark(item.item, "submitted"), None, kept.late_seconds, None)
+    status = rules.status_of(
+        graded=kept is not None and kept.status == "graded",
+        excused=kept is not None and kept.status == "excused",
+        submitted=kept is not None,
+        due_at=item.due_at,
+        now=as_of,
+    )
+    if kept is None or kept.score is None:
+        mark = rules.Mark(item.item, status)
+        return BookMark(mark, None, 0, kept.event if kept is not None else None)
+    # A quiz may have drawn other questions for this learner: what was possible for them counts.
+    shaped = rules.Item(item.item.uuid, item.item.title, kept.points, item.item.group, item.item.extra_credit)
+    late = policy.body.policy().late
+    earned = rules.after_lateness(Fraction(kept.score), kept.points, kept.late_seconds, late)
+    return BookMark(rules.Mark(shaped, status, earned), kept.score, kept.late_seconds, kept.event)

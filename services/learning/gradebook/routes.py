@@ -1,0 +1,140 @@
+"""Grading policy, gradebook, own grades and their explanation."""
+
+import csv
+import io
+from datetime import datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request, Response
+
+from libs.common import etags
+from libs.common.auth import CurrentUser, Teacher
+from libs.common.db import SessionDep
+from libs.common.errors import Forbidden, NotFound
+from libs.common.openapi import raises
+from libs.common.paging import choose
+from services.learning.access import access_taught_course, is_seated, teaches
+from services.learning.clock import Now
+from services.learning.errors import NotEnrolled
+from services.learning.gradebook import service
+from services.learning.gradebook.explain import explain
+from services.learning.gradebook.queries import load_book, policy_at
+from services.learning.gradebook.schemas import (
+    Changes,
+    Explanation,
+    Gradebook,
+    OwnGrades,
+    PolicyBody,
+    PolicyOut,
+)
+from services.learning.models import Course
+
+router = APIRouter(prefix="/api/courses/{course}", tags=["gradebook"])
+AsOf = Annotated[datetime | None, Query(description="a past moment: scores and policy as they were then")]
+
+
+@router.get("/grading-policy/", response_model=PolicyOut)
+async def get_grading_policy(
+    course: UUID, who: Teacher, session: SessionDep, now: Now, request: Request, response: Response
+) -> Any:
+    """How the grades of the course come about."""
+    await access_taught_course(session, who, course)
+    saved = await policy_at(session, course, now)
+    return etags.answer(request, response, etags.etag(saved.version)) or saved.body.model_dump(by_alias=True)
+
+
+@router.put("/grading-policy/", response_model=PolicyOut | Changes)
+async def save_grading_policy(
+    course: UUID,
+    body: PolicyBody,
+    who: Teacher,
+    session: SessionDep,
+    now: Now,
+    request: Request,
+    response: Response,
+    dry_run: bool = False,
+) -> Any:
+    """Save the policy; with `dry_run=true` only say whose current grade would move."""
+    if dry_run:
+        return {"changes": await service.try_policy(session, who, course, body, now)}
+    policy = await service.save_policy(session, who, course, body, request, now)
+    response.headers["ETag"] = etags.etag(policy.version)
+    return body.model_dump(by_alias=True)
+
+
+@router.get("/gradebook/", response_model=Gradebook)
+async def get_gradebook(course: UUID, who: Teacher, session: SessionDep, now: Now, as_of: AsOf = None) -> Any:
+    """Every learner's grades, now or at a past moment."""
+    await access_taught_course(session, who, course)
+    book = await load_book(session, course, service.moment(as_of, now))
+    rows = [service.row(book, user) for user in book.names]
+    return {"items": service.items(book), "rows": rows, "as_of": book.as_of}
+
+
+@router.get("/gradebook/export/", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+async def export_gradebook(
+    course: UUID, who: Teacher, session: SessionDep, now: Now, file: str = "csv", as_of: AsOf = None
+) -> Any:
+    """The gradebook as CSV; a cell that a spreadsheet would take for a formula begins with an apostrophe."""
+    choose("file", file, ("csv",))
+    await access_taught_course(session, who, course)
+    book = await load_book(session, course, service.moment(as_of, now))
+    text = io.StringIO()
+    writer = csv.writer(text)
+    titles = [each.item.title for each in book.items]
+    writer.writerow([guarded(cell) for cell in ("user", "name", *titles, "current", "final", "letter")])
+    for user in book.names:
+        row = service.row(book, user)
+        scores = [_shown(row["cells"][each.item.uuid]) for each in book.items]
+        cells = (user, row["name"], *scores, row["current"], row["final"], row["letter"])
+        writer.writerow([guarded("" if cell is None else str(cell)) for cell in cells])
+    headers = {"Content-Disposition": f'attachment; filename="gradebook-{course}.csv"'}
+    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+@router.get("/grades/me/", response_model=OwnGrades, responses=raises(NotEnrolled))
+async def get_own_grades(
+    course: UUID, who: CurrentUser, session: SessionDep, now: Now, as_of: AsOf = None
+) -> Any:
+    """The caller's own grades, as far as they are posted."""
+    if await session.get(Course, course) is None:
+        raise NotFound
+    if not await is_seated(session, who, course):
+        raise NotEnrolled
+    at = service.moment(as_of, now)
+    book = await load_book(session, course, at, student=who.user, posted_only=True)
+    return {"items": service.items(book), "as_of": at, **service.row(book, who.user)}
+
+
+@router.get("/grades/{user}/explain/", response_model=Explanation)
+async def explain_grade(
+    course: UUID,
+    user: UUID,
+    who: CurrentUser,
+    session: SessionDep,
+    now: Now,
+    view: str = "current",
+    as_of: AsOf = None,
+) -> Any:
+    """How a learner's `current` or `final` grade came about; learners see their own, as far as posted."""
+    wanted = choose("view", view, ("current", "final"))
+    found = await session.get(Course, course)
+    if found is None:
+        raise NotFound
+    taught = teaches(who, found)
+    if not taught and who.user != user:
+        raise Forbidden if await is_seated(session, who, course) else NotFound
+    book = await load_book(session, course, service.moment(as_of, now), student=user, posted_only=not taught)
+    if user not in book.names:
+        raise NotFound
+    return explain(book, user, "final" if wanted == "final" else "current")
+
+
+def guarded(cell: str) -> str:
+    """Text that a spreadsheet does not take for a formula (OWASP, CSV Injection)."""
+    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
+
+
+def _shown(cell: dict[str, Any]) -> str:
+    return str(cell["score"]) if cell["score"] is not None else f"({cell['status']})"

@@ -1,0 +1,192 @@
+"""Bodies of the grading policy, the gradebook and the explanation of a grade (api.md §4a)."""
+
+from decimal import Decimal
+from typing import Annotated, Literal
+from uuid import UUID, uuid4
+
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
+
+from libs.common.schemas import Answer, Body, Moment, Text
+from services.learning.gradebook import rules
+
+Percent = Annotated[Decimal, Field(ge=0, le=100, decimal_places=4)]
+Name = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
+Drops = Annotated[int, Field(ge=0, le=100)]
+Items = Annotated[list[UUID], Field(max_length=500)]
+
+
+class GroupBody(Body):
+    uuid: UUID = Field(default_factory=uuid4, description="made when missing")
+    name: Name
+    weight: Annotated[Decimal, Field(ge=0, le=1000, decimal_places=4)]
+    drop_lowest: Drops = 0
+    drop_highest: Drops = 0
+    items: Items = Field([], description="quizzes and assignments; an assignment may name its group instead")
+
+
+class LateBody(Body):
+    unit: Literal["hour", "day"]
+    percent: Percent = Field(description="of the maximum, for every unit begun")
+    floor: Percent = Decimal(0)
+
+
+class LetterBody(Body):
+    letter: Annotated[Text, StringConstraints(min_length=1, max_length=10)]
+    start: Percent = Field(alias="from")
+
+    model_config = Body.model_config | ConfigDict(populate_by_name=True, serialize_by_alias=True)
+
+
+class PolicyBody(Body):
+    """How the grades of a course come about. Without groups all items count together by their points."""
+
+    groups: Annotated[list[GroupBody], Field(max_length=50)] = []
+    late: LateBody | None = None
+    missing_as_zero: bool = True
+    letters: Annotated[list[LetterBody], Field(max_length=50)] = []
+    extra_credit: Items = Field([], description="items that add to what is earned only")
+
+    model_config = Body.model_config | ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "groups": [
+                        {"name": "Quizzes", "weight": 40, "drop_lowest": 1},
+                        {"name": "Essays", "weight": 60},
+                    ],
+                    "late": {"unit": "day", "percent": 10, "floor": 50},
+                    "missing_as_zero": True,
+                    "letters": [{"letter": "A", "from": 90}, {"letter": "B", "from": 80}],
+                }
+            ]
+        }
+    )
+
+    @model_validator(mode="after")
+    def _no_doubles(self) -> "PolicyBody":
+        if len({group.uuid for group in self.groups}) < len(self.groups):
+            raise ValueError("groups must have different uuids")
+        placed = [item for group in self.groups for item in group.items]
+        if len(set(placed)) < len(placed):
+            raise ValueError("an item lies in one group only")
+        if self.groups and not any(group.weight for group in self.groups):
+            raise ValueError("one group must have a weight")
+        if len({letter.start for letter in self.letters}) < len(self.letters):
+            raise ValueError("letters must begin at different percentages")
+        return self
+
+    def policy(self) -> rules.Policy:
+        return rules.Policy(
+            tuple(
+                rules.Group(group.uuid, group.name, group.weight, group.drop_lowest, group.drop_highest)
+                for group in self.groups
+            ),
+            rules.Late(self.late.unit, self.late.percent, self.late.floor) if self.late else None,
+            self.missing_as_zero,
+            tuple(rules.Letter(letter.letter, letter.start) for letter in self.letters),
+        )
+
+
+class GroupOut(Answer):
+    uuid: UUID
+    name: str
+    weight: float
+    drop_lowest: int
+    drop_highest: int
+    items: list[UUID]
+
+
+class LateOut(Answer):
+    unit: Literal["hour", "day"]
+    percent: float
+    floor: float
+
+
+class LetterOut(Answer):
+    letter: str
+    start: float = Field(alias="from")
+
+    model_config = Answer.model_config | ConfigDict(populate_by_name=True)
+
+
+class PolicyOut(Answer):
+    groups: list[GroupOut]
+    late: LateOut | None
+    missing_as_zero: bool
+    letters: list[LetterOut]
+    extra_credit: list[UUID]
+
+
+class Change(Answer):
+    """A learner whose grade moves; both are current percentages as shown."""
+
+    user: UUID
+    before: float | None
+    after: float | None
+
+
+class Changes(Answer):
+    changes: list[Change]
+
+
+class ItemOut(Answer):
+    uuid: UUID
+    kind: Literal["quiz", "assignment"]
+    title: str
+    points: float
+    group: UUID | None
+    extra_credit: bool
+    due_at: Moment | None
+    posted: bool
+
+
+class Cell(Answer):
+    """`score` is after any cost of lateness; null where there is none, or none to be seen."""
+
+    score: float | None
+    status: Literal["graded", "excused", "missing", "submitted", "open"]
+
+
+class GradeRow(Answer):
+    user: UUID
+    name: str
+    cells: dict[UUID, Cell]
+    current: float | None
+    final: float | None
+    letter: str | None
+
+
+class Gradebook(Answer):
+    items: list[ItemOut]
+    rows: list[GradeRow]
+    as_of: Moment
+
+
+class OwnGrades(Answer):
+    """What the learner may see by now: what is not posted counts as not graded."""
+
+    items: list[ItemOut]
+    cells: dict[UUID, Cell]
+    current: float | None
+    final: float | None
+    letter: str | None
+    as_of: Moment
+
+
+class Source(Answer):
+    """What a line of an explanation comes from: a policy version, an item, or a published event."""
+
+    type: Literal["policy", "item", "event"]
+    uuid: UUID
+    event_id: UUID | None
+
+
+class Explanation(Answer):
+    """A line of how a grade came about: `value` a percentage or points, `contribution` to the line above."""
+
+    label: str
+    value: float | None
+    contribution: float | None
+    rule: str
+    source: Source | None
+    children: list["Explanation"]

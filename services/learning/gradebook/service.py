@@ -1,0 +1,146 @@
+"""Saving the policy, keeping marks, and showing what follows from both."""
+
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from uuid import UUID, uuid4
+
+from fastapi import Request
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.audit_log import write_entry
+from libs.common.errors import Unprocessable
+from libs.common.etags import check_if_match
+from libs.common.events.learning import GradingPolicyChanged
+from libs.common.outbox import record
+from libs.common.tokens import Principal
+from services.learning.access import access_taught_course
+from services.learning.gradebook import rules
+from services.learning.gradebook.queries import Book, load_book
+from services.learning.gradebook.schemas import Change, PolicyBody
+from services.learning.models import GradeMark, GradingPolicy, GradingPolicyVersion
+
+
+def keep_mark(
+    session: AsyncSession,
+    *,
+    course: UUID,
+    item: UUID,
+    student: UUID,
+    status: str,
+    score: Decimal | None,
+    points: Decimal,
+    late_seconds: int,
+    at: datetime,
+    event: UUID,
+) -> None:
+    """Add a fact to the history of grades, in the transaction of the event that says it."""
+    session.add(
+        GradeMark(
+            course=course, item=item, student=student, status=status, score=score, points=points,
+            late_seconds=late_seconds, at=at, event=event,
+        )
+    )  # fmt: skip
+
+
+async def save_policy(
+    session: AsyncSession, who: Principal, course: UUID, body: PolicyBody, request: Request, now: datetime
+) -> GradingPolicy:
+    """The next version of the course's policy; earlier ones are kept for looking back."""
+    await access_taught_course(session, who, course)
+    await session.execute(
+        insert(GradingPolicy).values(uuid=uuid4(), course=course, version=0).on_conflict_do_nothing()
+    )
+    policy = (
+        await session.scalars(
+            select(GradingPolicy)
+            .where(GradingPolicy.course == course)
+            .with_for_update()
+            .execution_options(populate_existing=True)
+        )
+    ).one()
+    check_if_match(request, policy.version)
+    policy.version += 1
+    content = body.model_dump(mode="json", by_alias=True)
+    session.add(
+        GradingPolicyVersion(
+            policy=policy.uuid, number=policy.version, content=content, saved_at=now, saved_by=who.user
+        )
+    )
+    event = GradingPolicyChanged(policy=policy.uuid, course=course, number=policy.version, actor=who.user)
+    record(session, event, policy.version)
+    await write_entry(session, "grading_policy_saved", course, actor=who.user)
+    await session.flush()
+    return policy
+
+
+async def try_policy(
+    session: AsyncSession, who: Principal, course: UUID, body: PolicyBody, now: datetime
+) -> list[Change]:
+    """Whose current grade would move, and how; nothing is saved."""
+    await access_taught_course(session, who, course)
+    before = totals(await load_book(session, course, now), "current")
+    after = totals(await load_book(session, course, now, policy=body), "current")
+    return [
+        Change(user=user, before=number(before[user]), after=number(after[user]))
+        for user in before
+        if rules.shown(before[user]) != rules.shown(after[user])
+    ]
+
+
+def totals(book: Book, view: rules.View) -> dict[UUID, Fraction | None]:
+    policy = book.policy.body.policy()
+    return {
+        user: rules.grade(policy, [each.mark for each in marks], view).percentage
+        for user, marks in book.marks.items()
+    }
+
+
+def number(value: Fraction | None) -> float | None:
+    """As shown, as a JSON number."""
+    rounded = rules.shown(value)
+    return None if rounded is None else float(rounded)
+
+
+def moment(text: datetime | None, now: datetime) -> datetime:
+    """`as_of`, or now. Raises Unprocessable for a moment without an offset, or one to come."""
+    if text is None:
+        return now
+    if text.tzinfo is None:
+        raise Unprocessable.field("as_of", "needs an offset, such as Z")
+    return min(text, now)
+
+
+def row(book: Book, user: UUID) -> dict[str, Any]:
+    """One learner's cells and totals."""
+    policy = book.policy.body.policy()
+    marks = [each.mark for each in book.marks[user]]
+    current = rules.grade(policy, marks, "current").percentage
+    cells = {mark.item.uuid: {"score": number(mark.earned), "status": mark.status} for mark in marks}
+    return {
+        "user": user,
+        "name": book.names[user],
+        "cells": cells,
+        "current": number(current),
+        "final": number(rules.grade(policy, marks, "final").percentage),
+        "letter": rules.letter_of(current, policy.letters),
+    }
+
+
+def items(book: Book) -> list[dict[str, Any]]:
+    return [
+        {
+            "uuid": each.item.uuid,
+            "kind": each.kind,
+            "title": each.item.title,
+            "points": float(each.item.points),
+            "group": each.item.group,
+            "extra_credit": each.item.extra_credit,
+            "due_at": each.due_at,
+            "posted": each.posted,
+        }
+        for each in book.items
+    ]

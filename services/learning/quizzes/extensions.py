@@ -1,0 +1,119 @@
+"""Extensions: what one learner has beyond others in a quiz, also in an attempt that is under way.
+
+Locks: the learner's enrolment, the extension, the open attempt.
+"""
+
+from datetime import datetime
+from uuid import UUID, uuid4
+
+from fastapi import Request
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.audit_log import write_entry
+from libs.common.errors import NotFound
+from libs.common.etags import check_if_match
+from libs.common.events.learning import QuizDeadlineMoved, QuizExtensionChanged
+from libs.common.outbox import record
+from libs.common.tokens import Principal
+from services.learning.access import lock_seat
+from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension, User
+from services.learning.quizzes.access import access_taught_quiz, find_extension
+from services.learning.quizzes.attempts import extended_deadline, identity, lock_attempt
+from services.learning.quizzes.schemas import ExtensionBody, ExtensionForTeacher
+
+
+async def put_extension(
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    user: UUID,
+    body: ExtensionBody,
+    request: Request,
+    now: datetime,
+) -> QuizExtension:
+    """Set what a learner of the course has beyond others; the same again changes nothing. Raises NotFound."""
+    quiz = await access_taught_quiz(session, who, uuid)
+    seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == user)
+    if seat is None:
+        raise NotFound
+    extension = await find_extension(session, quiz.uuid, user)
+    if extension is None:
+        extension = QuizExtension(
+            uuid=uuid4(), version=0, quiz=quiz.uuid, student=user, extra_seconds=0, extra_attempts=0
+        )
+        session.add(extension)
+    check_if_match(request, extension.version)
+    before = (extension.extra_seconds, extension.extra_attempts, extension.closes_at)
+    after = (body.extra_seconds, body.extra_attempts, body.closes_at)
+    if extension.version and before == after:
+        return extension
+    extension.extra_seconds, extension.extra_attempts, extension.closes_at = after
+    extension.updated_at = now
+    extension.version += 1
+    event = QuizExtensionChanged(
+        extension=extension.uuid,
+        quiz=quiz.uuid,
+        course=quiz.course,
+        student=user,
+        extra_seconds=extension.extra_seconds,
+        extra_attempts=extension.extra_attempts,
+        closes_at=extension.closes_at,
+        actor=who.user,
+    )
+    record(session, event, extension.version)
+    details = body.model_dump(mode="json") | {"student": str(user)}
+    await write_entry(session, "quiz.extended", quiz.uuid, actor=who.user, details=details)
+    await session.flush()
+    await _move_deadline(session, who, quiz, extension)
+    return extension
+
+
+async def _move_deadline(session: AsyncSession, who: Principal, quiz: Quiz, extension: QuizExtension) -> None:
+    open_one = await session.scalar(
+        select(Attempt.uuid).where(
+            Attempt.quiz == quiz.uuid,
+            Attempt.student == extension.student,
+            Attempt.status == "in_progress",
+        )
+    )
+    if open_one is None:
+        return
+    attempt = await lock_attempt(session, open_one)
+    deadline = extended_deadline(attempt, extension)
+    if attempt.status != "in_progress" or deadline == attempt.deadline:
+        return
+    attempt.deadline = deadline
+    attempt.version += 1
+    moved = QuizDeadlineMoved(**identity(attempt, quiz), deadline=deadline, actor=who.user)
+    record(session, moved, attempt.version)
+    await session.flush()
+
+
+async def show_extension(session: AsyncSession, extension: QuizExtension) -> ExtensionForTeacher:
+    name = await session.scalar(select(User.full_name).where(User.uuid == extension.student))
+    return _shown(extension, name)
+
+
+async def list_extensions(session: AsyncSession, who: Principal, uuid: UUID) -> list[ExtensionForTeacher]:
+    """Those of a quiz that they teach, by name."""
+    quiz = await access_taught_quiz(session, who, uuid)
+    rows = await session.execute(
+        select(QuizExtension, User.full_name)
+        .outerjoin(User, User.uuid == QuizExtension.student)
+        .where(QuizExtension.quiz == quiz.uuid)
+        .order_by(User.full_name, QuizExtension.uuid)
+    )
+    return [_shown(extension, name) for extension, name in rows]
+
+
+def _shown(extension: QuizExtension, name: str | None) -> ExtensionForTeacher:
+    return ExtensionForTeacher(
+        quiz=extension.quiz,
+        user=extension.student,
+        user_name=name or "",
+        extra_seconds=extension.extra_seconds,
+        extra_attempts=extension.extra_attempts,
+        closes_at=extension.closes_at,
+        updated_at=extension.updated_at,
+    )

@@ -1,0 +1,255 @@
+"""Grading by hand and regrading: what people decide about attempts that are handed in.
+
+Locks: enrolments in order, then attempts in order. Each change of an attempt is a version of it.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+from fastapi import Request
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.audit_log import write_entry
+from libs.common.errors import Forbidden, NotFound, Unprocessable
+from libs.common.etags import check_if_match
+from libs.common.events.learning import QuizAnswerGraded
+from libs.common.outbox import record
+from libs.common.tokens import Principal
+from services.learning.access import lock_seat
+from services.learning.errors import AttemptNotSubmitted, QuestionKindChanged
+from services.learning.models import Attempt, AttemptQuestion, Enrollment, Question, Quiz
+from services.learning.quizzes import rules
+from services.learning.quizzes.access import access_attempt, access_taught_quiz
+from services.learning.quizzes.attempts import (
+    earned,
+    identity,
+    list_attempt_questions,
+    lock_attempt,
+    settle,
+)
+from services.learning.quizzes.grading_schemas import AnswerGradeBody, PointsChange, RegradeBody
+
+
+async def grade_answer(
+    session: AsyncSession, who: Principal, uuid: UUID, body: AnswerGradeBody, request: Request, now: datetime
+) -> None:
+    """Give points for one answer, an essay's or against the rules; with the last one the attempt is graded.
+
+    Raises AttemptNotSubmitted.
+    """
+    found, quiz, taught = await access_attempt(session, who, uuid)
+    if not taught:
+        raise Forbidden
+    seat = await lock_seat(session, Enrollment.uuid == found.enrollment)
+    if seat is None:
+        raise NotFound
+    attempt = await lock_attempt(session, uuid)
+    check_if_match(request, attempt.version)
+    if attempt.status == "in_progress":
+        raise AttemptNotSubmitted
+    if quiz.kind == "survey":
+        raise Unprocessable.field("points", "a survey has none")
+    questions = await list_attempt_questions(session, uuid)
+    question = next((one for one in questions if one.question == body.question), None)
+    if question is None:
+        raise Unprocessable.field("question", "the attempt has no such question")
+    if body.points > question.points:
+        raise Unprocessable.field("points", f"must be at most {question.points.normalize():f}")
+    before = question.score
+    question.score = body.points
+    question.content = {name: value for name, value in question.content.items() if name != "full_credit"}
+    if body.comment is not None:
+        question.comment = body.comment
+    question.graded_by = who.user
+    question.graded_at = now
+    _record_answer(session, attempt, quiz, question, who, is_regrade=before is not None)
+    if before is not None:
+        details = {
+            "question": str(question.question),
+            "before": rules.shown(before),
+            "after": rules.shown(body.points),
+        }
+        await write_entry(session, "attempt.overridden", attempt.uuid, actor=who.user, details=details)
+    await settle(session, seat, attempt, quiz, questions, now, is_regrade=attempt.status == "graded")
+
+
+async def regrade(
+    session: AsyncSession, who: Principal, uuid: UUID, body: RegradeBody, now: datetime
+) -> list[PointsChange]:
+    """Grade a question anew in every attempt that has it. Returns whose points change.
+
+    Points stay what they were when the attempt started, and so do points that a teacher gave, except for
+    `full_credit`. Attempts under way are graded by the new key once they are handed in. A dry run writes
+    nothing. Raises QuestionKindChanged.
+    """
+    quiz = await access_taught_quiz(session, who, uuid, lock=not body.dry_run)
+    current = await session.get(Question, body.question)
+    mine = select(Attempt.uuid).where(
+        Attempt.quiz == quiz.uuid,
+        select(AttemptQuestion.question)
+        .where(AttemptQuestion.attempt == Attempt.uuid, AttemptQuestion.question == body.question)
+        .exists(),
+    )
+    found = (await session.scalars(mine)).all()
+    if not found and (current is None or not _belongs(current, quiz)):
+        raise Unprocessable.field("question", "the quiz has no such question")
+    if current is None and body.mode != "full_credit":
+        raise Unprocessable.field("question", "is deleted, so that only full_credit can regrade it")
+    attempts = await _load(session, found, lock=not body.dry_run)
+    questions = await _questions(session, found)
+    changes = []
+    for attempt in attempts:
+        pinned = questions[attempt.uuid]
+        change = _rekey(attempt, quiz, pinned, current, body, write=not body.dry_run)
+        if change is None:
+            continue
+        changes.append(change)
+        if not body.dry_run:
+            await _settle_anew(session, who, attempt, quiz, pinned, body.question, now)
+    if not body.dry_run:
+        await session.flush()
+        details = {"question": str(body.question), "mode": body.mode, "changed": len(changes)}
+        await write_entry(
+            session, "quiz.regraded", quiz.uuid, actor=who.user, reason=body.reason, details=details
+        )
+    return changes
+
+
+def _belongs(question: Question, quiz: Quiz) -> bool:
+    return question.quiz == quiz.uuid or str(question.bank) in {pool["bank"] for pool in quiz.pools}
+
+
+async def _load(session: AsyncSession, found: Sequence[UUID], *, lock: bool) -> Sequence[Attempt]:
+    query = (
+        select(Attempt)
+        .where(Attempt.uuid.in_(found))
+        .order_by(Attempt.uuid)
+        .execution_options(populate_existing=True)
+    )
+    if not lock:
+        return (await session.scalars(query)).all()
+    seats = select(Attempt.enrollment).where(Attempt.uuid.in_(found))
+    await session.execute(
+        select(Enrollment.uuid)
+        .where(Enrollment.uuid.in_(seats))
+        .order_by(Enrollment.uuid)
+        .with_for_update(key_share=True)
+    )
+    return (await session.scalars(query.with_for_update(key_share=True))).all()
+
+
+async def _questions(session: AsyncSession, found: Sequence[UUID]) -> dict[UUID, list[AttemptQuestion]]:
+    rows = await session.scalars(
+        select(AttemptQuestion)
+        .where(AttemptQuestion.attempt.in_(found))
+        .order_by(AttemptQuestion.attempt, AttemptQuestion.position)
+        .execution_options(populate_existing=True)
+    )
+    questions = defaultdict(list)
+    for row in rows:
+        questions[row.attempt].append(row)
+    return questions
+
+
+def _rekey(
+    attempt: Attempt,
+    quiz: Quiz,
+    pinned: Sequence[AttemptQuestion],
+    current: Question | None,
+    body: RegradeBody,
+    *,
+    write: bool,
+) -> PointsChange | None:
+    """Put the new key into an attempt, or only see what it would change."""
+    question = next(one for one in pinned if one.question == body.question)
+    old_content, old_partial = question.content, question.partial_credit
+    content: Any = old_content
+    partial = old_partial
+    if body.mode == "full_credit":
+        content = rules.regraded(question.kind, old_content, {}, body.mode)
+    elif current is not None:
+        if current.kind != question.kind:
+            raise QuestionKindChanged
+        earlier = {**old_content, "partial_credit": old_partial}
+        content = rules.regraded(question.kind, earlier, current.content, body.mode)
+        partial = current.partial_credit
+    handed_in = attempt.status != "in_progress" and quiz.kind != "survey"
+    before = earned(question)
+    others = sum((earned(one) for one in pinned if one is not question), Fraction(0))
+    after = before
+    if handed_in and not rules.awaits_grading(question.kind, question.answer, question.score):
+        after = _points(question, content, partial)
+    elif handed_in and body.mode == "full_credit":
+        after = Fraction(question.points)
+    if write:
+        question.content, question.partial_credit = dict(content), partial
+        if handed_in and after != before:
+            question.score = rules.stored(after)
+    if not handed_in or after == before:
+        return None
+    return PointsChange(
+        user=attempt.student,
+        attempt=attempt.uuid,
+        before=rules.shown(rules.stored(others + before)) or 0,
+        after=rules.shown(rules.stored(others + after)) or 0,
+    )
+
+
+def _points(question: AttemptQuestion, content: Any, partial: bool) -> Fraction:
+    """What the question would earn by this content."""
+    copy = AttemptQuestion(
+        kind=question.kind,
+        points=question.points,
+        answer=question.answer,
+        # What full credit gave to an empty answer goes with it.
+        score=None if question.content.get("full_credit") else question.score,
+        graded_by=question.graded_by,
+        content=content,
+        partial_credit=partial,
+    )
+    return earned(copy)
+
+
+async def _settle_anew(
+    session: AsyncSession,
+    who: Principal,
+    attempt: Attempt,
+    quiz: Quiz,
+    questions: Sequence[AttemptQuestion],
+    number: UUID,
+    now: datetime,
+) -> None:
+    seat = await lock_seat(session, Enrollment.uuid == attempt.enrollment)
+    if seat is None:
+        raise NotFound
+    was_graded = attempt.status == "graded"
+    if not was_graded:
+        question = next(one for one in questions if one.question == number)
+        _record_answer(session, attempt, quiz, question, who, is_regrade=True)
+    await settle(session, seat, attempt, quiz, questions, now, is_regrade=was_graded)
+
+
+def _record_answer(
+    session: AsyncSession,
+    attempt: Attempt,
+    quiz: Quiz,
+    question: AttemptQuestion,
+    who: Principal,
+    *,
+    is_regrade: bool,
+) -> None:
+    attempt.version += 1
+    event = QuizAnswerGraded(
+        **identity(attempt, quiz),
+        question=question.question,
+        score=rules.shown(question.score) or 0,
+        points=float(question.points),
+        is_regrade=is_regrade,
+        actor=who.user,
+    )
+    record(session, event, attempt.version)

@@ -1,0 +1,127 @@
+"""Statistics of a quiz's questions, from the attempts that are handed in."""
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.tokens import Principal
+from services.learning.models import Attempt, AttemptQuestion
+from services.learning.quizzes import rules
+from services.learning.quizzes.access import access_taught_quiz
+from services.learning.quizzes.grading_schemas import Answered, QuestionStatistics, QuizStatistics
+
+MOST_ANSWERS = 20
+
+
+async def get_statistics(session: AsyncSession, who: Principal, uuid: UUID) -> QuizStatistics:
+    """Of every question that a handed-in attempt had, also of banks and of those taken out since."""
+    quiz = await access_taught_quiz(session, who, uuid)
+    attempts = (
+        await session.scalars(
+            select(Attempt)
+            .where(Attempt.quiz == quiz.uuid, Attempt.status != "in_progress")
+            .order_by(Attempt.submitted_at)
+        )
+    ).all()
+    rows = await session.scalars(
+        select(AttemptQuestion)
+        .join(Attempt, Attempt.uuid == AttemptQuestion.attempt)
+        .where(Attempt.quiz == quiz.uuid, Attempt.status != "in_progress")
+        .order_by(AttemptQuestion.position, Attempt.submitted_at)
+    )
+    by_question: dict[UUID, list[AttemptQuestion]] = defaultdict(list)
+    for row in rows:
+        by_question[row.question].append(row)
+    totals = {attempt.uuid: attempt.score for attempt in attempts if attempt.score is not None}
+    marks = [attempt.percentage for attempt in attempts if attempt.percentage is not None]
+    passed = [attempt.passed for attempt in attempts if attempt.passed is not None]
+    return QuizStatistics(
+        attempts=len(attempts),
+        waiting=sum(attempt.status == "submitted" for attempt in attempts),
+        learners=len({attempt.student for attempt in attempts}),
+        average_percentage=round(float(sum(marks) / len(marks)), 2) if marks else None,
+        passed_percentage=round(100 * sum(passed) / len(passed), 2) if passed else None,
+        questions=[_question(found, totals, graded=quiz.kind != "survey") for found in by_question.values()],
+    )
+
+
+def _question(
+    found: Sequence[AttemptQuestion], totals: dict[UUID, Any], *, graded: bool
+) -> QuestionStatistics:
+    newest = found[-1]
+    scored = [row for row in found if row.score is not None and row.points]
+    shares = [float(row.score / row.points) for row in scored if row.score is not None]
+    whole = [row for row in scored if row.attempt in totals]
+    points = float(sum(row.score or 0 for row in scored))
+    return QuestionStatistics(
+        question=newest.question,
+        kind=newest.kind,  # type: ignore[arg-type]
+        text=newest.text,
+        attempts=len(found),
+        answered=sum(row.answer is not None for row in found),
+        average_points=round(points / len(scored), 2) if scored else None,
+        difficulty=round(100 * sum(shares) / len(shares), 2) if shares else None,
+        discrimination=rules.discrimination(
+            [float(row.score or 0) for row in whole],
+            [float(totals[row.attempt] - (row.score or 0)) for row in whole],
+        ),
+        distribution=_distribution(newest, found, graded=graded),
+    )
+
+
+def _distribution(
+    newest: AttemptQuestion, found: Sequence[AttemptQuestion], *, graded: bool
+) -> list[Answered]:
+    """Options all, in their order; pairs and written answers by how often they were given; no essays."""
+    kind, content = newest.kind, newest.content
+    given = [row.answer for row in found if row.answer is not None and row.kind == kind]
+    if kind == "essay":
+        return []
+    if kind in rules.CHOICE:
+        lists = [answer if isinstance(answer, list) else [answer] for answer in given]
+        chosen = Counter(one for answer in lists for one in answer)
+        return [
+            Answered(
+                answer=option["text"],
+                count=chosen[option["uuid"]],
+                is_right=option["is_correct"] if graded else None,
+            )
+            for option in content["options"]
+        ]
+    if kind == "matching":
+        pairs = Counter((left, right) for answer in given for left, right in answer.items())
+        lefts = {pair["left"]["uuid"]: pair for pair in content["pairs"]}
+        rights = {pair["right"]["uuid"]: pair["right"]["text"] for pair in content["pairs"]}
+        return [
+            Answered(
+                answer=f"{lefts[left]['left']['text']} → {rights[right]}",
+                count=count,
+                is_right=lefts[left]["right"]["text"] == rights[right] if graded else None,
+            )
+            for (left, right), count in pairs.most_common()
+            if left in lefts and right in rights
+        ]
+    answers = Counter(_written(kind, content, answer) for answer in given)
+    firsts = {_written(kind, content, answer): answer for answer in given}
+    return [
+        Answered(
+            answer=shown,
+            count=count,
+            is_right=rules.share(kind, content, firsts[shown], True) == Fraction(1) if graded else None,
+        )
+        for shown, count in answers.most_common(MOST_ANSWERS)
+    ]
+
+
+def _written(kind: str, content: Any, answer: Any) -> str:
+    if kind == "ordering":
+        items = {item["uuid"]: item["text"] for item in content["items"]}
+        return " → ".join(items.get(one, "…") for one in answer)
+    if kind == "short_answer":
+        return rules.folded(answer)
+    return str(answer).lower()

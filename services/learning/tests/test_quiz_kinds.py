@@ -1,0 +1,187 @@
+"""Every kind of question: written, shown to a learner, answered, scored."""
+
+import json
+from typing import Any
+
+import pytest
+
+from services.learning.tests.conftest import School, done, refused
+from services.learning.tests.quizzing import (
+    ESSAY,
+    EVERY_KIND,
+    MATCHING,
+    ORDERING,
+    RIGHT,
+    grade,
+    in_uuids,
+    save,
+    start,
+    submit,
+    take,
+)
+
+
+async def test_all_eight_kinds_are_taken_and_graded(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, *EVERY_KIND)
+    assert (quiz["question_count"], quiz["max_score"]) == (8, 19)
+    result = await take(student, quiz, RIGHT)
+    assert (result["status"], result["score"], result["passed"]) == ("submitted", None, None)
+    assert [q["score"] for q in result["questions"]] == [1, 3, 1, 1, 1, 4, 3, None]
+    graded = done(await grade(school.teacher, result, result["questions"][7], 5))
+    assert (graded["status"], graded["score"], graded["percentage"]) == ("graded", 19, 100)
+
+
+async def test_a_teacher_reads_back_what_was_written(school: School) -> None:
+    course = await school.course()
+    quiz = await school.quiz(course, MATCHING, ORDERING, ESSAY)
+    matching, ordering, essay = done(
+        await school.teacher.client.get(f"/api/quizzes/{quiz['uuid']}/questions/")
+    )
+    assert matching["pairs"] == MATCHING["pairs"]
+    assert ordering["items"] == ORDERING["items"]
+    assert (essay["points"], essay["items"], essay["pairs"], essay["options"]) == (5, None, None, None)
+
+
+async def test_the_order_shown_is_pinned_and_says_nothing(school: School) -> None:
+    course = await school.course()
+    names = [f"item {n}" for n in range(9)]
+    pairs = [{"left": f"left {n}", "right": f"right {n}"} for n in range(9)]
+    quiz = await school.quiz(
+        course,
+        {"kind": "ordering", "text": "Sort", "items": names},
+        {"kind": "matching", "text": "Match", "pairs": pairs},
+    )
+    orders = set()
+    for number in range(4):
+        student = await school.enrolled(course, f"Student {number}")
+        attempt = await start(student, quiz)
+        again = done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))
+        assert again["questions"] == attempt["questions"]
+        ordering, matching = attempt["questions"]
+        assert sorted(one["text"] for one in ordering["items"]) == names
+        lefts, rights = ({one["uuid"] for one in matching[side]} for side in ("lefts", "rights"))
+        assert not lefts & rights
+        orders.add(tuple(one["text"] for one in ordering["items"]))
+        orders.add(tuple(one["text"] for one in matching["rights"]))
+    assert len(orders) > 4
+
+
+@pytest.mark.parametrize(
+    ("answer", "score"),
+    [
+        ({"tree": "no cycle", "forest": "no cycle"}, 2),
+        ({"tree": "no fork", "path": "no cycle"}, 0),
+        ({"tree": "no cycle", "path": "no fork", "forest": "all edges", "complete": "all edges"}, 3),
+        ({}, 0),
+    ],
+)
+async def test_matching_scores_the_share_in_place_and_equal_rights_are_one(
+    school: School, answer: dict[str, str], score: float
+) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, MATCHING)
+    result = await take(student, quiz, {MATCHING["text"]: answer})
+    assert result["score"] == score
+
+
+async def test_ordering_scores_the_share_in_place(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, ORDERING)
+    result = await take(student, quiz, {ORDERING["text"]: ["vertex", "triangle", "edge"]})
+    assert (result["score"], result["questions"][0]["is_correct"]) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answers"),
+    [
+        (MATCHING, ["x", ["x"], {"x": "y"}, {"x": 1}, 5]),
+        (ORDERING, ["x", [], [1, 2, 3], {"x": "y"}]),
+        (ESSAY, [5, ["x"], {}, "x" * 50_001, "nul\0"]),
+    ],
+)
+async def test_an_answer_of_another_shape_is_refused(school: School, kind: Any, answers: list[Any]) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    attempt = await start(student, await school.quiz(course, kind))
+    [question] = attempt["questions"]
+    for answer in answers:
+        refused(await save(student, attempt, question, answer), 422, "invalid_answer")
+    if kind is ORDERING:
+        right = in_uuids(question, RIGHT[ORDERING["text"]])
+        refused(await save(student, attempt, question, right[:2]), 422, "invalid_answer")
+        refused(await save(student, attempt, question, [right[0]] * 3), 422, "invalid_answer")
+    done(await save(student, attempt, question, None))
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        {"kind": "matching", "text": "?", "pairs": [{"left": "a", "right": "b"}]},
+        {
+            "kind": "matching",
+            "text": "?",
+            "pairs": [{"left": "a", "right": "b"}, {"left": "A", "right": "c"}],
+        },
+        {"kind": "matching", "text": "?"},
+        {"kind": "ordering", "text": "?", "items": ["a"]},
+        {"kind": "ordering", "text": "?", "items": ["a", "A"]},
+        {"kind": "ordering", "text": "?"},
+    ],
+)
+async def test_a_question_without_a_right_answer_is_refused(school: School, question: Any) -> None:
+    course = await school.course()
+    quiz = await school.quiz(course)
+    url = f"/api/quizzes/{quiz['uuid']}/questions/"
+    refused(await school.teacher.client.post(url, json=question), 422, "invalid_question")
+
+
+async def test_an_empty_essay_is_worth_nothing_and_waits_for_nobody(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, ESSAY)
+    result = await take(student, quiz, {ESSAY["text"]: "  \n"})
+    assert (result["status"], result["score"]) == ("graded", 0)
+    assert (await submit(student, await start(student, quiz)))["status"] == "graded"
+
+
+async def test_a_survey_with_an_essay_is_done_by_submitting(school: School) -> None:
+    course = await school.course()
+    lesson, _ = school.lessons(course)
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, ESSAY, kind="survey", lesson=str(lesson))
+    result = await take(student, quiz, RIGHT)
+    assert (result["status"], result["score"]) == ("graded", None)
+    [row] = done(await student.client.get("/api/enrollments/my-courses/"))
+    assert row["progress"] == 50
+
+
+async def test_what_can_act_in_a_browser_is_not_served(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    bad = "<img src=x onerror=alert(1)>"
+    quiz = await school.quiz(
+        course,
+        {"kind": "short_answer", "text": bad, "accepted": [bad], "explanation": bad},
+        {"kind": "ordering", "text": bad, "items": [bad, "b"], "explanation": bad},
+        {
+            "kind": "matching",
+            "text": bad,
+            "pairs": [{"left": bad, "right": bad}, {"left": "x", "right": "y"}],
+        },
+        {"kind": "essay", "text": bad},
+        feedback={"score": "immediately", "correctness": "immediately", "answers": "immediately"},
+    )
+    attempt = await start(student, quiz)
+    done(await save(student, attempt, attempt["questions"][3], "An answer"))
+    await submit(student, attempt)
+    done(await grade(school.teacher, attempt, attempt["questions"][3], 1, comment=bad))
+    taught = done(await school.teacher.client.get(f"/api/quizzes/{quiz['uuid']}/"))
+    seen = done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))
+    statistics = done(await school.teacher.client.get(f"/api/quizzes/{quiz['uuid']}/statistics/"))
+    assert seen["questions"][0]["right_answer"]
+    assert seen["questions"][3]["comment"]
+    assert "onerror" not in json.dumps([attempt, taught, seen, statistics])

@@ -1,0 +1,103 @@
+"""Quizzes under several hands at once."""
+
+import asyncio
+from datetime import timedelta
+
+from libs.common.clock import SettableClock
+from services.learning.tests.conftest import TRUTH, School, done
+from services.learning.tests.quizzing import save, start, submit
+
+
+async def test_the_limit_of_attempts_holds_however_many_start_and_submit(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, TRUTH, attempts_allowed=3)
+    url = f"/api/quizzes/{quiz['uuid']}/attempts/"
+
+    async def again_and_again() -> None:
+        for _ in range(4):
+            answer = await student.client.post(url)
+            assert answer.status_code in (200, 201, 409), answer.text
+            if answer.status_code != 409:
+                await submit(student, answer.json())
+
+    await asyncio.gather(*(again_and_again() for _ in range(5)))
+    rows = done(await student.client.get(url))["results"]
+    assert sorted((row["number"], row["status"]) for row in rows) == [(n, "graded") for n in (1, 2, 3)]
+    kinds = [kind for kind, _, _ in await school.published()]
+    assert [kinds.count(f"learning.quiz_{name}.v1") for name in ("started", "submitted", "graded")] == [
+        3,
+        3,
+        3,
+    ]
+
+
+async def test_a_save_beside_the_deadline_counts_or_is_refused(school: School) -> None:
+    course = await school.course()
+    quiz = await school.quiz(course, TRUTH, time_limit_seconds=60)
+    students = [await school.enrolled(course, f"Student {number}") for number in range(8)]
+    attempts = [await start(student, quiz) for student in students]
+    school.clock.advance(seconds=65)  # a save still counts
+    later = SettableClock(school.clock() + timedelta(seconds=0.1))  # the sweep's own clock is past it
+
+    saves = (
+        save(student, attempt, attempt["questions"][0], False)
+        for student, attempt in zip(students, attempts, strict=True)
+    )
+    sweep = school.harness.run_task("learning.close_overdue_attempts", clock=later)
+    answers = (await asyncio.gather(*saves, sweep))[:-1]
+    for student, attempt, answer in zip(students, attempts, answers, strict=True):
+        shown = done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))
+        assert shown["status"] == "graded"
+        assert (answer.status_code, shown["score"]) in {(200, 1), (409, 0)}
+
+
+async def test_an_extension_beside_the_sweep_leaves_one_truth(school: School) -> None:
+    course = await school.course()
+    quiz = await school.quiz(course, TRUTH, time_limit_seconds=60)
+    students = [await school.enrolled(course, f"Student {number}") for number in range(6)]
+    attempts = [await start(student, quiz) for student in students]
+    school.clock.advance(seconds=66)
+    url = f"/api/quizzes/{quiz['uuid']}/extensions/"
+    extending = (
+        school.teacher.client.put(f"{url}{student.uuid}/", json={"extra_seconds": 600})
+        for student in students
+    )
+    sweep = school.harness.run_task("learning.close_overdue_attempts", clock=school.clock)
+    for answer in (await asyncio.gather(*extending, sweep))[:-1]:
+        done(answer)
+    for student, attempt in zip(students, attempts, strict=True):
+        shown = done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))
+        moved = shown["deadline"] != attempt["deadline"]
+        assert moved == (shown["status"] == "in_progress")
+
+
+async def test_two_extensions_at_once_are_both_versions(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, TRUTH)
+    url = f"/api/quizzes/{quiz['uuid']}/extensions/{student.uuid}/"
+    answers = await asyncio.gather(
+        *(school.teacher.client.put(url, json={"extra_attempts": n}) for n in range(1, 6))
+    )
+    assert [answer.status_code for answer in answers] == [200] * 5
+    assert sorted(answer.headers["etag"] for answer in answers) == [f'"{n}"' for n in range(1, 6)]
+
+
+async def test_a_regrade_beside_submits_leaves_nobody_with_the_old_key(school: School) -> None:
+    course = await school.course()
+    quiz = await school.quiz(course, TRUTH)
+    students = [await school.enrolled(course, f"Student {number}") for number in range(6)]
+    attempts = [await start(student, quiz) for student in students]
+    for student, attempt in zip(students, attempts, strict=True):
+        done(await save(student, attempt, attempt["questions"][0], True))
+    url = f"/api/quizzes/{quiz['uuid']}/"
+    question = quiz["questions"][0]["uuid"]
+    done(await school.teacher.client.patch(f"{url}questions/{question}/", json={"correct": True}))
+    body = {"question": question, "mode": "new_only"}
+    regrading = school.teacher.client.post(f"{url}regrade/", json=body)
+    submits = (submit(student, attempt) for student, attempt in zip(students, attempts, strict=True))
+    answers = await asyncio.gather(regrading, *submits)
+    done(answers[0])
+    for student, attempt in zip(students, attempts, strict=True):
+        assert done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))["score"] == 1

@@ -16,6 +16,7 @@ from libs.common.events import forum, identity, learning, support
 from libs.common.events.catalog import CourseState
 from libs.common.inbox import Handler
 from services.analytics import projection as p
+from services.analytics.privacy import PRIVACY
 from services.analytics.projection import use_live
 
 # Received[…] of the class that the handler is registered for.
@@ -349,7 +350,13 @@ async def on_ticket_rated(session: AsyncSession, batch: Batch) -> None:
     await merge(session, p.tickets, [{"ticket": i.event.ticket, "rating": i.event.rating} for i in batch])
 
 
-HANDLERS: dict[type[Any], Handler] = {
+async def on_user_or_erasure(session: AsyncSession, batch: Batch) -> None:
+    """The read model, and the erasures that waited for it: a rebuild must not erase again."""
+    await on_user(session, batch)
+    await PRIVACY.on_tombstones(session, batch)
+
+
+READ_MODELS: dict[type[Any], Handler] = {
     identity.UserState: on_user,
     identity.SessionStarted: on_session_started,
     CourseState: on_course,
@@ -382,4 +389,9 @@ HANDLERS: dict[type[Any], Handler] = {
     support.TicketReopened: on_ticket_reopened,
     support.TicketClosed: on_ticket,
     support.TicketRated: on_ticket_rated,
+}
+HANDLERS: dict[type[Any], Handler] = {
+    **READ_MODELS,
+    identity.UserState: on_user_or_erasure,
+    **PRIVACY.handlers,
 }

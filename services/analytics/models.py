@@ -12,6 +12,7 @@ from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallIntege
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from libs.common.privacy import PrivacyPartTable
 from libs.common.tables import TYPES, service_metadata
 
 
@@ -58,3 +59,9 @@ class LiveProjection(Base):
     since: Mapped[datetime] = mapped_column(server_default=func.now())
 
     __table_args__ = (CheckConstraint("id = 1", name="single"),)
+
+
+class PrivacyPart(PrivacyPartTable, Base):
+    """What analytics was asked to pack or to erase."""
+
+    __topics__ = ("analytics.privacy.events",)

@@ -117,7 +117,7 @@ async def use_projection(session: AsyncSession, number: int) -> None:
     """Find this projection's tables in the rest of the transaction."""
     await session.execute(
         text("SELECT set_config('search_path', :path, true)"),
-        {"path": f"{schema_name(number)}, analytics, public"},
+        {"path": f"{schema_name(number)}, analytics, analytics_audit, public"},
     )
 
 

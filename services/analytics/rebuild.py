@@ -18,16 +18,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.db import Database
 from libs.common.inbox import Received, Record, Subscription, decode, handle
 from libs.common.jobs import CeleryQueue
+from services.analytics.consumers import READ_MODELS
 from services.analytics.projection import create_projection, digest, schema_name, use_live, use_projection
 from services.analytics.settings import Settings
-from services.analytics.worker import SUBSCRIPTION
 
 READ = text(
     "SELECT position, event_id, topic, key, seq, type, occurred_at, payload::text AS payload"
     " FROM analytics.event_log WHERE position > :after AND position <= :upto ORDER BY position LIMIT :most"
 )
-# The log itself is not written again.
-FOLD = Subscription("analytics", SUBSCRIPTION.handlers)
+# The log itself is not written again, and nobody is exported or erased again.
+FOLD = Subscription("analytics", READ_MODELS)
 
 
 @dataclass

@@ -7,9 +7,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.idempotency import forget_old
 from libs.common.jobs import TaskRun, Tasks
+from services.analytics.privacy import PRIVACY
 from services.analytics.settings import Settings
 
 TASKS = Tasks("analytics", Settings)
+PRIVACY.declare(TASKS)
 MONTHS_AHEAD = 3
 
 

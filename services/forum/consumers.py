@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,11 +13,15 @@ from libs.common.inbox import Handler, Received
 from libs.common.replicas import replicate
 from services.forum.discussions.service import make_course_forums
 from services.forum.models import Course, Enrollment, Person
+from services.forum.privacy import PRIVACY, forget_mentions
 from services.forum.rules import folded
 
 
 async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
-    """Keep the replica; a tombstone takes the person's name from everything they wrote."""
+    """Keep the replica; a tombstone takes the person's name from everything they wrote, and from mentions."""
+    for item in batch:
+        if item.event is None:
+            await forget_mentions(session, UUID(item.key), item.trace)  # as long as the name is known
     await replicate(
         session,
         Person,
@@ -31,6 +36,7 @@ async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -
             "folded_first_name": folded(user.first_name),
         },
     )
+    await PRIVACY.on_tombstones(session, batch)
 
 
 async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
@@ -71,4 +77,5 @@ HANDLERS: dict[type[Any], Handler] = {
     UserState: on_user,
     CourseState: on_course,
     EnrollmentState: on_enrollment,
+    **PRIVACY.handlers,
 }

@@ -19,6 +19,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from libs.common.privacy import PrivacyPartTable
 from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
 from services.forum.rules import DiscussionType
 
@@ -236,3 +237,9 @@ class Enrollment(Base):
     status: Mapped[str]
 
     __table_args__ = (Index(None, "student", "course"), Index(None, "course"))
+
+
+class PrivacyPart(PrivacyPartTable, Base):
+    """What forum was asked to pack or to erase."""
+
+    __topics__ = ("forum.privacy.events",)

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
@@ -67,6 +67,16 @@ def mentioned(content: str) -> list[str]:
     """The folded names behind `@` in a text, each once, in order; addresses of mail are none."""
     found = dict.fromkeys(folded(match) for match in _MENTION.findall(content))
     return [name for name in found if name][:MOST_MENTIONS]
+
+
+def without_mentions(content: str, names: Collection[str]) -> str:
+    """The text with `@[erased]` in place of every mention of these folded names."""
+
+    def redacted(match: re.Match[str]) -> str:
+        word = match[1].rstrip(".-")
+        return f"@[erased]{match[1][len(word) :]}" if folded(word) in names else match[0]
+
+    return _MENTION.sub(redacted, content)
 
 
 def mentions_of(names: Sequence[str], people: Iterable[tuple[UUID, str, str]]) -> list[UUID]:

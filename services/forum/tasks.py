@@ -2,9 +2,11 @@
 
 from libs.common.idempotency import forget_old
 from libs.common.jobs import TaskRun, Tasks
+from services.forum.privacy import PRIVACY
 from services.forum.settings import Settings
 
 TASKS = Tasks("forum", Settings)
+PRIVACY.declare(TASKS)
 
 
 @TASKS.task(every=3600)

@@ -11,6 +11,7 @@ from libs.common.events.identity import UserState
 from libs.common.inbox import Handler, Received
 from libs.common.replicas import replicate
 from services.notify.models import CourseTitle, Person
+from services.notify.privacy import PRIVACY
 from services.notify.service import News, tell
 
 Batch = Sequence[Any]  # Received[…] of the class that the handler is registered for
@@ -19,6 +20,7 @@ Batch = Sequence[Any]  # Received[…] of the class that the handler is register
 async def on_user(session: AsyncSession, batch: Batch) -> None:
     names = ("uuid", "email", "first_name", "full_name", "locale", "time_zone", "role", "is_active")
     await replicate(session, Person, batch, lambda user: {name: getattr(user, name) for name in names})
+    await PRIVACY.on_tombstones(session, batch)
 
 
 async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
@@ -181,4 +183,5 @@ HANDLERS: dict[type[Any], Handler] = {
     support.TicketAnswered: on_ticket_answered,
     support.TicketAssigned: on_ticket_assigned,
     support.TicketResolved: on_ticket_resolved,
+    **PRIVACY.handlers,
 }

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, UniqueConstraint, func, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from libs.common.privacy import PrivacyPartTable
 from libs.common.tables import TYPES, Aggregate, service_metadata
 
 
@@ -106,3 +107,9 @@ class CourseTitle(Base):
 
     uuid: Mapped[UUID] = mapped_column(primary_key=True)
     title: Mapped[str]
+
+
+class PrivacyPart(PrivacyPartTable, Base):
+    """What notify was asked to pack or to erase."""
+
+    __topics__ = ("notify.privacy.events",)

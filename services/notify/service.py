@@ -15,9 +15,10 @@ from libs.common.events.notify import MailQueued
 from libs.common.hub import wake_room
 from libs.common.inbox import Received
 from libs.common.outbox import record
+from libs.common.privacy import erased_among
 from libs.common.tokens import Principal
 from services.notify.access import access_notification
-from services.notify.models import CourseTitle, Delivery, Notification, Person
+from services.notify.models import CourseTitle, Delivery, Notification, Person, PrivacyPart
 from services.notify.rules import MAILED, words
 
 
@@ -41,7 +42,12 @@ def room_of(user: UUID) -> str:
 
 
 async def tell(session: AsyncSession, news: Sequence[News]) -> None:
-    """Write the notifications of a batch with gapless numbers per user, and queue the mails among them."""
+    """Write the notifications of a batch with gapless numbers per user, and queue the mails among them.
+
+    A late fact about somebody who is erased tells nobody.
+    """
+    gone = await erased_among(session, PrivacyPart, {item.user for item in news})
+    news = [item for item in news if item.user not in gone]
     if not news:
         return
     people = await _people(session, {item.user for item in news})

@@ -17,12 +17,14 @@ from libs.common.logs import get_logger
 from libs.common.outbox import record
 from libs.common.trace import from_headers, tracing
 from services.notify.models import CourseTitle, Delivery, Person
+from services.notify.privacy import PRIVACY
 from services.notify.rules import letter
 from services.notify.settings import Settings
 
 log = get_logger(__name__)
 
 TASKS = Tasks("notify", Settings)
+PRIVACY.declare(TASKS)
 RETRY_AFTER = timedelta(seconds=20)
 UNCERTAIN_AFTER = timedelta(minutes=2)
 

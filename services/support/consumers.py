@@ -10,6 +10,7 @@ from libs.common.events.identity import UserState
 from libs.common.inbox import Handler, Received
 from libs.common.replicas import replicate
 from services.support.models import CourseTitle, Person
+from services.support.privacy import PRIVACY
 
 
 async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
@@ -25,10 +26,11 @@ async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -
             "is_active": user.is_active,
         },
     )
+    await PRIVACY.on_tombstones(session, batch)
 
 
 async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
     await replicate(session, CourseTitle, batch, lambda course: {"uuid": course.uuid, "title": course.title})
 
 
-HANDLERS: dict[type[Any], Handler] = {UserState: on_user, CourseState: on_course}
+HANDLERS: dict[type[Any], Handler] = {UserState: on_user, CourseState: on_course, **PRIVACY.handlers}

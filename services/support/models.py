@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Interval, Sequence, SmallInteger, Text, func
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from libs.common.privacy import PrivacyPartTable
 from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
 from services.support.rules import Priority, Status
 
@@ -87,3 +88,9 @@ class CourseTitle(Base):
 
     uuid: Mapped[UUID] = mapped_column(primary_key=True)
     title: Mapped[str]
+
+
+class PrivacyPart(PrivacyPartTable, Base):
+    """What support was asked to pack or to erase."""
+
+    __topics__ = ("support.privacy.events",)

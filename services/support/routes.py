@@ -9,10 +9,19 @@ from libs.common import etags
 from libs.common.auth import CurrentUser
 from libs.common.clock import system_clock
 from libs.common.db import SessionDep
+from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid, paginate
 from libs.common.tokens import Principal
 from services.support import service
 from services.support.access import access_ticket
+from services.support.errors import (
+    NobodyToAssign,
+    NotRateable,
+    NotReopenable,
+    NotStaff,
+    ReopenTooLate,
+    TicketClosed,
+)
 from services.support.models import Ticket
 from services.support.queries import find_tickets, ticket_answer, ticket_cards
 from services.support.rules import PRIORITIES, STATUSES, Calendar
@@ -109,7 +118,9 @@ async def get_ticket(
     return same or await ticket_answer(session, ticket, who, calendar, system_clock())
 
 
-@router.post("/{uuid}/messages/", status_code=201, response_model=TicketAnswer)
+@router.post(
+    "/{uuid}/messages/", status_code=201, response_model=TicketAnswer, responses=raises(TicketClosed)
+)
 async def add_ticket_message(
     uuid: UUID,
     body: NewMessage,
@@ -123,7 +134,9 @@ async def add_ticket_message(
     return await _answer(session, ticket, who, calendar, response)
 
 
-@router.post("/{uuid}/assign/", response_model=TicketAnswer)
+@router.post(
+    "/{uuid}/assign/", response_model=TicketAnswer, responses=raises(NotStaff, NobodyToAssign, TicketClosed)
+)
 async def assign_ticket(
     uuid: UUID,
     session: SessionDep,
@@ -165,7 +178,7 @@ async def change_ticket_priority(
     return await _answer(session, ticket, who, calendar, response)
 
 
-@router.post("/{uuid}/reopen/", response_model=TicketAnswer)
+@router.post("/{uuid}/reopen/", response_model=TicketAnswer, responses=raises(NotReopenable, ReopenTooLate))
 async def reopen_ticket(
     uuid: UUID,
     session: SessionDep,
@@ -180,7 +193,7 @@ async def reopen_ticket(
     return await _answer(session, ticket, who, calendar, response)
 
 
-@router.post("/{uuid}/rate/", response_model=TicketAnswer)
+@router.post("/{uuid}/rate/", response_model=TicketAnswer, responses=raises(NotRateable))
 async def rate_ticket(
     uuid: UUID,
     body: Rating,

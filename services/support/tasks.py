@@ -2,9 +2,11 @@
 
 from libs.common.idempotency import forget_old
 from libs.common.jobs import TaskRun, Tasks
+from services.support.privacy import PRIVACY
 from services.support.settings import Settings
 
 TASKS = Tasks("support", Settings)
+PRIVACY.declare(TASKS)
 
 
 @TASKS.task(every=3600)

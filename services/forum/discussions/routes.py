@@ -8,6 +8,7 @@ from fastapi import APIRouter, Request, Response
 from libs.common import etags
 from libs.common.auth import CurrentUser, Manager
 from libs.common.db import SessionDep
+from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_bool, choose_uuid, paginate
 from libs.common.tokens import Principal
 from services.forum.access import access_forum
@@ -24,6 +25,7 @@ from services.forum.discussions.schemas import (
     Pin,
     Resolve,
 )
+from services.forum.errors import NotAuthor, NotModerator
 from services.forum.models import Discussion
 from services.forum.queries import keyset
 from services.forum.rules import DISCUSSION_TYPES
@@ -146,7 +148,7 @@ async def get_discussion(
     return etags.answer(request, response, _tag(discussion, body)) or body
 
 
-@router.patch("/{uuid}/", response_model=DiscussionAnswer)
+@router.patch("/{uuid}/", response_model=DiscussionAnswer, responses=raises(NotAuthor))
 async def change_discussion(
     uuid: UUID,
     body: DiscussionChange,
@@ -160,14 +162,14 @@ async def change_discussion(
     return await _answer(session, discussion, who, response)
 
 
-@router.delete("/{uuid}/", response_model=Deleted)
+@router.delete("/{uuid}/", response_model=Deleted, responses=raises(NotAuthor))
 async def delete_discussion(uuid: UUID, session: SessionDep, who: CurrentUser, request: Request) -> Any:
     """Take a discussion away; for its author, staff and instructors. Moderation can restore it."""
     await service.delete_discussion(session, who, uuid, request)
     return {"deleted": True}
 
 
-@router.post("/{uuid}/pin/", response_model=DiscussionAnswer)
+@router.post("/{uuid}/pin/", response_model=DiscussionAnswer, responses=raises(NotModerator))
 async def pin_discussion(
     uuid: UUID, session: SessionDep, who: CurrentUser, response: Response, body: Pin | None = None
 ) -> Any:
@@ -176,7 +178,7 @@ async def pin_discussion(
     return await _answer(session, discussion, who, response)
 
 
-@router.post("/{uuid}/lock/", response_model=DiscussionAnswer)
+@router.post("/{uuid}/lock/", response_model=DiscussionAnswer, responses=raises(NotModerator))
 async def lock_discussion(
     uuid: UUID, session: SessionDep, who: CurrentUser, response: Response, body: Lock | None = None
 ) -> Any:
@@ -185,7 +187,7 @@ async def lock_discussion(
     return await _answer(session, discussion, who, response)
 
 
-@router.post("/{uuid}/resolve/", response_model=DiscussionAnswer)
+@router.post("/{uuid}/resolve/", response_model=DiscussionAnswer, responses=raises(NotAuthor))
 async def resolve_discussion(
     uuid: UUID, session: SessionDep, who: CurrentUser, response: Response, body: Resolve | None = None
 ) -> Any:
@@ -203,7 +205,7 @@ async def follow_discussion(
     return await _answer(session, discussion, who, response)
 
 
-@router.post("/{uuid}/move/", response_model=DiscussionAnswer)
+@router.post("/{uuid}/move/", response_model=DiscussionAnswer, responses=raises(NotModerator))
 async def move_discussion(
     uuid: UUID, body: Move, session: SessionDep, who: CurrentUser, response: Response
 ) -> Any:

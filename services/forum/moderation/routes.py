@@ -7,7 +7,9 @@ from fastapi import APIRouter
 
 from libs.common.auth import Teacher
 from libs.common.db import SessionDep
+from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose_bool, choose_uuid, paginate
+from services.forum.errors import NotModerator
 from services.forum.moderation import queries, service
 from services.forum.moderation.schemas import Decision, ModerationItem, Restoration
 
@@ -29,14 +31,14 @@ async def list_flagged_posts(
     return page.answer(count, await queries.moderation_items(session, posts))
 
 
-@router.post("/{uuid}/resolve/", response_model=ModerationItem)
+@router.post("/{uuid}/resolve/", response_model=ModerationItem, responses=raises(NotModerator))
 async def resolve_flagged_post(uuid: UUID, body: Decision, session: SessionDep, who: Teacher) -> Any:
     """Decide about a post, by the id of the discussion or reply: `dismiss` its reports or `delete` it."""
     await service.decide(session, who, uuid, body.action, body.reason)
     return (await queries.moderation_items(session, [uuid]))[0]
 
 
-@router.post("/{uuid}/restore/", response_model=ModerationItem)
+@router.post("/{uuid}/restore/", response_model=ModerationItem, responses=raises(NotModerator))
 async def restore_post(uuid: UUID, session: SessionDep, who: Teacher, body: Restoration | None = None) -> Any:
     """Bring a deleted discussion or reply back."""
     await service.restore(session, who, uuid, body.reason if body else "")

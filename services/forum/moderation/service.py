@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.audit_log import write_entry
 from libs.common.clock import system_clock
 from libs.common.errors import NotFound
 from libs.common.events.forum import DiscussionChanged, ReplyChanged
@@ -66,7 +67,7 @@ async def decide(
     await session.execute(
         update(Flag).where(post.flags, Flag.resolved_at.is_(None)).values(resolved_at=system_clock())
     )
-    _note(session, who, post, action, reason)
+    await _note(session, who, post, action, reason)
     await session.flush()
     return post
 
@@ -83,12 +84,14 @@ async def restore(session: AsyncSession, who: Principal, uuid: UUID, reason: str
         else:
             post.discussion.deleted_at = post.discussion.deleted_by = None
             publish_discussion(session, post.discussion, DiscussionChanged, actor=who.user)
-        _note(session, who, post, "restore", reason)
+        await _note(session, who, post, "restore", reason)
         await session.flush()
     return post
 
 
-def _note(session: AsyncSession, who: Principal, post: Post, action: str, reason: str) -> None:
+async def _note(session: AsyncSession, who: Principal, post: Post, action: str, reason: str) -> None:
+    target = post.reply or post.discussion
+    await write_entry(session, f"post_{action}", target.uuid, actor=who.user, reason=reason)
     session.add(
         ModerationAct(
             actor=who.user,

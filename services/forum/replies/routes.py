@@ -9,9 +9,11 @@ from libs.common import etags
 from libs.common.auth import CurrentUser
 from libs.common.db import SessionDep
 from libs.common.errors import BadRequest
+from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from libs.common.tokens import Principal
 from services.forum.access import access_discussion, access_reply
+from services.forum.errors import DiscussionLocked, NotAuthor, OwnReply, ParentElsewhere, ReplyDeleted
 from services.forum.models import Reply
 from services.forum.queries import keyset
 from services.forum.replies import queries, service
@@ -77,7 +79,12 @@ async def list_replies(
     return listed | {"results": await queries.reply_trees(session, listed["results"], who.user)}
 
 
-@router.post("/", status_code=201, response_model=ReplyAnswer)
+@router.post(
+    "/",
+    status_code=201,
+    response_model=ReplyAnswer,
+    responses=raises(DiscussionLocked, ParentElsewhere, ReplyDeleted),
+)
 async def post_reply(body: NewReply, session: SessionDep, who: CurrentUser, response: Response) -> Any:
     """Reply to a discussion, or with `parent` to a reply in it."""
     reply = await service.post_reply(session, who, body.discussion, body.content, body.parent)
@@ -94,7 +101,7 @@ async def get_reply(
     return etags.answer(request, response, _tag(body, reply.version)) or body
 
 
-@router.patch("/{uuid}/", response_model=ReplyAnswer)
+@router.patch("/{uuid}/", response_model=ReplyAnswer, responses=raises(NotAuthor))
 async def change_reply(
     uuid: UUID,
     body: ReplyChange,
@@ -108,20 +115,20 @@ async def change_reply(
     return await _answer(session, reply, who, response)
 
 
-@router.delete("/{uuid}/", response_model=Deleted)
+@router.delete("/{uuid}/", response_model=Deleted, responses=raises(NotAuthor))
 async def delete_reply(uuid: UUID, session: SessionDep, who: CurrentUser, request: Request) -> Any:
     """Take a reply away; for its author, staff and instructors. Moderation can restore it."""
     await service.delete_reply(session, who, uuid, request)
     return {"deleted": True}
 
 
-@router.post("/{uuid}/upvote/", response_model=ReplyAnswer)
+@router.post("/{uuid}/upvote/", response_model=ReplyAnswer, responses=raises(OwnReply))
 async def upvote_reply(uuid: UUID, session: SessionDep, who: CurrentUser, response: Response) -> Any:
     """Upvote somebody's reply; again takes the upvote back."""
     return await _answer(session, await service.upvote_reply(session, who, uuid), who, response)
 
 
-@router.post("/{uuid}/mark-solution/", response_model=ReplyAnswer)
+@router.post("/{uuid}/mark-solution/", response_model=ReplyAnswer, responses=raises(NotAuthor))
 async def mark_solution(uuid: UUID, session: SessionDep, who: CurrentUser, response: Response) -> Any:
     """Mark the solution; again undoes it. For the author of the discussion, staff and instructors."""
     return await _answer(session, await service.mark_solution(session, who, uuid), who, response)

@@ -5,7 +5,6 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.events.base import REGISTRY
 from libs.common.inbox import Record, apply_batch
 from libs.common.testing import Harness, as_record
 from services.forum.consumers import HANDLERS
@@ -30,8 +29,8 @@ async def test_every_course_gets_one_forum(forum: Harness):
     assert found == {first, second}
 
 
-@pytest.mark.parametrize("kind", [cls.type for cls in HANDLERS])
-async def test_a_replayed_event_has_one_effect(forum: Harness, kind: str):
+@pytest.mark.parametrize("kind", [cls.type for cls in HANDLERS if cls.state])
+async def test_a_replayed_state_has_one_effect(forum: Harness, kind: str):
     uuid = uuid4()
     event = {
         "identity.user.v1": lambda: user_state(uuid, "Ada"),
@@ -47,7 +46,6 @@ async def test_a_replayed_event_has_one_effect(forum: Harness, kind: str):
     async with forum.db.session() as session:
         assert await session.scalar(text(f"SELECT count(*) FROM {table[event.topic]}")) == 1
     gone = Record(record.topic, record.key, None, record.headers | {"ce_sequence": "2"})
-    assert REGISTRY[kind].state
     await apply_batch(forum.db, forum.subscription, [gone])
     async with forum.db.session() as session:
         assert await session.scalar(text(f"SELECT count(*) FROM {table[event.topic]}")) == 0

@@ -273,6 +273,7 @@ async def test_parallel_views_are_all_counted(cast: Cast):
     assert (await cast.bob.client.get(path)).json()["views_count"] == 21
 
 
+@pytest.mark.promise("injection")
 async def test_text_is_stored_as_written_and_served_sanitised(forum: Harness, cast: Cast):
     content = "**bold** <script>alert(1)</script><img src=x onerror=alert(1)>"
     made = await started(cast.ada, cast, content=content, title="<script>alert(1)</script>Title")

@@ -35,7 +35,14 @@ async def test_a_report_waits_in_the_queue_until_somebody_decides(forum: Harness
     assert seen["replies_count"] == 1
     async with forum.db.session() as session:
         acts = (await session.execute(text("SELECT action, reason FROM moderation_acts ORDER BY id"))).all()
+        entries = await session.execute(
+            text(
+                "SELECT action, reason FROM audit_entries WHERE target IN (:reply, :discussion) ORDER BY id"
+            ),
+            {"reply": reply["uuid"], "discussion": discussion["uuid"]},
+        )
     assert [tuple(act) for act in acts] == [("delete", "rude"), ("dismiss", ""), ("restore", "")]
+    assert [tuple(entry) for entry in entries] == [(f"post_{action}", reason) for action, reason in acts]
     assert (await kinds(forum))[3:] == ["reply_changed", "reply_changed"]
 
 

@@ -1,0 +1,60 @@
+"""What analytics holds of a person, and what becomes of it.
+
+Names and addresses are never kept here. What people did stays under the bare id, so that statistics hold; the
+row of the user goes with the tombstone. In the log the states of an erased user lose language and time zone:
+the fold stays the same, for the tombstone ends it.
+"""
+
+from uuid import UUID
+
+from sqlalchemy import Table, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.events.analytics import ExportPartFailed, ExportPartPacked, PersonErased
+from libs.common.events.identity import UserState
+from libs.common.privacy import Copy, Erasure, Privacy, rows_of
+from services.analytics import projection as p
+from services.analytics.models import PrivacyPart
+
+# Which column of which read model says who it is.
+PEOPLE: dict[Table, str] = {
+    p.users: "uuid",
+    p.enrollments: "student",
+    p.lesson_completions: "student",
+    p.attempts: "student",
+    p.submissions: "student",
+    p.study: "student",
+    p.learning_days: "student",
+    p.active_days: "user",
+    p.certificates: "student",
+    p.discussions: "author",
+    p.replies: "author",
+    p.tickets: "requester",
+    p.activities: "user",
+}
+BLANK = text(
+    "UPDATE analytics.event_log SET payload = payload || CAST(:blank AS jsonb)"
+    " WHERE topic = :topic AND key = :key AND payload IS NOT NULL"
+)
+
+
+async def gather(session: AsyncSession, user: UUID) -> Copy:
+    """Every row of the read models; the log behind them holds the same facts."""
+    await p.use_live(session)
+    return Copy(
+        {
+            str(table.name): await rows_of(session, select(table).where(table.c[column] == user))
+            for table, column in PEOPLE.items()
+        }
+    )
+
+
+async def erase(erasure: Erasure) -> None:
+    await erasure.run(
+        BLANK.bindparams(
+            blank='{"locale": "", "time_zone": "UTC"}', topic=UserState.topic, key=str(erasure.user)
+        )
+    )
+
+
+PRIVACY = Privacy("analytics", PrivacyPart, ExportPartPacked, ExportPartFailed, PersonErased, gather, erase)

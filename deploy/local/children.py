@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 import psutil
 
-from deploy.local.process import SUPERVISED, Command, end_orphan, send, send_group, spawn
-from deploy.local.project import Project, write_private
+from deploy.local.process import SUPERVISED, Command, end, end_orphan, send, send_group, spawn, tail
+from deploy.local.project import Project, SetupError, write_private
 
 State = Literal["stopped", "starting", "ready", "unready", "backoff", "external"]
 
@@ -21,6 +21,7 @@ FIRST_BACKOFF = 0.2
 LONGEST_BACKOFF = 15.0
 STEADY = 30.0  # a process that lived so long starts again at the first backoff
 PROBE_EVERY = 10.0
+HANDOVER = 45.0  # for a successor to start and for its predecessor to finish
 
 
 class Child:
@@ -42,8 +43,10 @@ class Child:
         self._tied = tied
         self._extra: Mapping[str, str] = {}
         self._wanted = False
+        self._succession = False
         self._wish = asyncio.Event()  # something is wanted otherwise
         self._exited = asyncio.Event()
+        self._succession = False  # a successor is starting, and this one may end
         self._settled = asyncio.Condition()
 
     @property
@@ -89,7 +92,7 @@ class Child:
         await asyncio.to_thread(self.command.prepare)
         if not self.wanted:
             return True
-        command = replace(self.command, environment={**self.command.environment, **self._extra})
+        command = self._with_extra(self.command)
         self._exited.clear()
         self.popen = spawn(command, self.log, mark=self._mark, tied=self._tied)
         self.detail = ""
@@ -105,6 +108,9 @@ class Child:
         self.detail = f"ended with {_reason(self.last_exit)}"
         return True
 
+    def _with_extra(self, command: Command) -> Command:
+        return replace(command, environment={**command.environment, **self._extra})
+
     async def _watch(self, command: Command) -> None:
         while True:
             reason = await asyncio.to_thread(command.probe)
@@ -119,6 +125,8 @@ class Child:
 
     def reap(self) -> None:
         """Called after SIGCHLD: notices that the process has ended."""
+        if self._succession:
+            return
         if self.popen and self.popen.returncode is None and self.popen.poll() is not None:
             self._exited.set()
 
@@ -151,8 +159,38 @@ class Child:
             await self._settled.wait_for(lambda: self.state == "stopped")
 
     async def restart(self, extra: Mapping[str, str] | None = None) -> None:
-        await self.stop()
-        await self.start(extra)
+        if self.state == "ready" and self.command is not None and self.command.takes_over:
+            await self._succeed(self.command, extra)
+        else:
+            await self.stop()
+            await self.start(extra)
+
+    async def _succeed(self, command: Command, extra: Mapping[str, str] | None) -> None:
+        """Starts a successor beside it and waits until this one has ended by itself."""
+        if extra is not None:
+            self._extra = extra
+        old = self.popen
+        new = spawn(self._with_extra(command), self.log, mark=self._mark, tied=self._tied)
+        self._succession = True
+        deadline = time.monotonic() + HANDOVER
+        try:
+            while old is not None and old.poll() is None:
+                if new.poll() is not None:
+                    last = tail(self.log)
+                    raise SetupError(f"The new {self.name} does not start, the old one goes on:\n{last}")
+                if time.monotonic() > deadline:
+                    raise SetupError(f"Nobody took {self.name} over in {HANDOVER:.0f} s, it goes on.")
+                await asyncio.sleep(0.05)
+            if self._wanted:
+                self.popen = new
+                self.since = time.time()
+                self.on_spawn()
+        finally:
+            self._succession = False
+            if self.popen is not new:
+                await asyncio.to_thread(end, new, patience=1)
+            if self.popen is not None and self.popen.poll() is not None:
+                self._exited.set()
 
     def signal(self, number: int) -> None:
         if self.pid is not None:

@@ -123,6 +123,16 @@ def audit(as_json: AsJson = False) -> None:
     _run("libs.common.audit", *(["--json"] if as_json else []))
 
 
+@app.command("audit-log")
+def audit_log(
+    service: Annotated[str, typer.Option(help="Only this service.")] = "",
+    target: Annotated[str, typer.Option(help="Only what was done to this id.")] = "",
+) -> None:
+    """Print who did what to whom, and why, as JSON lines."""
+    arguments = [f"--service={service}"] if service else []
+    _run("libs.common.audit_log", *arguments, *([f"--target={target}"] if target else []))
+
+
 @app.command()
 def rebuild(what: Annotated[str, typer.Argument(help="analytics")], as_json: AsJson = False) -> None:
     """Rebuild the read models from the event log and compare their digest with the live ones."""

@@ -1,4 +1,8 @@
-"""One database, one schema and one login role per service, no rights across."""
+"""One database, one schema and one login role per service, no rights across.
+
+Beside its schema `<service>` a service has `<service>_audit` with one table, `audit_entries`: it belongs to a
+role that nobody logs in as, and the service's role may only add to it and read it.
+"""
 
 from collections.abc import Iterable
 from urllib.parse import urlsplit, urlunsplit
@@ -10,6 +14,21 @@ from deploy.local.project import DATABASE, role_of, role_password
 from libs.common.settings import SERVICES
 
 EXTENSIONS = ("citext", "pg_trgm", "unaccent")
+AUDITOR = "lectern_audit"
+AUDIT_TABLE = """
+CREATE TABLE IF NOT EXISTS {schema}.audit_entries (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    actor uuid,
+    operator text NOT NULL DEFAULT '',
+    action text NOT NULL,
+    target text NOT NULL,
+    reason text NOT NULL DEFAULT '',
+    details jsonb NOT NULL DEFAULT '{{}}',
+    request_id text NOT NULL DEFAULT '',
+    CHECK (actor IS NOT NULL OR operator <> '')
+)
+"""
 
 
 def bootstrap_database(
@@ -60,19 +79,37 @@ def _make_schemas(connection: psycopg.Connection, database: str, services: Itera
         connection.execute(
             sql.SQL("CREATE EXTENSION IF NOT EXISTS {} SCHEMA public").format(sql.Identifier(extension))
         )
+    if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [AUDITOR]).fetchone():
+        connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(AUDITOR)))
     for service in services:
         role, schema = sql.Identifier(role_of(service)), sql.Identifier(service)
         name = sql.Identifier(database)
+        _make_audit(connection, service, role)
         for statement in (
             "CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {role}",
             "REVOKE ALL ON SCHEMA {schema} FROM PUBLIC",
             "GRANT USAGE ON SCHEMA public TO {role}",
             "GRANT CONNECT, TEMPORARY ON DATABASE {name} TO {role}",
-            "ALTER ROLE {role} IN DATABASE {name} SET search_path = {schema}, public",
+            "ALTER ROLE {role} IN DATABASE {name} SET search_path = {schema}, {audit}, public",
         ):
-            connection.execute(sql.SQL(statement).format(role=role, schema=schema, name=name))
+            audit = sql.Identifier(f"{service}_audit")
+            connection.execute(sql.SQL(statement).format(role=role, schema=schema, name=name, audit=audit))
         if service == "analytics":  # a projection is rebuilt side by side, in a schema of its own
             connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(name, role))
+
+
+def _make_audit(connection: psycopg.Connection, service: str, role: sql.Identifier) -> None:
+    """What the service's role writes here it can neither change nor take away."""
+    schema, auditor = sql.Identifier(f"{service}_audit"), sql.Identifier(AUDITOR)
+    for statement in (
+        "CREATE SCHEMA IF NOT EXISTS {schema} AUTHORIZATION {auditor}",
+        AUDIT_TABLE,
+        "ALTER TABLE {schema}.audit_entries OWNER TO {auditor}",
+        "REVOKE ALL ON SCHEMA {schema} FROM PUBLIC",
+        "GRANT USAGE ON SCHEMA {schema} TO {role}",
+        "GRANT SELECT, INSERT ON {schema}.audit_entries TO {role}",
+    ):
+        connection.execute(sql.SQL(statement).format(schema=schema, auditor=auditor, role=role))
 
 
 def with_database(url: str, database: str) -> str:

@@ -47,6 +47,8 @@ class Command:
     kind: str = "process"
     url: str = ""
     ports: tuple[int, ...] = field(default=())
+    # Started beside its predecessor, it takes over what that one does; the predecessor then ends by itself.
+    takes_over: bool = False
 
 
 def spawn(

@@ -41,6 +41,11 @@ DEFAULT_PORTS = {
 }
 # The variables by which a server of one's own is given instead of the embedded one.
 SERVER_URLS = {"postgres": "LECTERN_POSTGRES_URL", "valkey": "LECTERN_VALKEY_URL", "kafka": "LECTERN_KAFKA"}
+# Tests log in and ask from one address, far more than people do.
+GENEROUS = {
+    f"GATEWAY_LIMIT_{name}": "1000000"
+    for name in ("ANONYMOUS", "SIGNED_IN", "CREDENTIALS", "REFRESH", "MEDIA")
+}
 LAST_PORT = 32767  # higher ones collide with ephemeral ports
 
 
@@ -71,9 +76,10 @@ class Project:
 
     @classmethod
     def for_tests(cls, directory: Path, **changes: Any) -> Self:
-        """A private suite on free ports, without seed; it ends with the calling process."""
+        """A private suite on free ports with generous limits, no seed; it ends with the calling process."""
         ports = dict(zip(DEFAULT_PORTS, free_ports(len(DEFAULT_PORTS)), strict=True))
         changes = {"owner": os.getpid(), "with_seed": False, **changes}
+        changes["extra"] = {**GENEROUS, **changes.get("extra", {})}
         return cls(directory.absolute(), ports, **changes)
 
     @classmethod
@@ -172,6 +178,7 @@ def environment(project: Project) -> dict[str, str]:
         "LECTERN_SMTP_URL": f"smtp://127.0.0.1:{project.ports['smtp']}",
         "LECTERN_STORAGE_URL": f"file:{project.directory / 'storage'}",
         "GATEWAY_PORT": str(project.ports["gateway"]),
+        "GATEWAY_HANDOVER": str(project.control_socket.with_name("gateway.sock")),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{values.get('PATH', os.defpath)}",
     }
     values.setdefault("LECTERN_LOG_FORMAT", "json")
@@ -219,10 +226,15 @@ def port_is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Distinct free ports below the ephemeral range; random, so that two test runs seldom meet."""
+    """Distinct free ports below the ephemeral range; random, so that two test runs seldom meet.
+
+    `LECTERN_FREE_PORTS=10000-20000` keeps to a part of the range: then two of them never meet.
+    """
+    first, _, last = os.environ.get("LECTERN_FREE_PORTS", "").partition("-")
+    lowest, highest = int(first or 10_000), int(last or LAST_PORT)
     found: list[int] = []
     while len(found) < count:
-        port = 10_000 + secrets.randbelow(LAST_PORT - 10_000)
+        port = lowest + secrets.randbelow(highest - lowest)
         if port not in found and port_is_free(port):
             found.append(port)
     return found

@@ -90,7 +90,7 @@ def working(what: str) -> Iterator[None]:
 def print_welcome(demo: dict[str, Any] | None, project: Project) -> None:
     """URLs, logins, and what to try next."""
     gateway = project.gateway_url
-    console.print(f"\nLectern is up.\n\n  API    {gateway}/api/\n  Mail   {project.mail_url}/\n")
+    console.print(f"\nLectern is up.\n\n  API    {gateway}/api/docs/\n  Mail   {project.mail_url}/\n")
     if demo:
         password = next(iter(demo["users"].values()))["password"]
         console.print(f"Demo logins, all with the password {password}:")

@@ -148,7 +148,7 @@ class Seed:
     def login(self, name: str) -> str | None:
         """Access token, or None where the account does not exist or has another password."""
         body = {"email": email_of(name), "password": PASSWORD}
-        response = self.http.post("/api/accounts/login/", json=body)
+        response = self._send("POST", "/api/accounts/login/", json=body)
         if response.status_code in (401, 403):
             return None
         _check(response)
@@ -199,12 +199,20 @@ class Seed:
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         deadline = time.monotonic() + patience
         while True:
-            response = self.http.request(method, path, headers=headers, **options)
-            busy = response.status_code in (429, 503) and time.monotonic() < deadline + 60
-            if not busy and (response.status_code != 404 or time.monotonic() > deadline):
+            response = self._send(method, path, headers=headers, **options)
+            if response.status_code != 404 or time.monotonic() > deadline:
                 _check(response)
                 return response.json()
-            time.sleep(float(response.headers.get("Retry-After", 0.2)) if busy else 0.2)
+            time.sleep(0.2)
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """One request, as often as limits and services that are just starting ask for it, for a minute."""
+        deadline = time.monotonic() + 60
+        while True:
+            response = self.http.request(method, path, **options)
+            if response.status_code not in (429, 503) or time.monotonic() > deadline:
+                return response
+            time.sleep(float(response.headers.get("Retry-After", 0.2)))
 
 
 def _check(response: httpx.Response) -> None:

@@ -4,6 +4,7 @@ import re
 import shutil
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from deploy.local.process import Command, answers_http, file_exists
@@ -38,7 +39,8 @@ def process_command(project: Project, name: str) -> Command:
         ports = (project.ports["mail"], project.ports["smtp"])
         return _python(project, name, ("deploy.local.mail",), values, ports)
     if name == "gateway":
-        return _python(project, name, ("gateway",), values, (project.ports["gateway"],))
+        command = _python(project, name, ("gateway",), values, (project.ports["gateway"],))
+        return replace(command, takes_over=True)
     if name in SERVICES:
         return _python(project, name, ("libs.common.serve", name), values, (project.ports[name],))
     if name in ("worker", "beat"):

@@ -13,6 +13,7 @@ def admin(postgres: Server) -> str:
     return postgres.url
 
 
+@pytest.mark.promise("database")
 @pytest.mark.parametrize("service", SERVICES)
 def test_each_role_works_in_its_own_schema_and_reaches_no_other(admin: str, service: str):
     with psycopg.connect(service_url(admin, service), autocommit=True) as connection:
@@ -31,6 +32,27 @@ def test_each_role_works_in_its_own_schema_and_reaches_no_other(admin: str, serv
         connection.execute(f"DROP TABLE mine_{service}")
 
 
+@pytest.mark.promise("audit")
+@pytest.mark.parametrize("service", SERVICES)
+def test_a_service_adds_to_its_audit_log_and_can_do_nothing_else_to_it(admin: str, service: str):
+    with psycopg.connect(service_url(admin, service), autocommit=True) as connection:
+        connection.execute("INSERT INTO audit_entries (operator, action, target) VALUES ('me', 'try', 'it')")
+        assert connection.execute("SELECT count(*) FROM audit_entries").fetchone() != (0,)
+        for tampering in (
+            "UPDATE audit_entries SET action = 'nothing'",
+            "DELETE FROM audit_entries",
+            "TRUNCATE audit_entries",
+            "DROP TABLE audit_entries",
+            "ALTER TABLE audit_entries DISABLE TRIGGER ALL",
+            f"DROP SCHEMA {service}_audit CASCADE",
+            "SET ROLE lectern_audit",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(tampering)
+        with pytest.raises(errors.CheckViolation):
+            connection.execute("INSERT INTO audit_entries (action, target) VALUES ('by', 'nobody')")
+
+
 def test_extensions_are_used_unqualified(admin: str):
     with psycopg.connect(service_url(admin, "catalog")) as connection:
         row = connection.execute(
@@ -45,7 +67,7 @@ def test_bootstrapping_twice_changes_nothing(admin: str):
         roles = connection.execute(
             "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'lectern\\_%' AND NOT rolsuper"
         ).fetchone()
-    assert roles == (len(SERVICES),)
+    assert roles == (len(SERVICES) + 1,)  # and the auditor
 
 
 def test_a_service_cannot_connect_to_another_database(admin: str):

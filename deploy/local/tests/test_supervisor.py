@@ -1,9 +1,14 @@
 """The supervisor with the real backing servers and the mail catcher; the services have tests of their own."""
 
+import json
 import os
 import signal
 import socket
+import threading
 from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import httpx
 import psutil
@@ -12,10 +17,18 @@ import pytest
 from deploy.local.control import NotRunning, Process, down, is_locked, status, up
 from deploy.local.project import Project, SetupError
 from deploy.local.testing import until
+from libs.common.tokens import SigningKey
 
 MakeProject = Callable[..., Project]
 # Kafka needs seconds and has a test of its own; without services nothing here asks for it.
 GIVEN = {"LECTERN_KAFKA": "127.0.0.1:1"}
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a directory, and writes nothing."""
+
+    def log_message(self, *_: object) -> None:
+        """Nobody reads it."""
 
 
 def names(now: dict) -> dict[str, str]:
@@ -113,6 +126,45 @@ def test_a_checkout_with_a_long_path_still_has_a_control_socket(new_project: Mak
     deep = Project(project.directory / ("d" * 120), project.ports, owner=os.getpid())
     assert len(str(deep.control_socket)) < 108
     deep.control_socket.parent.rmdir()
+
+
+def test_a_restart_of_the_gateway_refuses_nobody(new_project: MakeProject, tmp_path: Path):
+    key = SigningKey.generate()
+    (tmp_path / "jwks.json").write_text(json.dumps({"keys": [key.public_jwk()]}))
+    handler = partial(QuietHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as identity:
+        threading.Thread(target=identity.serve_forever, daemon=True).start()
+        keys = f"http://127.0.0.1:{identity.server_port}/jwks.json"
+        project = new_project(with_gateway=True, extra={**GIVEN, "LECTERN_JWKS_URL": keys})
+        up(project)
+        gateway = Process(project, "gateway")
+        first, over, answers = gateway.pid, threading.Event(), []
+
+        def ask() -> None:
+            while not over.is_set():
+                try:
+                    answers.append(httpx.get(f"{project.gateway_url}/livez", timeout=10).status_code)
+                except httpx.HTTPError as error:
+                    answers.append(repr(error))
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            until(lambda: len(answers) > 20)
+            gateway.restart()
+            assert gateway.pid not in (None, first)
+            assert not psutil.pid_exists(first)
+            assert gateway.status()["restarts"] == 0
+            before = len(answers)
+            until(lambda: len(answers) > before + 20)
+        finally:
+            over.set()
+            asking.join()
+            identity.shutdown()
+        assert set(answers) == {200}
+        gateway.kill()  # who was started as a successor is looked after like the first
+        until(lambda: gateway.status()["restarts"] == 1)
+        assert down(project)
 
 
 def test_an_unknown_process_is_refused_with_the_known_names(new_project: MakeProject):

@@ -1,7 +1,7 @@
 # `make` alone prints this help. The commands live in bin/, so that CI runs the same ones.
 .DEFAULT_GOAL := help
 LECTERN := .venv/bin/lectern
-.PHONY: help up down status logs seed reset test check bench fmt lock clean
+.PHONY: help up down status logs seed reset test check security fuzz client bench fmt lock clean
 
 ##@ The suite
 up: ## Set up, start and wait for everything; prints URLs and logins
@@ -30,6 +30,18 @@ test: ## Run the tests (T=services/learning narrows)
 
 check: ## Run every gate: style, types, imports, migrations, documents
 	@bin/check
+
+fuzz: ## Send what a fuzzer makes of the OpenAPI document to a real suite; five minutes
+	@bin/setup
+	@.venv/bin/python -m tests.fuzz
+
+security: ## Run the tests of the promises about security and write docs/security.md
+	@bin/setup
+	@.venv/bin/python -m tests.security.rows
+
+client: ## Compile a generated TypeScript client and run the code of docs/front-end.md (needs npm)
+	@bin/setup
+	@.venv/bin/python -m tests.client
 
 bench: ## Measure; prints ratios and writes docs/bench.md
 	@bin/setup

@@ -1,5 +1,6 @@
 """Servers for the whole run, started once; services in-process, made when a test first asks for one."""
 
+import json
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -7,6 +8,7 @@ from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import default
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -112,3 +114,35 @@ async def open_service(
     yield open_one
     for harness in opened.values():
         await harness.db.close()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--promises", help="file to write the outcome of tests by promise to")
+
+
+class Promises:
+    """Keeps the outcome of each test that is marked with a promise; without a run, that it was collected."""
+
+    def __init__(self, report: str) -> None:
+        self._report = report
+        self._promise: dict[str, str] = {}
+        self._outcome: dict[str, str] = {}
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        for item in items:
+            for mark in item.iter_markers("promise"):
+                self._promise[item.nodeid] = mark.args[0]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "call" or report.outcome != "passed":
+            self._outcome[report.nodeid] = report.outcome
+
+    def pytest_sessionfinish(self) -> None:
+        found = [[p, test, self._outcome.get(test, "collected")] for test, p in self._promise.items()]
+        Path(self._report).write_text(json.dumps(found))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    report = config.getoption("--promises")
+    if report:
+        config.pluginmanager.register(Promises(report))

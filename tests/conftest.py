@@ -31,7 +31,9 @@ def run_module(project: Project, module: str, *arguments: str) -> subprocess.Com
 def project() -> Iterator[Project]:
     """Seven services, gateway, workers, PostgreSQL, Valkey, Kafka and mail, on free ports."""
     with temporary_directory() as directory:
-        project = Project.for_tests(directory, extra={"IDENTITY_MAIL_INTERVAL": "1"})
+        # Tests say in X-Forwarded-For where they come from.
+        extra = {"IDENTITY_MAIL_INTERVAL": "1", "GATEWAY_TRUSTED_PROXIES": "127.0.0.1/32"}
+        project = Project.for_tests(directory, extra=extra)
         try:
             up(project)
             yield project

@@ -1,6 +1,7 @@
 """Driving the whole suite through the gateway, as a front end would."""
 
 import re
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -9,11 +10,14 @@ from typing import Any
 import httpx
 import orjson
 import websockets
+from jose import jwt
 
 from deploy.local.project import Project
 from libs.common.testing import eventually
 
 PASSWORD = "Learn-together-1"
+RENEW_BEFORE = 120.0
+"""Seconds of its life that a token must still have."""
 Json = dict[str, Any]
 
 
@@ -37,8 +41,17 @@ class Visitor:
     async def raw(self, method: str, path: str, **options: Any) -> httpx.Response:
         headers = options.pop("headers", {})
         if self.access:
+            await self._renew()
             headers = {"Authorization": f"Bearer {self.access}"} | headers
         return await self.http.request(method, path, headers=headers, **options)
+
+    async def _renew(self) -> None:
+        """Take a new token before the old one runs out, as a front end does: some people stay for long."""
+        claims = jwt.get_unverified_claims(self.access)
+        if self.refresh and time.time() > claims["exp"] - RENEW_BEFORE:
+            answer = await self.http.post("/api/accounts/refresh/", json={"refresh": self.refresh})
+            assert answer.status_code == 200, answer.text
+            self.access, self.refresh = answer.json()["access"], answer.json()["refresh"]
 
     async def call(self, method: str, path: str, status: int = 200, **options: Any) -> Any:
         """The JSON of an answer that has this status; an AssertionError shows any other."""

@@ -32,26 +32,6 @@ BACKBONE: dict[str, Callable[[World], Awaitable[list[Figure]]]] = {
 NAMES = (*BACKBONE, "gateway", "logins", "catalog", "quiz_storm", "idle")
 
 
-async def through_gateway() -> list[Figure]:
-    result = await asyncio.to_thread(gateway.run)
-    detail = "; ".join(
-        f"{name} {values['rps']:,} rps, p99 {values['p99_ms']} ms, {values['cpu_us_per_request']} µs CPU"
-        if isinstance(values, dict)
-        else str(values)
-        for name, values in result["detail"].items()
-    )
-    return [
-        Figure(
-            result["name"],
-            result["ratio"],
-            least=result["least"],
-            aim=result["aim"],
-            detail=detail,
-            reason="routing, token check, ids, limits and metrics run in Python on the proxied path",
-        )
-    ]
-
-
 async def guarded(name: str, work: Awaitable[list[Figure]]) -> list[Figure]:
     """The figures of one benchmark, or one that says why there is none."""
     print(f"bench: {name} …", flush=True)
@@ -88,7 +68,7 @@ async def measure(names: list[str]) -> Run:
     if chosen:
         await backbone(run, chosen)
     if "gateway" in names:
-        run.figures += await guarded("gateway", through_gateway())
+        run.figures += await guarded("gateway", gateway.measure())
     if "logins" in names:
         run.figures += await guarded("logins", logins.measure())
     if "catalog" in names:

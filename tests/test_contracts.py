@@ -1,10 +1,15 @@
 """What services promise each other: who reads which event, and that each reader takes the golden example."""
 
 import re
+from collections.abc import Callable, Iterator
 from importlib import import_module
+from inspect import isasyncgenfunction, iscoroutinefunction
 from pathlib import Path
+from typing import Any
 
 import pytest
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
 
 import libs.common.events
 from conftest import OpenHarness
@@ -48,3 +53,25 @@ async def test_every_handler_takes_the_golden_twice_with_one_effect(open_service
             tombstone = Record(gone.topic, gone.key, None, gone.headers)
             deleted = await apply_batch(harness.db, harness.subscription, [tombstone])
             assert (deleted.applied, deleted.parked) == (1, 0), kind
+
+
+def _calls(dependant: Dependant) -> Iterator[Callable[..., Any]]:
+    if dependant.call is not None:
+        yield dependant.call
+    for inner in dependant.dependencies:
+        yield from _calls(inner)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_no_request_waits_for_a_thread(service: str) -> None:
+    """A plain function among the dependencies costs a hop to a thread and back, at every call."""
+    module = import_module(f"services.{service}.routes")
+    routers = getattr(module, "ROUTERS", None) or [module.router]
+    routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+    assert routes
+    for route in routes:
+        for call in _calls(route.dependant):
+            asynchronous = (call, type(call).__call__)
+            assert any(iscoroutinefunction(one) or isasyncgenfunction(one) for one in asynchronous), (
+                f"{route.path}: {call} is to be `async def`"
+            )

@@ -62,7 +62,7 @@ class Paging:
         }
 
 
-def paging(
+async def paging(
     request: Request,
     page: Annotated[int, Query(ge=1, le=1_000_000)] = 1,
     page_size: Annotated[int, Query(ge=1, description="at most 100; more counts as 100")] = DEFAULT_SIZE,

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from libs.common.storage import Storage
 
 
-def storage_of(request: Request) -> Storage:
+async def storage_of(request: Request) -> Storage:
     storage: Storage = request.app.state.storage
     return storage
 

@@ -13,17 +13,17 @@ from services.identity.rules import device_name
 from services.identity.sessions import Caller, Identity
 
 
-def identity_of(request: Request) -> Identity:
+async def identity_of(request: Request) -> Identity:
     parts: Identity = request.app.state.identity
     return parts
 
 
-def database_of(request: Request) -> Database:
+async def database_of(request: Request) -> Database:
     db: Database = request.app.state.db
     return db
 
 
-def caller_of(request: Request) -> Caller:
+async def caller_of(request: Request) -> Caller:
     """Where the request comes from.
 
     The gateway puts the client's address alone into `X-Forwarded-For`, whatever the client sent. A value that

@@ -41,7 +41,7 @@ router = APIRouter(prefix="/api/core/support-tickets", tags=["support"])
 ORDERINGS = {"created_at": Ticket.created_at, "updated_at": Ticket.updated_at, "priority": Ticket.priority}
 
 
-def calendar_of(request: Request) -> Calendar:
+async def calendar_of(request: Request) -> Calendar:
     settings = request.app.state.settings
     return Calendar(settings.calendar_zone, settings.calendar_opens, settings.calendar_closes)
 

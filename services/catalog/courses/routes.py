@@ -53,7 +53,7 @@ Words = Annotated[str | None, Query(max_length=200)]
 LEVELS = CourseLevel.__args__  # type: ignore[attr-defined]
 
 
-def list_wanted(
+async def list_wanted(
     search: Words = None,
     category: Words = None,
     tag: Words = None,

@@ -92,6 +92,13 @@ class Unprocessable(LecternError):
         return cls(f"{field}: {message}.", errors=[{"field": field, "message": message}])
 
 
+class FileTypeRefused(Unprocessable):
+    code = "file_type_refused"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"file: {detail}.", errors=[{"field": "file", "message": detail}])
+
+
 class TooManyRequests(LecternError):
     status, code, detail = 429, "rate_limited", "Too many calls: wait as long as Retry-After says."
 

@@ -100,13 +100,6 @@ class PictureRefused(Unprocessable):
         super().__init__(f"thumbnail: {detail}.", errors=[{"field": "thumbnail", "message": detail}])
 
 
-class FileTypeRefused(Unprocessable):
-    code = "file_type_refused"
-
-    def __init__(self, detail: str) -> None:
-        super().__init__(f"file: {detail}.", errors=[{"field": "file", "message": detail}])
-
-
 class CourseRequired(BadRequest):
     code = "course_required"
     detail = "course: name the course that you mean."

@@ -9,12 +9,13 @@ from starlette.datastructures import UploadFile
 from libs.common import etags
 from libs.common.auth import CurrentUser, OptionalUser
 from libs.common.db import SessionDep
-from libs.common.errors import PayloadTooLarge
+from libs.common.errors import FileTypeRefused, PayloadTooLarge
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
+from libs.common.uploads import HEAD, chunks, shown_name
 from services.catalog.access import View, access_course, access_module, lock_lesson, lock_module
 from services.catalog.content import service
-from services.catalog.content.files import HEAD, chunks, media_type, shown_name
+from services.catalog.content.files import media_type
 from services.catalog.content.schemas import (
     Done,
     LessonAnswer,
@@ -33,7 +34,7 @@ from services.catalog.content.views import (
     show_module,
     show_modules,
 )
-from services.catalog.errors import CourseRequired, FileMissing, FileTypeRefused
+from services.catalog.errors import CourseRequired, FileMissing
 from services.catalog.models import Course
 from services.catalog.parts import StorageDep
 

@@ -14,14 +14,15 @@ from starlette.datastructures import UploadFile
 from libs.common import etags
 from libs.common.auth import Teacher
 from libs.common.db import SessionDep
-from libs.common.errors import BadRequest, PayloadTooLarge, Unprocessable
+from libs.common.errors import BadRequest, FileTypeRefused, PayloadTooLarge, Unprocessable
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_bool
 from libs.common.storage import URL_SECONDS
-from services.catalog.content.files import HEAD, chunks, library_type, shown_name
+from libs.common.uploads import HEAD, chunks, shown_name
+from services.catalog.content.files import library_type
 from services.catalog.content.routes import UPLOAD_BODY
 from services.catalog.content.schemas import Done
-from services.catalog.errors import FileMissing, FileTypeRefused, MediaInUse, MediaQuotaExceeded
+from services.catalog.errors import FileMissing, MediaInUse, MediaQuotaExceeded
 from services.catalog.media import service
 from services.catalog.media.models import MediaFile
 from services.catalog.media.queries import list_media, media_answers

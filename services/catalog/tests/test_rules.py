@@ -4,9 +4,11 @@ from uuid import UUID
 
 import pytest
 
+from libs.common.errors import FileTypeRefused
 from libs.common.richtext import as_html, as_text
-from services.catalog.content.files import media_type, shown_name
-from services.catalog.errors import FileTypeRefused, IncompleteTree, InvalidTransition, NothingToPublish
+from libs.common.uploads import shown_name
+from services.catalog.content.files import media_type
+from services.catalog.errors import IncompleteTree, InvalidTransition, NothingToPublish
 from services.catalog.rules import (
     check_publishable,
     check_transition,

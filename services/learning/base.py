@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Numeric, Uuid
+from sqlalchemy import Numeric, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase
 
@@ -16,6 +16,7 @@ class Base(DeclarativeBase):
     type_annotation_map = {
         **TYPES,
         list[UUID]: ARRAY(Uuid()),
+        list[str]: ARRAY(Text()),
         list[dict[str, Any]]: JSONB(),
         Decimal: Numeric(20, 10),
     }

@@ -1,8 +1,8 @@
 """Tables of learning: replicas of courses and users, and everything that learners do.
 
-Those of quizzes stand in `quizzes/models.py`. Columns that hold another aggregate's id carry its name
-(`course`, `student`, `quiz`), as in the events. Locks are taken in the order course, enrolment, attempt or
-submission, certificate.
+Those of quizzes and assignments stand in the `models.py` of their folders. Columns that hold another
+aggregate's id carry its name (`course`, `student`, `quiz`), as in the events. Locks are taken in the order
+course, enrolment, attempt or submission, certificate.
 """
 
 from datetime import date, datetime
@@ -18,7 +18,6 @@ from sqlalchemy import (
     Identity,
     Index,
     Numeric,
-    Text,
     UniqueConstraint,
     func,
     text,
@@ -28,6 +27,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.privacy import PrivacyPartTable
 from libs.common.tables import Aggregate
+from services.learning.assignments.models import Assignment as Assignment
+from services.learning.assignments.models import Submission as Submission
+from services.learning.assignments.models import SubmissionFile as SubmissionFile
+from services.learning.assignments.models import SubmissionVersion as SubmissionVersion
 from services.learning.base import Base as Base
 from services.learning.quizzes.models import Attempt as Attempt
 from services.learning.quizzes.models import AttemptQuestion as AttemptQuestion
@@ -175,68 +178,6 @@ class StudyDay(Base):
     student: Mapped[UUID] = mapped_column(primary_key=True)
     local_date: Mapped[date] = mapped_column(primary_key=True)
     seconds: Mapped[int] = mapped_column(default=0, server_default="0")
-
-
-class Assignment(Aggregate, Base):
-    """Work that a course, perhaps one of its lessons, asks for; deleted ones stay as rows."""
-
-    __tablename__ = "assignments"
-    __topics__ = ("learning.events",)
-
-    course: Mapped[UUID] = mapped_column(index=True)
-    lesson: Mapped[UUID | None] = mapped_column(index=True)
-    title: Mapped[str]
-    instructions: Mapped[str]
-    points: Mapped[Decimal]
-    due_at: Mapped[datetime | None]
-    closes_at: Mapped[datetime | None]
-    time_zone: Mapped[str]
-    max_submissions: Mapped[int | None]
-    posted: Mapped[bool]
-    group: Mapped[UUID | None] = mapped_column("group")
-    extra_credit: Mapped[bool] = mapped_column(default=False, server_default="false")
-    deleted_at: Mapped[datetime | None]
-    created_at: Mapped[datetime]
-    updated_at: Mapped[datetime]
-
-    __table_args__ = (CheckConstraint("points > 0", name="points"),)
-
-
-class Submission(Aggregate, Base):
-    """A learner's work for an assignment: submitted → graded or excused; submitted again by a newer version.
-
-    `number` counts the versions handed in; a grade stays until the next one is given.
-    """
-
-    __tablename__ = "submissions"
-    __topics__ = ("learning.events",)
-
-    assignment: Mapped[UUID] = mapped_column(ForeignKey("assignments.uuid"))
-    enrollment: Mapped[UUID] = mapped_column(ForeignKey("enrollments.uuid"), index=True)
-    student: Mapped[UUID] = mapped_column(index=True)
-    status: Mapped[str]
-    number: Mapped[int]
-    score: Mapped[Decimal | None]
-    feedback: Mapped[str] = mapped_column(default="")
-    graded_by: Mapped[UUID | None]
-    graded_at: Mapped[datetime | None]
-
-    __table_args__ = (
-        UniqueConstraint("assignment", "enrollment"),
-        CheckConstraint("status IN ('submitted', 'graded', 'excused')", name="status"),
-    )
-
-
-class SubmissionVersion(Base):
-    """One version of the work, kept as it was handed in."""
-
-    __tablename__ = "submission_versions"
-
-    submission: Mapped[UUID] = mapped_column(ForeignKey("submissions.uuid"), primary_key=True)
-    number: Mapped[int] = mapped_column(primary_key=True)
-    text: Mapped[str] = mapped_column("text", Text())
-    submitted_at: Mapped[datetime]
-    late_seconds: Mapped[int]
 
 
 class GradingPolicy(Aggregate, Base):

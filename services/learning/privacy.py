@@ -2,7 +2,7 @@
 
 Grades, attempts and progress stay under the bare id, so that statistics hold; certificates stay valid by
 their number, without name and PDF. Notes, resume positions, study days, written answers, submitted texts and
-feedback go. Seats of courses underway are freed.
+files and feedback go. Seats of courses underway are freed.
 """
 
 from datetime import datetime
@@ -38,6 +38,7 @@ from services.learning.models import (
     StudyClock,
     StudyDay,
     Submission,
+    SubmissionFile,
     SubmissionVersion,
     User,
 )
@@ -61,13 +62,19 @@ async def gather(session: AsyncSession, user: UUID) -> Copy:
         .where(Certificate.student == user, Certificate.pdf_path.is_not(None))
         .order_by(Certificate.certificate_number)
     )
+    handed_in = await session.execute(
+        select(SubmissionFile.name, SubmissionFile.path)
+        .where(SubmissionFile.student == user, SubmissionFile.submission.is_not(None))
+        .order_by(SubmissionFile.created_at, SubmissionFile.position)
+    )
     return Copy(
         {
             **await _learnt(session, user),
             **await _worked(session, user),
             "certificates": certificates,
         },
-        [(f"{number}.pdf", path or "") for number, path in files],
+        [(f"{number}.pdf", path or "") for number, path in files]
+        + [(f"submitted-{place}-{name}", path) for place, (name, path) in enumerate(handed_in, 1)],
     )
 
 
@@ -167,6 +174,15 @@ async def _worked(session: AsyncSession, user: UUID) -> dict[str, object]:
         .where(Submission.student == user)
         .order_by(SubmissionVersion.submitted_at),
     )  # fmt: skip
+    files = await rows_of(
+        session,
+        select(
+            SubmissionFile.submission, SubmissionFile.number, SubmissionFile.name, SubmissionFile.media_type,
+            SubmissionFile.size, SubmissionFile.sha256,
+        )
+        .where(SubmissionFile.student == user, SubmissionFile.submission.is_not(None))
+        .order_by(SubmissionFile.created_at, SubmissionFile.position),
+    )  # fmt: skip
     grades = await rows_of(
         session,
         select(
@@ -185,6 +201,7 @@ async def _worked(session: AsyncSession, user: UUID) -> dict[str, object]:
         "quiz_extensions": extensions,
         "submissions": submissions,
         "submitted_texts": versions,
+        "submitted_files": files,
     }
 
 
@@ -295,6 +312,9 @@ async def _redact_work(erasure: Erasure) -> None:
     await erasure.run(
         update(SubmissionVersion).where(SubmissionVersion.submission.in_(mine)).values(text=GONE)
     )
+    files = await session.scalars(select(SubmissionFile.path).where(SubmissionFile.student == user))
+    erasure.objects += files.all()
+    await erasure.run(delete(SubmissionFile).where(SubmissionFile.student == user))
 
 
 async def _take_extensions_back(erasure: Erasure) -> None:

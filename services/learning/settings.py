@@ -18,3 +18,4 @@ class Settings(ServiceSettings):
     certificate_patience: int = Field(
         20, ge=0, description="seconds that a certificate may wait before the sweep starts it again"
     )
+    file_limit: int = Field(100_000_000, ge=1, description="bytes of one file handed in; more is a 413")

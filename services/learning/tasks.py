@@ -17,6 +17,7 @@ from libs.common.logs import get_logger
 from libs.common.privacy import erased_among
 from libs.common.storage import Storage
 from libs.common.trace import new_trace, tracing
+from services.learning.assignments.uploads import delete_left_files
 from services.learning.certificates.document import render_certificate
 from services.learning.certificates.schemas import verification_url
 from services.learning.certificates.service import mark_issued
@@ -114,6 +115,12 @@ async def close_overdue_attempts(run: TaskRun) -> None:
         if len(found) < settings.sweep_batch:
             return
         after = (found[-1][0], found[-1][1])
+
+
+@TASKS.task(every=600)
+async def sweep_files(run: TaskRun) -> None:
+    """Delete files that came, and were not handed in."""
+    await delete_left_files(run.db, Storage(run.settings), run.clock())
 
 
 @TASKS.task(every=3600)

@@ -1,5 +1,6 @@
 """Loading assignments and submissions and authorising in one step."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import select
@@ -8,6 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.errors import Forbidden, NotFound
 from libs.common.tokens import Principal
 from services.learning.access import is_seated, teaches
+from services.learning.assignments.rules import is_closed
+from services.learning.errors import AssignmentClosed, NotEnrolled
 from services.learning.models import Assignment, Course, Submission
 
 
@@ -28,6 +31,18 @@ async def access_assignment(session: AsyncSession, who: Principal, uuid: UUID) -
     if await is_seated(session, who, assignment.course):
         return assignment, False
     raise NotFound
+
+
+async def access_open_assignment(
+    session: AsyncSession, who: Principal, uuid: UUID, now: datetime
+) -> Assignment:
+    """An assignment for which they may hand in work now. Raises NotFound, NotEnrolled, AssignmentClosed."""
+    assignment, _ = await access_assignment(session, who, uuid)
+    if not await is_seated(session, who, assignment.course):
+        raise NotEnrolled
+    if is_closed(now, assignment.closes_at):
+        raise AssignmentClosed
+    return assignment
 
 
 async def access_taught_assignment(session: AsyncSession, who: Principal, uuid: UUID) -> Assignment:

@@ -10,11 +10,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.auth import at_least
 from libs.common.paging import Paging, paginate
+from libs.common.storage import Storage
 from libs.common.tokens import Principal
 from services.learning.access import taught_by
 from services.learning.assignments.schemas import submission_out
 from services.learning.enrollments.rules import SEATED
-from services.learning.models import Assignment, Course, Enrollment, Submission, SubmissionVersion, User
+from services.learning.models import (
+    Assignment,
+    Course,
+    Enrollment,
+    Submission,
+    SubmissionFile,
+    SubmissionVersion,
+    User,
+)
 
 
 async def list_assignments(
@@ -40,6 +49,7 @@ async def list_submissions(
     taught: bool,
     status: str | None,
     page: Paging,
+    storage: Storage,
 ) -> tuple[int, list[dict[str, Any]]]:
     """Everybody's for who teaches the assignment, one's own otherwise."""
     query = select(Submission).where(Submission.assignment == assignment.uuid)
@@ -48,13 +58,18 @@ async def list_submissions(
     elif status is not None:
         query = query.where(Submission.status == status)
     count, rows = await paginate(session, query.order_by(Submission.uuid), page)
-    return count, await show(session, rows, assignment, taught=taught)
+    return count, await show(session, rows, assignment, storage, taught=taught)
 
 
 async def show(
-    session: AsyncSession, rows: Iterable[Submission], assignment: Assignment, *, taught: bool
+    session: AsyncSession,
+    rows: Iterable[Submission],
+    assignment: Assignment,
+    storage: Storage,
+    *,
+    taught: bool,
 ) -> list[dict[str, Any]]:
-    """Submissions with all their versions and their learners' names."""
+    """Submissions with all their versions, files and their learners' names."""
     found = list(rows)
     versions: dict[UUID, list[SubmissionVersion]] = defaultdict(list)
     for version in await session.scalars(
@@ -63,11 +78,26 @@ async def show(
         .order_by(SubmissionVersion.number)
     ):
         versions[version.submission].append(version)
+    files: dict[UUID | None, list[SubmissionFile]] = defaultdict(list)
+    for file in await session.scalars(
+        select(SubmissionFile)
+        .where(SubmissionFile.submission.in_([row.uuid for row in found]))
+        .order_by(SubmissionFile.number, SubmissionFile.position)
+    ):
+        files[file.submission].append(file)
     names = await session.execute(
         select(User.uuid, User.full_name).where(User.uuid.in_({row.student for row in found}))
     )
     name = {uuid: full_name for uuid, full_name in names}
     return [
-        submission_out(row, assignment, versions[row.uuid], name.get(row.student), taught=taught)
+        submission_out(
+            row,
+            assignment,
+            versions[row.uuid],
+            files[row.uuid],
+            name.get(row.student),
+            storage,
+            taught=taught,
+        )
         for row in found
     ]

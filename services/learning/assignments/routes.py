@@ -1,5 +1,6 @@
 """Assignments, the work handed in for them, and its grades."""
 
+import time
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -8,8 +9,10 @@ from fastapi import APIRouter, Query, Request, Response
 from libs.common import etags
 from libs.common.auth import CurrentUser, Teacher
 from libs.common.db import SessionDep
+from libs.common.errors import FileTypeRefused
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
+from libs.common.storage import URL_SECONDS
 from services.learning.assignments import queries, service
 from services.learning.assignments.access import access_assignment, access_submission
 from services.learning.assignments.schemas import (
@@ -17,12 +20,13 @@ from services.learning.assignments.schemas import (
     AssignmentOut,
     AssignmentPatch,
     GradeBody,
-    SubmissionBody,
     SubmissionOut,
     assignment_out,
 )
+from services.learning.assignments.uploads import FORM, UPLOAD_BODY, Received
 from services.learning.clock import Now
 from services.learning.errors import AssignmentClosed, NoSubmissionsLeft, NotEnrolled
+from services.learning.models import Assignment, Submission
 from services.learning.quizzes.schemas import Deleted
 
 router = APIRouter(tags=["assignments"])
@@ -87,20 +91,30 @@ async def delete_assignment(uuid: UUID, request: Request, who: Teacher, session:
     "/api/assignments/{uuid}/submissions/",
     status_code=201,
     response_model=SubmissionOut,
-    responses=raises(NotEnrolled, AssignmentClosed, NoSubmissionsLeft),
+    max_body_size=UPLOAD_BODY,
+    openapi_extra=FORM,
+    responses=raises(NotEnrolled, AssignmentClosed, NoSubmissionsLeft, FileTypeRefused),
 )
 async def submit_work(
-    uuid: UUID, body: SubmissionBody, who: CurrentUser, session: SessionDep, now: Now
+    uuid: UUID, work: Received, request: Request, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:
-    """Hand in work, or a newer version of it; earlier ones are kept."""
-    submission = await service.submit_work(session, who, uuid, body, now)
+    """Hand in work, or a newer version of it: a text, or as multipart `text` and up to ten `files`."""
+    submission = await service.submit_work(session, who, uuid, work.text, work.files, now)
     assignment, _ = await access_assignment(session, who, uuid)
-    return (await queries.show(session, [submission], assignment, taught=False))[0]
+    return await _shown(request, session, submission, assignment, taught=False)
+
+
+async def _shown(
+    request: Request, session: SessionDep, submission: Submission, assignment: Assignment, *, taught: bool
+) -> dict[str, Any]:
+    storage = request.app.state.storage
+    return (await queries.show(session, [submission], assignment, storage, taught=taught))[0]
 
 
 @router.get("/api/assignments/{uuid}/submissions/", response_model=Page[SubmissionOut])
 async def list_submissions(
     uuid: UUID,
+    request: Request,
     who: CurrentUser,
     session: SessionDep,
     page: PagingDep,
@@ -109,7 +123,8 @@ async def list_submissions(
     """Everybody's work for who teaches the assignment, one's own otherwise."""
     assignment, taught = await access_assignment(session, who, uuid)
     chosen = choose("status", status, STATUSES)
-    count, rows = await queries.list_submissions(session, who, assignment, taught, chosen, page)
+    storage = request.app.state.storage
+    count, rows = await queries.list_submissions(session, who, assignment, taught, chosen, page, storage)
     return page.answer(count, rows)
 
 
@@ -119,9 +134,13 @@ async def get_submission(
 ) -> Any:
     """One submission with all its versions."""
     submission, assignment, taught = await access_submission(session, who, uuid)
-    body = (await queries.show(session, [submission], assignment, taught=taught))[0]
-    tag = etags.etag(submission.version, assignment.version, taught)
-    return etags.answer(request, response, tag) or body
+    body = await _shown(request, session, submission, assignment, taught=taught)
+    return etags.answer(request, response, _tag(submission, assignment, taught)) or body
+
+
+def _tag(submission: Submission, assignment: Assignment, taught: bool) -> str:
+    """It changes before the links to files in the reader's copy have died."""
+    return etags.etag(submission.version, assignment.version, taught, int(time.time() / (URL_SECONDS / 2)))
 
 
 @router.patch("/api/submissions/{uuid}/grade/", response_model=SubmissionOut)
@@ -137,5 +156,5 @@ async def grade_submission(
     """Grade or excuse a submission."""
     submission = await service.grade_submission(session, who, uuid, body, request, now)
     _, assignment, taught = await access_submission(session, who, uuid)
-    response.headers["ETag"] = etags.etag(submission.version, assignment.version, taught)
-    return (await queries.show(session, [submission], assignment, taught=taught))[0]
+    response.headers["ETag"] = _tag(submission, assignment, taught)
+    return await _shown(request, session, submission, assignment, taught=taught)

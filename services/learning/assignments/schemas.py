@@ -1,16 +1,39 @@
-"""Bodies of assignments and submissions (api.md §4a). Files, groups and rubrics are not there yet."""
+"""Bodies of assignments and submissions (api.md §4a)."""
 
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 
 from libs.common.richtext import RichText
 from libs.common.schemas import Answer, Body, EmptyIsNone, Moment, Text
-from services.learning.models import Assignment, Submission, SubmissionVersion
+from libs.common.storage import Storage
+from libs.common.uploads import TYPES
+from services.learning.models import Assignment, Submission, SubmissionFile, SubmissionVersion
 from services.learning.quizzes.rules import shown
 from services.learning.quizzes.schemas import Long, OptionalMoment, Title, _known_zone
+
+
+def _extensions(wanted: Any) -> Any:
+    """File types as extensions, given as such (`pdf`, `.pdf`) or as media types (`application/pdf`)."""
+    if not isinstance(wanted, list) or not all(isinstance(each, str) for each in wanted):
+        return wanted
+    found: list[str] = []
+    for each in wanted:
+        name = each.strip().lower().removeprefix(".")
+        same = [name] if name in TYPES else [known for known, kind in TYPES.items() if kind == name]
+        if not same:
+            raise ValueError(f"{each[:50]} is none of: {', '.join(sorted(TYPES))}")
+        found += [extension for extension in same if extension not in found]
+    return found or None
+
+
+FileTypes = Annotated[
+    Annotated[list[str], Field(max_length=50)] | None,
+    BeforeValidator(_extensions),
+    Field(description="extensions or media types of files; none: all that are known"),
+]
 
 
 class AssignmentPatch(Body):
@@ -23,6 +46,8 @@ class AssignmentPatch(Body):
     closes_at: OptionalMoment = None
     time_zone: str | None = Field(None, max_length=64, description="where the dates were set; the author's")
     max_submissions: int | None = Field(None, ge=1, le=1000, description="null: any number")
+    allowed_types: FileTypes = None
+    max_bytes: int | None = Field(None, ge=1, le=2**40, description="of one file; null: the suite's limit")
     posted: bool | None = Field(None, description="whether a grade shows once given")
     group: Annotated[UUID | None, EmptyIsNone] = Field(None, description="of the grading policy")
     extra_credit: bool | None = Field(None, description="adds to what is earned only")
@@ -50,6 +75,8 @@ class AssignmentBody(AssignmentPatch):
                     "points": 20,
                     "due_at": "2026-04-01T20:00:00Z",
                     "max_submissions": 3,
+                    "allowed_types": ["pdf", "png"],
+                    "max_bytes": 5_000_000,
                 }
             ]
         }
@@ -75,9 +102,9 @@ class AssignmentOut(Answer):
     due_at: Moment | None
     closes_at: Moment | None
     time_zone: str
-    allowed_types: list[str] = []
-    max_bytes: int | None = None
     max_submissions: int | None
+    allowed_types: list[str]
+    max_bytes: int | None
     rubric: list[Any] = []
     posted: bool
     created_at: Moment
@@ -87,7 +114,7 @@ class AssignmentOut(Answer):
 class SubmissionBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "My graph has five vertices."}]})
 
-    text: Annotated[Text, StringConstraints(min_length=1, max_length=200_000)]
+    text: Annotated[Text, StringConstraints(max_length=200_000)]
 
 
 class GradeBody(Body):
@@ -98,10 +125,20 @@ class GradeBody(Body):
     excused: bool | None = None
 
 
+class FileOut(Answer):
+    """A file as it was handed in; `url` needs no token and lives five minutes."""
+
+    uuid: UUID
+    name: str
+    media_type: str
+    size: int
+    url: str
+
+
 class VersionOut(Answer):
     version: int
     text: RichText
-    files: list[Any] = []
+    files: list[FileOut]
     submitted_at: Moment
     late_seconds: int
 
@@ -113,7 +150,7 @@ class SubmissionOut(Answer):
     student_name: str
     version: int
     text: RichText
-    files: list[Any] = []
+    files: list[FileOut]
     submitted_at: Moment
     late_seconds: int
     status: Literal["submitted", "graded", "excused"]
@@ -127,42 +164,52 @@ class SubmissionOut(Answer):
 
 def assignment_out(assignment: Assignment) -> dict[str, Any]:
     fields = {f: getattr(assignment, f) for f in AssignmentOut.model_fields if hasattr(assignment, f)}
-    return {**fields, "points": shown(assignment.points)}
+    return {**fields, "points": shown(assignment.points), "allowed_types": assignment.allowed_types or []}
 
 
 def submission_out(
     submission: Submission,
     assignment: Assignment,
     versions: list[SubmissionVersion],
+    files: list[SubmissionFile],
     name: str | None,
+    storage: Storage,
     *,
     taught: bool,
 ) -> dict[str, Any]:
     """What a learner gets hides score and feedback until the assignment's grades are posted."""
     visible = taught or assignment.posted
-    newest = versions[-1]
-    status = submission.status
+    shown_versions = [_version_out(version, files, storage) for version in versions]
     return {
+        **shown_versions[-1],
         "uuid": submission.uuid,
         "assignment": submission.assignment,
         "student": submission.student,
         "student_name": name or "",
-        "version": submission.number,
-        "text": newest.text,
-        "submitted_at": newest.submitted_at,
-        "late_seconds": newest.late_seconds,
-        "status": status if visible else "submitted",
+        "status": submission.status if visible else "submitted",
         "score": shown(submission.score) if visible else None,
         "points": shown(assignment.points),
         "feedback": submission.feedback if visible else None,
         "graded_at": submission.graded_at if visible else None,
-        "versions": [
+        "versions": shown_versions,
+    }
+
+
+def _version_out(version: SubmissionVersion, files: list[SubmissionFile], storage: Storage) -> dict[str, Any]:
+    return {
+        "version": version.number,
+        "text": version.text,
+        "submitted_at": version.submitted_at,
+        "late_seconds": version.late_seconds,
+        "files": [
             {
-                "version": version.number,
-                "text": version.text,
-                "submitted_at": version.submitted_at,
-                "late_seconds": version.late_seconds,
+                "uuid": file.uuid,
+                "name": file.name,
+                "media_type": file.media_type,
+                "size": file.size,
+                "url": storage.url(file.path, file.media_type, file.name),
             }
-            for version in versions
+            for file in files
+            if file.number == version.number
         ],
     }

@@ -9,7 +9,7 @@ from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Forbidden, Unprocessable
+from libs.common.errors import Conflict, Forbidden, Unprocessable
 from libs.common.etags import check_if_match
 from libs.common.events.learning import (
     AssignmentChanged,
@@ -24,17 +24,24 @@ from libs.common.tokens import Principal
 from services.learning.access import access_taught_course, lock_seat
 from services.learning.assignments import rules
 from services.learning.assignments.access import (
-    access_assignment,
+    access_open_assignment,
     access_submission,
     access_taught_assignment,
 )
-from services.learning.assignments.schemas import AssignmentBody, AssignmentPatch, GradeBody, SubmissionBody
+from services.learning.assignments.schemas import AssignmentBody, AssignmentPatch, GradeBody
 from services.learning.enrollments.rules import SEATED, local_date
-from services.learning.errors import AssignmentClosed, NoSubmissionsLeft, NotEnrolled
+from services.learning.errors import NoSubmissionsLeft, NotEnrolled
 from services.learning.gradebook.service import keep_mark
 from services.learning.lessons.queries import keep_study_day
 from services.learning.lessons.service import complete_by_work
-from services.learning.models import Assignment, Enrollment, Submission, SubmissionVersion, User
+from services.learning.models import (
+    Assignment,
+    Enrollment,
+    Submission,
+    SubmissionFile,
+    SubmissionVersion,
+    User,
+)
 from services.learning.quizzes.service import check_lesson
 
 
@@ -90,15 +97,16 @@ async def delete_assignment(
 
 
 async def submit_work(
-    session: AsyncSession, who: Principal, uuid: UUID, body: SubmissionBody, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, text: str, files: dict[UUID, str], now: datetime
 ) -> Submission:
-    """Hand in work, or a newer version of it; the assignment's lesson completes with the first."""
-    assignment, _ = await access_assignment(session, who, uuid)
+    """Hand in work, or a newer version of it; the assignment's lesson completes with the first.
+
+    `files` are stored ones of theirs that wait, with the SHA-256 of each.
+    """
+    assignment = await access_open_assignment(session, who, uuid, now)
     seat = await lock_seat(session, Enrollment.course == assignment.course, Enrollment.student == who.user)
     if seat is None or seat.enrollment.status not in SEATED:
         raise NotEnrolled
-    if rules.is_closed(now, assignment.closes_at):
-        raise AssignmentClosed
     submission = await session.scalar(
         select(Submission)
         .where(Submission.assignment == uuid, Submission.enrollment == seat.enrollment.uuid)
@@ -136,14 +144,32 @@ async def submit_work(
         SubmissionVersion(
             submission=submission.uuid,
             number=submission.number,
-            text=body.text,
+            text=text,
             submitted_at=now,
             late_seconds=late,
         )
     )
+    await _attach(session, submission, files)
     await keep_study_day(session, who.user, day)
     await complete_by_work(session, seat, assignment.lesson, now)
     return submission
+
+
+async def _attach(session: AsyncSession, submission: Submission, files: dict[UUID, str]) -> None:
+    """Make stored files part of the newest version. Raises Conflict when one was taken away meanwhile."""
+    if not files:
+        return
+    rows = await session.scalars(
+        select(SubmissionFile)
+        .where(SubmissionFile.uuid.in_(files), SubmissionFile.submission.is_(None))
+        .with_for_update()
+    )
+    found = rows.all()
+    if len(found) < len(files):
+        raise Conflict("The files came too slowly, and were swept away: send them again.")
+    for row in found:
+        row.submission, row.number, row.sha256 = submission.uuid, submission.number, files[row.uuid]
+    await session.flush()
 
 
 async def grade_submission(

@@ -5,6 +5,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from libs.common.errors import NotFound
 from libs.common.events.identity import ErasureRequested
 from libs.common.privacy_testing import apply, erase, export, tables_with, tombstone
 from libs.common.storage import Storage
@@ -22,6 +23,7 @@ DECIDED = {
     "attempts": "stay: ids and points", "attempt_questions": "written answers and comments go",
     "quiz_results": "stay: ids and points",
     "submissions": "feedback goes, grades stay", "submission_versions": "texts go",
+    "submission_files": "go, with their objects",
     "certificates": "stay by their number, without name and PDF",
     "quiz_extensions": "zeros", "question_banks": "nothing personal",
     "courses": "ids of instructors", "quizzes": "nothing personal", "questions": "nothing personal",
@@ -60,7 +62,9 @@ async def studied(school: School) -> tuple[Person, dict, dict]:
     done(await student.client.post(f"{place}submit/"))
     assignment = await school.assignment(course)
     url = f"/api/assignments/{assignment['uuid']}/submissions/"
-    submission = done(await student.client.post(url, json={"text": "Canary-submission"}), 201)
+    files = {"files": ("Canary-file.txt", b"Canary-content", "text/plain")}
+    work = await student.client.post(url, data={"text": "Canary-submission"}, files=files)
+    submission = done(work, 201)
     grade = {"score": 17, "feedback": "Well done, Canary-feedback."}
     done(await school.teacher.client.patch(f"/api/submissions/{submission['uuid']}/grade/", json=grade))
     await school.complete(student, course, first)
@@ -79,7 +83,9 @@ async def test_an_export_holds_work_notes_and_certificates_with_their_files(scho
     assert [row["text"] for row in data["submitted_texts"]] == ["Canary-submission"]
     assert data["submissions"][0]["score"] == 17
     assert data["enrollments"][0]["progress_percentage"] == 100
-    assert [file["name"] for file in part["files"]] == [f"{certificate['certificate_number']}.pdf"]
+    assert [row["name"] for row in data["submitted_files"]] == ["Canary-file.txt"]
+    names = [file["name"] for file in part["files"]]
+    assert names == [f"{certificate['certificate_number']}.pdf", "submitted-1-Canary-file.txt"]
 
 
 @pytest.mark.parametrize("tombstone_first", [True, False])
@@ -96,6 +102,9 @@ async def test_an_erased_learner_leaves_grades_but_no_words(school: School, tomb
     url = f"/api/certificates/{certificate['uuid']}/download/"
     refused(await teacher.get(url), 409, "certificate_not_ready")
     assert not [path for path in await stored(school) if certificate["uuid"] in path]
+    assert graded["files"] == []
+    with pytest.raises(NotFound):
+        await Storage(school.harness.settings).size(f"submissions/{submission['files'][0]['uuid']}")
     facts = [(kind, seq) for kind, key, seq in await school.published() if key == submission["uuid"]]
     assert facts[-1] == ("learning.submission_redacted.v1", 3)
     async with school.harness.db.sessions() as session:

@@ -1,0 +1,171 @@
+"""Taking in work: JSON with a text, or multipart with a text and files, which are stored first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+from sqlalchemy import select
+from starlette.datastructures import FormData, UploadFile
+
+from libs.common.auth import CurrentUser
+from libs.common.db import Database
+from libs.common.errors import FileTypeRefused, PayloadTooLarge, Unprocessable
+from libs.common.storage import Storage
+from libs.common.uploads import HEAD, TYPES, checked_type, chunks, extension_of, shown_name
+from services.learning.assignments.access import access_open_assignment
+from services.learning.assignments.schemas import SubmissionBody
+from services.learning.clock import Now
+from services.learning.models import Assignment, SubmissionFile
+
+MOST_FILES = 10
+"""Files of one version."""
+UPLOAD_BODY = 128 * 1024 * 1024
+LEFT_ALONE = timedelta(hours=1)
+"""Time in which a stored file may wait for the submission that it belongs to."""
+
+_FILE = {"type": "string", "format": "binary"}
+FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": SubmissionBody.model_json_schema()},
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "description": "The assignment says `allowed_types` and `max_bytes`",
+                    "properties": {
+                        "text": {"type": "string", "maxLength": 200_000},
+                        "files": {"type": "array", "items": _FILE, "maxItems": MOST_FILES},
+                    },
+                }
+            },
+        },
+    }
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What somebody hands in: a text, and the ids and SHA-256 of stored files."""
+
+    text: str
+    files: dict[UUID, str] = field(default_factory=dict)
+
+
+async def received(uuid: UUID, request: Request, who: CurrentUser, now: Now) -> Work:
+    """The work in the body. Who may not hand in is refused before the body is read, and holds no lock."""
+    async with request.app.state.db.sessions() as early:
+        assignment = await access_open_assignment(early, who, uuid, now)
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        return Work(_body(await _limited(request)).text)
+    async with request.form(max_files=MOST_FILES, max_fields=10) as form:
+        files, body = _parts(form)
+        rows = [
+            await _checked(file, assignment, request.app.state.settings.file_limit, who.user, place)
+            for place, file in enumerate(files)
+        ]
+        if not rows and not body.text:
+            raise Unprocessable.field("text", "is needed, or a file")
+        state = request.app.state
+        return Work(body.text, await _stored(state.db, state.storage, rows, files))
+
+
+Received = Annotated[Work, Depends(received)]
+
+
+async def _limited(request: Request) -> bytes:
+    """A JSON body, which is shorter than one with files may be."""
+    limit = request.app.state.settings.body_limit
+    data = bytearray()
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > limit:
+            raise PayloadTooLarge
+    return bytes(data)
+
+
+def _body(data: bytes | dict[str, Any]) -> SubmissionBody:
+    try:
+        if isinstance(data, dict):
+            return SubmissionBody.model_validate(data)
+        body = SubmissionBody.model_validate_json(data)
+    except ValidationError as error:
+        found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
+        raise RequestValidationError(found) from error
+    if not body.text:
+        raise Unprocessable.field("text", "must not be empty")
+    return body
+
+
+def _parts(form: FormData) -> tuple[list[UploadFile], SubmissionBody]:
+    files: list[UploadFile] = []
+    fields: dict[str, Any] = {}
+    for name, value in form.multi_items():
+        if isinstance(value, UploadFile):
+            if name not in ("file", "files"):
+                raise Unprocessable.field(name, "send files in the field `files`")
+            files.append(value)
+        else:
+            fields[name] = value
+    return files, _body({"text": "", **fields})
+
+
+def taken_types(allowed: Sequence[str] | None) -> frozenset[str]:
+    """Extensions of files that an assignment takes; `jpg` and `jpeg` are the same."""
+    found = frozenset(allowed or TYPES)
+    return found | {"jpg", "jpeg"} if found & {"jpg", "jpeg"} else found
+
+
+async def _checked(
+    file: UploadFile, assignment: Assignment, limit: int, student: UUID, place: int
+) -> SubmissionFile:
+    """The row of a file that the assignment takes. Raises FileTypeRefused or PayloadTooLarge."""
+    name = shown_name(file.filename or "")
+    extension = extension_of(name)
+    takes = taken_types(assignment.allowed_types)
+    if extension not in takes:
+        raise FileTypeRefused(f"the assignment takes one of: {', '.join(sorted(takes))}")
+    media_type = checked_type(extension, await file.read(HEAD))
+    await file.seek(0)
+    most = min(limit, assignment.max_bytes or limit)
+    size = file.size or 0
+    if size > most:
+        raise PayloadTooLarge(f"A file may have {most:,} bytes, and {name} has {size:,}.")
+    uuid = uuid4()
+    return SubmissionFile(
+        uuid=uuid, position=place, student=student, path=f"submissions/{uuid}", name=name,
+        media_type=media_type, size=size,
+    )  # fmt: skip
+
+
+async def _stored(
+    db: Database, storage: Storage, rows: Sequence[SubmissionFile], files: Sequence[UploadFile]
+) -> dict[UUID, str]:
+    """Write the files down, then store them: what a failure leaves behind, the sweep finds."""
+    if rows:
+        async with db.session() as ledger:
+            ledger.add_all(rows)
+    kept = {}
+    for row, file in zip(rows, files, strict=True):
+        stored = await storage.put(row.path, chunks(file), row.size)
+        kept[row.uuid] = stored.sha256
+    return kept
+
+
+async def delete_left_files(db: Database, storage: Storage, now: datetime) -> None:
+    """Delete files that no submission has, an hour after they came."""
+    async with db.session() as session:
+        rows = await session.scalars(
+            select(SubmissionFile)
+            .where(SubmissionFile.submission.is_(None), SubmissionFile.created_at < now - LEFT_ALONE)
+            .with_for_update(skip_locked=True)
+            .limit(500)
+        )
+        for row in rows.all():
+            await storage.delete(row.path)
+            await session.delete(row)

@@ -265,6 +265,7 @@ async def on_certificate_issued(session: AsyncSession, batch: Batch) -> None:
 
 
 async def on_certificate_revoked(session: AsyncSession, batch: Batch) -> None:
+    """Revoked, or superseded by another one: it counts no more."""
     await merge(
         session, p.certificates, [{"certificate": i.event.certificate, "revoked": True} for i in batch]
     )
@@ -372,6 +373,7 @@ READ_MODELS: dict[type[Any], Handler] = {
     learning.SubmissionGraded: on_submission_graded,
     learning.CertificateIssued: on_certificate_issued,
     learning.CertificateRevoked: on_certificate_revoked,
+    learning.CertificateSuperseded: on_certificate_revoked,
     forum.DiscussionStarted: on_discussion_started,
     forum.DiscussionResolved: on_discussion_resolved,
     forum.DiscussionReopened: on_discussion_reopened,

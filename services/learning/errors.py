@@ -128,3 +128,18 @@ class NoSubmissionsLeft(Conflict):
 class CertificateNotReady(Conflict):
     code = "certificate_not_ready"
     detail = "The certificate is being made; try again in a few seconds."
+
+
+class CertificateRevoked(Conflict):
+    code = "certificate_revoked"
+    detail = "The certificate was revoked."
+
+
+class CertificateSuperseded(Conflict):
+    code = "certificate_superseded"
+    detail = "A newer certificate has taken the place of this one."
+
+
+class LearnerErased(Conflict):
+    code = "learner_erased"
+    detail = "The learner is erased: their certificate stays as it is, and no other is made."

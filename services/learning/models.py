@@ -1,8 +1,8 @@
 """Tables of learning: replicas of courses and users, and everything that learners do.
 
-Those of quizzes and assignments stand in the `models.py` of their folders. Columns that hold another
-aggregate's id carry its name (`course`, `student`, `quiz`), as in the events. Locks are taken in the order
-course, enrolment, attempt or submission, certificate.
+Those of quizzes, assignments and certificates stand in the `models.py` of their folders. Columns that hold
+another aggregate's id carry its name (`course`, `student`, `quiz`), as in the events. Locks are taken in the
+order course, enrolment, attempt or submission, certificate.
 """
 
 from datetime import date, datetime
@@ -13,13 +13,11 @@ from uuid import UUID
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    DateTime,
     ForeignKey,
     Identity,
     Index,
     Numeric,
     UniqueConstraint,
-    func,
     text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
@@ -32,6 +30,7 @@ from services.learning.assignments.models import Submission as Submission
 from services.learning.assignments.models import SubmissionFile as SubmissionFile
 from services.learning.assignments.models import SubmissionVersion as SubmissionVersion
 from services.learning.base import Base as Base
+from services.learning.certificates.models import Certificate as Certificate
 from services.learning.quizzes.models import Attempt as Attempt
 from services.learning.quizzes.models import AttemptQuestion as AttemptQuestion
 from services.learning.quizzes.models import Question as Question
@@ -225,33 +224,6 @@ class GradeMark(Base):
         CheckConstraint("status IN ('submitted', 'graded', 'excused')", name="status"),
         CheckConstraint("(score IS NOT NULL) = (status = 'graded')", name="score"),
         Index(None, "course", "item", "student", "at"),
-    )
-
-
-class Certificate(Aggregate, Base):
-    """The certificate of one completed enrolment: requested, then issued once its PDF is stored.
-
-    `pdf_path` is null until then. The name on it comes from the replica of users, never from here.
-    """
-
-    __tablename__ = "certificates"
-    __topics__ = ("learning.events",)
-
-    certificate_number: Mapped[str] = mapped_column(unique=True)
-    enrollment: Mapped[UUID] = mapped_column(ForeignKey("enrollments.uuid"), unique=True)
-    course: Mapped[UUID] = mapped_column(index=True)
-    student: Mapped[UUID] = mapped_column(index=True)
-    course_title: Mapped[str]
-    status: Mapped[str] = mapped_column(default="valid")
-    final_score: Mapped[Decimal | None]
-    completed_at: Mapped[datetime]
-    requested_at: Mapped[datetime] = mapped_column(DateTime(timezone=True), server_default=func.now())
-    issued_at: Mapped[datetime | None]
-    pdf_path: Mapped[str | None]
-
-    __table_args__ = (
-        CheckConstraint("status IN ('valid', 'revoked', 'superseded')", name="status"),
-        Index("ix_certificates_pending", "requested_at", postgresql_where=text("issued_at IS NULL")),
     )
 
 

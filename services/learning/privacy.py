@@ -53,9 +53,10 @@ async def gather(session: AsyncSession, user: UUID) -> Copy:
         select(
             Certificate.certificate_number, Certificate.course_title, Certificate.status,
             Certificate.final_score, Certificate.completed_at, Certificate.issued_at,
+            Certificate.student_name, Certificate.revoked_at, Certificate.revocation_reason,
         )
         .where(Certificate.student == user)
-        .order_by(Certificate.completed_at),
+        .order_by(Certificate.completed_at, Certificate.requested_at),
     )  # fmt: skip
     files = await session.execute(
         select(Certificate.certificate_number, Certificate.pdf_path)
@@ -215,8 +216,15 @@ async def erase(erasure: Erasure) -> None:
     erasure.objects += [path for path in paths if path]
     await erasure.run(
         update(Certificate)
-        .where(Certificate.student == user, Certificate.pdf_path.is_not(None))
-        .values(pdf_path=None)
+        .where(
+            Certificate.student == user,
+            or_(
+                Certificate.student_name.is_not(None),
+                Certificate.pdf_path.is_not(None),
+                Certificate.revocation_reason != "",
+            ),
+        )
+        .values(pdf_path=None, student_name=None, revocation_reason="")
     )
     await erasure.run(
         update(LessonProgress)

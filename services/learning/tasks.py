@@ -14,14 +14,13 @@ from libs.common.errors import NotFound
 from libs.common.idempotency import forget_old
 from libs.common.jobs import TaskRun, Tasks
 from libs.common.logs import get_logger
-from libs.common.privacy import erased_among
 from libs.common.storage import Storage
 from libs.common.trace import new_trace, tracing
 from services.learning.assignments.uploads import delete_left_files
 from services.learning.certificates.document import render_certificate
 from services.learning.certificates.schemas import verification_url
-from services.learning.certificates.service import mark_issued
-from services.learning.models import Attempt, Certificate, PrivacyPart, User
+from services.learning.certificates.service import mark_issued, write_name
+from services.learning.models import Attempt, Certificate, User
 from services.learning.privacy import PRIVACY
 from services.learning.quizzes.attempts import close_attempt
 from services.learning.quizzes.rules import GRACE
@@ -35,22 +34,18 @@ PRIVACY.declare(TASKS)
 
 @TASKS.task()
 async def make_certificate(run: TaskRun, uuid: str) -> None:
-    """Render and store the PDF, then mark it issued. Twice is once: same path, and the row decides."""
+    """Render and store the PDF, then mark it issued. Twice is once: same path, and the row decides.
+
+    The name is the learner's present one, and stays on the certificate whatever they are called later.
+    """
     async with run.db.session() as session:
-        row = (
-            await session.execute(
-                select(Certificate, User.full_name)
-                .outerjoin(User, User.uuid == Certificate.student)
-                .where(Certificate.uuid == UUID(uuid))
-            )
-        ).one_or_none()
-    if row is None or row[0].issued_at is not None or row[1] is None:
-        return  # without a name, the sweep tries again once the learner's state has arrived
-    certificate, name = row
+        certificate = await write_name(session, UUID(uuid))
+    if certificate is None or certificate.student_name is None:
+        return
     settings: Settings = run.settings
     pdf = await asyncio.to_thread(
         render_certificate,
-        student_name=name,
+        student_name=certificate.student_name,
         course_title=certificate.course_title,
         number=certificate.certificate_number,
         completed_on=certificate.completed_at.date(),
@@ -59,10 +54,20 @@ async def make_certificate(run: TaskRun, uuid: str) -> None:
     path = f"certificates/{certificate.uuid}.pdf"
     await Storage(settings).put_bytes(path, pdf)
     async with run.db.session() as session:
-        await mark_issued(session, certificate.uuid, path, run.clock())
-        erased = await erased_among(session, PrivacyPart, {certificate.student})
-    if erased:  # while the PDF was being made
+        stays = await mark_issued(session, certificate.uuid, path, run.clock())
+    if not stays:  # revoked, or its learner erased, while the PDF was being made
         await Storage(settings).delete(path)
+
+
+@TASKS.task()
+async def drop_certificate_file(run: TaskRun, uuid: str) -> None:
+    """Delete the PDF of a certificate that is no longer valid, so that links to it end at once."""
+    async with run.db.session() as session:
+        certificate = await session.get(Certificate, UUID(uuid), with_for_update=True)
+        if certificate is None or certificate.status == "valid" or certificate.pdf_path is None:
+            return
+        await Storage(run.settings).delete(certificate.pdf_path)
+        certificate.pdf_path = None
 
 
 @TASKS.task(every=15)
@@ -74,12 +79,23 @@ async def sweep_certificates(run: TaskRun) -> None:
         waiting = await session.scalars(
             select(Certificate.uuid)
             .join(User, User.uuid == Certificate.student)
-            .where(Certificate.issued_at.is_(None), Certificate.requested_at < run.clock() - patience)
+            .where(
+                Certificate.issued_at.is_(None),
+                Certificate.status == "valid",
+                Certificate.requested_at < run.clock() - patience,
+            )
             .order_by(Certificate.requested_at)
             .limit(settings.sweep_batch)
         )
         for uuid in waiting:
             enqueue(session, "learning.make_certificate", str(uuid), trace=new_trace())
+        left = await session.scalars(
+            select(Certificate.uuid)
+            .where(Certificate.status != "valid", Certificate.pdf_path.is_not(None))
+            .limit(settings.sweep_batch)
+        )
+        for uuid in left:
+            enqueue(session, "learning.drop_certificate_file", str(uuid), trace=new_trace())
 
 
 @TASKS.task(every=10)

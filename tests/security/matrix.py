@@ -266,6 +266,10 @@ LEARNING = {
     "learning_list_certificates": Row(SIGNED_IN),
     "learning_get_certificate": Row(LEARNERS_OWN, things.certificate, learner=True),
     "learning_download_certificate": Row(LEARNERS_OWN, things.certificate, learner=True),
+    "learning_revoke_certificate": Row(
+        "401 404 404 404 2xx 2xx 403 2xx", things.certificate, body={"reason": "A mistake."}, learner=True
+    ),
+    "learning_reissue_certificate": Row(LEARNERS_OWN, things.certificate, learner=True),
     "learning_verify_certificate": Row(EVERYBODY, things.certificate),
     "learning_get_streak": Row(SIGNED_IN),
     "learning_get_learning_summary": Row(SIGNED_IN),

@@ -398,10 +398,12 @@ class CertificateFact(Event):
 
 
 class CertificateRequested(CertificateFact):
-    """Trigger: a course is completed and its certificate waits to be made. Key: certificate.
+    """Trigger: a course is completed, or its certificate is reissued, and waits to be made. Key: certificate.
     Consumers: analytics."""
 
     type = "learning.certificate_requested.v1"
+
+    replaces: UUID | None = None
 
 
 class CertificateIssued(CertificateFact):
@@ -416,6 +418,16 @@ class CertificateRevoked(CertificateFact):
 
     type = "learning.certificate_revoked.v1"
 
+    actor: UUID
+
+
+class CertificateSuperseded(CertificateFact):
+    """Trigger: its learner or staff have a certificate reissued: `replaced_by` is the new one.
+    Key: certificate. Consumers: analytics."""
+
+    type = "learning.certificate_superseded.v1"
+
+    replaced_by: UUID
     actor: UUID
 
 

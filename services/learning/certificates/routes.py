@@ -11,19 +11,28 @@ from libs.common import etags
 from libs.common.auth import CurrentUser
 from libs.common.db import SessionDep
 from libs.common.openapi import raises
-from libs.common.paging import Page, PagingDep, choose_uuid
+from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from libs.common.storage import URL_SECONDS, file_response
-from services.learning.certificates import queries
+from services.learning.certificates import queries, service
 from services.learning.certificates.schemas import (
     CertificateCheck,
     CertificateOut,
+    ReissueBody,
+    RevokeBody,
     certificate_out,
     check_page,
     file_name,
 )
-from services.learning.errors import CertificateNotReady
+from services.learning.clock import Now
+from services.learning.errors import (
+    CertificateNotReady,
+    CertificateRevoked,
+    CertificateSuperseded,
+    LearnerErased,
+)
 
 router = APIRouter(prefix="/api/certificates", tags=["certificates"])
+STATUSES = ("valid", "revoked", "superseded")
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
@@ -39,9 +48,11 @@ async def list_certificates(
     session: SessionDep,
     page: PagingDep,
     course: Annotated[str | None, Query(description="uuid of a course")] = None,
+    status: Annotated[str | None, Query(description=" · ".join(STATUSES))] = None,
 ) -> Any:
     """One's own certificates; with `course`, for whoever teaches it, those of its learners."""
-    count, rows = await queries.list_visible(session, who, choose_uuid("course", course), page)
+    chosen = choose("status", status, STATUSES)
+    count, rows = await queries.list_visible(session, who, choose_uuid("course", course), chosen, page)
     return page.answer(count, [_out(request, row) for row in rows])
 
 
@@ -52,26 +63,70 @@ async def get_certificate(
     """One certificate; `pdf_file` is null until the PDF is made, then a link that lives five minutes."""
     shown = await queries.access_certificate(session, who, uuid)
     # The tag changes before the link in the reader's copy has died.
-    tag = etags.etag(shown.certificate.version, shown.student_name, int(time.time() / (URL_SECONDS / 2)))
+    fresh = int(time.time() / (URL_SECONDS / 2))
+    tag = etags.etag(shown.certificate.version, shown.student_name, shown.replaced_by, fresh)
     return etags.answer(request, response, tag) or _out(request, shown)
 
 
 @router.get(
     "/{uuid}/download/",
     response_class=Response,
-    responses=raises(CertificateNotReady) | {200: {"content": {"application/pdf": {}}}},
+    responses=raises(CertificateNotReady, CertificateRevoked, CertificateSuperseded)
+    | {200: {"content": {"application/pdf": {}}}},
 )
 async def download_certificate(
     uuid: UUID, request: Request, who: CurrentUser, session: SessionDep
 ) -> Response:
-    """The PDF, for its owner and for those who teach or manage the course."""
+    """The PDF, for its owner and for those who teach or manage the course, while the certificate is valid."""
     certificate = (await queries.access_certificate(session, who, uuid)).certificate
+    if certificate.status == "revoked":
+        raise CertificateRevoked
+    if certificate.status == "superseded":
+        raise CertificateSuperseded
     if certificate.pdf_path is None:
         raise CertificateNotReady
     storage = request.app.state.storage
     return await file_response(
         request, storage, certificate.pdf_path, "application/pdf", file_name(certificate)
     )
+
+
+@router.post("/{uuid}/revoke/", response_model=CertificateOut, responses=raises(CertificateSuperseded))
+async def revoke_certificate(
+    uuid: UUID, body: RevokeBody, request: Request, who: CurrentUser, session: SessionDep, now: Now
+) -> Any:
+    """Take a certificate back, for those who teach or manage the course; again → the same answer.
+
+    The check says so from then on, and the PDF is not handed out any more. The act is kept in the audit log.
+    """
+    await service.revoke_certificate(session, who, uuid, body.reason, now)
+    return _out(request, await queries.access_certificate(session, who, uuid))
+
+
+@router.post(
+    "/{uuid}/reissue/",
+    status_code=201,
+    response_model=CertificateOut,
+    responses=raises(CertificateNotReady, CertificateRevoked, LearnerErased)
+    | {200: {"model": CertificateOut, "description": "It is replaced already: the newest one"}},
+)
+async def reissue_certificate(
+    uuid: UUID,
+    request: Request,
+    response: Response,
+    who: CurrentUser,
+    session: SessionDep,
+    now: Now,
+    body: ReissueBody | None = None,
+) -> Any:
+    """A new certificate with a new number and the learner's present name, for its owner and for staff.
+
+    The old one is superseded and names the new one. One that is replaced already answers 200 with the newest.
+    Staff may also replace a revoked one, which stays revoked.
+    """
+    newest, made = await service.reissue_certificate(session, who, uuid, body.reason if body else "", now)
+    response.status_code = 201 if made else 200
+    return _out(request, await queries.access_certificate(session, who, newest))
 
 
 @router.get(

@@ -1,17 +1,35 @@
 """Bodies of certificates (api.md §4a)."""
 
-from datetime import date
+from datetime import UTC, date
 from html import escape
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
-from libs.common.schemas import Answer, Moment
+from pydantic import StringConstraints
+
+from libs.common.schemas import Answer, Body, Moment, Text
 from libs.common.storage import Storage
 from services.learning.certificates.queries import Shown
 from services.learning.models import Certificate
 
+Reason = Annotated[Text, StringConstraints(max_length=500)]
 
-class CertificateOut(Answer):
+
+class RevokeBody(Body):
+    reason: Annotated[Reason, StringConstraints(min_length=1)]
+
+
+class ReissueBody(Body):
+    reason: Reason = ""
+
+
+class Replacement(Answer):
+    uuid: UUID
+    certificate_number: str
+    verification_url: str
+
+
+class CertificateBase(Answer):
     uuid: UUID
     certificate_number: str
     status: str
@@ -24,9 +42,18 @@ class CertificateOut(Answer):
     final_score: float | None
     pdf_file: str | None
     verification_url: str
+    revoked_at: Moment | None
+    replaces: UUID | None
+    replaced_by: Replacement | None
 
 
-class CertificateCheck(CertificateOut):
+class CertificateOut(CertificateBase):
+    revocation_reason: str
+
+
+class CertificateCheck(CertificateBase):
+    """What anybody sees: without the file, and without why it was revoked."""
+
     valid: bool
 
 
@@ -42,8 +69,16 @@ def certificate_out(shown: Shown, public_url: str, storage: Storage | None) -> d
     """Without `storage` no link to the PDF: who merely checks a certificate does not get the file."""
     c = shown.certificate
     link = None
-    if storage is not None and c.pdf_path is not None:
+    if storage is not None and c.pdf_path is not None and c.status == "valid":
         link = storage.url(c.pdf_path, "application/pdf", file_name(c))
+    newer = None
+    if shown.replaced_by is not None:
+        number = shown.replaced_by_number or ""
+        newer = {
+            "uuid": shown.replaced_by,
+            "certificate_number": number,
+            "verification_url": verification_url(public_url, number),
+        }
     return {
         "uuid": c.uuid,
         "certificate_number": c.certificate_number,
@@ -57,6 +92,10 @@ def certificate_out(shown: Shown, public_url: str, storage: Storage | None) -> d
         "final_score": None if c.final_score is None else float(c.final_score),
         "pdf_file": link,
         "verification_url": verification_url(public_url, c.certificate_number),
+        "revoked_at": c.revoked_at,
+        "revocation_reason": c.revocation_reason,
+        "replaces": c.replaces,
+        "replaced_by": newer,
     }
 
 
@@ -65,16 +104,23 @@ PAGE = """<!doctype html>
 <title>{number}</title><style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:4rem auto;
 padding:0 1rem;color:#1f3a5f}}dt{{color:#5d6b7a}}dd{{margin:0 0 .8rem}}</style></head>
 <body><h1>{verdict}</h1><dl><dt>Number</dt><dd>{number}</dd><dt>Awarded to</dt><dd>{name}</dd>
-<dt>Course</dt><dd>{course}</dd><dt>Completed</dt><dd>{day}</dd></dl></body></html>
+<dt>Course</dt><dd>{course}</dd><dt>Completed</dt><dd>{day}</dd>{more}</dl></body></html>
 """
 
 
 def check_page(body: dict[str, Any]) -> str:
     """The same answer for people."""
+    more = ""
+    if body["revoked_at"] is not None:
+        more += f"<dt>Revoked</dt><dd>{body['revoked_at'].astimezone(UTC).date().isoformat()}</dd>"
+    if body["replaced_by"] is not None:
+        number, url = body["replaced_by"]["certificate_number"], body["replaced_by"]["verification_url"]
+        more += f'<dt>Replaced by</dt><dd><a href="{escape(url)}">{escape(number)}</a></dd>'
     return PAGE.format(
         verdict="This certificate is valid" if body["valid"] else f"This certificate is {body['status']}",
         number=escape(body["certificate_number"]),
         name=escape(body["student_name"]),
         course=escape(body["course_title"]),
         day=body["completion_date"].date().isoformat(),
+        more=more,
     )

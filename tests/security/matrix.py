@@ -253,6 +253,7 @@ LEARNING = {
         "401 404 404 404 403 403 2xx 403", things.assignment, body={"text": "Here."}, learner=True
     ),
     "learning_list_submissions": Row("401 404 404 404 2xx 2xx 2xx 2xx", things.assignment),
+    "learning_list_grading_queue": Row(TEACHERS),
     "learning_get_submission": Row(LEARNERS_OWN, things.submission, learner=True),
     "learning_grade_submission": Row("401 403 404 404 2xx 2xx 2xx 403", things.submission, body={"score": 7}),
     "learning_get_grading_policy": Row(TAUGHT, things.seat),

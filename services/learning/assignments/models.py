@@ -2,9 +2,11 @@
 
 from datetime import datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, Text, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.tables import Aggregate
@@ -15,6 +17,8 @@ class Assignment(Aggregate, Base):
     """Work that a course, perhaps one of its lessons, asks for; deleted ones stay as rows.
 
     `allowed_types` are extensions of files (null: every one that is known), `max_bytes` is of one file.
+    `rubric` is a list of `{uuid, title, description, points, levels: [{title, description, points}]}`, points
+    as text.
     """
 
     __tablename__ = "assignments"
@@ -31,6 +35,7 @@ class Assignment(Aggregate, Base):
     max_submissions: Mapped[int | None]
     allowed_types: Mapped[list[str] | None]
     max_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    rubric: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")
     posted: Mapped[bool]
     group: Mapped[UUID | None] = mapped_column("group")
     extra_credit: Mapped[bool] = mapped_column(default=False, server_default="false")
@@ -44,7 +49,8 @@ class Assignment(Aggregate, Base):
 class Submission(Aggregate, Base):
     """A learner's work for an assignment: submitted → graded or excused; submitted again by a newer version.
 
-    `number` counts the versions handed in; a grade stays until the next one is given.
+    `number` counts the versions handed in; a grade stays until the next one is given. `rubric_scores` are
+    points by criterion of the rubric, when the grade was given so.
     """
 
     __tablename__ = "submissions"
@@ -56,6 +62,7 @@ class Submission(Aggregate, Base):
     status: Mapped[str]
     number: Mapped[int]
     score: Mapped[Decimal | None]
+    rubric_scores: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     feedback: Mapped[str] = mapped_column(default="")
     graded_by: Mapped[UUID | None]
     graded_at: Mapped[datetime | None]
@@ -63,6 +70,7 @@ class Submission(Aggregate, Base):
     __table_args__ = (
         UniqueConstraint("assignment", "enrollment"),
         CheckConstraint("status IN ('submitted', 'graded', 'excused')", name="status"),
+        Index("ix_submissions_waiting", "assignment", postgresql_where=text("status = 'submitted'")),
     )
 
 

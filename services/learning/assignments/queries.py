@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.auth import at_least
@@ -13,7 +13,7 @@ from libs.common.paging import Paging, paginate
 from libs.common.storage import Storage
 from libs.common.tokens import Principal
 from services.learning.access import taught_by
-from services.learning.assignments.schemas import submission_out
+from services.learning.assignments.schemas import submission_out, waiting_out
 from services.learning.enrollments.rules import SEATED
 from services.learning.models import (
     Assignment,
@@ -59,6 +59,49 @@ async def list_submissions(
         query = query.where(Submission.status == status)
     count, rows = await paginate(session, query.order_by(Submission.uuid), page)
     return count, await show(session, rows, assignment, storage, taught=taught)
+
+
+async def list_waiting(
+    session: AsyncSession,
+    who: Principal,
+    course: UUID | None,
+    assignment: UUID | None,
+    only: str | None,
+    page: Paging,
+) -> tuple[int, list[dict[str, Any]]]:
+    """Work that waits for a grade in the courses that they teach, oldest first.
+
+    `ungraded` never had one, `late` came too late, `resubmitted` is not the first version.
+    """
+    query = (
+        select(Submission, SubmissionVersion, Assignment, Course.title, User.full_name)
+        .join(Assignment, Assignment.uuid == Submission.assignment)
+        .join(Course, Course.uuid == Assignment.course)
+        .join(Enrollment, Enrollment.uuid == Submission.enrollment)
+        .join(User, User.uuid == Submission.student)
+        .join(
+            SubmissionVersion,
+            (SubmissionVersion.submission == Submission.uuid)
+            & (SubmissionVersion.number == Submission.number),
+        )
+        .where(Submission.status == "submitted", Assignment.deleted_at.is_(None), taught_by(who))
+        .where(Enrollment.status.in_(SEATED))
+    )
+    if course is not None:
+        query = query.where(Assignment.course == course)
+    if assignment is not None:
+        query = query.where(Assignment.uuid == assignment)
+    if only == "ungraded":
+        query = query.where(Submission.graded_at.is_(None))
+    elif only == "late":
+        query = query.where(SubmissionVersion.late_seconds > 0)
+    elif only == "resubmitted":
+        query = query.where(Submission.number > 1)
+    count = await session.scalar(select(func.count()).select_from(query.order_by(None).subquery()))
+    rows = await session.execute(
+        query.order_by(SubmissionVersion.submitted_at, Submission.uuid).limit(page.size).offset(page.offset)
+    )
+    return count or 0, [waiting_out(*row) for row in rows]
 
 
 async def show(

@@ -13,7 +13,7 @@ from libs.common.errors import FileTypeRefused
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from libs.common.storage import URL_SECONDS
-from services.learning.assignments import queries, service
+from services.learning.assignments import grading, queries, service
 from services.learning.assignments.access import access_assignment, access_submission
 from services.learning.assignments.schemas import (
     AssignmentBody,
@@ -21,6 +21,7 @@ from services.learning.assignments.schemas import (
     AssignmentPatch,
     GradeBody,
     SubmissionOut,
+    WaitingOut,
     assignment_out,
 )
 from services.learning.assignments.uploads import FORM, UPLOAD_BODY, Received
@@ -32,6 +33,7 @@ from services.learning.quizzes.schemas import Deleted
 router = APIRouter(tags=["assignments"])
 Filter = Annotated[str | None, Query(description="a uuid")]
 STATUSES = ("submitted", "graded", "excused")
+WAITING = ("ungraded", "late", "resubmitted")
 
 
 @router.post("/api/assignments/", status_code=201, response_model=AssignmentOut)
@@ -128,6 +130,22 @@ async def list_submissions(
     return page.answer(count, rows)
 
 
+@router.get("/api/submissions/queue/", response_model=Page[WaitingOut])
+async def list_grading_queue(
+    who: Teacher,
+    session: SessionDep,
+    page: PagingDep,
+    course: Filter = None,
+    assignment: Filter = None,
+    only: Annotated[str | None, Query(max_length=50, description=" · ".join(WAITING))] = None,
+) -> Any:
+    """Work that waits for a grade in the courses that one teaches, oldest first."""
+    within, of = choose_uuid("course", course), choose_uuid("assignment", assignment)
+    chosen = choose("only", only, WAITING)
+    count, rows = await queries.list_waiting(session, who, within, of, chosen, page)
+    return page.answer(count, rows)
+
+
 @router.get("/api/submissions/{uuid}/", response_model=SubmissionOut)
 async def get_submission(
     uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
@@ -153,8 +171,8 @@ async def grade_submission(
     session: SessionDep,
     now: Now,
 ) -> Any:
-    """Grade or excuse a submission."""
-    submission = await service.grade_submission(session, who, uuid, body, request, now)
+    """Grade by `score` or by `rubric_scores`, or excuse a submission."""
+    submission = await grading.grade_submission(session, who, uuid, body, request, now)
     _, assignment, taught = await access_submission(session, who, uuid)
     response.headers["ETag"] = _tag(submission, assignment, taught)
     return await _shown(request, session, submission, assignment, taught=taught)

@@ -1,6 +1,8 @@
 """Pure decisions about handed-in work."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
 
 
 def late_seconds(submitted_at: datetime, due_at: datetime | None) -> int:
@@ -16,3 +18,10 @@ def may_submit(handed_in: int, most: int | None) -> bool:
 
 def is_closed(now: datetime, closes_at: datetime | None) -> bool:
     return closes_at is not None and now > closes_at
+
+
+def score_by_rubric(most: Mapping[str, Decimal], given: Mapping[str, Decimal], points: Decimal) -> Decimal:
+    """The share of the rubric's points that was given, of the assignment's points; four places, half up."""
+    total = sum(most.values(), Decimal(0))
+    earned = sum(given.values(), Decimal(0))
+    return (earned * points / total).quantize(Decimal("0.0001"), ROUND_HALF_UP)

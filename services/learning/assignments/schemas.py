@@ -4,12 +4,13 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from libs.common.richtext import RichText
 from libs.common.schemas import Answer, Body, EmptyIsNone, Moment, Text
 from libs.common.storage import Storage
 from libs.common.uploads import TYPES
+from services.learning.assignments.rubrics import CriterionOut, Points, Rubric, total
 from services.learning.models import Assignment, Submission, SubmissionFile, SubmissionVersion
 from services.learning.quizzes.rules import shown
 from services.learning.quizzes.schemas import Long, OptionalMoment, Title, _known_zone
@@ -48,6 +49,7 @@ class AssignmentPatch(Body):
     max_submissions: int | None = Field(None, ge=1, le=1000, description="null: any number")
     allowed_types: FileTypes = None
     max_bytes: int | None = Field(None, ge=1, le=2**40, description="of one file; null: the suite's limit")
+    rubric: Rubric | None = Field(None, description="its points are scaled to the assignment's")
     posted: bool | None = Field(None, description="whether a grade shows once given")
     group: Annotated[UUID | None, EmptyIsNone] = Field(None, description="of the grading policy")
     extra_credit: bool | None = Field(None, description="adds to what is earned only")
@@ -55,8 +57,9 @@ class AssignmentPatch(Body):
     _zone = field_validator("time_zone")(_known_zone)
 
     @field_validator(
-        "course", "title", "instructions", "points", "time_zone", "posted", "extra_credit", mode="before"
-    )
+        "course", "title", "instructions", "points", "time_zone", "rubric", "posted", "extra_credit",
+        mode="before",
+    )  # fmt: skip
     @classmethod
     def _not_null(cls, value: Any) -> Any:
         if value is None:
@@ -73,6 +76,13 @@ class AssignmentBody(AssignmentPatch):
                     "title": "Draw a graph",
                     "instructions": "Any graph with five vertices.",
                     "points": 20,
+                    "rubric": [
+                        {
+                            "title": "Vertices",
+                            "points": 20,
+                            "levels": [{"title": "All", "points": 20}, {"title": "Some", "points": 8}],
+                        }
+                    ],
                     "due_at": "2026-04-01T20:00:00Z",
                     "max_submissions": 3,
                     "allowed_types": ["pdf", "png"],
@@ -85,9 +95,18 @@ class AssignmentBody(AssignmentPatch):
     course: UUID
     title: Title
     instructions: Long = ""
-    points: Decimal = Field(Decimal(100), gt=0, le=10_000, decimal_places=4)
+    points: Decimal = Field(
+        Decimal(100), gt=0, le=10_000, decimal_places=4, description="without it what a rubric brings, or 100"
+    )
+    rubric: Rubric = []
     posted: bool = True
     extra_credit: bool = False
+
+    @model_validator(mode="after")
+    def _points_of_rubric(self) -> "AssignmentBody":
+        if self.rubric and "points" not in self.model_fields_set:
+            self.points = total(self.rubric)
+        return self
 
 
 class AssignmentOut(Answer):
@@ -105,7 +124,7 @@ class AssignmentOut(Answer):
     max_submissions: int | None
     allowed_types: list[str]
     max_bytes: int | None
-    rubric: list[Any] = []
+    rubric: list[CriterionOut]
     posted: bool
     created_at: Moment
     updated_at: Moment
@@ -121,8 +140,28 @@ class GradeBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"score": 18, "feedback": "Well drawn."}]})
 
     score: Decimal | None = Field(None, ge=0, le=10_000, decimal_places=4)
+    rubric_scores: dict[UUID, Points] | None = Field(
+        None, description="points by criterion, all of them; the score follows"
+    )
     feedback: Long | None = None
     excused: bool | None = None
+
+
+class WaitingOut(Answer):
+    """Work in the grading queue; `score` is what an earlier version got."""
+
+    submission: UUID
+    assignment: UUID
+    assignment_title: str
+    course: UUID
+    course_title: str
+    student: UUID
+    student_name: str
+    version: int
+    submitted_at: Moment
+    late_seconds: int
+    score: float | None
+    points: float
 
 
 class FileOut(Answer):
@@ -157,7 +196,7 @@ class SubmissionOut(Answer):
     score: float | None
     points: float
     feedback: RichText | None
-    rubric_scores: dict[str, float] | None = None
+    rubric_scores: dict[UUID, float] | None
     graded_at: Moment | None
     versions: list[VersionOut]
 
@@ -190,6 +229,7 @@ def submission_out(
         "score": shown(submission.score) if visible else None,
         "points": shown(assignment.points),
         "feedback": submission.feedback if visible else None,
+        "rubric_scores": submission.rubric_scores if visible else None,
         "graded_at": submission.graded_at if visible else None,
         "versions": shown_versions,
     }
@@ -212,4 +252,23 @@ def _version_out(version: SubmissionVersion, files: list[SubmissionFile], storag
             for file in files
             if file.number == version.number
         ],
+    }
+
+
+def waiting_out(
+    submission: Submission, version: SubmissionVersion, assignment: Assignment, course_title: str, name: str
+) -> dict[str, Any]:
+    return {
+        "submission": submission.uuid,
+        "assignment": assignment.uuid,
+        "assignment_title": assignment.title,
+        "course": assignment.course,
+        "course_title": course_title,
+        "student": submission.student,
+        "student_name": name,
+        "version": version.number,
+        "submitted_at": version.submitted_at,
+        "late_seconds": version.late_seconds,
+        "score": shown(submission.score),
+        "points": shown(assignment.points),
     }

@@ -1,7 +1,6 @@
-"""Assignments set, work handed in, work graded."""
+"""Assignments set, work handed in."""
 
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -9,7 +8,7 @@ from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Conflict, Forbidden, Unprocessable
+from libs.common.errors import Conflict, Unprocessable
 from libs.common.etags import check_if_match
 from libs.common.events.learning import (
     AssignmentChanged,
@@ -17,7 +16,6 @@ from libs.common.events.learning import (
     AssignmentDeleted,
     AssignmentFact,
     AssignmentSubmitted,
-    SubmissionGraded,
 )
 from libs.common.outbox import record
 from libs.common.tokens import Principal
@@ -25,10 +23,10 @@ from services.learning.access import access_taught_course, lock_seat
 from services.learning.assignments import rules
 from services.learning.assignments.access import (
     access_open_assignment,
-    access_submission,
     access_taught_assignment,
 )
-from services.learning.assignments.schemas import AssignmentBody, AssignmentPatch, GradeBody
+from services.learning.assignments.rubrics import rubric_kept
+from services.learning.assignments.schemas import AssignmentBody, AssignmentPatch
 from services.learning.enrollments.rules import SEATED, local_date
 from services.learning.errors import NoSubmissionsLeft, NotEnrolled
 from services.learning.gradebook.service import keep_mark
@@ -55,7 +53,8 @@ async def create_assignment(
         body.time_zone or await session.scalar(select(User.time_zone).where(User.uuid == who.user)) or "UTC"
     )
     assignment = Assignment(
-        **body.model_dump(exclude={"time_zone"}),
+        **body.model_dump(exclude={"time_zone", "rubric"}),
+        rubric=rubric_kept(body.rubric),
         uuid=uuid4(),
         version=0,
         time_zone=zone,
@@ -74,7 +73,9 @@ async def change_assignment(
     """Change text, points, dates or rules; what is not sent stays."""
     assignment = await access_taught_assignment(session, who, uuid)
     check_if_match(request, assignment.version)
-    changes = body.model_dump(exclude_unset=True)
+    changes = body.model_dump(exclude_unset=True, exclude={"rubric"})
+    if body.rubric is not None:
+        changes["rubric"] = rubric_kept(body.rubric)
     if changes.pop("course", assignment.course) != assignment.course:
         raise Unprocessable.field("course", "cannot be changed")
     if changes.get("lesson") is not None:
@@ -132,7 +133,7 @@ async def submit_work(
     late = rules.late_seconds(now, assignment.due_at)
     day = local_date(now, seat.time_zone)
     event = AssignmentSubmitted(
-        **_identity(submission, assignment), version=submission.number, late_seconds=late, local_date=day
+        **identity(submission, assignment), version=submission.number, late_seconds=late, local_date=day
     )
     mark = record(session, event, submission.version)
     keep_mark(
@@ -172,69 +173,6 @@ async def _attach(session: AsyncSession, submission: Submission, files: dict[UUI
     await session.flush()
 
 
-async def grade_submission(
-    session: AsyncSession, who: Principal, uuid: UUID, body: GradeBody, request: Request, now: datetime
-) -> Submission:
-    """Grade, grade anew, or excuse; only the feedback may be changed alone once there is a grade."""
-    submission, assignment, taught = await access_submission(session, who, uuid)
-    if not taught:
-        raise Forbidden
-    await session.refresh(submission, with_for_update={"key_share": True})
-    check_if_match(request, submission.version)
-    submission.score = _new_score(submission, assignment, body)
-    submission.status = "excused" if submission.score is None else "graded"
-    if body.feedback is not None:
-        submission.feedback = body.feedback
-    submission.graded_by = who.user
-    submission.graded_at = now
-    submission.version += 1
-    share = None if submission.score is None else submission.score * 100 / assignment.points
-    event = SubmissionGraded(
-        **_identity(submission, assignment),
-        score=None if submission.score is None else float(submission.score),
-        points=float(assignment.points),
-        percentage=None if share is None else float(round(share, 2)),
-        excused=submission.status == "excused",
-        posted=assignment.posted,
-        actor=who.user,
-    )
-    mark = record(session, event, submission.version)
-    keep_mark(
-        session, course=assignment.course, item=assignment.uuid, student=submission.student,
-        status=submission.status, score=submission.score, points=assignment.points,
-        late_seconds=await _lateness(session, submission), at=now, event=mark,
-    )  # fmt: skip
-    await session.flush()
-    return submission
-
-
-async def _lateness(session: AsyncSession, submission: Submission) -> int:
-    """Seconds by which the newest version was late."""
-    late = await session.scalar(
-        select(SubmissionVersion.late_seconds).where(
-            SubmissionVersion.submission == submission.uuid, SubmissionVersion.number == submission.number
-        )
-    )
-    return late or 0
-
-
-def _new_score(submission: Submission, assignment: Assignment, body: GradeBody) -> Decimal | None:
-    """None: excused. Raises Unprocessable where the body does not say how the work is graded."""
-    if body.excused:
-        if body.score is not None:
-            raise Unprocessable.field("score", "cannot go with excused")
-        return None
-    if body.score is None:
-        if body.excused is None and submission.status == "excused":
-            return None
-        if submission.score is None:
-            raise Unprocessable.field("score", "is needed, or excused")
-        return submission.score
-    if body.score > assignment.points:
-        raise Unprocessable.field("score", f"must be at most {assignment.points.normalize():f}")
-    return body.score
-
-
 def _check_dates(due_at: datetime | None, closes_at: datetime | None) -> None:
     if due_at is not None and closes_at is not None and closes_at < due_at:
         raise Unprocessable.field("closes_at", "must not be before due_at")
@@ -262,7 +200,8 @@ def _publish(
     record(session, event, assignment.version)
 
 
-def _identity(submission: Submission, assignment: Assignment) -> dict[str, Any]:
+def identity(submission: Submission, assignment: Assignment) -> dict[str, Any]:
+    """What every event of a submission says."""
     return {
         "submission": submission.uuid,
         "assignment": assignment.uuid,

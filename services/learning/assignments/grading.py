@@ -1,0 +1,131 @@
+"""Grades of handed-in work: by points or by rubric, given again, or excused."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from uuid import UUID
+
+from fastapi import Request
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.errors import Forbidden, Unprocessable
+from libs.common.etags import check_if_match
+from libs.common.events.learning import SubmissionGraded
+from libs.common.outbox import record
+from libs.common.tokens import Principal
+from services.learning.assignments import rules
+from services.learning.assignments.access import access_submission
+from services.learning.assignments.schemas import GradeBody
+from services.learning.assignments.service import identity
+from services.learning.gradebook.service import keep_mark
+from services.learning.models import Assignment, Submission, SubmissionVersion
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """What is given: a score, perhaps by rubric, or none when the work is excused."""
+
+    score: Decimal | None
+    rubric_scores: dict[str, str] | None = None
+
+
+async def grade_submission(
+    session: AsyncSession, who: Principal, uuid: UUID, body: GradeBody, request: Request, now: datetime
+) -> Submission:
+    """Grade, grade anew, or excuse; only the feedback may be changed alone once there is a grade."""
+    submission, assignment, taught = await access_submission(session, who, uuid)
+    if not taught:
+        raise Forbidden
+    await session.refresh(submission, with_for_update={"key_share": True})
+    check_if_match(request, submission.version)
+    grade = _new_grade(submission, assignment, body)
+    await keep_grade(session, who, submission, assignment, grade, body.feedback, now)
+    return submission
+
+
+async def keep_grade(
+    session: AsyncSession,
+    who: Principal,
+    submission: Submission,
+    assignment: Assignment,
+    grade: Grade,
+    feedback: str | None,
+    now: datetime,
+) -> None:
+    """Write a grade into a locked submission, its event and the history; no feedback: what was stays."""
+    submission.score = grade.score
+    submission.rubric_scores = grade.rubric_scores
+    submission.status = "excused" if grade.score is None else "graded"
+    if feedback is not None:
+        submission.feedback = feedback
+    submission.graded_by = who.user
+    submission.graded_at = now
+    submission.version += 1
+    share = None if grade.score is None else grade.score * 100 / assignment.points
+    event = SubmissionGraded(
+        **identity(submission, assignment),
+        score=None if grade.score is None else float(grade.score),
+        points=float(assignment.points),
+        percentage=None if share is None else float(round(share, 2)),
+        excused=grade.score is None,
+        posted=assignment.posted,
+        actor=who.user,
+    )
+    mark = record(session, event, submission.version)
+    keep_mark(
+        session, course=assignment.course, item=assignment.uuid, student=submission.student,
+        status=submission.status, score=grade.score, points=assignment.points,
+        late_seconds=await _lateness(session, submission), at=now, event=mark,
+    )  # fmt: skip
+    await session.flush()
+
+
+async def _lateness(session: AsyncSession, submission: Submission) -> int:
+    """Seconds by which the newest version was late."""
+    late = await session.scalar(
+        select(SubmissionVersion.late_seconds).where(
+            SubmissionVersion.submission == submission.uuid, SubmissionVersion.number == submission.number
+        )
+    )
+    return late or 0
+
+
+def _new_grade(submission: Submission, assignment: Assignment, body: GradeBody) -> Grade:
+    """Raises Unprocessable where the body does not say how the work is graded."""
+    given = [name for name in ("score", "rubric_scores") if getattr(body, name) is not None]
+    if body.excused:
+        if given:
+            raise Unprocessable.field(given[0], "cannot go with excused")
+        return Grade(None)
+    if len(given) > 1:
+        raise Unprocessable.field("score", "follows from rubric_scores: send one of the two")
+    if body.rubric_scores is not None:
+        return _by_rubric(assignment, {str(each): points for each, points in body.rubric_scores.items()})
+    if body.score is None:
+        if body.excused is None and submission.status == "excused":
+            return Grade(None)
+        if submission.score is None:
+            raise Unprocessable.field("score", "is needed, or rubric_scores, or excused")
+        return Grade(submission.score, submission.rubric_scores)
+    if body.score > assignment.points:
+        raise Unprocessable.field("score", f"must be at most {assignment.points.normalize():f}")
+    return Grade(body.score)
+
+
+def _by_rubric(assignment: Assignment, given: dict[str, Decimal]) -> Grade:
+    most = {criterion["uuid"]: Decimal(criterion["points"]) for criterion in assignment.rubric}
+    if not most:
+        raise Unprocessable.field("rubric_scores", "the assignment has no rubric")
+    for criterion in assignment.rubric:
+        points = given.get(criterion["uuid"])
+        if points is None:
+            raise Unprocessable.field("rubric_scores", f"misses {criterion['title']}")
+        if points > most[criterion["uuid"]]:
+            raise Unprocessable.field(
+                "rubric_scores", f"{criterion['title']} brings at most {criterion['points']}"
+            )
+    if given.keys() - most.keys():
+        raise Unprocessable.field("rubric_scores", "names what is not in the rubric")
+    score = rules.score_by_rubric(most, given, assignment.points)
+    return Grade(score, {uuid: str(points) for uuid, points in given.items()})

@@ -1,0 +1,68 @@
+"""Rubrics: criteria with the most points of each, and the levels that a grader chooses from."""
+
+from decimal import Decimal
+from typing import Annotated, Any
+from uuid import UUID, uuid4
+
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
+
+from libs.common.richtext import RichText
+from libs.common.schemas import Answer, Body, Text
+
+Points = Annotated[Decimal, Field(ge=0, le=10_000, decimal_places=4)]
+Name = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+Description = Annotated[Text, StringConstraints(max_length=2000)]
+
+
+class LevelBody(Body):
+    title: Name
+    description: Description = ""
+    points: Points
+
+
+class CriterionBody(Body):
+    uuid: UUID = Field(default_factory=uuid4, description="made when missing")
+    title: Name
+    description: Description = ""
+    points: Points = Field(description="the most that it brings")
+    levels: Annotated[list[LevelBody], Field(max_length=20)] = []
+
+    @model_validator(mode="after")
+    def _levels_fit(self) -> "CriterionBody":
+        if any(level.points > self.points for level in self.levels):
+            raise ValueError("a level brings at most the points of its criterion")
+        return self
+
+
+def _whole(rubric: list[CriterionBody]) -> list[CriterionBody]:
+    if len({criterion.uuid for criterion in rubric}) < len(rubric):
+        raise ValueError("criteria must have different uuids")
+    if rubric and not total(rubric):
+        raise ValueError("one criterion must bring points")
+    return rubric
+
+
+Rubric = Annotated[list[CriterionBody], Field(max_length=50), AfterValidator(_whole)]
+
+
+def total(rubric: list[CriterionBody]) -> Decimal:
+    return sum((criterion.points for criterion in rubric), Decimal(0))
+
+
+def rubric_kept(rubric: list[CriterionBody] | None) -> list[dict[str, Any]]:
+    """As an assignment keeps it."""
+    return [criterion.model_dump(mode="json") for criterion in rubric or ()]
+
+
+class LevelOut(Answer):
+    title: str
+    description: RichText
+    points: float
+
+
+class CriterionOut(Answer):
+    uuid: UUID
+    title: str
+    description: RichText
+    points: float
+    levels: list[LevelOut]

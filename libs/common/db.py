@@ -124,12 +124,18 @@ def publish_live(session: AsyncSession, payload: str) -> None:
     session.info.setdefault("live", []).append(payload)
 
 
+def shared_session(request: Request) -> AsyncSession | None:
+    """The middleware's transaction, of a request with an `Idempotency-Key`."""
+    shared: AsyncSession | None = request.scope.get("lectern.session")
+    return shared
+
+
 async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
     """The transaction of a request: committed before the answer is sent.
 
     With an `Idempotency-Key` the middleware owns the transaction, because the answer is stored in it.
     """
-    shared: AsyncSession | None = request.scope.get("lectern.session")
+    shared = shared_session(request)
     if shared is not None:
         yield shared
         return

@@ -1,7 +1,7 @@
 """Recording events in the transaction of the write that they report."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -89,7 +89,8 @@ def _forget_recorded(session: Session) -> None:
         session.info.pop(name, None)
 
 
-def consistency_token(session: AsyncSession) -> str | None:
-    """`topic:key:seq` of everything that this session published, comma separated."""
+def consistency_token(session: AsyncSession, keys: Collection[str] | None = None) -> str | None:
+    """`topic:key:seq` of everything that this session published, or of these keys; comma separated."""
     tokens: dict[tuple[str, str], int] = session.info.get("tokens", {})
-    return ",".join(f"{topic}:{key}:{seq}" for (topic, key), seq in list(tokens.items())[-8:]) or None
+    parts = [f"{topic}:{key}:{seq}" for (topic, key), seq in tokens.items() if keys is None or key in keys]
+    return ",".join(parts[-8:]) or None

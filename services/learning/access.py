@@ -49,32 +49,40 @@ class Seat:
     lessons: list[UUID]
     points: dict[str, int]
     time_zone: str | None
+    name: str | None
+    """The learner's."""
+
+
+async def lock_seats(session: AsyncSession, *conditions: ColumnElement[bool]) -> list[Seat]:
+    """The enrolments under their row locks, taken in the order of their uuids, whatever their status, and
+    the published structures of their courses."""
+    rows = await session.execute(
+        select(Enrollment, Course.revision, Course.lessons, Course.points, User.time_zone, User.full_name)
+        .join(Course, Course.uuid == Enrollment.course)
+        .outerjoin(User, User.uuid == Enrollment.student)
+        .where(*conditions)
+        .order_by(Enrollment.uuid)
+        .with_for_update(of=Enrollment, key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    seats = [Seat(*row) for row in rows]
+    for seat in seats:
+        if seat.enrollment.status != "completed" and seat.enrollment.revision != seat.revision:
+            # We waited for the lock while a new revision came: only the enrolment was read anew, not its
+            # course.
+            course = await session.execute(
+                select(Course.revision, Course.lessons, Course.points).where(
+                    Course.uuid == seat.enrollment.course
+                )
+            )
+            seat.revision, seat.lessons, seat.points = course.one()._tuple()
+    return seats
 
 
 async def lock_seat(session: AsyncSession, *conditions: ColumnElement[bool]) -> Seat | None:
-    """The enrolment under its row lock, whatever its status, and the published structure of its course."""
-    row = (
-        await session.execute(
-            select(Enrollment, Course.revision, Course.lessons, Course.points, User.time_zone)
-            .join(Course, Course.uuid == Enrollment.course)
-            .outerjoin(User, User.uuid == Enrollment.student)
-            .where(*conditions)
-            .with_for_update(of=Enrollment, key_share=True)
-            .execution_options(populate_existing=True)
-        )
-    ).one_or_none()
-    if row is None:
-        return None
-    seat = Seat(row[0], row[1], row[2], row[3], row[4])
-    if seat.enrollment.status != "completed" and seat.enrollment.revision != seat.revision:
-        # We waited for the lock while a new revision came: only the enrolment was read anew, not its course.
-        course = await session.execute(
-            select(Course.revision, Course.lessons, Course.points).where(
-                Course.uuid == seat.enrollment.course
-            )
-        )
-        seat.revision, seat.lessons, seat.points = course.one()._tuple()
-    return seat
+    """The one enrolment that meets the conditions, locked."""
+    seats = await lock_seats(session, *conditions)
+    return seats[0] if seats else None
 
 
 async def access_seat(session: AsyncSession, who: Principal, course: UUID) -> Seat:

@@ -7,6 +7,7 @@ from fastapi import FastAPI
 from libs.common.app import create_app
 from libs.common.clock import system_clock
 from libs.common.storage import Storage, media_router
+from services.learning.quizzes.hand_ins import HandIns
 from services.learning.routes import ROUTERS
 from services.learning.settings import Settings
 from services.learning.worker import SUBSCRIPTION
@@ -19,4 +20,5 @@ def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
     app = create_app(settings, routers, subscription=SUBSCRIPTION, **parts)
     app.state.storage = Storage(settings)
     app.state.clock = system_clock
+    app.state.hand_ins = HandIns(app.state.db, lambda: app.state.clock())
     return app

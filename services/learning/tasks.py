@@ -10,19 +10,18 @@ from uuid import UUID
 from sqlalchemy import select, tuple_
 
 from libs.common.db import enqueue
-from libs.common.errors import NotFound
 from libs.common.idempotency import forget_old
 from libs.common.jobs import TaskRun, Tasks
 from libs.common.logs import get_logger
 from libs.common.storage import Storage
-from libs.common.trace import new_trace, tracing
-from services.learning.assignments.uploads import delete_left_files
+from libs.common.trace import new_trace
 from services.learning.certificates.document import render_certificate
 from services.learning.certificates.schemas import verification_url
 from services.learning.certificates.service import mark_issued, write_name
 from services.learning.models import Attempt, Certificate, User
 from services.learning.privacy import PRIVACY
-from services.learning.quizzes.attempts import close_attempt
+from services.learning.quizzes.attempts import close_attempts
+from services.learning.quizzes.hand_ins import MOST
 from services.learning.quizzes.rules import GRACE
 from services.learning.settings import Settings
 
@@ -100,9 +99,10 @@ async def sweep_certificates(run: TaskRun) -> None:
 
 @TASKS.task(every=10)
 async def close_overdue_attempts(run: TaskRun) -> None:
-    """Grade all attempts whose deadline passed, from what was saved: each in a transaction of its own.
+    """Grade all attempts whose deadline passed, from what was saved: many in a transaction.
 
-    One that fails is tried again by the next sweep and holds up no other.
+    Where that fails, each gets one of its own: one that fails is tried again by the next sweep and holds up
+    no other.
     """
     settings: Settings = run.settings
     now = run.clock()
@@ -119,24 +119,25 @@ async def close_overdue_attempts(run: TaskRun) -> None:
                     query.order_by(Attempt.deadline, Attempt.uuid).limit(settings.sweep_batch)
                 )
             ).all()
-        for _, uuid in found:
-            with tracing(new_trace()):
-                try:
-                    async with run.db.session() as session:
-                        await close_attempt(session, uuid, now)
-                except NotFound:  # its course is gone
-                    continue
-                except Exception:
-                    log.exception("attempt not graded", attempt=str(uuid))
+        overdue = [uuid for _, uuid in found]
+        for batch in (overdue[at : at + MOST] for at in range(0, len(overdue), MOST)):
+            if not await _closed(run, batch, now):
+                for uuid in batch:
+                    await _closed(run, [uuid], now)
         if len(found) < settings.sweep_batch:
             return
         after = (found[-1][0], found[-1][1])
 
 
-@TASKS.task(every=600)
-async def sweep_files(run: TaskRun) -> None:
-    """Delete files that came, and were not handed in."""
-    await delete_left_files(run.db, Storage(run.settings), run.clock())
+async def _closed(run: TaskRun, batch: list[UUID], now: datetime) -> bool:
+    """Whether they were graded; a failure is logged."""
+    try:
+        async with run.db.session() as session:
+            await close_attempts(session, {uuid: new_trace() for uuid in batch}, now, owners=None)
+    except Exception:
+        log.exception("attempts not graded", attempts=[str(uuid) for uuid in batch])
+        return False
+    return True
 
 
 @TASKS.task(every=3600)

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from libs.common import etags
 from libs.common.auth import CurrentUser
-from libs.common.db import SessionDep
+from libs.common.db import SessionDep, shared_session
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from services.learning.clock import Now
@@ -24,6 +24,7 @@ from services.learning.errors import (
 )
 from services.learning.quizzes import attempts, extensions, grading, statistics, views
 from services.learning.quizzes.grading_schemas import AnswerGradeBody, QuizStatistics, RegradeBody, Regraded
+from services.learning.quizzes.hand_ins import HandIns
 from services.learning.quizzes.routes import Filter
 from services.learning.quizzes.schemas import ExtensionBody, ExtensionForTeacher
 
@@ -40,9 +41,8 @@ StatusFilter = Annotated[str | None, Query(description=f"one of: {', '.join(STAT
 )
 async def start_attempt(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Start an attempt: 201; an open one is taken up again: 200."""
-    attempt, quiz, is_new = await attempts.start_attempt(session, who, uuid, now)
-    body = await views.show_attempt(session, attempt, quiz, now)
-    return views.as_answer(body, 201 if is_new else 200)
+    case, is_new = await attempts.start_attempt(session, who, uuid, now)
+    return views.as_answer(views.show_case(case, now), 201 if is_new else 200)
 
 
 @router.get("/api/quizzes/{uuid}/attempts/", response_model=Page[views.AttemptRow])
@@ -95,10 +95,15 @@ async def save_answer(
 
 
 @router.post("/api/attempts/{uuid}/submit/", response_model=views.AttemptOut)
-async def submit_attempt(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
+async def submit_attempt(uuid: UUID, request: Request, who: CurrentUser, now: Now) -> Any:
     """Hand in what was saved; again → the same result."""
-    attempt, quiz = await attempts.submit_attempt(session, who, uuid, now)
-    return views.as_answer(await views.show_attempt(session, attempt, quiz, now))
+    session = shared_session(request)
+    if session is not None:
+        case = await attempts.close_attempt(session, uuid, now, owner=who.user)
+    else:
+        hand_ins: HandIns = request.app.state.hand_ins
+        case, request.scope["lectern.token"] = await hand_ins.submit(uuid, who.user)
+    return views.as_answer(views.show_case(case, now))
 
 
 @router.patch(

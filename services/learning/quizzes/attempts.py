@@ -5,24 +5,26 @@ saves that are under way, and what comes after it is refused.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
-from fractions import Fraction
+from operator import itemgetter
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, select, text
+import orjson
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import JSONB
-from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import set_committed_value
 from sqlalchemy.sql.expression import bindparam
 
 from libs.common.errors import NotFound
-from libs.common.events.learning import QuestionResult, QuizGraded, QuizStarted, QuizSubmitted
+from libs.common.events.learning import QuizStarted, QuizSubmitted
 from libs.common.outbox import record
 from libs.common.tokens import Principal
-from services.learning.access import Seat, lock_seat
+from libs.common.trace import Trace, current_trace
+from services.learning.access import Seat, lock_seat, lock_seats
 from services.learning.enrollments.rules import SEATED, local_date
 from services.learning.errors import (
     AttemptAlreadySubmitted,
@@ -33,8 +35,7 @@ from services.learning.errors import (
     QuizNotOpen,
 )
 from services.learning.gradebook.service import keep_mark
-from services.learning.lessons.queries import keep_study_day
-from services.learning.lessons.service import complete_by_work
+from services.learning.lessons.queries import KEEP_STUDY_DAY, keep_study_day
 from services.learning.models import (
     Attempt,
     AttemptQuestion,
@@ -42,11 +43,18 @@ from services.learning.models import (
     Question,
     Quiz,
     QuizExtension,
-    QuizResult,
 )
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_quiz, find_extension
 from services.learning.quizzes.queries import draw_questions
+from services.learning.quizzes.results import (
+    Case,
+    earned,
+    identity,
+    list_questions_of,
+    load_standing,
+    settle,
+)
 
 FOR_SAVE = text(
     "SELECT a.student, a.status, a.deadline, q.kind, q.content FROM attempts a"
@@ -59,25 +67,44 @@ SAVE = text(
     " WHERE attempt = :attempt AND question = :question"
 ).bindparams(bindparam("answer", type_=JSONB(none_as_null=True)))
 
+PIN = text(
+    "INSERT INTO attempt_questions (attempt, question, position, kind, text, points, explanation,"
+    " partial_credit, content) SELECT :attempt, q.* FROM jsonb_to_recordset(CAST(:questions AS jsonb)) AS"
+    " q(question uuid, position int, kind text, text text, points numeric, explanation text,"
+    " partial_credit bool, content jsonb)"
+)
+
+SCORE = text(
+    "UPDATE attempt_questions q SET score = s.score FROM unnest(CAST(:attempts AS uuid[]),"
+    " CAST(:questions AS uuid[]), CAST(:scores AS numeric[])) AS s(attempt, question, score)"
+    " WHERE q.attempt = s.attempt AND q.question = s.question"
+)
+
 
 async def start_attempt(
     session: AsyncSession, who: Principal, uuid: UUID, now: datetime
-) -> tuple[Attempt, Quiz, bool]:
-    """Start an attempt, or take up the open one. Returns it, its quiz, and whether it is new."""
+) -> tuple[Case, bool]:
+    """Start an attempt, or take up the open one. Returns it and whether it is new."""
     quiz, _ = await access_quiz(session, who, uuid)
     seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == who.user)
     if seat is None or seat.enrollment.status not in SEATED:
         raise NotEnrolled
     if not quiz.is_published:
         raise NotFound
-    mine = select(Attempt).where(Attempt.quiz == quiz.uuid, Attempt.student == who.user)
-    attempts = (await session.scalars(mine.order_by(Attempt.number))).all()
-    if attempts and attempts[-1].status == "in_progress":
-        if not rules.is_over(attempts[-1].deadline, now):
-            return attempts[-1], quiz, False
-        await _close(session, seat, await lock_attempt(session, attempts[-1].uuid), quiz, now)
     extension = await find_extension(session, quiz.uuid, who.user)
-    closes_at = rules.latest_close(quiz.closes_at, extension.closes_at if extension else None)
+    extended = extension.closes_at if extension else None
+    mine = select(Attempt.uuid, Attempt.status, Attempt.deadline).where(
+        Attempt.quiz == quiz.uuid, Attempt.student == who.user
+    )
+    attempts = (await session.execute(mine.order_by(Attempt.number))).all()
+    if attempts and attempts[-1].status == "in_progress":
+        attempt = await lock_attempt(session, attempts[-1].uuid)
+        questions = (await list_questions_of(session, [attempt.uuid]))[attempt.uuid]
+        case = Case(seat, attempt, quiz, questions, extended)
+        if not rules.is_over(attempt.deadline, now):
+            return case, False
+        await _close(session, [case], now)
+    closes_at = rules.latest_close(quiz.closes_at, extended)
     allowed = rules.attempts_allowed(quiz.attempts_allowed, extension.extra_attempts if extension else 0)
     if quiz.opens_at is not None and now < quiz.opens_at:
         raise QuizNotOpen
@@ -85,7 +112,8 @@ async def start_attempt(
         raise QuizClosed
     if allowed is not None and len(attempts) >= allowed:
         raise NoAttemptsLeft
-    return await _begin(session, seat, quiz, extension, len(attempts) + 1, now), quiz, True
+    attempt, questions = await _begin(session, seat, quiz, extension, len(attempts) + 1, now)
+    return Case(seat, attempt, quiz, questions, extended), True
 
 
 async def save_answer(
@@ -105,33 +133,66 @@ async def save_answer(
     return deadline
 
 
-async def submit_attempt(
-    session: AsyncSession, who: Principal, uuid: UUID, now: datetime
-) -> tuple[Attempt, Quiz]:
-    """Hand in and grade; again → nothing changes. Too late, it is graded from what was saved in time."""
-    return await close_attempt(session, uuid, now, owner=who.user)
+async def close_attempts(
+    session: AsyncSession,
+    wanted: Mapping[UUID, Trace],
+    now: datetime,
+    *,
+    owners: Collection[tuple[UUID, UUID]] | None,
+) -> dict[UUID, Case]:
+    """Hand in and grade open attempts once, all in this transaction; what is closed already stays as it is.
 
-
-async def close_attempt(
-    session: AsyncSession, uuid: UUID, now: datetime, *, owner: UUID | None = None
-) -> tuple[Attempt, Quiz]:
-    """Grade an open attempt once. Without `owner` only if its deadline has passed. Raises NotFound."""
-    found = (
-        await session.execute(
-            select(Attempt.enrollment, Attempt.student, Quiz)
+    `wanted` has the trace of who asks for each. Only attempts that are there with their student in `owners`;
+    without owners only those whose deadline has passed. Too late, one is graded from what was saved in time.
+    """
+    found = {
+        attempt: (enrollment, quiz)
+        for attempt, enrollment, student, quiz in await session.execute(
+            select(Attempt.uuid, Attempt.enrollment, Attempt.student, Quiz)
             .join(Quiz, Quiz.uuid == Attempt.quiz)
-            .where(Attempt.uuid == uuid)
+            .where(Attempt.uuid.in_(wanted))
         )
-    ).one_or_none()
-    if found is None or (owner is not None and found.student != owner):
+        if owners is None or (attempt, student) in owners
+    }
+    seats = {
+        seat.enrollment.uuid: seat
+        for seat in await lock_seats(session, Enrollment.uuid.in_({seat for seat, _ in found.values()}))
+    }
+    attempts = await session.scalars(
+        select(Attempt)
+        .where(Attempt.uuid.in_(found), Attempt.enrollment.in_(seats))
+        .order_by(Attempt.uuid)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    questions = await list_questions_of(session, found)
+    cases = {
+        attempt.uuid: Case(
+            seats[attempt.enrollment], attempt, found[attempt.uuid][1], questions[attempt.uuid],
+            trace=wanted[attempt.uuid],
+        )
+        for attempt in attempts
+    }  # fmt: skip
+    closing = [
+        case
+        for case in cases.values()
+        if case.attempt.status == "in_progress"
+        and (owners is not None or rules.is_over(case.attempt.deadline, now))
+    ]
+    closed = [case for case in cases.values() if case not in closing]
+    if closed:
+        await load_standing(session, closed)
+    if closing:
+        await _close(session, closing, now)
+    return cases
+
+
+async def close_attempt(session: AsyncSession, uuid: UUID, now: datetime, *, owner: UUID) -> Case:
+    """The same for one. Raises NotFound."""
+    cases = await close_attempts(session, {uuid: current_trace()}, now, owners={(uuid, owner)})
+    if uuid not in cases:
         raise NotFound
-    seat = await lock_seat(session, Enrollment.uuid == found.enrollment)
-    if seat is None:
-        raise NotFound
-    attempt, quiz = await lock_attempt(session, uuid), found[2]
-    if attempt.status == "in_progress" and (owner is not None or rules.is_over(attempt.deadline, now)):
-        await _close(session, seat, attempt, quiz, now)
-    return attempt, quiz
+    return cases[uuid]
 
 
 async def _begin(
@@ -141,7 +202,7 @@ async def _begin(
     extension: QuizExtension | None,
     number: int,
     now: datetime,
-) -> Attempt:
+) -> tuple[Attempt, list[AttemptQuestion]]:
     questions = await draw_questions(session, quiz)
     if quiz.shuffle_questions:
         random.shuffle(questions)
@@ -161,22 +222,21 @@ async def _begin(
     attempt.deadline = extended_deadline(attempt, extension)
     session.add(attempt)
     await session.flush()
-    await session.execute(
-        insert(AttemptQuestion), [_pin(attempt.uuid, place, q, quiz) for place, q in enumerate(questions)]
-    )
+    pinned = [_pin(place, question, quiz) for place, question in enumerate(questions)]
+    rows = orjson.dumps(pinned, default=str).decode()
+    await session.execute(PIN, {"attempt": attempt.uuid, "questions": rows})
     day = local_date(now, seat.time_zone)
     await keep_study_day(session, attempt.student, day)
     fields = identity(attempt, quiz)
     record(session, QuizStarted(**fields, deadline=attempt.deadline, local_date=day), attempt.version)
-    return attempt
+    return attempt, [AttemptQuestion(attempt=attempt.uuid, **fields) for fields in pinned]
 
 
-def _pin(attempt: UUID, place: int, question: Question, quiz: Quiz) -> dict[str, Any]:
+def _pin(place: int, question: Question, quiz: Quiz) -> dict[str, Any]:
     content = rules.in_order(
         question.kind, question.content, lambda ones: random.sample(ones, len(ones)), quiz.shuffle_answers
     )
     return {
-        "attempt": attempt,
         "question": question.uuid,
         "position": place,
         "kind": question.kind,
@@ -209,162 +269,51 @@ async def lock_attempt(session: AsyncSession, uuid: UUID) -> Attempt:
     ).scalar_one()
 
 
-async def _close(session: AsyncSession, seat: Seat, attempt: Attempt, quiz: Quiz, now: datetime) -> None:
+async def _close(session: AsyncSession, cases: Sequence[Case], now: datetime) -> None:
     """Submitted at one version, graded at the next if no answer waits. The caller holds both locks."""
-    by_deadline = rules.is_over(attempt.deadline, now)
-    attempt.submitted_at = attempt.deadline if by_deadline else now
-    assert attempt.submitted_at is not None
-    attempt.status = "submitted"
-    day = local_date(attempt.submitted_at, seat.time_zone)
-    taken = max(0, int((attempt.submitted_at - attempt.started_at).total_seconds()))
-    attempt.version += 1
-    submitted = QuizSubmitted(
-        **identity(attempt, quiz), by_deadline=by_deadline, seconds_taken=taken, local_date=day
-    )
-    event = record(session, submitted, attempt.version)
-    with session.no_autoflush:  # the attempt is written once, with its result
-        await keep_study_day(session, attempt.student, day)
-        questions = await list_attempt_questions(session, attempt.uuid)
-    if quiz.kind != "survey":
-        for question in questions:
-            if not rules.awaits_grading(question.kind, question.answer, question.score):
-                question.score = rules.stored(earned(question))
-    await settle(session, seat, attempt, quiz, questions, now, is_regrade=False)
-    if attempt.status == "submitted" and not await _percentages(session, attempt):
-        keep_mark(
-            session, course=quiz.course, item=quiz.uuid, student=attempt.student, status="submitted",
-            score=None, points=attempt.max_score, late_seconds=0, at=now, event=event,
-        )  # fmt: skip
+    days = []
+    events = {}
+    for case in cases:
+        attempt, quiz = case.attempt, case.quiz
+        by_deadline = rules.is_over(attempt.deadline, now)
+        attempt.submitted_at = attempt.deadline if by_deadline else now
+        assert attempt.submitted_at is not None
+        attempt.status = "submitted"
+        day = local_date(attempt.submitted_at, case.seat.time_zone)
+        taken = max(0, int((attempt.submitted_at - attempt.started_at).total_seconds()))
+        attempt.version += 1
+        submitted = QuizSubmitted(
+            **identity(attempt, quiz), by_deadline=by_deadline, seconds_taken=taken, local_date=day
+        )
+        events[attempt.uuid] = record(session, submitted, attempt.version, trace=case.trace)
+        days.append({"student": attempt.student, "local_date": day})
+    with session.no_autoflush:  # the attempts are written once, with their results
+        await session.execute(KEEP_STUDY_DAY, sorted(days, key=itemgetter("student")))
+        await _score(
+            session, [question for case in cases if case.quiz.kind != "survey" for question in case.questions]
+        )
+    await settle(session, cases, now, is_regrade=False)
+    for case in cases:
+        if case.attempt.status == "submitted" and not case.earlier:
+            attempt = case.attempt
+            keep_mark(
+                session, course=case.quiz.course, item=case.quiz.uuid, student=attempt.student,
+                status="submitted", score=None, points=attempt.max_score, late_seconds=0, at=now,
+                event=events[attempt.uuid],
+            )  # fmt: skip
 
 
-async def list_attempt_questions(session: AsyncSession, attempt: UUID) -> Sequence[AttemptQuestion]:
-    """As the attempt pinned them, in its order."""
-    query = select(AttemptQuestion).where(AttemptQuestion.attempt == attempt)
-    return (await session.scalars(query.order_by(AttemptQuestion.position))).all()
-
-
-def earned(question: AttemptQuestion) -> Fraction:
-    """Points, exact where the rules gave them: rounded thirds would not add up.
-
-    What a teacher gave stands, and what was given for a text that is erased by now.
-    """
-    erased = question.answer is None and question.score and not question.content.get("full_credit")
-    if question.graded_by is not None or erased or question.kind == "essay":
-        if question.content.get("full_credit"):
-            return Fraction(question.points)
-        return Fraction(question.score or 0)
-    share = rules.share(question.kind, question.content, question.answer, question.partial_credit)
-    return Fraction(question.points) * share
-
-
-async def settle(
-    session: AsyncSession,
-    seat: Seat,
-    attempt: Attempt,
-    quiz: Quiz,
-    questions: Sequence[AttemptQuestion],
-    now: datetime,
-    *,
-    is_regrade: bool,
-) -> None:
-    """Grade a handed-in attempt as a whole, at the next version, unless an answer waits for a teacher.
-
-    The caller holds the seat and the attempt. Completion that was reached is never taken back.
-    """
-    survey = quiz.kind == "survey"
-    if not survey and any(rules.awaits_grading(q.kind, q.answer, q.score) for q in questions):
-        await session.flush()
-        return
-    attempt.status = "graded"
-    results = [] if survey else [(question, earned(question)) for question in questions]
-    if not survey:
-        total = sum((points for _, points in results), Fraction(0))
-        attempt.score = rules.stored(total)
-        if attempt.max_score:
-            attempt.percentage = rules.stored(total * 100 / Fraction(attempt.max_score))
-            attempt.passed = rules.is_passing(attempt.percentage, quiz.pass_mark)
-    with session.no_autoflush:
-        extension = await find_extension(session, quiz.uuid, attempt.student)
-    closes_at = rules.latest_close(quiz.closes_at, extension.closes_at if extension else None)
-    attempt.version += 1
-    graded = QuizGraded(
-        **identity(attempt, quiz),
-        score=rules.shown(attempt.score) or 0,
-        max_score=0 if survey else float(attempt.max_score),
-        percentage=rules.shown(attempt.percentage),
-        passed=attempt.passed,
-        is_regrade=is_regrade,
-        score_visible=not survey and rules.is_visible(quiz.feedback["score"], closes_at, now),
-        questions=tuple(_result(question, points) for question, points in results),
-    )
-    event = record(session, graded, attempt.version)
-    await session.flush()
-    if await _keep_result(session, attempt, quiz, now, event):
-        await complete_by_work(session, seat, quiz.lesson, now)
-
-
-def _result(question: AttemptQuestion, points: Fraction) -> QuestionResult:
-    share = points / Fraction(question.points) if question.points else Fraction(0)
-    return QuestionResult(
-        question=question.question,
-        kind=question.kind,  # type: ignore[arg-type]
-        score=rules.shown(rules.stored(points)) or 0,
-        points=float(question.points),
-        share=float(round(share * 100, 2)),
-    )
-
-
-async def _keep_result(
-    session: AsyncSession, attempt: Attempt, quiz: Quiz, now: datetime, event: UUID
-) -> bool:
-    """Where the learner stands by now. Returns whether the quiz counts as finished."""
-    percentage = rules.standing(quiz.scoring, await _percentages(session, attempt))
-    if percentage is not None:
-        keep_mark(
-            session, course=quiz.course, item=quiz.uuid, student=attempt.student, status="graded",
-            score=percentage * attempt.max_score / 100, points=attempt.max_score, late_seconds=0, at=now,
-            event=event,
-        )  # fmt: skip
-    finished = quiz.kind == "survey" or rules.is_passing(percentage, quiz.pass_mark)
-    statement = upsert(QuizResult).values(
-        quiz=quiz.uuid,
-        enrollment=attempt.enrollment,
-        percentage=percentage,
-        finished_at=now if finished else None,
-    )
-    kept = await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["quiz", "enrollment"],
-            set_={
-                "percentage": statement.excluded.percentage,
-                "finished_at": text("coalesce(quiz_results.finished_at, excluded.finished_at)"),
+async def _score(session: AsyncSession, questions: Sequence[AttemptQuestion]) -> None:
+    """Points for what the rules can grade, in one statement."""
+    graded = [q for q in questions if not rules.awaits_grading(q.kind, q.answer, q.score)]
+    for question in graded:
+        set_committed_value(question, "score", rules.stored(earned(question)))
+    if graded:
+        await session.execute(
+            SCORE,
+            {
+                "attempts": [question.attempt for question in graded],
+                "questions": [question.question for question in graded],
+                "scores": [question.score for question in graded],
             },
-        ).returning(QuizResult.finished_at)
-    )
-    return kept.scalar_one() is not None
-
-
-async def _percentages(session: AsyncSession, attempt: Attempt) -> list[Decimal]:
-    """Of the learner's graded attempts at the quiz, oldest first."""
-    found = await session.scalars(
-        select(Attempt.percentage)
-        .where(Attempt.quiz == attempt.quiz, Attempt.student == attempt.student, Attempt.status == "graded")
-        .where(Attempt.percentage.is_not(None))
-        .order_by(Attempt.number)
-    )
-    return [percentage for percentage in found if percentage is not None]
-
-
-def identity(attempt: Attempt, quiz: Quiz) -> dict[str, Any]:
-    """What every fact of an attempt says."""
-    return {
-        "attempt": attempt.uuid,
-        "number": attempt.number,
-        "quiz": quiz.uuid,
-        "kind": quiz.kind,
-        "title": quiz.title,
-        "course": quiz.course,
-        "lesson": quiz.lesson,
-        "enrollment": attempt.enrollment,
-        "student": attempt.student,
-    }
+        )

@@ -19,7 +19,8 @@ from libs.common.tokens import Principal
 from services.learning.access import lock_seat
 from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension, User
 from services.learning.quizzes.access import access_taught_quiz, find_extension
-from services.learning.quizzes.attempts import extended_deadline, identity, lock_attempt
+from services.learning.quizzes.attempts import extended_deadline, lock_attempt
+from services.learning.quizzes.results import identity
 from services.learning.quizzes.schemas import ExtensionBody, ExtensionForTeacher
 
 

@@ -25,14 +25,9 @@ from services.learning.errors import AttemptNotSubmitted, QuestionKindChanged
 from services.learning.models import Attempt, AttemptQuestion, Enrollment, Question, Quiz
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_taught_quiz
-from services.learning.quizzes.attempts import (
-    earned,
-    identity,
-    list_attempt_questions,
-    lock_attempt,
-    settle,
-)
+from services.learning.quizzes.attempts import lock_attempt
 from services.learning.quizzes.grading_schemas import AnswerGradeBody, PointsChange, RegradeBody
+from services.learning.quizzes.results import Case, earned, identity, list_questions_of, settle
 
 
 async def grade_answer(
@@ -54,7 +49,7 @@ async def grade_answer(
         raise AttemptNotSubmitted
     if quiz.kind == "survey":
         raise Unprocessable.field("points", "a survey has none")
-    questions = await list_attempt_questions(session, uuid)
+    questions = (await list_questions_of(session, [uuid]))[uuid]
     question = next((one for one in questions if one.question == body.question), None)
     if question is None:
         raise Unprocessable.field("question", "the attempt has no such question")
@@ -75,7 +70,8 @@ async def grade_answer(
             "after": rules.shown(body.points),
         }
         await write_entry(session, "attempt.overridden", attempt.uuid, actor=who.user, details=details)
-    await settle(session, seat, attempt, quiz, questions, now, is_regrade=attempt.status == "graded")
+    case = Case(seat, attempt, quiz, questions)
+    await settle(session, [case], now, is_regrade=attempt.status == "graded")
 
 
 async def regrade(
@@ -231,7 +227,7 @@ async def _settle_anew(
     if not was_graded:
         question = next(one for one in questions if one.question == number)
         _record_answer(session, attempt, quiz, question, who, is_regrade=True)
-    await settle(session, seat, attempt, quiz, questions, now, is_regrade=was_graded)
+    await settle(session, [Case(seat, attempt, quiz, questions)], now, is_regrade=was_graded)
 
 
 def _record_answer(

@@ -18,7 +18,7 @@ from libs.common.tokens import Principal
 from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension, User
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_quiz
-from services.learning.quizzes.attempts import list_attempt_questions
+from services.learning.quizzes.results import Case, list_questions_of
 
 Status = Literal["in_progress", "submitted", "graded"]
 
@@ -187,29 +187,17 @@ def _part(one: dict[str, Any]) -> dict[str, str]:
     return {"uuid": one["uuid"], "text": one["text"]}
 
 
-async def show_attempt(
-    session: AsyncSession,
+def show_attempt(
     attempt: Attempt,
     quiz: Quiz,
+    questions: Sequence[AttemptQuestion],
+    name: str | None,
+    extended: datetime | None,
     now: datetime,
     *,
     taught: bool = False,
-    questions: Sequence[AttemptQuestion] | None = None,
 ) -> AttemptOut:
     """An attempt for its learner, as far as the policy shows it, or whole for its teacher."""
-    others = (
-        await session.execute(
-            select(
-                select(User.full_name).where(User.uuid == attempt.student).scalar_subquery(),
-                select(QuizExtension.closes_at)
-                .where(QuizExtension.quiz == quiz.uuid, QuizExtension.student == attempt.student)
-                .scalar_subquery(),
-            )
-        )
-    ).one()
-    name, extended = others[0], others[1]
-    if questions is None:
-        questions = await list_attempt_questions(session, attempt.uuid)
     correctness = taught or _shows(quiz, "correctness", attempt, extended, now)
     answers = taught or _shows(quiz, "answers", attempt, extended, now)
     return AttemptOut.model_validate(
@@ -221,6 +209,11 @@ async def show_attempt(
     )
 
 
+def show_case(case: Case, now: datetime) -> AttemptOut:
+    """An attempt for its learner."""
+    return show_attempt(case.attempt, case.quiz, case.questions, case.seat.name, case.extended, now)
+
+
 async def read_attempt(
     session: AsyncSession, who: Principal, uuid: UUID, now: datetime
 ) -> tuple[AttemptOut, str]:
@@ -229,7 +222,18 @@ async def read_attempt(
     The learner's ETag says nothing of the version, which counts what teachers do with the attempt.
     """
     attempt, quiz, taught = await access_attempt(session, who, uuid)
-    body = await show_attempt(session, attempt, quiz, now, taught=taught)
+    name, extended = (
+        await session.execute(
+            select(
+                select(User.full_name).where(User.uuid == attempt.student).scalar_subquery(),
+                select(QuizExtension.closes_at)
+                .where(QuizExtension.quiz == quiz.uuid, QuizExtension.student == attempt.student)
+                .scalar_subquery(),
+            )
+        )
+    ).one()
+    questions = (await list_questions_of(session, [uuid]))[uuid]
+    body = show_attempt(attempt, quiz, questions, name, extended, now, taught=taught)
     return body, etags.etag(attempt.version if taught else 0, body.model_dump_json())
 
 

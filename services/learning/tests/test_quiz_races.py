@@ -2,8 +2,13 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
+
+import httpx
+from sqlalchemy import text
 
 from libs.common.clock import SettableClock
+from libs.common.testing import Person
 from services.learning.tests.conftest import TRUTH, School, done
 from services.learning.tests.quizzing import save, start, submit
 
@@ -101,3 +106,54 @@ async def test_a_regrade_beside_submits_leaves_nobody_with_the_old_key(school: S
     done(answers[0])
     for student, attempt in zip(students, attempts, strict=True):
         assert done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))["score"] == 1
+
+
+async def hand_in(student: Person, attempt: dict[str, Any]) -> httpx.Response:
+    """The answer, whatever it is."""
+    return await student.client.post(f"/api/attempts/{attempt['uuid']}/submit/")
+
+
+async def test_who_hands_in_together_gets_each_their_own(school: School) -> None:
+    course = await school.course()
+    quiz = await school.quiz(course, TRUTH)
+    students = [await school.enrolled(course, f"Student {number}") for number in range(30)]
+    attempts = [await start(student, quiz) for student in students]
+    for number, (student, attempt) in enumerate(zip(students, attempts, strict=True)):
+        done(await save(student, attempt, attempt["questions"][0], number % 3 == 0))
+    stranger = students[0]
+    answers = await asyncio.gather(
+        *(hand_in(student, attempt) for student, attempt in zip(students, attempts, strict=True)),
+        *(hand_in(stranger, attempt) for attempt in attempts[1:]),
+        *(hand_in(student, attempt) for student, attempt in zip(students, attempts, strict=True)),
+    )
+    assert {answer.status_code for answer in answers[30:59]} == {404}
+    for number, student in enumerate(students):
+        first, again = done(answers[number]), done(answers[59 + number])
+        right = TRUTH["correct"] is (number % 3 == 0)
+        assert (first["student"], first["score"]) == (str(student.uuid), 1 if right else 0)
+        assert again == first
+        places = answers[number].headers["consistency-token"].split(",")
+        assert {place.split(":")[1] for place in places} == {first["uuid"]}
+    kinds = [kind for kind, _, _ in await school.published()]
+    assert kinds.count("learning.quiz_submitted.v1") == kinds.count("learning.quiz_graded.v1") == 30
+
+
+async def test_an_attempt_that_cannot_be_graded_holds_up_no_other(school: School) -> None:
+    course = await school.course()
+    quiz = await school.quiz(course, TRUTH)
+    students = [await school.enrolled(course, f"Student {number}") for number in range(5)]
+    attempts = [await start(student, quiz) for student in students]
+    for student, attempt in zip(students, attempts, strict=True):
+        done(await save(student, attempt, attempt["questions"][0], TRUTH["correct"]))
+    async with school.harness.db.session() as session:
+        await session.execute(
+            text("UPDATE attempt_questions SET content = '{}' WHERE attempt = :broken"),
+            {"broken": attempts[2]["uuid"]},
+        )
+    answers = await asyncio.gather(
+        *(hand_in(student, attempt) for student, attempt in zip(students, attempts, strict=True))
+    )
+    assert [answer.status_code for answer in answers] == [200, 200, 500, 200, 200]
+    assert [done(answer)["score"] for answer in answers if answer.status_code == 200] == [1] * 4
+    shown = done(await students[2].client.get(f"/api/attempts/{attempts[2]['uuid']}/"))
+    assert shown["status"] == "in_progress"

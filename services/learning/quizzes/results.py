@@ -1,0 +1,222 @@
+"""What an attempt that is handed in has earned, and where its learner stands by it.
+
+Many attempts are settled with a few statements: a whole class hands in at the bell.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.events.learning import QuestionResult, QuizGraded
+from libs.common.outbox import record
+from libs.common.trace import Trace, current_trace, tracing
+from services.learning.access import Seat
+from services.learning.gradebook.service import keep_mark
+from services.learning.lessons.service import complete_by_work
+from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension
+from services.learning.quizzes import rules
+
+KEEP_RESULTS = text(
+    "INSERT INTO quiz_results AS r (quiz, enrollment, percentage, finished_at) SELECT * FROM unnest("
+    " CAST(:quizzes AS uuid[]), CAST(:enrollments AS uuid[]), CAST(:percentages AS numeric[]),"
+    " CAST(:finished AS timestamptz[])) ON CONFLICT (quiz, enrollment) DO UPDATE"
+    " SET percentage = excluded.percentage, finished_at = coalesce(r.finished_at, excluded.finished_at)"
+    " RETURNING quiz, enrollment, finished_at"
+)
+
+Learner = tuple[UUID, UUID]
+"""Quiz and student."""
+
+
+@dataclass(slots=True, eq=False)
+class Case:
+    """One attempt with all that decides about it. The caller holds the seat and the attempt."""
+
+    seat: Seat
+    attempt: Attempt
+    quiz: Quiz
+    questions: Sequence[AttemptQuestion]
+    extended: datetime | None = None
+    """The learner's own close of the quiz."""
+    earlier: list[tuple[int, Decimal]] = field(default_factory=list)
+    """Number and percentage of the learner's other graded attempts at the quiz."""
+    trace: Trace = field(default_factory=current_trace)
+    """Of the request that hands in or grades."""
+
+    @property
+    def learner(self) -> Learner:
+        return self.attempt.quiz, self.attempt.student
+
+    @property
+    def waits(self) -> bool:
+        """Whether an answer waits for a teacher."""
+        return self.quiz.kind != "survey" and any(
+            rules.awaits_grading(q.kind, q.answer, q.score) for q in self.questions
+        )
+
+
+async def list_questions_of(
+    session: AsyncSession, attempts: Iterable[UUID]
+) -> dict[UUID, list[AttemptQuestion]]:
+    """By attempt, as it pinned them, in its order."""
+    rows = await session.scalars(
+        select(AttemptQuestion)
+        .where(AttemptQuestion.attempt.in_(attempts))
+        .order_by(AttemptQuestion.attempt, AttemptQuestion.position)
+    )
+    questions = defaultdict(list)
+    for row in rows:
+        questions[row.attempt].append(row)
+    return questions
+
+
+async def load_standing(session: AsyncSession, cases: Sequence[Case]) -> None:
+    """Fill in what else each learner has: their own close, and what earlier attempts brought."""
+    by_learner = {case.learner: case for case in cases}
+    extensions = await session.execute(
+        select(QuizExtension.quiz, QuizExtension.student, QuizExtension.closes_at).where(
+            tuple_(QuizExtension.quiz, QuizExtension.student).in_(by_learner)
+        )
+    )
+    for quiz, student, closes_at in extensions:
+        by_learner[quiz, student].extended = closes_at
+    others = await session.execute(
+        select(Attempt.quiz, Attempt.student, Attempt.number, Attempt.percentage).where(
+            tuple_(Attempt.quiz, Attempt.student).in_(by_learner),
+            Attempt.uuid.not_in([case.attempt.uuid for case in cases]),
+            Attempt.status == "graded",
+            Attempt.percentage.is_not(None),
+        )
+    )
+    for case in cases:
+        case.earlier = []
+    for quiz, student, number, percentage in others:
+        assert percentage is not None
+        by_learner[quiz, student].earlier.append((number, percentage))
+
+
+def earned(question: AttemptQuestion) -> Fraction:
+    """Points, exact where the rules gave them: rounded thirds would not add up.
+
+    What a teacher gave stands, and what was given for a text that is erased by now.
+    """
+    erased = question.answer is None and question.score and not question.content.get("full_credit")
+    if question.graded_by is not None or erased or question.kind == "essay":
+        if question.content.get("full_credit"):
+            return Fraction(question.points)
+        return Fraction(question.score or 0)
+    share = rules.share(question.kind, question.content, question.answer, question.partial_credit)
+    return Fraction(question.points) * share
+
+
+async def settle(session: AsyncSession, cases: Sequence[Case], now: datetime, *, is_regrade: bool) -> None:
+    """Grade handed-in attempts of different learners as a whole, each at its next version, unless an answer
+    waits for a teacher.
+
+    The caller holds the seats and the attempts. Completion that was reached is never taken back.
+    """
+    with session.no_autoflush:
+        await load_standing(session, cases)
+    ready = [case for case in cases if not case.waits]
+    standings = {case.attempt.uuid: _grade(session, case, now, is_regrade=is_regrade) for case in ready}
+    await session.flush()
+    if not ready:
+        return
+    finished = await _keep_results(session, ready, standings, now)
+    for case in ready:
+        if (case.quiz.uuid, case.attempt.enrollment) in finished:
+            with tracing(case.trace):
+                await complete_by_work(session, case.seat, case.quiz.lesson, now)
+
+
+def _grade(session: AsyncSession, case: Case, now: datetime, *, is_regrade: bool) -> Decimal | None:
+    """The attempt's result and its event. Returns where the learner stands in the quiz by now."""
+    attempt, quiz = case.attempt, case.quiz
+    survey = quiz.kind == "survey"
+    attempt.status = "graded"
+    results = [] if survey else [(question, earned(question)) for question in case.questions]
+    if not survey:
+        total = sum((points for _, points in results), Fraction(0))
+        attempt.score = rules.stored(total)
+        if attempt.max_score:
+            attempt.percentage = rules.stored(total * 100 / Fraction(attempt.max_score))
+            attempt.passed = rules.is_passing(attempt.percentage, quiz.pass_mark)
+    closes_at = rules.latest_close(quiz.closes_at, case.extended)
+    attempt.version += 1
+    graded = QuizGraded(
+        **identity(attempt, quiz),
+        score=rules.shown(attempt.score) or 0,
+        max_score=0 if survey else float(attempt.max_score),
+        percentage=rules.shown(attempt.percentage),
+        passed=attempt.passed,
+        is_regrade=is_regrade,
+        score_visible=not survey and rules.is_visible(quiz.feedback["score"], closes_at, now),
+        questions=tuple(_result(question, points) for question, points in results),
+    )
+    event = record(session, graded, attempt.version, trace=case.trace)
+    reached = list(case.earlier)
+    if attempt.percentage is not None:
+        reached.append((attempt.number, attempt.percentage))
+    percentage = rules.standing(quiz.scoring, [share for _, share in sorted(reached)])
+    if percentage is not None:
+        keep_mark(
+            session, course=quiz.course, item=quiz.uuid, student=attempt.student, status="graded",
+            score=percentage * attempt.max_score / 100, points=attempt.max_score, late_seconds=0, at=now,
+            event=event,
+        )  # fmt: skip
+    return percentage
+
+
+def _result(question: AttemptQuestion, points: Fraction) -> QuestionResult:
+    share = points / Fraction(question.points) if question.points else Fraction(0)
+    return QuestionResult(
+        question=question.question,
+        kind=question.kind,  # type: ignore[arg-type]
+        score=rules.shown(rules.stored(points)) or 0,
+        points=float(question.points),
+        share=float(round(share * 100, 2)),
+    )
+
+
+async def _keep_results(
+    session: AsyncSession, cases: Sequence[Case], standings: dict[UUID, Decimal | None], now: datetime
+) -> set[tuple[UUID, UUID]]:
+    """Where the learners stand by now. Returns quiz and enrolment of those for whom the quiz counts as
+    finished."""
+    finished = [
+        case.quiz.kind == "survey" or rules.is_passing(standings[case.attempt.uuid], case.quiz.pass_mark)
+        for case in cases
+    ]
+    kept = await session.execute(
+        KEEP_RESULTS,
+        {
+            "quizzes": [case.quiz.uuid for case in cases],
+            "enrollments": [case.attempt.enrollment for case in cases],
+            "percentages": [standings[case.attempt.uuid] for case in cases],
+            "finished": [now if done else None for done in finished],
+        },
+    )
+    return {(quiz, enrollment) for quiz, enrollment, at in kept if at is not None}
+
+
+def identity(attempt: Attempt, quiz: Quiz) -> dict[str, Any]:
+    """What every fact of an attempt says."""
+    return {
+        "attempt": attempt.uuid,
+        "number": attempt.number,
+        "quiz": quiz.uuid,
+        "kind": quiz.kind,
+        "title": quiz.title,
+        "course": quiz.course,
+        "lesson": quiz.lesson,
+        "enrollment": attempt.enrollment,
+        "student": attempt.student,
+    }

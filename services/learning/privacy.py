@@ -320,9 +320,23 @@ async def _redact_work(erasure: Erasure) -> None:
     await erasure.run(
         update(SubmissionVersion).where(SubmissionVersion.submission.in_(mine)).values(text=GONE)
     )
-    files = await session.scalars(select(SubmissionFile.path).where(SubmissionFile.student == user))
-    erasure.objects += files.all()
+    await _drop_files(erasure)
     await erasure.run(delete(SubmissionFile).where(SubmissionFile.student == user))
+
+
+async def _drop_files(erasure: Erasure) -> None:
+    """Objects that nobody else of a group has handed in, too. The rows are locked for when two go at once."""
+    mine = select(SubmissionFile.path).where(SubmissionFile.student == erasure.user)
+    rows = await erasure.session.scalars(
+        select(SubmissionFile)
+        .where(SubmissionFile.path.in_(mine))
+        .order_by(SubmissionFile.uuid)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    found = rows.all()
+    shared = {row.path for row in found if row.student != erasure.user}
+    erasure.objects += sorted({row.path for row in found} - shared)
 
 
 async def _take_extensions_back(erasure: Erasure) -> None:

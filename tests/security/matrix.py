@@ -249,6 +249,12 @@ LEARNING = {
         "401 403 404 404 2xx 2xx 2xx 403", things.assignment, body={"title": "Other"}
     ),
     "learning_delete_assignment": Row("401 403 404 404 2xx 2xx 2xx 403", things.assignment),
+    "learning_get_groups": Row("401 404 404 404 2xx 2xx 2xx 2xx", things.assignment),
+    "learning_save_groups": Row(
+        "401 403 404 404 2xx 2xx 2xx 403",
+        things.assignment,
+        body=lambda w, t: {"groups": [{"name": "Red", "members": [w.member.uuid]}]},
+    ),
     "learning_submit_work": Row(
         "401 404 404 404 403 403 2xx 403", things.assignment, body={"text": "Here."}, learner=True
     ),

@@ -6,7 +6,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from fastapi import Request
-from sqlalchemy import select
+from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.errors import Forbidden, Unprocessable
@@ -17,7 +17,7 @@ from libs.common.tokens import Principal
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_submission
 from services.learning.assignments.schemas import GradeBody
-from services.learning.assignments.service import identity
+from services.learning.assignments.submissions import identity
 from services.learning.gradebook.service import keep_mark
 from services.learning.models import Assignment, Submission, SubmissionVersion
 
@@ -33,15 +33,40 @@ class Grade:
 async def grade_submission(
     session: AsyncSession, who: Principal, uuid: UUID, body: GradeBody, request: Request, now: datetime
 ) -> Submission:
-    """Grade, grade anew, or excuse; only the feedback may be changed alone once there is a grade."""
+    """Grade, grade anew, or excuse; only the feedback may be changed alone once there is a grade.
+
+    The grade is the whole group's, except for members with a grade of their own (`individual`).
+    """
     submission, assignment, taught = await access_submission(session, who, uuid)
     if not taught:
         raise Forbidden
-    await session.refresh(submission, with_for_update={"key_share": True})
+    together = await _lock_together(session, submission)
     check_if_match(request, submission.version)
     grade = _new_grade(submission, assignment, body)
-    await keep_grade(session, who, submission, assignment, grade, body.feedback, now)
+    alone = bool(body.individual and submission.team)
+    for each in together:
+        if each is submission or not (alone or each.individual):
+            await keep_grade(session, who, each, assignment, grade, body.feedback, now)
+    submission.individual = alone
+    await session.flush()
     return submission
+
+
+async def _lock_together(session: AsyncSession, submission: Submission) -> list[Submission]:
+    """The submission and those of the group that it was handed in for."""
+    same = Submission.uuid == submission.uuid
+    if submission.team is not None:
+        same = or_(
+            same, and_(Submission.assignment == submission.assignment, Submission.team == submission.team)
+        )
+    rows = await session.scalars(
+        select(Submission)
+        .where(same)
+        .order_by(Submission.uuid)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    return list(rows)
 
 
 async def keep_grade(

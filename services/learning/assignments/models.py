@@ -18,7 +18,7 @@ class Assignment(Aggregate, Base):
 
     `allowed_types` are extensions of files (null: every one that is known), `max_bytes` is of one file.
     `rubric` is a list of `{uuid, title, description, points, levels: [{title, description, points}]}`, points
-    as text.
+    as text; `teams` one of `{uuid, name, members: [uuid]}`, the groups that hand in together.
     """
 
     __tablename__ = "assignments"
@@ -36,6 +36,7 @@ class Assignment(Aggregate, Base):
     allowed_types: Mapped[list[str] | None]
     max_bytes: Mapped[int | None] = mapped_column(BigInteger)
     rubric: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")
+    teams: Mapped[list[dict[str, Any]]] = mapped_column(default=list, server_default="[]")
     posted: Mapped[bool]
     group: Mapped[UUID | None] = mapped_column("group")
     extra_credit: Mapped[bool] = mapped_column(default=False, server_default="false")
@@ -50,7 +51,8 @@ class Submission(Aggregate, Base):
     """A learner's work for an assignment: submitted → graded or excused; submitted again by a newer version.
 
     `number` counts the versions handed in; a grade stays until the next one is given. `rubric_scores` are
-    points by criterion of the rubric, when the grade was given so.
+    points by criterion of the rubric, when the grade was given so. Those of one `team` were handed in
+    together and are graded together, but for an `individual` grade.
     """
 
     __tablename__ = "submissions"
@@ -61,6 +63,8 @@ class Submission(Aggregate, Base):
     student: Mapped[UUID] = mapped_column(index=True)
     status: Mapped[str]
     number: Mapped[int]
+    team: Mapped[UUID | None]
+    individual: Mapped[bool] = mapped_column(default=False, server_default="false")
     score: Mapped[Decimal | None]
     rubric_scores: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     feedback: Mapped[str] = mapped_column(default="")
@@ -75,7 +79,7 @@ class Submission(Aggregate, Base):
 
 
 class SubmissionVersion(Base):
-    """One version of the work, kept as it was handed in."""
+    """One version of the work, kept as it was handed in; null: by the learner themselves."""
 
     __tablename__ = "submission_versions"
 
@@ -84,10 +88,11 @@ class SubmissionVersion(Base):
     text: Mapped[str] = mapped_column("text", Text())
     submitted_at: Mapped[datetime]
     late_seconds: Mapped[int]
+    submitted_by: Mapped[UUID | None]
 
 
 class SubmissionFile(Base):
-    """A file of a version: written down, stored, then handed in.
+    """A file of a version: written down, stored, then handed in. Members of a group share its object.
 
     Until it is handed in it has no submission; what stays so for an hour is swept away with its object.
     """

@@ -13,6 +13,7 @@ from libs.common.paging import Paging, paginate
 from libs.common.storage import Storage
 from libs.common.tokens import Principal
 from services.learning.access import taught_by
+from services.learning.assignments.groups import first_of_team, members_of, names_of
 from services.learning.assignments.schemas import submission_out, waiting_out
 from services.learning.enrollments.rules import SEATED
 from services.learning.models import (
@@ -51,12 +52,14 @@ async def list_submissions(
     page: Paging,
     storage: Storage,
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Everybody's for who teaches the assignment, one's own otherwise."""
+    """Everybody's for who teaches the assignment, one for each group; one's own otherwise."""
     query = select(Submission).where(Submission.assignment == assignment.uuid)
     if not taught:
         query = query.where(Submission.student == who.user)
-    elif status is not None:
-        query = query.where(Submission.status == status)
+    else:
+        query = query.where(first_of_team())
+        if status is not None:
+            query = query.where(Submission.status == status)
     count, rows = await paginate(session, query.order_by(Submission.uuid), page)
     return count, await show(session, rows, assignment, storage, taught=taught)
 
@@ -85,7 +88,7 @@ async def list_waiting(
             & (SubmissionVersion.number == Submission.number),
         )
         .where(Submission.status == "submitted", Assignment.deleted_at.is_(None), taught_by(who))
-        .where(Enrollment.status.in_(SEATED))
+        .where(Enrollment.status.in_(SEATED), first_of_team())
     )
     if course is not None:
         query = query.where(Assignment.course == course)
@@ -128,16 +131,15 @@ async def show(
         .order_by(SubmissionFile.number, SubmissionFile.position)
     ):
         files[file.submission].append(file)
-    names = await session.execute(
-        select(User.uuid, User.full_name).where(User.uuid.in_({row.student for row in found}))
-    )
-    name = {uuid: full_name for uuid, full_name in names}
+    name = await names_of(session, {row.student for row in found})
+    members = await members_of(session, found, assignment, taught=taught)
     return [
         submission_out(
             row,
             assignment,
             versions[row.uuid],
             files[row.uuid],
+            members[row.team] if row.team else [],
             name.get(row.student),
             storage,
             taught=taught,

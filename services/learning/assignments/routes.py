@@ -13,7 +13,7 @@ from libs.common.errors import FileTypeRefused
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from libs.common.storage import URL_SECONDS
-from services.learning.assignments import grading, queries, service
+from services.learning.assignments import grading, groups, queries, service, submissions
 from services.learning.assignments.access import access_assignment, access_submission
 from services.learning.assignments.schemas import (
     AssignmentBody,
@@ -89,6 +89,33 @@ async def delete_assignment(uuid: UUID, request: Request, who: Teacher, session:
     return {"deleted": True}
 
 
+@router.get("/api/assignments/{uuid}/groups/", response_model=groups.TeamsOut)
+async def get_groups(
+    uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
+) -> Any:
+    """The groups that hand in together; a learner sees their own."""
+    assignment, taught = await access_assignment(session, who, uuid)
+    body = await groups.show_teams(session, who, assignment, taught)
+    return etags.answer(request, response, etags.etag(assignment.version, taught, body)) or body
+
+
+@router.put("/api/assignments/{uuid}/groups/", response_model=groups.TeamsOut)
+async def save_groups(
+    uuid: UUID,
+    body: groups.TeamsBody,
+    request: Request,
+    response: Response,
+    who: Teacher,
+    session: SessionDep,
+    now: Now,
+) -> Any:
+    """Set the groups of an assignment, all of them; who is in none hands in alone."""
+    assignment = await groups.save_teams(session, who, uuid, body, request, now)
+    shown = await groups.show_teams(session, who, assignment, True)
+    response.headers["ETag"] = etags.etag(assignment.version, True, shown)
+    return shown
+
+
 @router.post(
     "/api/assignments/{uuid}/submissions/",
     status_code=201,
@@ -100,8 +127,11 @@ async def delete_assignment(uuid: UUID, request: Request, who: Teacher, session:
 async def submit_work(
     uuid: UUID, work: Received, request: Request, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:
-    """Hand in work, or a newer version of it: a text, or as multipart `text` and up to ten `files`."""
-    submission = await service.submit_work(session, who, uuid, work.text, work.files, now)
+    """Hand in work, or a newer version of it: a text, or as multipart `text` and up to ten `files`.
+
+    What a member of a group hands in is the work of all its members.
+    """
+    submission = await submissions.submit_work(session, who, uuid, work.text, work.files, now)
     assignment, _ = await access_assignment(session, who, uuid)
     return await _shown(request, session, submission, assignment, taught=False)
 
@@ -122,7 +152,7 @@ async def list_submissions(
     page: PagingDep,
     status: Annotated[str | None, Query(description=" · ".join(STATUSES))] = None,
 ) -> Any:
-    """Everybody's work for who teaches the assignment, one's own otherwise."""
+    """Everybody's work for who teaches the assignment, once for each group; one's own otherwise."""
     assignment, taught = await access_assignment(session, who, uuid)
     chosen = choose("status", status, STATUSES)
     storage = request.app.state.storage
@@ -153,12 +183,13 @@ async def get_submission(
     """One submission with all its versions."""
     submission, assignment, taught = await access_submission(session, who, uuid)
     body = await _shown(request, session, submission, assignment, taught=taught)
-    return etags.answer(request, response, _tag(submission, assignment, taught)) or body
+    return etags.answer(request, response, _tag(submission, assignment, taught, body)) or body
 
 
-def _tag(submission: Submission, assignment: Assignment, taught: bool) -> str:
-    """It changes before the links to files in the reader's copy have died."""
-    return etags.etag(submission.version, assignment.version, taught, int(time.time() / (URL_SECONDS / 2)))
+def _tag(submission: Submission, assignment: Assignment, taught: bool, body: dict[str, Any]) -> str:
+    """It follows the group's members, and changes before the links in the reader's copy have died."""
+    window = int(time.time() / (URL_SECONDS / 2))
+    return etags.etag(submission.version, assignment.version, taught, window, body["members"])
 
 
 @router.patch("/api/submissions/{uuid}/grade/", response_model=SubmissionOut)
@@ -171,8 +202,9 @@ async def grade_submission(
     session: SessionDep,
     now: Now,
 ) -> Any:
-    """Grade by `score` or by `rubric_scores`, or excuse a submission."""
+    """Grade by `score` or by `rubric_scores`, or excuse: a submission with those of its whole group."""
     submission = await grading.grade_submission(session, who, uuid, body, request, now)
     _, assignment, taught = await access_submission(session, who, uuid)
-    response.headers["ETag"] = _tag(submission, assignment, taught)
-    return await _shown(request, session, submission, assignment, taught=taught)
+    shown = await _shown(request, session, submission, assignment, taught=taught)
+    response.headers["ETag"] = _tag(submission, assignment, taught, shown)
+    return shown

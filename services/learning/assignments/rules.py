@@ -1,8 +1,10 @@
 """Pure decisions about handed-in work."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+from uuid import UUID
 
 
 def late_seconds(submitted_at: datetime, due_at: datetime | None) -> int:
@@ -25,3 +27,8 @@ def score_by_rubric(most: Mapping[str, Decimal], given: Mapping[str, Decimal], p
     total = sum(most.values(), Decimal(0))
     earned = sum(given.values(), Decimal(0))
     return (earned * points / total).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+
+
+def team_of(teams: Sequence[Mapping[str, Any]], student: UUID) -> Mapping[str, Any] | None:
+    """The group of an assignment that somebody is in; who is in none works alone."""
+    return next((team for team in teams if str(student) in team["members"]), None)

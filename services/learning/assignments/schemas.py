@@ -125,6 +125,7 @@ class AssignmentOut(Answer):
     allowed_types: list[str]
     max_bytes: int | None
     rubric: list[CriterionOut]
+    has_groups: bool
     posted: bool
     created_at: Moment
     updated_at: Moment
@@ -145,6 +146,9 @@ class GradeBody(Body):
     )
     feedback: Long | None = None
     excused: bool | None = None
+    individual: bool | None = Field(
+        None, description="for this member of the group alone; later grades of the group leave it as it is"
+    )
 
 
 class WaitingOut(Answer):
@@ -157,6 +161,7 @@ class WaitingOut(Answer):
     course_title: str
     student: UUID
     student_name: str
+    group: UUID | None
     version: int
     submitted_at: Moment
     late_seconds: int
@@ -179,10 +184,23 @@ class VersionOut(Answer):
     text: RichText
     files: list[FileOut]
     submitted_at: Moment
+    submitted_by: UUID
     late_seconds: int
 
 
+class MemberOut(Answer):
+    """A member of the group that handed in together; what was given them, for who teaches only."""
+
+    student: UUID
+    student_name: str
+    submission: UUID | None
+    score: float | None
+    individual: bool | None
+
+
 class SubmissionOut(Answer):
+    """`group` and `members` where a group handed in together; `submitted_at` is null without any work."""
+
     uuid: UUID
     assignment: UUID
     student: UUID
@@ -190,8 +208,11 @@ class SubmissionOut(Answer):
     version: int
     text: RichText
     files: list[FileOut]
-    submitted_at: Moment
+    submitted_at: Moment | None
+    submitted_by: UUID | None
     late_seconds: int
+    group: UUID | None
+    members: list[MemberOut]
     status: Literal["submitted", "graded", "excused"]
     score: float | None
     points: float
@@ -203,7 +224,12 @@ class SubmissionOut(Answer):
 
 def assignment_out(assignment: Assignment) -> dict[str, Any]:
     fields = {f: getattr(assignment, f) for f in AssignmentOut.model_fields if hasattr(assignment, f)}
-    return {**fields, "points": shown(assignment.points), "allowed_types": assignment.allowed_types or []}
+    return {
+        **fields,
+        "points": shown(assignment.points),
+        "allowed_types": assignment.allowed_types or [],
+        "has_groups": bool(assignment.teams),
+    }
 
 
 def submission_out(
@@ -211,6 +237,7 @@ def submission_out(
     assignment: Assignment,
     versions: list[SubmissionVersion],
     files: list[SubmissionFile],
+    members: list[dict[str, Any]],
     name: str | None,
     storage: Storage,
     *,
@@ -218,13 +245,15 @@ def submission_out(
 ) -> dict[str, Any]:
     """What a learner gets hides score and feedback until the assignment's grades are posted."""
     visible = taught or assignment.posted
-    shown_versions = [_version_out(version, files, storage) for version in versions]
+    shown_versions = [_version_out(submission, version, files, storage) for version in versions]
     return {
-        **shown_versions[-1],
+        **(shown_versions[-1] if shown_versions else NO_WORK),
         "uuid": submission.uuid,
         "assignment": submission.assignment,
         "student": submission.student,
         "student_name": name or "",
+        "group": submission.team,
+        "members": members,
         "status": submission.status if visible else "submitted",
         "score": shown(submission.score) if visible else None,
         "points": shown(assignment.points),
@@ -235,11 +264,19 @@ def submission_out(
     }
 
 
-def _version_out(version: SubmissionVersion, files: list[SubmissionFile], storage: Storage) -> dict[str, Any]:
+NO_WORK: dict[str, Any] = {
+    "version": 0, "text": "", "files": [], "submitted_at": None, "submitted_by": None, "late_seconds": 0,
+}  # fmt: skip
+
+
+def _version_out(
+    submission: Submission, version: SubmissionVersion, files: list[SubmissionFile], storage: Storage
+) -> dict[str, Any]:
     return {
         "version": version.number,
         "text": version.text,
         "submitted_at": version.submitted_at,
+        "submitted_by": version.submitted_by or submission.student,
         "late_seconds": version.late_seconds,
         "files": [
             {
@@ -266,6 +303,7 @@ def waiting_out(
         "course_title": course_title,
         "student": submission.student,
         "student_name": name,
+        "group": submission.team,
         "version": version.number,
         "submitted_at": version.submitted_at,
         "late_seconds": version.late_seconds,

@@ -27,7 +27,7 @@ DECIDED = {
     "certificates": "stay by their number, without name and PDF",
     "quiz_extensions": "zeros", "question_banks": "nothing personal",
     "courses": "ids of instructors", "quizzes": "nothing personal", "questions": "nothing personal",
-    "assignments": "nothing personal", "grading_policies": "nothing personal",
+    "assignments": "ids of groups' members", "grading_policies": "nothing personal",
     "grading_policy_versions": "ids of teachers", "grade_marks": "stay: ids and points",
     "privacy_parts": "ids only: the proof",
     "outbox": "ids only", "key_progress": "ids only",

@@ -143,3 +143,16 @@ class CertificateSuperseded(Conflict):
 class LearnerErased(Conflict):
     code = "learner_erased"
     detail = "The learner is erased: their certificate stays as it is, and no other is made."
+
+
+class PictureMissing(Unprocessable):
+    code = "picture_missing"
+    detail = "image: a file is needed."
+
+
+class PictureRefused(Unprocessable):
+    code = "picture_refused"
+    detail = "image: must be a JPEG, PNG or WebP."
+
+    def __init__(self, message: str = "must be a JPEG, PNG or WebP") -> None:
+        super().__init__(f"image: {message}.", errors=[{"field": "image", "message": message}])

@@ -31,6 +31,7 @@ from services.learning.assignments.models import SubmissionFile as SubmissionFil
 from services.learning.assignments.models import SubmissionVersion as SubmissionVersion
 from services.learning.base import Base as Base
 from services.learning.certificates.models import Certificate as Certificate
+from services.learning.certificates.models import CertificateTemplate as CertificateTemplate
 from services.learning.quizzes.models import Attempt as Attempt
 from services.learning.quizzes.models import AttemptQuestion as AttemptQuestion
 from services.learning.quizzes.models import Question as Question

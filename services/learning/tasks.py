@@ -18,6 +18,7 @@ from libs.common.trace import new_trace
 from services.learning.certificates.document import render_certificate
 from services.learning.certificates.schemas import verification_url
 from services.learning.certificates.service import mark_issued, write_name
+from services.learning.certificates.templates import find_look
 from services.learning.models import Attempt, Certificate, User
 from services.learning.privacy import PRIVACY
 from services.learning.quizzes.attempts import close_attempts
@@ -39,8 +40,9 @@ async def make_certificate(run: TaskRun, uuid: str) -> None:
     """
     async with run.db.session() as session:
         certificate = await write_name(session, UUID(uuid))
-    if certificate is None or certificate.student_name is None:
-        return
+        if certificate is None or certificate.student_name is None:
+            return
+        look = await find_look(session, certificate.course)
     settings: Settings = run.settings
     pdf = await asyncio.to_thread(
         render_certificate,
@@ -49,6 +51,7 @@ async def make_certificate(run: TaskRun, uuid: str) -> None:
         number=certificate.certificate_number,
         completed_on=certificate.completed_at.date(),
         verification_url=verification_url(settings.public_url, certificate.certificate_number),
+        look=look,
     )
     path = f"certificates/{certificate.uuid}.pdf"
     await Storage(settings).put_bytes(path, pdf)

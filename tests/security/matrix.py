@@ -53,6 +53,10 @@ def of_module(thing: Any) -> tuple[str]:
     return (thing["module"],)
 
 
+def with_logo(thing: Any) -> tuple[str, str]:
+    return thing["uuid"], "logo"
+
+
 def nobody(thing: Any) -> tuple[()]:
     return ()
 
@@ -277,6 +281,14 @@ LEARNING = {
         "401 404 404 404 2xx 2xx 403 2xx", things.certificate, body={"reason": "A mistake."}, learner=True
     ),
     "learning_reissue_certificate": Row(LEARNERS_OWN, things.certificate, learner=True),
+    "learning_get_certificate_template": Row(TAUGHT, things.seat),
+    "learning_save_certificate_template": Row(TAUGHT, things.seat, body={"title": "Diploma"}),
+    "learning_preview_certificate": Row(TAUGHT, things.seat),
+    "learning_save_certificate_picture": Row(
+        TAUGHT, things.seat, with_logo, files={"image": ("dot.png", PNG, "image/png")}
+    ),
+    "learning_get_certificate_picture": Row(TAUGHT, things.certificate_logo, with_logo),
+    "learning_remove_certificate_picture": Row(TAUGHT, things.seat, with_logo),
     "learning_verify_certificate": Row(EVERYBODY, things.certificate),
     "learning_get_streak": Row(SIGNED_IN),
     "learning_get_learning_summary": Row(SIGNED_IN),

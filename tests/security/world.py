@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
+
+from PIL import Image
 
 from libs.common.testing import eventually
 from tests.conftest import run_module
@@ -206,6 +209,20 @@ async def certificate(world: World) -> Json:
         return rows[0] if rows and rows[0]["pdf_file"] else None
 
     return await eventually(issued, 40)
+
+
+async def certificate_logo(world: World) -> Json:
+    """A course whose certificates have a logo."""
+    place = await seat(world)
+    picture = BytesIO()
+    Image.new("RGB", (4, 4)).save(picture, "PNG")
+    answer = await world.owner.raw(
+        "PUT",
+        f"/api/courses/{place['uuid']}/certificate-template/logo/",
+        files={"image": ("dot.png", picture.getvalue(), "image/png")},
+    )
+    assert answer.is_success, answer.text
+    return place
 
 
 async def discussion(world: World) -> Json:

@@ -431,6 +431,20 @@ class CertificateSuperseded(CertificateFact):
     actor: UUID
 
 
+class CertificateTemplateChanged(Event):
+    """Trigger: a teacher changes how a course's certificates look; `changed` names the fields.
+    Key: template. Consumers: analytics."""
+
+    type = "learning.certificate_template_changed.v1"
+    topic = "learning.events"
+    key_field = "template"
+
+    template: UUID
+    course: UUID
+    changed: tuple[str, ...]
+    actor: UUID
+
+
 class EnrollmentState(State):
     """Trigger: every version of an enrolment; a tombstone deletes it. Study time and points are sums over its
     lessons. Key: uuid. Consumers: analytics, catalog, forum, identity."""

@@ -1,10 +1,10 @@
-"""Tables of certificates."""
+"""Tables of certificates and of how they look."""
 
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, func, text
+from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.tables import Aggregate
@@ -52,3 +52,23 @@ class Certificate(Aggregate, Base):
             postgresql_where=text("status <> 'valid' AND pdf_path IS NOT NULL"),
         ),
     )
+
+
+class CertificateTemplate(Aggregate, Base):
+    """How the certificates of a course look from now on; those that are made already keep their PDF.
+
+    `logo` and `signature` are PNGs that we have encoded ourselves, at most `pictures.MOST_STORED` bytes each.
+    """
+
+    __tablename__ = "certificate_templates"
+    __topics__ = ("learning.events",)
+
+    course: Mapped[UUID] = mapped_column(unique=True)
+    title: Mapped[str]
+    text: Mapped[str] = mapped_column("text", Text())
+    signer_name: Mapped[str]
+    signer_title: Mapped[str]
+    accent_color: Mapped[str]
+    logo: Mapped[bytes | None]
+    signature: Mapped[bytes | None]
+    updated_at: Mapped[datetime]

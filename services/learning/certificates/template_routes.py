@@ -1,0 +1,168 @@
+"""HTTP of certificate templates: words, colour, pictures, and a sample to look at."""
+
+import asyncio
+from functools import partial
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+from starlette.datastructures import UploadFile
+
+from libs.common import etags
+from libs.common.auth import Teacher
+from libs.common.db import SessionDep
+from libs.common.errors import PayloadTooLarge
+from libs.common.openapi import raises
+from services.learning.access import access_taught_course
+from services.learning.certificates import templates
+from services.learning.certificates.document import render_certificate
+from services.learning.certificates.pictures import MOST_BYTES, clean_picture
+from services.learning.certificates.schemas import verification_url
+from services.learning.certificates.template_schemas import TemplateBody, TemplateOut, template_out
+from services.learning.certificates.templates import Picture
+from services.learning.clock import Now
+from services.learning.errors import PictureMissing, PictureRefused
+
+router = APIRouter(prefix="/api/courses/{course}/certificate-template", tags=["certificates"])
+
+SAMPLE_NAME = "Ada Lovelace"
+SAMPLE_NUMBER = "CERT-0000-SAMPLE"  # never a number of ours: it has an L
+MOST_BODY = MOST_BYTES + 64 * 1024  # with the multipart frame around the file
+FORM = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["image"],
+                    "properties": {
+                        "image": {
+                            "type": "string",
+                            "format": "binary",
+                            "description": "JPEG, PNG or WebP of at most 2 MB and 12 million pixels",
+                        }
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@router.get("/", response_model=TemplateOut)
+async def get_certificate_template(
+    course: UUID, who: Teacher, session: SessionDep, request: Request, response: Response
+) -> Any:
+    """How the certificates of the course look."""
+    await access_taught_course(session, who, course)
+    template = await templates.find_template(session, course)
+    tag = etags.etag(template.version if template else 0)
+    return etags.answer(request, response, tag) or template_out(template)
+
+
+@router.put("/", response_model=TemplateOut)
+async def save_certificate_template(
+    course: UUID,
+    body: TemplateBody,
+    who: Teacher,
+    session: SessionDep,
+    now: Now,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Save words and colour for the certificates that are made from now on; what is left out is as usual."""
+    check = partial(etags.check_if_match, request)
+    template = await templates.save_template(session, who, course, body, now, check)
+    response.headers["ETag"] = etags.etag(template.version)
+    return template_out(template)
+
+
+@router.get("/preview/", response_class=Response, responses={200: {"content": {"application/pdf": {}}}})
+async def preview_certificate(
+    course: UUID, who: Teacher, session: SessionDep, now: Now, request: Request
+) -> Any:
+    """A sample as PDF, marked as such, with a made-up learner and number."""
+    found = await access_taught_course(session, who, course)
+    look = await templates.find_look(session, course)
+    pdf = await asyncio.to_thread(
+        render_certificate,
+        student_name=SAMPLE_NAME,
+        course_title=found.title,
+        number=SAMPLE_NUMBER,
+        completed_on=now.date(),
+        verification_url=verification_url(request.app.state.settings.public_url, SAMPLE_NUMBER),
+        look=look,
+        is_sample=True,
+    )
+    frames = " ".join(request.app.state.settings.cors_origins)
+    headers = {
+        "Content-Disposition": 'inline; filename="certificate-sample.pdf"',
+        "Cache-Control": "private, no-store",
+        "Content-Security-Policy": f"default-src 'none'; frame-ancestors 'self' {frames}",
+    }
+    return Response(pdf, media_type="application/pdf", headers=headers)
+
+
+async def uploaded(course: UUID, picture: Picture, request: Request, who: Teacher) -> bytes:
+    """The file of the field `image`, encoded anew. Raises PictureMissing, PictureRefused, PayloadTooLarge."""
+    async with request.app.state.db.sessions() as early:  # who may not is refused before the body is read
+        await access_taught_course(early, who, course)
+    async with request.form(max_files=1, max_fields=10) as form:
+        file = form.get("image")
+        if not isinstance(file, UploadFile):
+            raise PictureMissing
+        data = await file.read(MOST_BYTES + 1)
+    if len(data) > MOST_BYTES:
+        raise PayloadTooLarge(f"image: is larger than {MOST_BYTES:,} bytes.")
+    return await asyncio.to_thread(clean_picture, data)
+
+
+@router.put(
+    "/{picture}/",
+    response_model=TemplateOut,
+    max_body_size=MOST_BODY,
+    openapi_extra=FORM,
+    responses=raises(PictureMissing, PictureRefused),
+)
+async def save_certificate_picture(
+    course: UUID,
+    picture: Picture,
+    who: Teacher,
+    png: Annotated[bytes, Depends(uploaded)],
+    session: SessionDep,
+    now: Now,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Put a logo or a signature on the certificates: the file of the field `image`, shrunk, encoded anew."""
+    check = partial(etags.check_if_match, request)
+    template = await templates.save_picture(session, who, course, picture, png, now, check)
+    response.headers["ETag"] = etags.etag(template.version)
+    return template_out(template)
+
+
+@router.delete("/{picture}/", response_model=TemplateOut)
+async def remove_certificate_picture(
+    course: UUID,
+    picture: Picture,
+    who: Teacher,
+    session: SessionDep,
+    now: Now,
+    request: Request,
+    response: Response,
+) -> Any:
+    """Take the logo or the signature away; again → the same answer."""
+    check = partial(etags.check_if_match, request)
+    template = await templates.save_picture(session, who, course, picture, None, now, check)
+    response.headers["ETag"] = etags.etag(template.version)
+    return template_out(template)
+
+
+@router.get("/{picture}/", response_class=Response, responses={200: {"content": {"image/png": {}}}})
+async def get_certificate_picture(
+    course: UUID, picture: Picture, who: Teacher, session: SessionDep
+) -> Response:
+    """The logo or the signature as it is printed."""
+    png = await templates.read_picture(session, who, course, picture)
+    return Response(png, media_type="image/png", headers={"Cache-Control": "private, no-store"})

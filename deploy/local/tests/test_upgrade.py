@@ -3,7 +3,7 @@
 `releases/<revision>.sql` has the rows of a release, loaded at its revision before the later migrations run.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -46,7 +46,7 @@ def _select(service: str, table: str, columns: list[str]) -> sql.Composed:
 
 
 @pytest.fixture(scope="module")
-def before(postgres: Server) -> Iterator[dict[str, Tables]]:
+def before(postgres: Server) -> dict[str, Tables]:
     """What each service had at the first release; its schema has been upgraded since."""
     admin = bootstrap_database(postgres.url, DATABASE)
     with pytest.MonkeyPatch.context() as patch:
@@ -59,7 +59,7 @@ def before(postgres: Server) -> Iterator[dict[str, Tables]]:
         had = {service: tables(admin, service) for service in SERVICES}
         for service in SERVICES:
             upgrade(service)
-    yield had
+    return had
 
 
 @pytest.mark.parametrize("service", SERVICES)

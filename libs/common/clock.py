@@ -1,14 +1,32 @@
 """The time, as a parameter: code that depends on time takes a `Clock`; tests pass one that they set."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 
 Clock = Callable[[], datetime]
+_moved: ContextVar[datetime | None] = ContextVar("moved", default=None)
 
 
 def system_clock() -> datetime:
-    """The current instant, aware, in UTC."""
-    return datetime.now(UTC)
+    """The current instant, aware, in UTC; inside `moved_to`, the one that was set."""
+    return _moved.get() or datetime.now(UTC)
+
+
+def moved() -> datetime | None:
+    """The instant that `moved_to` has set, if any."""
+    return _moved.get()
+
+
+@contextmanager
+def moved_to(now: datetime) -> Iterator[None]:
+    """What runs inside happens at `now`. For commands that replay a history; no request can reach it."""
+    token = _moved.set(now)
+    try:
+        yield
+    finally:
+        _moved.reset(token)
 
 
 class SettableClock:

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Collection, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.expression import bindparam
 
+from libs.common.clock import system_clock
 from libs.common.events.base import Event
 from libs.common.tables import LANES
 from libs.common.trace import Trace, current_trace
@@ -40,7 +41,7 @@ def outbox_row(
         "key": key,
         "key_seq": seq,
         "type": kind,
-        "occurred_at": at or datetime.now(UTC),
+        "occurred_at": at or system_clock(),
         "headers": trace.headers(),
         "payload": payload,
     }

@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.clock import system_clock
+from libs.common.clock import moved, system_clock
 from libs.common.events.catalog import CategoryRef, CourseFact, CourseState, LessonState, ModuleState
 from libs.common.outbox import record, record_tombstone
 from libs.common.tokens import Principal
@@ -193,4 +193,4 @@ async def publish_tree_version(
 
 async def moment(session: AsyncSession) -> datetime:
     """When this transaction happens, by the database's clock as every other row has it."""
-    return await session.scalar(select(func.now())) or system_clock()
+    return moved() or await session.scalar(select(func.now())) or system_clock()

@@ -1,16 +1,21 @@
-"""The first admin, and keys: `python -m services.identity.admin create --email … --password …`.
+"""The first admin, many people at once, and keys: `python -m services.identity.admin create --email …`.
 
-`rotate-keys` publishes a new signing key that takes over in ten minutes.
+`people` reads one JSON object a line: `email, first_name, last_name, role` (student or teacher), optional
+`bio, time_zone, joined_at` (RFC 3339). `rotate-keys` publishes a new key that signs in ten minutes.
 """
 
 import argparse
 import asyncio
 import getpass
+import json
 import sys
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
 from libs.common.audit_log import write_entry
-from libs.common.clock import system_clock
+from libs.common.clock import moved_to, system_clock
 from libs.common.db import Database
 from libs.common.errors import LecternError
 from libs.common.events.identity import UserRegistered
@@ -50,6 +55,63 @@ async def create_admin(db: Database, email: str, password: str, first_name: str,
     return f"{email} is an admin now"
 
 
+async def create_people(db: Database, password: str, lines: Iterable[str]) -> str:
+    """Make verified accounts, all with one password; existing ones stay. Answers ids by email as JSON.
+
+    Raises PasswordRefused, ValueError for a line that cannot be understood; then nothing of it is made.
+    """
+    rows = [person_of(line) for line in lines if line.strip()]
+    found: dict[str, str] = {}
+    passwords = Passwords(2)
+    try:
+        for row in rows:
+            found[row["email"]] = await _create_person(db, passwords, password, row)
+    finally:
+        await passwords.close()
+    return json.dumps(found)
+
+
+def person_of(line: str) -> dict[str, Any]:
+    """One line of `people`. Raises ValueError."""
+    row = json.loads(line)
+    if not isinstance(row, dict):
+        raise ValueError(f"{line[:80]!r} is not a JSON object")
+    known = {"email", "first_name", "last_name", "role", "bio", "time_zone", "joined_at"}
+    if unknown := set(row) - known:
+        raise ValueError(f"unknown field {min(unknown)}: known are {', '.join(sorted(known))}")
+    if not all(isinstance(row.get(name), str) for name in ("email", "first_name", "last_name")):
+        raise ValueError("email, first_name and last_name must be texts")
+    if row.get("role", "student") not in ("student", "teacher"):
+        raise ValueError("role must be student or teacher: an admin promotes others")
+    joined = row.get("joined_at")
+    moment = datetime.fromisoformat(joined) if joined else system_clock()
+    if moment.tzinfo is None or moment > system_clock():
+        raise ValueError("joined_at must have an offset and lie in the past")
+    return {**row, "email": row["email"].strip().lower(), "joined_at": moment}
+
+
+async def _create_person(db: Database, passwords: Passwords, password: str, row: dict[str, Any]) -> str:
+    check_password(password, COMMON, email=row["email"])
+    async with db.sessions() as session:
+        known = await user_by_email(session, row["email"])
+    if known is not None:
+        return str(known.uuid)
+    password_hash = await passwords.hash(password)
+    profile = {name: row[name] for name in ("bio", "time_zone") if row.get(name)}
+    with moved_to(row["joined_at"]):
+        async with db.session() as session:
+            user = User(
+                uuid=uuid4(), version=1, email=row["email"], password_hash=password_hash,
+                first_name=row["first_name"], last_name=row["last_name"], role=row.get("role", "student"),
+                is_verified=True, is_active=True, phone_number="", profile=profile,
+                date_joined=row["joined_at"],
+            )  # fmt: skip
+            session.add(user)
+            await session.flush()
+            publish(session, user, UserRegistered(user=user.uuid, role=user.role))
+    return str(user.uuid)
+
+
 async def rotate(db: Database, settings: Settings) -> str:
     async with db.session() as session:
         kid = await rotate_keys(session, Vault(settings.secret), system_clock(), settings.access_seconds)
@@ -64,6 +126,8 @@ async def run(arguments: argparse.Namespace) -> str:
         if arguments.command == "rotate-keys":
             return await rotate(db, settings)
         password = arguments.password or getpass.getpass("Password: ")
+        if arguments.command == "people":
+            return await create_people(db, password, sys.stdin)
         return await create_admin(db, arguments.email, password, arguments.first_name, arguments.last_name)
     finally:
         await db.close()
@@ -77,6 +141,8 @@ def main() -> int:
     create.add_argument("--password", help="asked for when left out")
     create.add_argument("--first-name", default="Lectern")
     create.add_argument("--last-name", default="Admin")
+    people = commands.add_parser("people", help="make verified accounts from JSON lines on standard input")
+    people.add_argument("--password", help="of all of them; asked for when left out")
     commands.add_parser("rotate-keys", help="publish a new signing key")
     try:
         print(asyncio.run(run(parser.parse_args())))

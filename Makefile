@@ -18,8 +18,8 @@ status: ## Show processes, ports, restarts
 logs: ## Follow the logs (S=learning narrows)
 	@$(LECTERN) logs $(S) -f
 
-seed: ## Make the demo users and the demo course again where they are missing
-	@$(LECTERN) seed
+seed: ## Make the demo data where it is missing (SIZE=medium makes sixty learners, large 400)
+	@$(LECTERN) seed --size $(or $(SIZE),small)
 
 reset: ## Stop everything and delete all data
 	@$(LECTERN) reset

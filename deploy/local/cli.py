@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+from enum import StrEnum
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -32,6 +33,12 @@ app.add_typer(admin, name="admin")
 app.add_typer(dlq, name="dlq")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+class Size(StrEnum):
+    SMALL, MEDIUM, LARGE = "small", "medium", "large"
+
+
 Service = Annotated[str, typer.Argument(help="A process as `lectern status` names it.")]
 
 
@@ -50,6 +57,8 @@ def up(
         if seeded:
             progress.begin("demo data")
             demo.seed(project, progress.detail)
+            if demo.begin_history(project, Size.SMALL):
+                progress.detail("courses and learners follow in the background")
             progress.end("demo data")
     if as_json:
         _print_json(status)
@@ -62,6 +71,7 @@ def down() -> None:
     """Stop everything in order. Data stays."""
     project = _project()
     with report.working("stopping"):
+        demo.end_history(project)
         stopped = control.down(project)
     print("Stopped. The data is kept; 'make up' starts it again." if stopped else "Nothing was running.")
 
@@ -110,11 +120,15 @@ def doctor(as_json: AsJson = False) -> None:
 
 
 @app.command("seed")
-def seed_command() -> None:
-    """Make the demo users and the demo course where they are missing."""
+def seed_command(
+    size: Annotated[Size, typer.Option(help="4, 60 or 400 learners.")] = Size.SMALL,
+) -> None:
+    """Make the demo users, courses and weeks of learners where they are missing."""
     project = _running()
-    demo.seed(project, print)
-    print(f"Demo users and course are there; logins are in {project.directory / 'demo.json'}.")
+    with report.Bar() as bar:
+        demo.seed(project, bar.say)
+        demo.history(project, size.value, bar.show)
+    print(f"Demo users and courses are there; logins are in {project.directory / 'demo.json'}.")
 
 
 @app.command()
@@ -147,6 +161,7 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
     project = _project()
     if not yes:
         typer.confirm(f"Delete all data under {project.directory}?", abort=True)
+    demo.end_history(project)
     control.down(project)
     delete_data(project.directory)
     shutil.rmtree(project.directory, ignore_errors=True)
@@ -164,6 +179,14 @@ def admin_create(
     names = [f"--first-name={first_name}"] if first_name else []
     names += [f"--last-name={last_name}"] if last_name else []
     _run("services.identity.admin", "create", f"--email={email}", f"--password={password}", *names)
+
+
+@admin.command("people")
+def admin_people(
+    password: Annotated[str, typer.Option(prompt=True, hide_input=True, confirmation_prompt=True)],
+) -> None:
+    """Make many verified students and teachers, from JSON lines on standard input."""
+    _run("services.identity.admin", "people", f"--password={password}")
 
 
 @dlq.command("list")

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import rich.progress
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
@@ -78,6 +79,34 @@ class Progress:
         console.print(line)
 
 
+class Bar:
+    """A bar for each part of a long work; elsewhere than on a terminal a line for every tenth."""
+
+    def __init__(self) -> None:
+        self._bars = rich.progress.Progress(console=console, disable=not console.is_terminal)
+        self._tasks: dict[str, rich.progress.TaskID] = {}
+        self._tenths: dict[str, int] = {}
+
+    def __enter__(self) -> "Bar":
+        self._bars.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.stop()
+
+    def say(self, text: str) -> None:
+        console.print(text)
+
+    def show(self, done: int, of: int, what: str) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=of)
+        self._bars.update(self._tasks[what], completed=done)
+        tenth = 10 * done // of
+        if not console.is_terminal and tenth > self._tenths.get(what, -1):
+            self._tenths[what] = tenth
+            console.print(f"{what}: {10 * tenth} %")
+
+
 @contextlib.contextmanager
 def working(what: str) -> Iterator[None]:
     if not console.is_terminal:
@@ -103,7 +132,8 @@ def print_welcome(demo: dict[str, Any] | None, project: Project) -> None:
         login = "lectern seed"
     console.print("\nTry next:")
     courses = f"curl -s {gateway}/api/courses/"
-    for command in (courses, login, "make status", "make logs S=learning", "make down"):
+    more = "make seed SIZE=medium  # sixty learners with weeks of activity"
+    for command in (courses, login, more, "make status", "make logs S=learning", "make down"):
         console.print(f"  {command}", soft_wrap=True)
 
 

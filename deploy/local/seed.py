@@ -1,8 +1,11 @@
 """Demo users and one demo course, made through the gateway as any client would; idempotent.
 
-What is there already is left alone, so a seed that was cut off goes on where it stopped.
+What is there already is left alone, so a seed that was cut off goes on where it stopped. The catalogue of
+twelve courses and its learners' weeks are made by `seed_history`.
 """
 
+import contextlib
+import fcntl
 import json
 import re
 import subprocess
@@ -12,9 +15,12 @@ from collections.abc import Callable
 from typing import Any
 
 import httpx
+import psutil
 
 from deploy.local.demo_course import CATEGORY, COURSE, MODULES, TAGS, handout
+from deploy.local.process import tail
 from deploy.local.project import CHECKOUT, Project, SetupError, environment, write_private
+from deploy.local.seed_plan import SIZES
 
 PASSWORD = "Learn-together-1"  # documented, for demonstration on this machine only
 USERS = {
@@ -42,12 +48,93 @@ def write_demo(project: Project) -> Json:
 
 
 def seed(project: Project, report: Callable[[str], None] = lambda _: None) -> Json:
-    """Makes what is missing and writes `demo.json`; raises SetupError where the API refuses."""
+    """Makes users and course where they are missing, and writes `demo.json`.
+
+    Raises SetupError where the API refuses.
+    """
     with httpx.Client(base_url=project.gateway_url, timeout=30) as http:
         people = Seed(project, http)
         tokens = people.users(report)
         people.course(tokens, report)
     return write_demo(project)
+
+
+def begin_history(project: Project, size: str) -> bool:
+    """Starts `seed_history` in the background; False where all of it is there or another one is at it."""
+    if is_there(project, size) or _at_it(project):
+        return False
+    with open(project.logs / "seed.log", "a") as log:
+        subprocess.Popen(
+            _argv(size), cwd=CHECKOUT, env=_environment(project), stdin=subprocess.DEVNULL, stdout=log,
+            stderr=log, start_new_session=True,
+        )  # fmt: skip
+    return True
+
+
+def end_history(project: Project) -> None:
+    """Ends what `begin_history` has started; the next one goes on."""
+    if not _at_it(project):
+        return
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        process = psutil.Process(int((project.directory / "seed.lock").read_text()))
+        if "deploy.local.seed_history" in process.cmdline():
+            process.terminate()
+            process.wait(10)
+
+
+def history(project: Project, size: str, progress: Callable[[int, int, str], None]) -> None:
+    """Runs `seed_history` to its end, after another one that is at it; its log is `seed.log`.
+
+    `progress` hears how far it is: done, of how many, of what.
+    """
+    if is_there(project, size):
+        return
+    log = project.logs / "seed.log"
+    with (
+        open(log, "a") as errors,
+        subprocess.Popen(
+            _argv(size), cwd=CHECKOUT, env=_environment(project), stdout=subprocess.PIPE, stderr=errors,
+            text=True,
+        ) as process,
+    ):  # fmt: skip
+        assert process.stdout is not None
+        for line in process.stdout:
+            step = json.loads(line)
+            progress(step["done"], step["of"], step["what"])
+    if process.returncode:
+        raise SetupError(f"The demo courses could not be made.\n{tail(log)}")
+
+
+def _argv(size: str) -> list[str]:
+    return [sys.executable, "-m", "deploy.local.seed_history", "--size", size]
+
+
+def _environment(project: Project) -> dict[str, str]:
+    return environment(project) | {"LECTERN_DEMO_PASSWORD": PASSWORD, "LECTERN_LOG_LEVEL": "WARNING"}
+
+
+def _at_it(project: Project) -> bool:
+    """Whether a `seed_history` of this project runs: it holds the lock as long as it lives."""
+    try:
+        with open(project.directory / "seed.lock") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
+
+
+def is_there(project: Project, size: str) -> bool:
+    """Whether `seed.json` says that this size was made, and the catalogue is that of this suite."""
+    try:
+        state = json.loads((project.directory / "seed.json").read_text())
+    except FileNotFoundError:
+        return False
+    if state["acts"] or state["learners"] < SIZES[size]:
+        return False
+    course = httpx.get(f"{project.gateway_url}/api/courses/{state['ids']['course:0']}/", timeout=10)
+    return course.is_success
 
 
 class Seed:

@@ -19,7 +19,7 @@ from services.learning.certificates.document import render_certificate
 from services.learning.certificates.schemas import verification_url
 from services.learning.certificates.service import mark_issued, write_name
 from services.learning.certificates.templates import find_look
-from services.learning.models import Attempt, Certificate, User
+from services.learning.models import Attempt, Certificate, Course, User
 from services.learning.privacy import PRIVACY
 from services.learning.quizzes.attempts import close_attempts
 from services.learning.quizzes.hand_ins import MOST
@@ -43,6 +43,8 @@ async def make_certificate(run: TaskRun, uuid: str) -> None:
         if certificate is None or certificate.student_name is None:
             return
         look = await find_look(session, certificate.course)
+        locale = await session.scalar(select(User.locale).where(User.uuid == certificate.student))
+        language = await session.scalar(select(Course.language).where(Course.uuid == certificate.course))
     settings: Settings = run.settings
     pdf = await asyncio.to_thread(
         render_certificate,
@@ -52,6 +54,8 @@ async def make_certificate(run: TaskRun, uuid: str) -> None:
         completed_on=certificate.completed_at.date(),
         verification_url=verification_url(settings.public_url, certificate.certificate_number),
         look=look,
+        locale=locale or "en",
+        language=language or "en",
     )
     path = f"certificates/{certificate.uuid}.pdf"
     await Storage(settings).put_bytes(path, pdf)

@@ -3,10 +3,9 @@
 import base64
 import io
 import struct
-import textwrap
-import unicodedata
 from dataclasses import dataclass
 from datetime import date
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,14 @@ import orjson
 import segno
 import typst
 
-TEMPLATE = Path(__file__).with_name("certificate.typ").read_bytes()
-JOINERS = "\u200c\u200d"  # of Persian and Indic writing
-LONGEST_WORD = 40
-FONTS = ("Libertinus Serif", "DejaVu Sans")
+from libs.common.logs import get_logger
+from services.learning.certificates.writing import legible, said
+
+log = get_logger(__name__)
+
+PLACE = Path(__file__).parent
+TEMPLATE = (PLACE / "certificate.typ").read_bytes()
+PROBE = b'#set document(title: "-")\n#set text(font: "Libertinus Serif")\n#sys.inputs.text'
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,33 +47,67 @@ def render_certificate(
     completed_on: date,
     verification_url: str,
     look: Look = PLAIN,
+    locale: str = "en",
+    language: str = "en",
     is_sample: bool = False,
 ) -> bytes:
-    """The finished PDF, one page. Texts reach typst as values, never as markup."""
+    """The finished PDF (PDF/UA-1), one page. Texts reach typst as values, never as markup.
+
+    `locale` is the learner's and `language` the course's: they decide between shapes of the same character.
+    """
     code = io.BytesIO()
     segno.make(verification_url, error="m").save(code, kind="svg", border=0, dark="#1f3a5f", xmldecl=False)
     files = {"main.typ": TEMPLATE, "code.svg": code.getvalue()}
     pictures = {"logo": look.logo, "signature": look.signature}
     files |= {f"{name}.svg": _framed(data) for name, data in pictures.items() if data is not None}
+    words = {
+        "title": (look.title, language),
+        "name": (student_name, locale),
+        "text": (look.text, language),
+        "course": (course_title, language),
+        "signer": (look.signer_name, language),
+        "position": (look.signer_title, language),
+    }
     values = {
         "document": f"Certificate {number}",
-        "fonts": FONTS,
         "accent": look.accent_color,
-        "title": _said(look.title),
-        "name": _said(student_name),
-        "text": _said(look.text),
-        "course": _said(course_title),
-        "signer": _said(look.signer_name),
-        "position": _said(look.signer_title),
         "number": number,
         "date": f"{completed_on.day} {completed_on:%B %Y}",
         "url": verification_url,
         "sample": is_sample,
         **{name: data is not None for name, data in pictures.items()},
     }
+    try:
+        return _compile(files, values | {name: said(*each) for name, each in words.items()})
+    except typst.TypstError as error:  # PDF/UA-1 refuses a text that no font has glyphs for
+        log.info("glyphs_missing", number=number, error=str(error)[:200])
+    plain = {name: said(legible(text, has_glyph), hint) for name, (text, hint) in words.items()}
+    return _compile(files, values | plain)
+
+
+@cache
+def fonts() -> typst.Fonts:
+    """Those of the house and those that typst brings along: the same on every machine."""
+    return typst.Fonts(include_system_fonts=False, font_paths=[str(PLACE / "fonts")])
+
+
+@cache
+def has_glyph(char: str) -> bool:
+    try:
+        _compile({"main.typ": PROBE}, None, text=char)
+    except typst.TypstError:
+        return False
+    return True
+
+
+def _compile(files: dict[str, bytes], values: dict[str, Any] | None, **inputs: str) -> bytes:
+    if values is not None:
+        inputs["data"] = orjson.dumps(values).decode()
     pdf = typst.compile(
         files,  # type: ignore[call-overload]
-        sys_inputs={"data": orjson.dumps(values).decode()},
+        sys_inputs=inputs,
+        font_paths=fonts(),
+        pdf_standards="ua-1",
         timestamp=0,
     )
     assert isinstance(pdf, bytes)
@@ -85,18 +122,3 @@ def _framed(png: bytes) -> bytes:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}">'
         f'<image width="{width}" height="{height}" href="data:image/png;base64,{code}"/></svg>'
     ).encode()
-
-
-def legible(text: str) -> str:
-    """One line without invisible characters that could turn it round, and with breaks in endless words."""
-    plain = "".join(c for c in text if c in JOINERS or c.isspace() or unicodedata.category(c)[0] != "C")
-    words = (textwrap.wrap(word, LONGEST_WORD, break_on_hyphens=False) for word in plain.split())
-    return " ".join("\u200b".join(parts) for parts in words)
-
-
-def _said(text: str) -> dict[str, Any]:
-    """A text as the template takes it: one line, with its direction and language."""
-    text = legible(text)
-    strong = (unicodedata.bidirectional(char) for char in text)
-    first = next((kind for kind in strong if kind in ("L", "R", "AL")), "L")
-    return {"text": text, "rtl": first != "L", "lang": "ar" if first == "AL" else "en"}

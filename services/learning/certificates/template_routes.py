@@ -93,6 +93,7 @@ async def preview_certificate(
         completed_on=now.date(),
         verification_url=verification_url(request.app.state.settings.public_url, SAMPLE_NUMBER),
         look=look,
+        language=found.language,
         is_sample=True,
     )
     frames = " ".join(request.app.state.settings.cors_origins)

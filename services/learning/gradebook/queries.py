@@ -1,6 +1,7 @@
 """What a gradebook is made of, at any moment: the policy, the items, the learners and their newest marks."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -21,9 +22,11 @@ from services.learning.models import (
     GradingPolicyVersion,
     Question,
     Quiz,
+    QuizExtension,
     User,
 )
-from services.learning.quizzes.rules import is_visible
+from services.learning.quizzes.queries import totals
+from services.learning.quizzes.rules import is_visible, latest_close
 
 COUNTED_QUIZZES = ("graded", "final")
 
@@ -39,12 +42,20 @@ class SavedPolicy:
 
 @dataclass(frozen=True, slots=True)
 class BookItem:
-    """An item with what is not the rules' business."""
+    """An item with what is not the rules' business. `shows` is when a quiz's policy shows scores."""
 
     item: rules.Item
     kind: str
     due_at: datetime | None
     posted: bool
+    shows: str | None = None
+
+    def for_learner(self, extended: datetime | None, as_of: datetime) -> "BookItem":
+        """As it is for somebody whose quiz closes later."""
+        due_at = latest_close(self.due_at, extended)
+        if self.shows is None or due_at == self.due_at:
+            return self
+        return replace(self, due_at=due_at, posted=is_visible(self.shows, due_at, as_of))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +105,8 @@ async def load_book(
 ) -> Book:
     """All learners of a course, or one; under another policy than the saved one if one is given.
 
-    With `posted_only` what a learner may not see yet is as if it were not graded.
+    With `posted_only` what a learner may not see yet is as if it were not graded. For one learner, items are
+    due when they are for them.
     """
     saved = await policy_at(session, course, as_of)
     if policy is not None:
@@ -102,22 +114,30 @@ async def load_book(
     items = await _items(session, course, as_of, saved.body)
     names = await _learners(session, course, student)
     newest = await _newest_marks(session, course, as_of, student)
+    later = await _later_closes(session, course, student)
     marks = {
         learner: [
-            _book_mark(item, newest.get((item.item.uuid, learner)), saved, as_of, posted_only)
+            _book_mark(
+                item.for_learner(later.get((item.item.uuid, learner)), as_of),
+                newest.get((item.item.uuid, learner)),
+                saved,
+                as_of,
+                posted_only,
+            )
             for item in items
         ]
         for learner in names
     }
+    if student is not None:
+        items = [item.for_learner(later.get((item.item.uuid, student)), as_of) for item in items]
     return Book(saved, items, names, marks, as_of)
 
 
 async def _items(session: AsyncSession, course: UUID, as_of: datetime, policy: PolicyBody) -> list[BookItem]:
     placed = {item: group.uuid for group in policy.groups for item in group.items}
     extra = set(policy.extra_credit)
-    possible = select(func.coalesce(func.sum(Question.points), 0)).where(Question.quiz == Quiz.uuid)
-    quizzes = await session.execute(
-        select(Quiz, possible.scalar_subquery())
+    quizzes = await session.scalars(
+        select(Quiz)
         .where(Quiz.course == course, Quiz.kind.in_(COUNTED_QUIZZES), Quiz.published_at <= as_of)
         .where(Quiz.is_published, Quiz.deleted_at.is_(None))
         .order_by(Quiz.created_at, Quiz.uuid)
@@ -127,15 +147,20 @@ async def _items(session: AsyncSession, course: UUID, as_of: datetime, policy: P
         .where(Assignment.course == course, Assignment.created_at <= as_of, Assignment.deleted_at.is_(None))
         .order_by(Assignment.created_at, Assignment.uuid)
     )
+    rows = quizzes.all()
+    possible = await _possible_points(session, rows)
     found = [
         BookItem(
-            rules.Item(quiz.uuid, quiz.title, points, placed.get(quiz.uuid), quiz.uuid in extra),
+            rules.Item(
+                quiz.uuid, quiz.title, possible[quiz.uuid], placed.get(quiz.uuid), quiz.uuid in extra
+            ),
             "quiz",
             quiz.closes_at,
             is_visible(quiz.feedback["score"], quiz.closes_at, as_of),
+            quiz.feedback["score"],
         )
-        for quiz, points in quizzes
-    ]
+        for quiz in rows
+    ]  # fmt: skip
     found += [
         BookItem(
             rules.Item(
@@ -149,6 +174,34 @@ async def _items(session: AsyncSession, course: UUID, as_of: datetime, policy: P
         for work in assignments
     ]  # fmt: skip
     return found
+
+
+async def _possible_points(session: AsyncSession, quizzes: Sequence[Quiz]) -> dict[UUID, Decimal]:
+    """The most that each quiz can bring, with what is drawn from banks."""
+    own = await session.execute(
+        select(Question.quiz, func.sum(Question.points))
+        .where(Question.quiz.in_([quiz.uuid for quiz in quizzes]))
+        .group_by(Question.quiz)
+    )
+    found: dict[UUID | None, Decimal] = {quiz: points for quiz, points in own}
+    return {
+        quiz.uuid: (await totals(session, quiz))[1] if quiz.pools else found.get(quiz.uuid, Decimal(0))
+        for quiz in quizzes
+    }
+
+
+async def _later_closes(
+    session: AsyncSession, course: UUID, student: UUID | None
+) -> dict[tuple[UUID, UUID], datetime | None]:
+    """By quiz and learner, until when an extension lets them."""
+    query = (
+        select(QuizExtension.quiz, QuizExtension.student, QuizExtension.closes_at)
+        .join(Quiz, Quiz.uuid == QuizExtension.quiz)
+        .where(Quiz.course == course, QuizExtension.closes_at.is_not(None))
+    )
+    if student is not None:
+        query = query.where(QuizExtension.student == student)
+    return {(quiz, learner): closes_at for quiz, learner, closes_at in await session.execute(query)}
 
 
 async def _learners(session: AsyncSession, course: UUID, student: UUID | None) -> dict[UUID, str]:

@@ -263,3 +263,58 @@ async def test_the_export_holds_the_book_and_no_formula(school: School):
     bad = await school.teacher.client.get(url(course, "gradebook/export/"), params={"file": "exe"})
     refused(bad, 400, "invalid_filter")
     assert guarded("-1") == "'-1"
+
+
+async def test_a_quiz_is_due_when_it_closes_for_the_learner(school: School):
+    course = await school.course()
+    ada, eve = await school.enrolled(course), await school.enrolled(course, "Eve Brown")
+    now = school.clock()
+    closes = (now + timedelta(hours=1)).isoformat()
+    policy = {"score": "after_close", "correctness": "never", "answers": "never"}
+    quiz = await school.quiz(course, TRUTH, kind="graded", closes_at=closes, feedback=policy)
+    later = {"closes_at": (now + timedelta(days=1)).isoformat()}
+    done(await school.teacher.client.put(f"/api/quizzes/{quiz['uuid']}/extensions/{ada.uuid}/", json=later))
+    await take(eve, quiz, False)
+    school.clock.advance(hours=2)
+    await take(ada, quiz, False)
+    states = {row["name"]: row["cells"][quiz["uuid"]] for row in (await book(school, course))["rows"]}
+    assert states == {name: {"score": 1, "status": "graded"} for name in ("Ada Lovelace", "Eve Brown")}
+    mine = done(await ada.client.get(url(course, "grades/me/")))
+    assert mine["cells"][quiz["uuid"]] == {"score": None, "status": "submitted"}
+    assert mine["items"][0]["due_at"] == later["closes_at"].replace("+00:00", "Z")
+    theirs = done(await eve.client.get(url(course, "grades/me/")))
+    assert theirs["cells"][quiz["uuid"]] == {"score": 1, "status": "graded"}
+    school.clock.advance(days=1)
+    assert done(await ada.client.get(url(course, "grades/me/")))["current"] == 100
+
+
+async def test_who_has_longer_is_not_missing_yet(school: School):
+    course = await school.course()
+    ada, eve = await school.enrolled(course), await school.enrolled(course, "Eve Brown")
+    now = school.clock()
+    quiz = await school.quiz(course, TRUTH, kind="graded", closes_at=(now + timedelta(hours=1)).isoformat())
+    later = {"closes_at": (now + timedelta(days=1)).isoformat()}
+    done(await school.teacher.client.put(f"/api/quizzes/{quiz['uuid']}/extensions/{ada.uuid}/", json=later))
+    school.clock.advance(hours=2)
+    for who, status in ((ada, "open"), (eve, "missing")):
+        assert (await row_of(school, course, who))["cells"][quiz["uuid"]]["status"] == status
+    school.clock.advance(days=1)
+    assert (await row_of(school, course, ada))["cells"][quiz["uuid"]]["status"] == "missing"
+
+
+async def test_a_quiz_is_worth_what_its_pools_bring(school: School):
+    course = await school.course()
+    await school.enrolled(course)
+    teacher = school.teacher.client
+    bank = done(
+        await teacher.post("/api/question-banks/", json={"course": str(course), "title": "Easy"}), 201
+    )
+    for points in (2, 5, 3):
+        question = {**TRUTH, "points": points}
+        done(await teacher.post(f"/api/question-banks/{bank['uuid']}/questions/", json=question), 201)
+    quiz = await school.quiz(course, TRUTH, kind="graded")
+    pools = [{"bank": bank["uuid"], "pick": 2}]
+    done(await teacher.patch(f"/api/quizzes/{quiz['uuid']}/", json={"pools": pools}))
+    plain = await school.quiz(course, CHOICE, kind="graded")
+    worth = {item["uuid"]: item["points"] for item in (await book(school, course))["items"]}
+    assert worth == {quiz["uuid"]: 9, plain["uuid"]: 3}

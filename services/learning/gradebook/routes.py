@@ -1,12 +1,12 @@
 """Grading policy, gradebook, own grades and their explanation."""
 
-import csv
-import io
+import asyncio
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import StreamingResponse
 
 from libs.common import etags
 from libs.common.auth import CurrentUser, Teacher
@@ -17,7 +17,7 @@ from libs.common.paging import choose
 from services.learning.access import access_taught_course, is_seated, teaches
 from services.learning.clock import Now
 from services.learning.errors import NotEnrolled
-from services.learning.gradebook import service
+from services.learning.gradebook import service, sheets
 from services.learning.gradebook.explain import explain
 from services.learning.gradebook.queries import load_book, policy_at
 from services.learning.gradebook.schemas import (
@@ -30,6 +30,11 @@ from services.learning.gradebook.schemas import (
 )
 from services.learning.models import Course
 
+FILES = {
+    "csv": "text/csv; charset=utf-8",
+    "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+}
+BINARY = {"type": "string", "format": "binary"}
 router = APIRouter(prefix="/api/courses/{course}", tags=["gradebook"])
 AsOf = Annotated[datetime | None, Query(description="a past moment: scores and policy as they were then")]
 
@@ -72,25 +77,23 @@ async def get_gradebook(course: UUID, who: Teacher, session: SessionDep, now: No
     return {"items": service.items(book), "rows": rows, "as_of": book.as_of}
 
 
-@router.get("/gradebook/export/", response_class=Response, responses={200: {"content": {"text/csv": {}}}})
+@router.get(
+    "/gradebook/export/",
+    response_class=Response,
+    responses={200: {"content": {kind.partition(";")[0]: {"schema": BINARY} for kind in FILES.values()}}},
+)
 async def export_gradebook(
     course: UUID, who: Teacher, session: SessionDep, now: Now, file: str = "csv", as_of: AsOf = None
 ) -> Any:
-    """The gradebook as CSV; a cell that a spreadsheet would take for a formula begins with an apostrophe."""
-    choose("file", file, ("csv",))
+    """The gradebook as CSV or XLSX; what a spreadsheet would take for a formula is text."""
+    kind = choose("file", file, tuple(FILES)) or "csv"
     await access_taught_course(session, who, course)
     book = await load_book(session, course, service.moment(as_of, now))
-    text = io.StringIO()
-    writer = csv.writer(text)
-    titles = [each.item.title for each in book.items]
-    writer.writerow([guarded(cell) for cell in ("user", "name", *titles, "current", "final", "letter")])
-    for user in book.names:
-        row = service.row(book, user)
-        scores = [_shown(row["cells"][each.item.uuid]) for each in book.items]
-        cells = (user, row["name"], *scores, row["current"], row["final"], row["letter"])
-        writer.writerow([guarded("" if cell is None else str(cell)) for cell in cells])
-    headers = {"Content-Disposition": f'attachment; filename="gradebook-{course}.csv"'}
-    return Response(text.getvalue(), media_type="text/csv; charset=utf-8", headers=headers)
+    headers = {"Content-Disposition": f'attachment; filename="gradebook-{course}.{kind}"'}
+    if kind == "csv":
+        return Response(await asyncio.to_thread(sheets.as_csv, book), media_type=FILES[kind], headers=headers)
+    sheet = await asyncio.to_thread(sheets.as_xlsx, book)
+    return StreamingResponse(sheets.chunks(sheet), media_type=FILES[kind], headers=headers)
 
 
 @router.get("/grades/me/", response_model=OwnGrades, responses=raises(NotEnrolled))
@@ -129,12 +132,3 @@ async def explain_grade(
     if user not in book.names:
         raise NotFound
     return explain(book, user, "final" if wanted == "final" else "current")
-
-
-def guarded(cell: str) -> str:
-    """Text that a spreadsheet does not take for a formula (OWASP, CSV Injection)."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
-
-
-def _shown(cell: dict[str, Any]) -> str:
-    return str(cell["score"]) if cell["score"] is not None else f"({cell['status']})"

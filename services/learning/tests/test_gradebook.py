@@ -2,15 +2,17 @@
 
 import csv
 import io
+import zipfile
 from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
+from xml.etree import ElementTree
 
 import pytest
 from sqlalchemy import text
 
 from libs.common.testing import Person
-from services.learning.gradebook.routes import guarded
+from services.learning.gradebook.sheets import guarded, unguarded
 from services.learning.tests.conftest import CHOICE, TRUTH, School, done, refused
 
 
@@ -262,7 +264,34 @@ async def test_the_export_holds_the_book_and_no_formula(school: School):
     ]  # fmt: skip
     bad = await school.teacher.client.get(url(course, "gradebook/export/"), params={"file": "exe"})
     refused(bad, 400, "invalid_filter")
-    assert guarded("-1") == "'-1"
+    for text_, safe in (("-1", "'-1"), ("@x", "'@x"), ("'t", "'t"), ("x=1", "x=1"), ("", "")):
+        assert (guarded(text_), unguarded(safe)) == (safe, text_)
+
+
+async def test_the_xlsx_holds_the_book_as_text_and_numbers(school: School):
+    course = await school.course()
+    await school.enrolled(course, "=cmd|'/C calc'!A0 Lovelace")
+    ada = await school.enrolled(course)
+    work = await school.assignment(course, points=10, title="@Essay & more")
+    await give(school, await hand_in(ada, work), score=9)
+    answer = await school.teacher.client.get(url(course, "gradebook/export/"), params={"file": "xlsx"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].endswith("spreadsheetml.sheet")
+    assert answer.headers["content-disposition"].endswith('.xlsx"')
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert archive.testzip() is None
+        sheet = ElementTree.fromstring(archive.read("xl/worksheets/sheet1.xml"))
+        styles = archive.read("xl/styles.xml")
+    name = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+    assert sheet.findall(f".//{name}f") == []
+    rows = [["".join(cell.itertext()) for cell in row.iter(f"{name}c")] for row in sheet.iter(f"{name}row")]
+    assert rows[0] == ["user", "name", "@Essay & more", "current", "final", "letter"]
+    assert sorted(row[1:4] for row in rows[1:]) == [
+        ["=cmd|'/C calc'!A0 Lovelace", "(open)", "0"], ["Ada Lovelace", "9", "90"],
+    ]  # fmt: skip
+    kinds = {cell.get("t", "n") for cell in sheet.iter(f"{name}c")}
+    assert kinds == {"inlineStr", "n"}
+    assert b'quotePrefix="1"' in styles
 
 
 async def test_a_quiz_is_due_when_it_closes_for_the_learner(school: School):

@@ -1,0 +1,78 @@
+"""The gradebook as a file: CSV, or XLSX written row by row. No text in either is taken for a formula."""
+
+import csv
+import io
+from collections.abc import Iterator
+from tempfile import TemporaryFile
+from typing import IO, Any
+
+import xlsxwriter
+
+from services.learning.gradebook.queries import Book
+from services.learning.gradebook.service import row
+
+CHUNK = 256 * 1024
+FIRST, LAST = ("user", "name"), ("current", "final", "letter")
+"""Columns before and after those of the items."""
+FORMULA = ("=", "+", "-", "@", "\t", "\r")
+"""What a spreadsheet takes for the beginning of one (OWASP, CSV Injection)."""
+Cell = str | float | None
+
+
+def table(book: Book) -> Iterator[list[Cell]]:
+    """The header, then a row for each learner; a cell without a score says why in brackets."""
+    yield [*FIRST, *(each.item.title for each in book.items), *LAST]
+    for user in book.names:
+        shown = row(book, user)
+        scores = [_score(shown["cells"][each.item.uuid]) for each in book.items]
+        yield [str(user), shown["name"], *scores, *(shown[name] for name in LAST)]
+
+
+def _score(cell: dict[str, Any]) -> Cell:
+    return f"({cell['status']})" if cell["score"] is None else float(cell["score"])
+
+
+def as_csv(book: Book) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text)
+    for cells in table(book):
+        writer.writerow(["" if cell is None else guarded(str(cell)) for cell in cells])
+    return text.getvalue()
+
+
+def guarded(cell: str) -> str:
+    """Text that a spreadsheet does not take for a formula."""
+    return f"'{cell}" if cell[:1] in FORMULA else cell
+
+
+def unguarded(cell: str) -> str:
+    """What was guarded, as it was."""
+    return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA else cell
+
+
+def as_xlsx(book: Book) -> IO[bytes]:
+    """A file that is gone once it is closed. Blocks: call it in a thread.
+
+    Numbers are numbers and everything else is a string by its type; what looks like a formula has the quote
+    prefix besides, so that it stays a string when somebody edits the cell.
+    """
+    file: IO[bytes] = TemporaryFile()  # noqa: SIM115 (whoever sends it closes it)
+    with xlsxwriter.Workbook(file, {"constant_memory": True}) as workbook:
+        quoted = workbook.add_format({"quote_prefix": True})
+        sheet = workbook.add_worksheet("Gradebook")
+        sheet.freeze_panes(1, len(FIRST))
+        for place, cells in enumerate(table(book)):
+            for column, cell in enumerate(cells):
+                if isinstance(cell, str):
+                    sheet.write_string(place, column, cell, quoted if cell[:1] in FORMULA else None)
+                elif cell is not None:
+                    sheet.write_number(place, column, cell)
+    file.seek(0)
+    return file
+
+
+def chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """The file's bytes; it is closed at their end."""
+    with file:
+        while chunk := file.read(CHUNK):
+            yield chunk

@@ -1,6 +1,7 @@
 """What learning refuses, by name: stable code and one human sentence."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 from libs.common.errors import Conflict, Forbidden, Unprocessable
@@ -123,6 +124,29 @@ class AssignmentClosed(Conflict):
 class NoSubmissionsLeft(Conflict):
     code = "no_submissions_left"
     detail = "The work was handed in as often as the assignment allows."
+
+
+class FileMissing(Unprocessable):
+    code = "file_missing"
+    detail = "file: send one file in the multipart field `file`."
+
+    def __init__(self) -> None:
+        super().__init__(errors=[{"field": "file", "message": "send one file in `file`"}])
+
+
+class ImportRefused(Unprocessable):
+    """Says what is wrong in each row, and that nothing was written."""
+
+    code = "import_refused"
+    detail = "Nothing was imported: the file has errors."
+
+    def __init__(self, errors: Sequence[Mapping[str, Any]]) -> None:
+        found = [
+            {"field": f"row {each['row']} {each['column']}".strip(), "message": each["message"]}
+            for each in errors
+        ]
+        first = f" {found[0]['field']}: {found[0]['message']}." if found else ""
+        super().__init__(f"{self.detail}{first}", errors=found)
 
 
 class CertificateNotReady(Conflict):

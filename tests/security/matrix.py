@@ -270,6 +270,9 @@ LEARNING = {
     "learning_save_grading_policy": Row(TAUGHT, things.seat, body={}),
     "learning_get_gradebook": Row(TAUGHT, things.seat),
     "learning_export_gradebook": Row(TAUGHT, things.seat),
+    "learning_import_gradebook": Row(
+        TAUGHT, things.graded_seat, files={"file": ("grades.csv", b"user,Draw\n", "text/csv")}
+    ),
     "learning_get_own_grades": Row("401 403 403 403 403 403 2xx 403", things.seat, learner=True),
     "learning_explain_grade": Row(
         LEARNERS_OWN, things.seat, lambda t: (t["uuid"], t["member"]), learner=True

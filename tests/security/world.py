@@ -191,6 +191,15 @@ async def assignment(world: World) -> Json:
     return {"uuid": made["uuid"], "course": place["uuid"]}
 
 
+async def graded_seat(world: World) -> Json:
+    """A course of the owner with one assignment, `Draw`, in which the member is enrolled."""
+    made = await seat(world)
+    await until(
+        world.owner, "POST", "/api/assignments/", json={"course": made["uuid"], "title": "Draw", "points": 10}
+    )
+    return made
+
+
 async def submission(world: World) -> Json:
     made = await assignment(world)
     handed_in = await world.member.post(

@@ -77,8 +77,12 @@ async def keep_grade(
     grade: Grade,
     feedback: str | None,
     now: datetime,
+    late: int | None = None,
 ) -> None:
-    """Write a grade into a locked submission, its event and the history; no feedback: what was stays."""
+    """Write a grade into a locked submission, its event and the history; no feedback: what was stays.
+
+    `late` are the seconds that the grade counts as too late, if not those of the newest version.
+    """
     submission.score = grade.score
     submission.rubric_scores = grade.rubric_scores
     submission.status = "excused" if grade.score is None else "graded"
@@ -101,7 +105,7 @@ async def keep_grade(
     keep_mark(
         session, course=assignment.course, item=assignment.uuid, student=submission.student,
         status=submission.status, score=grade.score, points=assignment.points,
-        late_seconds=await _lateness(session, submission), at=now, event=mark,
+        late_seconds=await _lateness(session, submission) if late is None else late, at=now, event=mark,
     )  # fmt: skip
     await session.flush()
 

@@ -16,14 +16,16 @@ from libs.common.openapi import raises
 from libs.common.paging import choose
 from services.learning.access import access_taught_course, is_seated, teaches
 from services.learning.clock import Now
-from services.learning.errors import NotEnrolled
+from services.learning.errors import FileMissing, ImportRefused, NotEnrolled
 from services.learning.gradebook import service, sheets
 from services.learning.gradebook.explain import explain
+from services.learning.gradebook.imports import FORM, IMPORT_BODY, Uploaded, import_grades
 from services.learning.gradebook.queries import load_book, policy_at
 from services.learning.gradebook.schemas import (
     Changes,
     Explanation,
     Gradebook,
+    Import,
     OwnGrades,
     PolicyBody,
     PolicyOut,
@@ -94,6 +96,20 @@ async def export_gradebook(
         return Response(await asyncio.to_thread(sheets.as_csv, book), media_type=FILES[kind], headers=headers)
     sheet = await asyncio.to_thread(sheets.as_xlsx, book)
     return StreamingResponse(sheets.chunks(sheet), media_type=FILES[kind], headers=headers)
+
+
+@router.post(
+    "/gradebook/import/",
+    response_model=Import,
+    max_body_size=IMPORT_BODY,
+    openapi_extra=FORM,
+    responses=raises(FileMissing, ImportRefused),
+)
+async def import_gradebook(
+    course: UUID, upload: Uploaded, who: Teacher, session: SessionDep, now: Now
+) -> Any:
+    """Grades of assignments from CSV, all or none; with `dry_run` only say who changes from what to what."""
+    return await import_grades(session, who, course, upload, now)
 
 
 @router.get("/grades/me/", response_model=OwnGrades, responses=raises(NotEnrolled))

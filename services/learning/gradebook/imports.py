@@ -1,0 +1,314 @@
+"""Taking grades in from CSV: columns of assignments by their title or id, learners by id or e-mail.
+
+What the export writes can be read again: its other columns and cells that say a status change nothing. A
+score that is taken in stands as it is: lateness does not lower it. Locks: enrolments by id, then submissions
+by id.
+"""
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import Depends, Request
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from starlette.datastructures import UploadFile
+
+from libs.common.audit_log import write_entry
+from libs.common.auth import Teacher
+from libs.common.errors import PayloadTooLarge, Unprocessable
+from libs.common.paging import choose_bool
+from libs.common.tokens import Principal
+from services.learning.access import access_taught_course
+from services.learning.assignments.grading import Grade, keep_grade
+from services.learning.assignments.submissions import new_submission
+from services.learning.errors import FileMissing, ImportRefused
+from services.learning.gradebook.queries import Book, BookItem, BookMark, load_book
+from services.learning.gradebook.service import number
+from services.learning.gradebook.sheets import FIRST, LAST, unguarded
+from services.learning.models import Assignment, Enrollment, Submission, User
+
+MOST_BYTES = 4_000_000
+MOST_ROWS = 20_000
+MOST_ERRORS = 200
+IMPORT_BODY = 16 * 1024 * 1024
+UNCHANGED = frozenset({"", "(open)", "(submitted)", "(missing)"})
+EXCUSED = frozenset({"(excused)", "excused"})
+FORM: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "type": "object",
+                    "required": ["file"],
+                    "properties": {
+                        "file": {"type": "string", "format": "binary", "description": "CSV, at most 4 MB"},
+                        "dry_run": {"type": "boolean", "default": False},
+                    },
+                }
+            }
+        },
+    }
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """The text of the file, and whether it is only tried."""
+
+    text: str
+    dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A cell that changes something; no score: excused."""
+
+    row: int
+    user: UUID
+    item: BookItem
+    before: BookMark
+    score: Decimal | None
+
+
+@dataclass(slots=True)
+class Reading:
+    """What a file says about a gradebook: changes, and what is wrong by row (1 is the header)."""
+
+    changes: list[Wanted] = field(default_factory=list)
+    errors: list[dict[str, Any]] = field(default_factory=list)
+    unchanged: int = 0
+
+    def wrong(self, row: int, column: str, message: str) -> None:
+        if len(self.errors) < MOST_ERRORS:
+            self.errors.append({"row": row, "column": column[:200], "message": message})
+
+
+async def uploaded(course: UUID, request: Request, who: Teacher) -> Upload:
+    """The multipart `file`; who may not import is refused before the body is read."""
+    async with request.app.state.db.sessions() as early:
+        await access_taught_course(early, who, course)
+    async with request.form(max_files=1, max_fields=5) as form:
+        file = form.get("file")
+        if not isinstance(file, UploadFile):
+            raise FileMissing
+        given = form.get("dry_run", request.query_params.get("dry_run"))
+        dry_run = choose_bool("dry_run", given if isinstance(given, str) else None)
+        if (file.size or 0) > MOST_BYTES:
+            raise PayloadTooLarge(f"The file is larger than {MOST_BYTES:,} bytes.")
+        data = await file.read()
+    try:
+        return Upload(data.decode("utf-8-sig"), bool(dry_run))
+    except UnicodeDecodeError as error:
+        raise Unprocessable.field("file", "must be CSV in UTF-8") from error
+
+
+Uploaded = Annotated[Upload, Depends(uploaded)]
+
+
+async def import_grades(
+    session: AsyncSession, who: Principal, course: UUID, upload: Upload, now: datetime
+) -> dict[str, Any]:
+    """Give the grades in the file, all or none; tried only, say what would change. Raises ImportRefused."""
+    await access_taught_course(session, who, course)
+    if not upload.dry_run:
+        # What the file is compared with must stay what it is until the grades are given.
+        await session.execute(
+            select(Enrollment.uuid)
+            .where(Enrollment.course == course)
+            .order_by(Enrollment.uuid)
+            .with_for_update(key_share=True)
+        )
+        await session.execute(
+            select(Submission.uuid)
+            .join(Assignment, Assignment.uuid == Submission.assignment)
+            .where(Assignment.course == course)
+            .order_by(Submission.uuid)
+            .with_for_update(of=Submission, key_share=True)
+        )
+    book = await load_book(session, course, now)
+    reading = read(upload.text, book, await _addresses(session, book))
+    if reading.errors and not upload.dry_run:
+        raise ImportRefused(reading.errors)
+    if not upload.dry_run:
+        await _give(session, who, course, reading.changes, now)
+    return {
+        "dry_run": upload.dry_run,
+        "applied": not upload.dry_run,
+        "changes": [_shown(each, book) for each in reading.changes],
+        "unchanged": reading.unchanged,
+        "errors": reading.errors,
+    }
+
+
+async def _addresses(session: AsyncSession, book: Book) -> dict[str, UUID]:
+    rows = await session.execute(
+        select(func.lower(User.email), User.uuid).where(User.uuid.in_(list(book.names)))
+    )
+    return {email: uuid for email, uuid in rows}
+
+
+def _shown(change: Wanted, book: Book) -> dict[str, Any]:
+    before = change.before.mark
+    return {
+        "row": change.row,
+        "user": change.user,
+        "name": book.names[change.user],
+        "item": change.item.item.uuid,
+        "title": change.item.item.title,
+        "before": {"score": number(before.earned), "status": before.status},
+        "after": {
+            "score": None if change.score is None else float(change.score),
+            "status": "excused" if change.score is None else "graded",
+        },
+    }
+
+
+def read(text: str, book: Book, addresses: dict[str, UUID]) -> Reading:
+    """What a CSV would change. Raises Unprocessable where it is no table at all."""
+    delimiter = max(",;\t", key=text.partition("\n")[0].count)
+    rows = _rows(text, delimiter)
+    first = next(rows, None)
+    if first is None:
+        raise Unprocessable.field("file", "is empty")
+    header = [cell.strip() for cell in first[1]]
+    reading = Reading()
+    items = _columns(header, book, reading)
+    keys = [name.lower() for name in header]
+    key = "user" if "user" in keys else "email" if "email" in keys else None
+    if key is None:
+        raise Unprocessable.field("file", "needs a column `user` or `email`")
+    seen: set[UUID] = set()
+    for line, cells in rows:
+        user = _learner(cells, keys.index(key), key, book, addresses)
+        if user is None:
+            reading.wrong(line, key, "is nobody who is enrolled in the course")
+        elif user in seen:
+            reading.wrong(line, key, "has a row already")
+        elif len(cells) > len(header) and any(cell.strip() for cell in cells[len(header) :]):
+            reading.wrong(line, "", "has more cells than the header")
+        else:
+            seen.add(user)
+            marks = {each.mark.item.uuid: each for each in book.marks[user]}
+            for column, item in items.items():
+                if column < len(cells):
+                    # Where commas do not separate cells, they may separate decimals.
+                    cell = cells[column] if delimiter == "," else cells[column].replace(",", ".")
+                    _read_cell(reading, line, user, item, marks[item.item.uuid], cell)
+    return reading
+
+
+def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not empty, with their numbers."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        for line, cells in enumerate(reader, 1):
+            if line > MOST_ROWS:
+                raise Unprocessable.field("file", f"may have {MOST_ROWS:,} rows")
+            if any(cell.strip() for cell in cells):
+                yield line, cells
+    except csv.Error as error:
+        raise Unprocessable.field("file", "is not CSV") from error
+
+
+def _columns(header: list[str], book: Book, reading: Reading) -> dict[int, BookItem]:
+    """Which columns are items. What the export has besides is left out."""
+    found: dict[int, BookItem] = {}
+    by_title: dict[str, list[BookItem]] = {}
+    for item in book.items:
+        by_title.setdefault(item.item.title.strip(), []).append(item)
+    by_uuid = {str(item.item.uuid): item for item in book.items}
+    for column, name in enumerate(header):
+        title = unguarded(name)
+        if title.lower() in (*FIRST, *LAST, "email", ""):
+            continue
+        known = [by_uuid[title.lower()]] if title.lower() in by_uuid else by_title.get(title, [])
+        if not known:
+            reading.wrong(1, name, "is no item of the gradebook")
+        elif len(known) > 1:
+            reading.wrong(1, name, "is the title of several items: name the column by its uuid")
+        elif known[0] in found.values():
+            reading.wrong(1, name, "is there twice")
+        else:
+            found[column] = known[0]
+    if not found and not reading.errors:
+        reading.wrong(1, "", "names no item of the gradebook")
+    return found
+
+
+def _learner(cells: list[str], place: int, key: str, book: Book, addresses: dict[str, UUID]) -> UUID | None:
+    text = unguarded(cells[place].strip()) if place < len(cells) else ""
+    if key == "email":
+        return addresses.get(text.lower())
+    try:
+        user = UUID(text)
+    except ValueError:
+        return None
+    return user if user in book.names else None
+
+
+def _read_cell(reading: Reading, line: int, user: UUID, item: BookItem, mark: BookMark, cell: str) -> None:
+    text = unguarded(cell.strip()).lower()
+    title = item.item.title
+    if text in UNCHANGED:
+        reading.unchanged += 1
+        return
+    score: Decimal | None = None
+    if text not in EXCUSED:
+        try:
+            score = Decimal(text)
+        except InvalidOperation:
+            reading.wrong(line, title, "must be a number, or (excused)")
+            return
+        if not score.is_finite() or not 0 <= score <= item.item.points:
+            reading.wrong(line, title, f"must be from 0 to {item.item.points.normalize():f}")
+            return
+        if score != round(score, 4):
+            reading.wrong(line, title, "may have four decimal places")
+            return
+    shown = number(mark.mark.earned)
+    same = (
+        mark.mark.status == "excused"
+        if score is None
+        else mark.mark.status == "graded" and shown is not None and score == Decimal(str(shown))
+    )
+    if same:
+        reading.unchanged += 1
+    elif item.kind != "assignment":
+        reading.wrong(line, title, "is a quiz, which is graded in its attempts")
+    else:
+        reading.changes.append(Wanted(line, user, item, mark, score))
+
+
+async def _give(
+    session: AsyncSession, who: Principal, course: UUID, changes: list[Wanted], now: datetime
+) -> None:
+    """Grade what is handed in already, and whoever handed in nothing without it."""
+    if not changes:
+        return
+    wanted = {change.item.item.uuid for change in changes}
+    assignments = {
+        row.uuid: row for row in await session.scalars(select(Assignment).where(Assignment.uuid.in_(wanted)))
+    }
+    enrolled = await session.scalars(select(Enrollment).where(Enrollment.course == course))
+    seats = {row.student: row for row in enrolled}
+    rows = await session.scalars(
+        select(Submission).where(Submission.assignment.in_(wanted)).execution_options(populate_existing=True)
+    )
+    submissions = {(row.assignment, row.student): row for row in rows}
+    for change in changes:
+        assignment = assignments[change.item.item.uuid]
+        submission = submissions.get((assignment.uuid, change.user))
+        if submission is None:
+            submission = new_submission(assignment, seats[change.user])
+            session.add(submission)
+        submission.individual = submission.team is not None
+        await keep_grade(session, who, submission, assignment, Grade(change.score), None, now, late=0)
+    details = {"grades": len(changes), "items": sorted(map(str, wanted))}
+    await write_entry(session, "gradebook.imported", course, actor=who.user, details=details)

@@ -15,7 +15,7 @@ from pathlib import Path
 import uvloop
 
 from deploy.local.testing import suite_servers
-from tests.bench import catalog, gateway, idle, latency, logins, projection, quiz_storm, relay
+from tests.bench import catalog, certificates, gateway, idle, latency, logins, projection, quiz_storm, relay
 from tests.bench.figures import CHECKOUT, Figure, Run
 from tests.bench.logfile import logs_into
 from tests.bench.neighbours import Neighbours
@@ -29,7 +29,7 @@ BACKBONE: dict[str, Callable[[World], Awaitable[list[Figure]]]] = {
     "latency": latency.measure,
     "projection": projection.measure,
 }
-NAMES = (*BACKBONE, "gateway", "logins", "catalog", "quiz_storm", "idle")
+NAMES = (*BACKBONE, "gateway", "logins", "catalog", "certificates", "quiz_storm", "idle")
 
 
 async def guarded(name: str, work: Awaitable[list[Figure]]) -> list[Figure]:
@@ -73,6 +73,8 @@ async def measure(names: list[str]) -> Run:
         run.figures += await guarded("logins", logins.measure())
     if "catalog" in names:
         run.figures += await guarded("catalog", catalog.measure())
+    if "certificates" in names:
+        run.figures += await guarded("certificates", certificates.measure())
     if "quiz_storm" in names:
         run.figures += await guarded("quiz_storm", quiz_storm.measure())
     if "idle" in names:

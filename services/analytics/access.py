@@ -18,7 +18,10 @@ async def access_course(session: AsyncSession, who: Principal, uuid: UUID) -> An
     """
     row = (
         await session.execute(
-            text("SELECT uuid, title, status, instructor, instructors, lessons FROM courses WHERE uuid = :u"),
+            text(
+                "SELECT uuid, title, status, instructor, instructors, lessons, average_rating, reviews_count"
+                " FROM courses WHERE uuid = :u"
+            ),
             {"u": uuid},
         )
     ).one_or_none()

@@ -144,6 +144,8 @@ async def on_course(session: AsyncSession, batch: Batch) -> None:
                 ],
                 "created_at": c.created_at,
                 "published_at": c.published_at,
+                "average_rating": c.average_rating,
+                "reviews_count": c.reviews_count,
             }
             for c in (item.event for item in batch)
             if c is not None

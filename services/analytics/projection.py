@@ -42,7 +42,7 @@ courses = Table(
     "courses", TABLES, _key("uuid"), Column("title", Text), Column("status", Text),
     Column("instructor", Uuid, index=True), Column("instructors", JSONB), Column("category", Text),
     Column("level", Text), Column("lessons", JSONB), Column("created_at", Moment),
-    Column("published_at", Moment),
+    Column("published_at", Moment), Column("average_rating", Float), Column("reviews_count", Integer),
 )  # fmt: skip
 enrollments = Table(
     "enrollments", TABLES, _key("uuid"), Column("course", Uuid, index=True),

@@ -26,6 +26,13 @@ def mean(values: Iterable[float | None]) -> float:
     return rounded(sum(known) / len(known)) if known else 0.0
 
 
+def rating(courses: Iterable[tuple[float | None, int | None]]) -> float:
+    """Mean of all reviews of courses, each given by its average and number; 0 without any."""
+    known = [(average or 0, number or 0) for average, number in courses]
+    reviews = sum(number for _, number in known)
+    return rounded(sum(average * number for average, number in known) / reviews, 2) if reviews else 0.0
+
+
 def streak(days: Collection[date], today: date) -> int:
     """Days in a row up to today; a day that is not over yet does not break it."""
     learned = set(days)

@@ -44,7 +44,7 @@ async def course_dashboard(session: AsyncSession, course: Any, now: datetime) ->
             "active_students_7d": len(active.get(course.uuid, ())),
             "avg_progress": rules.rounded(row.progress),
             "completion_rate": rules.share(row.completed, row.students),
-            "avg_course_rating": 0.0,
+            "avg_course_rating": rules.rating([(course.average_rating, course.reviews_count)]),
         },
         "studentActivity": {"progress_distribution": distribution},
         "funnel": funnel,

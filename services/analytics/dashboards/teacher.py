@@ -11,7 +11,7 @@ from services.analytics.charts import chart
 from services.analytics.queries import TAKING_PART, active_students, as_of, one, progress_distribution, rows
 
 COURSES = (
-    "SELECT uuid, title, status FROM courses"
+    "SELECT uuid, title, status, average_rating, reviews_count FROM courses"
     " WHERE status <> 'archived' AND (instructor = :u OR instructors ? CAST(:u AS text)) ORDER BY title, uuid"
 )
 PERFORMANCE = (
@@ -57,7 +57,7 @@ async def teacher_dashboard(session: AsyncSession, user: UUID, now: datetime) ->
                 "students": number,
                 "avg_progress": progress,
                 "completion_rate": rules.share(row.completed if row else 0, number),
-                "rating": 0.0,
+                "rating": rules.rating([(course.average_rating, course.reviews_count)]),
                 "engagement_score": rules.engagement(active_share, progress),
             }
         )
@@ -68,7 +68,7 @@ async def teacher_dashboard(session: AsyncSession, user: UUID, now: datetime) ->
             "published_courses": sum(course.status == "published" for course in courses),
             "total_students": students.n,
             "active_students_7d": len(set().union(*active.values())),
-            "avg_course_rating": 0.0,
+            "avg_course_rating": rules.rating((c.average_rating, c.reviews_count) for c in courses),
         },
         "course_performance": performance,
         "student_activity": {"progress_distribution": distribution},

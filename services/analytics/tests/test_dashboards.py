@@ -73,7 +73,7 @@ async def test_a_completed_course_counts_for_learner_teacher_course_and_platform
     course, draft = uuid4(), uuid4()
     for person, role in ((ada, "student"), (eve, "student"), (teacher, "teacher")):
         story.user(person, role)
-    lessons = story.course(course, teacher.uuid, lessons=2)
+    lessons = story.course(course, teacher.uuid, lessons=2, average_rating=4.5, reviews_count=2)
     story.course(draft, teacher.uuid, status="draft", title="Draft", revision=None, published_at=None)
     done = story.enrol(ada.uuid, course)
     story.enrol(eve.uuid, course)
@@ -86,16 +86,17 @@ async def test_a_completed_course_counts_for_learner_teacher_course_and_platform
     body = await read(teacher, TEACHER)
     assert body["summary"] == {
         "total_courses": 2, "published_courses": 1, "total_students": 2, "active_students_7d": 1,
-        "avg_course_rating": 0.0,
+        "avg_course_rating": 4.5,
     }  # fmt: skip
     row = next(r for r in body["course_performance"] if r["course_title"] == "Algebra")
     assert (row["students"], row["avg_progress"], row["completion_rate"]) == (2, 50.0, 50.0)
+    assert row["rating"] == 4.5
     assert row["engagement_score"] == 0.6 * 50 + 0.4 * 50
     assert body["student_activity"]["progress_distribution"] == {
         "not_started": 1, "in_progress": 0, "completed": 1,
     }  # fmt: skip
     one = await read(teacher, f"/api/courses/{course}/analytics/")
-    assert one["summary"]["completion_rate"] == 50.0
+    assert (one["summary"]["completion_rate"], one["summary"]["avg_course_rating"]) == (50.0, 4.5)
     assert [(step["completed"], step["drop_off"]) for step in one["funnel"]] == [(1, 50.0), (1, 0.0)]
     stats = (await read(analytics.person("manager"), PLATFORM))["platform_stats"]
     assert stats == {

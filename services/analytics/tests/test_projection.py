@@ -1,6 +1,7 @@
 """The read models are a fold of the log: rebuilt equals live, twice is once, nothing personal is kept."""
 
 import asyncio
+from importlib import import_module
 from uuid import uuid4
 
 from sqlalchemy import text
@@ -154,3 +155,17 @@ async def test_the_log_is_partitioned_by_month_ahead(analytics: Harness, story: 
 def test_analytics_reads_every_topic_there_is():
     assert set(SUBSCRIPTION.topics) == {topic.name for topic in TOPICS}
     assert {table.name for table in TABLES.sorted_tables} >= {"users", "courses", "enrollments"}
+
+
+async def test_the_migration_takes_ratings_out_of_the_log(analytics: Harness, story: Story):
+    course = uuid4()
+    story.course(course, uuid4(), average_rating=2.0, reviews_count=1)
+    story.course(course, uuid4(), average_rating=4.5, reviews_count=2)
+    await story.tell()
+    migration = import_module("services.analytics.migrations.0003_ratings_of_courses")
+    async with analytics.db.session() as session:
+        await use_live(session)
+        await session.execute(text(migration.DOWNGRADE))
+        await session.execute(text(migration.UPGRADE))
+        row = (await session.execute(text("SELECT average_rating, reviews_count FROM courses"))).one()
+        assert tuple(row) == (4.5, 2)

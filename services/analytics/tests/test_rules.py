@@ -10,6 +10,11 @@ from services.analytics.charts import chart
 TODAY = date(2026, 3, 10)
 
 
+def test_a_rating_is_the_mean_of_all_reviews():
+    assert rules.rating([(5.0, 1), (4.0, 3), (0.0, 0), (None, None)]) == 4.25
+    assert rules.rating([]) == 0.0
+
+
 def days(*back: int) -> list[date]:
     return [TODAY - timedelta(days=n) for n in back]
 

@@ -71,6 +71,8 @@ class Course(Base):
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     published_at: Mapped[datetime | None]
+    average_rating: Mapped[float] = mapped_column(server_default="0")
+    reviews_count: Mapped[int] = mapped_column(server_default="0")
 
     __table_args__ = (
         Index(None, "instructor"),

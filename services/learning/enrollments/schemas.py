@@ -31,7 +31,7 @@ class InstructorOut(Answer):
 
 
 class CourseCard(Answer):
-    """The card of a course. Ratings and views are catalog's and are 0 here until they arrive by event."""
+    """The card of a course. Views are catalog's alone: no event carries them, and they are 0 here."""
 
     uuid: UUID
     title: str
@@ -53,8 +53,8 @@ class CourseCard(Answer):
     enrolled_count: int
     enrollment_count: int
     enrolled_students_count: int
-    average_rating: float = 0
-    reviews_count: int = 0
+    average_rating: float
+    reviews_count: int
     total_lessons: int
     is_enrolled: bool
     views_count: int = 0

@@ -33,6 +33,14 @@ async def test_enrolling_twice_gives_the_same_enrollment(school: School) -> None
     ]
 
 
+async def test_the_card_shows_the_ratings_that_came_by_event(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    await school.change_course(course, average_rating=4.33, reviews_count=3)
+    [row] = done(await student.client.get("/api/enrollments/my-courses/"))
+    assert (row["course"]["average_rating"], row["course"]["reviews_count"]) == (4.33, 3)
+
+
 async def test_parallel_enrolling_of_one_student_makes_one_enrollment(school: School) -> None:
     course = await school.course()
     student = await school.person("Ada Lovelace")

@@ -252,7 +252,10 @@ async def on_assignment_submitted(session: AsyncSession, batch: Batch) -> None:
 
 
 async def on_submission_graded(session: AsyncSession, batch: Batch) -> None:
-    names = ("submission", "percentage", "excused", "posted")
+    # A grade may be given without any work, so it says whose it is.
+    names = (
+        "submission", "assignment", "title", "course", "student", "percentage", "excused", "posted",
+    )  # fmt: skip
     await merge(session, p.submissions, [{n: getattr(i.event, n) for n in names} for i in batch])
 
 

@@ -266,6 +266,12 @@ LEARNING = {
     "learning_list_grading_queue": Row(TEACHERS),
     "learning_get_submission": Row(LEARNERS_OWN, things.submission, learner=True),
     "learning_grade_submission": Row("401 403 404 404 2xx 2xx 2xx 403", things.submission, body={"score": 7}),
+    "learning_grade_learner": Row(
+        "401 403 404 404 2xx 2xx 2xx 403",
+        things.assignment,
+        lambda t: (t["uuid"], t["member"]),
+        body={"excused": True},
+    ),
     "learning_get_grading_policy": Row(TAUGHT, things.seat),
     "learning_save_grading_policy": Row(TAUGHT, things.seat, body={}),
     "learning_get_gradebook": Row(TAUGHT, things.seat),

@@ -188,7 +188,7 @@ async def assignment(world: World) -> Json:
     made = await world.owner.post(
         "/api/assignments/", {"course": place["uuid"], "title": "Draw", "points": 10}, 201
     )
-    return {"uuid": made["uuid"], "course": place["uuid"]}
+    return {"uuid": made["uuid"], "course": place["uuid"], "member": world.member.uuid}
 
 
 async def graded_seat(world: World) -> Json:

@@ -9,17 +9,19 @@ from fastapi import Request
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Forbidden, Unprocessable
+from libs.common.errors import Forbidden, NotFound, Unprocessable
 from libs.common.etags import check_if_match
 from libs.common.events.learning import SubmissionGraded
 from libs.common.outbox import record
 from libs.common.tokens import Principal
+from services.learning.access import lock_seat
 from services.learning.assignments import rules
-from services.learning.assignments.access import access_submission
+from services.learning.assignments.access import access_assignment, access_submission
 from services.learning.assignments.schemas import GradeBody
-from services.learning.assignments.submissions import identity
+from services.learning.assignments.submissions import identity, new_submission
+from services.learning.enrollments.rules import SEATED
 from services.learning.gradebook.service import keep_mark
-from services.learning.models import Assignment, Submission, SubmissionVersion
+from services.learning.models import Assignment, Enrollment, Submission, SubmissionVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,44 @@ async def grade_submission(
     submission, assignment, taught = await access_submission(session, who, uuid)
     if not taught:
         raise Forbidden
+    return await _grade(session, who, submission, assignment, body, request, now)
+
+
+async def grade_learner(
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    student: UUID,
+    body: GradeBody,
+    request: Request,
+    now: datetime,
+) -> tuple[Submission, Assignment]:
+    """The same for a learner of the course who may have handed in nothing, as for an excuse."""
+    assignment, taught = await access_assignment(session, who, uuid)
+    if not taught:
+        raise Forbidden
+    seat = await lock_seat(session, Enrollment.course == assignment.course, Enrollment.student == student)
+    if seat is None or seat.enrollment.status not in SEATED:
+        raise NotFound
+    submission = await session.scalar(
+        select(Submission).where(Submission.assignment == uuid, Submission.enrollment == seat.enrollment.uuid)
+    )
+    if submission is None:
+        submission = new_submission(assignment, seat.enrollment)
+        session.add(submission)
+        await session.flush()
+    return await _grade(session, who, submission, assignment, body, request, now), assignment
+
+
+async def _grade(
+    session: AsyncSession,
+    who: Principal,
+    submission: Submission,
+    assignment: Assignment,
+    body: GradeBody,
+    request: Request,
+    now: datetime,
+) -> Submission:
     together = await _lock_together(session, submission)
     check_if_match(request, submission.version)
     grade = _new_grade(submission, assignment, body)

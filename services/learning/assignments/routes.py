@@ -208,3 +208,21 @@ async def grade_submission(
     shown = await _shown(request, session, submission, assignment, taught=taught)
     response.headers["ETag"] = _tag(submission, assignment, taught, shown)
     return shown
+
+
+@router.put("/api/assignments/{uuid}/grades/{user}/", response_model=SubmissionOut)
+async def grade_learner(
+    uuid: UUID,
+    user: UUID,
+    body: GradeBody,
+    request: Request,
+    response: Response,
+    who: Teacher,
+    session: SessionDep,
+    now: Now,
+) -> Any:
+    """Grade or excuse a learner of the course, also one who has handed in nothing."""
+    submission, assignment = await grading.grade_learner(session, who, uuid, user, body, request, now)
+    shown = await _shown(request, session, submission, assignment, taught=True)
+    response.headers["ETag"] = _tag(submission, assignment, True, shown)
+    return shown

@@ -162,3 +162,46 @@ async def test_a_closed_assignment_takes_no_work_and_a_deleted_one_is_gone(schoo
         "assignment_changed",
         "assignment_deleted",
     ]
+
+
+async def test_who_handed_in_nothing_is_excused_or_graded(school: School) -> None:
+    course = await school.course()
+    ada, eve = await school.enrolled(course), await school.enrolled(course, "Eve Else")
+    stranger = await school.person("Sam Stranger")
+    rival = await school.person("Rita Rival", "teacher")
+    assignment = await school.assignment(course)
+    url = f"/api/assignments/{assignment['uuid']}/"
+    before = await school.published()
+    teacher = school.teacher.client
+    for person, user, status in (
+        (ada, ada, 403), (rival, ada, 404), (school.teacher, stranger, 404),
+    ):  # fmt: skip
+        answer = await person.client.put(f"{url}grades/{user.uuid}/", json={"excused": True})
+        assert answer.status_code == status
+    for body in ({}, {"score": 21}, {"feedback": "Where is it?"}):
+        refused(await teacher.put(f"{url}grades/{ada.uuid}/", json=body), 422, "invalid_input")
+    assert await school.published() == before
+    assert done(await teacher.get(f"{url}submissions/"))["count"] == 0
+    excused = done(await teacher.put(f"{url}grades/{ada.uuid}/", json={"excused": True}))
+    assert (excused["status"], excused["version"], excused["versions"]) == ("excused", 0, [])
+    graded = done(await teacher.put(f"{url}grades/{eve.uuid}/", json={"score": 12, "feedback": "In class."}))
+    assert (graded["status"], graded["score"], graded["submitted_at"]) == ("graded", 12, None)
+    [own] = done(await eve.client.get(f"{url}submissions/"))["results"]
+    assert (own["uuid"], own["feedback"]) == (graded["uuid"], "In class.")
+    work = done(await ada.client.post(f"{url}submissions/", json={"text": "After all."}), 201)
+    assert (work["uuid"], work["version"]) == (excused["uuid"], 1)
+    again = done(await teacher.put(f"{url}grades/{ada.uuid}/", json={"score": 15}))
+    assert (again["uuid"], again["score"], again["version"]) == (work["uuid"], 15, 1)
+
+
+async def test_a_grade_without_work_is_given_once_by_many(school: School) -> None:
+    course = await school.course()
+    ada = await school.enrolled(course)
+    assignment = await school.assignment(course)
+    url = f"/api/assignments/{assignment['uuid']}/"
+    answers = await asyncio.gather(
+        *(school.teacher.client.put(f"{url}grades/{ada.uuid}/", json={"score": n}) for n in range(4)),
+        ada.client.post(f"{url}submissions/", json={"text": "x"}),
+    )
+    assert [answer.status_code for answer in answers] == [200] * 4 + [201]
+    assert done(await school.teacher.client.get(f"{url}submissions/"))["count"] == 1

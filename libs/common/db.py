@@ -4,8 +4,9 @@ import asyncio
 import select
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Protocol, cast
 
+import psycopg
 from fastapi import Depends, Request
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
@@ -122,6 +123,12 @@ def enqueue(session: AsyncSession, name: str, *arguments: str, trace: Trace | No
 def publish_live(session: AsyncSession, payload: str) -> None:
     """Tell the sockets of every replica once this transaction is committed; see `libs.common.hub`."""
     session.info.setdefault("live", []).append(payload)
+
+
+async def driver(session: AsyncSession) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """The connection itself under a session's transaction: what hot paths execute there belongs to it."""
+    raw = await (await session.connection()).get_raw_connection()
+    return cast(psycopg.AsyncConnection[tuple[Any, ...]], raw.driver_connection)
 
 
 def shared_session(request: Request) -> AsyncSession | None:

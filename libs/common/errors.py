@@ -5,6 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 import orjson
+import psycopg
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -137,11 +138,15 @@ def is_transient(error: BaseException) -> bool:
         return True
     if isinstance(error, DBAPIError):
         state = getattr(error.orig, "sqlstate", None)
-        if state is None:
-            return isinstance(error, OperationalError) or error.connection_invalidated
-        # connection, resources (disk full too), operator intervention, lock and serialisation failures
-        return state[:2] in {"08", "53", "57", "58", "40", "55"} or state in {"25P03", "25006"}
-    return False
+        gone = isinstance(error, OperationalError) or error.connection_invalidated
+    elif isinstance(error, psycopg.Error):  # of a hot path, below SQLAlchemy
+        state, gone = error.sqlstate, isinstance(error, psycopg.OperationalError)
+    else:
+        return False
+    if state is None:
+        return gone
+    # connection, resources (disk full too), operator intervention, lock and serialisation failures
+    return state[:2] in {"08", "53", "57", "58", "40", "55"} or state in {"25P03", "25006"}
 
 
 _VALIDATION_STATUS = {"json_invalid": (400, "malformed_json")}

@@ -65,6 +65,12 @@ def record_tombstone(session: AsyncSession, state: type[Event], key: UUID, seq: 
     _add(session, outbox_row(state.topic, str(key), seq, state.type, None, current_trace()))
 
 
+def take_recorded(session: AsyncSession) -> list[dict[str, Any]]:
+    """The rows of what was recorded, for a hot path that inserts them with a statement of its own."""
+    rows: list[dict[str, Any]] = session.info.pop("outbox", [])
+    return rows
+
+
 def recorded(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:
     """Announce rows that a hot path has inserted itself, so that the relay wakes and the token is set."""
     session.info.setdefault("tokens", {}).update({(r["topic"], r["key"]): r["key_seq"] for r in rows})

@@ -3,7 +3,8 @@
 Whoever gives or frees a seat holds the course's row lock, so that a limit is exact under any race.
 """
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from libs.common.events.learning import (
     CourseCompleted,
     EnrollmentFact,
     EnrollmentState,
+    LessonCompleted,
     ProgressRecalculated,
     StudentDropped,
     StudentEnrolled,
@@ -203,6 +205,37 @@ def advance(seat: Seat, now: datetime) -> rules.Progress:
         enrollment.revision = seat.revision
         enrollment.progress_percentage = done.percentage
     return done
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A lesson that was completed just now."""
+
+    day: date
+    """The learner's."""
+    points: int
+    progress: rules.Progress
+
+
+def add_completed(session: AsyncSession, seat: Seat, lesson: UUID, now: datetime) -> Completion:
+    """Note that nothing of the lesson is left, with its event. The caller holds the seat and stores it."""
+    enrollment = seat.enrollment
+    day = rules.local_date(now, seat.time_zone)
+    points = seat.points.get(str(lesson), 0)
+    enrollment.completed_lessons = [*enrollment.completed_lessons, lesson]
+    enrollment.points += points
+    done = advance(seat, now)
+    publish(
+        session,
+        enrollment,
+        LessonCompleted,
+        lesson=lesson,
+        progress_percentage=float(enrollment.progress_percentage),
+        completed_lessons=done.done,
+        total_lessons=done.total,
+        local_date=day,
+    )
+    return Completion(day, points, done)
 
 
 async def _give_seat(

@@ -5,13 +5,14 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.events.learning import LessonCompleted, StudyTimeRecorded
+from libs.common.events.learning import StudyTimeRecorded
 from libs.common.tokens import Principal
 from services.learning.access import Seat, access_lesson_seat
 from services.learning.enrollments.rules import SEATED, count_study_time, local_date
-from services.learning.enrollments.service import advance, complete_course, publish
+from services.learning.enrollments.service import add_completed, complete_course, publish
 from services.learning.errors import LessonNotFinished
 from services.learning.lessons import queries
+from services.learning.lessons.completion import complete_simply
 from services.learning.models import Enrollment
 
 
@@ -19,6 +20,9 @@ async def complete_lesson(
     session: AsyncSession, who: Principal, course: UUID, lesson: UUID, now: datetime
 ) -> Enrollment:
     """Complete a lesson of one's course; again → nothing changes. Raises LessonNotFinished."""
+    simply = await complete_simply(session, who.user, course, lesson, now)
+    if simply is not None:
+        return simply
     seat = await access_lesson_seat(session, who, course, lesson)
     if lesson not in seat.enrollment.completed_lessons:
         work = await queries.unfinished_work(session, course, seat.enrollment.uuid, lesson)
@@ -45,21 +49,7 @@ async def complete_by_work(session: AsyncSession, seat: Seat, lesson: UUID | Non
 async def mark_completed(session: AsyncSession, seat: Seat, lesson: UUID, now: datetime) -> None:
     """The caller holds the seat and has found that nothing of the lesson is left."""
     enrollment = seat.enrollment
-    day = local_date(now, seat.time_zone)
-    points = seat.points.get(str(lesson), 0)
-    enrollment.completed_lessons = [*enrollment.completed_lessons, lesson]
-    enrollment.points += points
-    done = advance(seat, now)
-    publish(
-        session,
-        enrollment,
-        LessonCompleted,
-        lesson=lesson,
-        progress_percentage=float(enrollment.progress_percentage),
-        completed_lessons=done.done,
-        total_lessons=done.total,
-        local_date=day,
-    )
+    done = add_completed(session, seat, lesson, now)
     await session.execute(
         queries.KEEP_COMPLETION,
         {
@@ -67,11 +57,11 @@ async def mark_completed(session: AsyncSession, seat: Seat, lesson: UUID, now: d
             "lesson": lesson,
             "student": enrollment.student,
             "now": now,
-            "points": points,
-            "local_date": day,
+            "points": done.points,
+            "local_date": done.day,
         },
     )
-    if done.is_complete and enrollment.status != "completed":
+    if done.progress.is_complete and enrollment.status != "completed":
         await complete_course(session, enrollment, seat.revision, now)
 
 

@@ -5,6 +5,8 @@ from datetime import date, timedelta
 
 POSTS_FOR_FULL_PARTICIPATION = 10
 CONSISTENCY_DAYS = 14
+DAYS_PER_FREEZE = 7
+MOST_FREEZES = 2
 AT_RISK_RULE = "progress below 100 % and nothing learned for 7 days, or an average quiz score below 50 %"
 AT_RISK_IDLE_DAYS = 7
 AT_RISK_SCORE = 50.0
@@ -34,13 +36,20 @@ def rating(courses: Iterable[tuple[float | None, int | None]]) -> float:
 
 
 def streak(days: Collection[date], today: date) -> int:
-    """Days in a row up to today; a day that is not over yet does not break it."""
-    learned = set(days)
-    current = today if today in learned else today - timedelta(days=1)
-    length = 0
-    while current in learned:
-        length += 1
-        current -= timedelta(days=1)
+    """Active days of the streak that goes on, as learning counts it: a missed day uses up a freeze.
+
+    Every seventh active day earns one, two at most; today is not missed before it is over.
+    """
+    length = freezes = 0
+    last: date | None = None
+    for day in [*sorted(day for day in set(days) if day <= today), today]:
+        missed = max(0, (day - last).days - 1) if last else 0
+        length, freezes = (length, freezes - missed) if missed <= freezes else (0, 0)
+        if day in days and day != last:
+            length += 1
+            if length % DAYS_PER_FREEZE == 0:
+                freezes = min(freezes + 1, MOST_FREEZES)
+        last = day
     return length
 
 

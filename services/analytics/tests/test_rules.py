@@ -21,9 +21,14 @@ def days(*back: int) -> list[date]:
 
 @pytest.mark.parametrize(
     ("learned", "length"),
-    [([], 0), ([0], 1), ([1], 1), ([2], 0), ([0, 1, 2], 3), ([1, 2, 4], 2), ([0, 2, 3], 1)],
-)
-def test_a_streak_counts_days_in_a_row_and_today_may_still_come(learned: list[int], length: int):
+    [
+        ([], 0), ([0], 1), ([1], 1), ([2], 0), ([0, 1, 2], 3), ([1, 2, 4], 2), ([0, 2, 3], 1),
+        ([0, *range(2, 9)], 8), ([0, *range(3, 10)], 1), ([*range(2, 9)], 7), ([-1, 0, 1], 2),
+    ],
+)  # fmt: skip
+def test_a_streak_counts_active_days_bridged_by_freezes_and_today_may_still_come(
+    learned: list[int], length: int
+):
     assert rules.streak(days(*learned), TODAY) == length
 
 

@@ -176,6 +176,28 @@ def test_a_learners_day_is_their_own():
     assert seats.local_date(late, None) == seats.local_date(late, "No/Where") == date(2026, 3, 2)
 
 
+@pytest.mark.parametrize(
+    ("moment", "zone", "day"),
+    [
+        ("2026-03-29T21:59:59.999999", "Europe/Berlin", "2026-03-29"),  # 23 hours long
+        ("2026-03-29T22:00:00", "Europe/Berlin", "2026-03-30"),
+        ("2026-03-28T22:59:59.999999", "Europe/Berlin", "2026-03-28"),
+        ("2026-10-25T22:59:59.999999", "Europe/Berlin", "2026-10-25"),  # 25 hours long
+        ("2026-10-25T23:00:00", "Europe/Berlin", "2026-10-26"),
+        ("2026-11-01T05:59:59", "America/New_York", "2026-11-01"),  # the same hour twice
+        ("2026-11-01T06:00:00", "America/New_York", "2026-11-01"),
+        ("2026-11-02T04:59:59", "America/New_York", "2026-11-01"),
+        ("2026-03-02T18:14:59", "Asia/Kathmandu", "2026-03-02"),
+        ("2026-03-02T18:15:00", "Asia/Kathmandu", "2026-03-03"),
+        ("2026-03-02T10:00:00", "Pacific/Kiritimati", "2026-03-03"),
+        ("2026-03-02T10:00:00", "Pacific/Pago_Pago", "2026-03-01"),
+    ],
+)
+def test_a_day_ends_at_the_learners_midnight(moment, zone, day):
+    now = datetime.fromisoformat(moment).replace(tzinfo=UTC)
+    assert seats.local_date(now, zone) == date.fromisoformat(day)
+
+
 def days(*numbers: int) -> list[date]:
     return [date(2026, 3, 1) + timedelta(days=n) for n in numbers]
 
@@ -198,6 +220,23 @@ def days(*numbers: int) -> list[date]:
 def test_a_streak_counts_active_days_and_freezes_bridge_missed_ones(active, today, current, longest, freezes):
     found = streak(days(*active), days(today)[0])
     assert (found.current, found.longest, found.freezes) == (current, longest, freezes)
+
+
+@given(st.lists(st.integers(0, 40), max_size=40), st.integers(0, 45), st.randoms())
+def test_a_streak_keeps_its_promises_on_any_calendar(active, today, chance):
+    now = days(today)[0]
+    found = streak(days(*active), now)
+    shuffled = [*active, *active]
+    chance.shuffle(shuffled)
+    assert streak(days(*shuffled), now) == found  # neither order nor repetition counts
+    assert 0 <= found.current <= found.longest <= len(set(active))
+    assert 0 <= found.freezes <= min(2, found.current // 7)
+    assert found.active_today == (today in active)
+    more = streak(days(*active, today), now)
+    assert more.current == found.current + (not found.active_today)
+    gap = streak(days(*(day for day in active if day <= today)), days(today + 4)[0])
+    assert (gap.current, gap.freezes) == (0, 0)  # more days missed than freezes can be earned
+    assert gap.longest == found.longest
 
 
 def test_certificate_numbers_are_random_and_unambiguous():

@@ -350,8 +350,9 @@ class AssignmentSubmitted(SubmissionFact):
 
 
 class SubmissionGraded(SubmissionFact):
-    """Trigger: a teacher grades, regrades or excuses a submission (`score` and `percentage` null if excused).
-    `posted`: the learner may see it by now. Key: submission. Consumers: analytics, notify."""
+    """Trigger: a teacher grades, regrades or excuses a submission (`score` and `percentage` null if excused),
+    or shows or hides its assignment's grades. `posted`: the learner may see it by now. Key: submission.
+    Consumers: analytics, notify."""
 
     type = "learning.submission_graded.v1"
 

@@ -130,24 +130,43 @@ async def keep_grade(
         submission.feedback = feedback
     submission.graded_by = who.user
     submission.graded_at = now
-    submission.version += 1
-    share = None if grade.score is None else grade.score * 100 / assignment.points
-    event = SubmissionGraded(
-        **identity(submission, assignment),
-        score=None if grade.score is None else float(grade.score),
-        points=float(assignment.points),
-        percentage=None if share is None else float(round(share, 2)),
-        excused=grade.score is None,
-        posted=assignment.posted,
-        actor=who.user,
-    )
-    mark = record(session, event, submission.version)
+    mark = _publish(session, submission, assignment, who)
     keep_mark(
         session, course=assignment.course, item=assignment.uuid, student=submission.student,
         status=submission.status, score=grade.score, points=assignment.points,
         late_seconds=await _lateness(session, submission) if late is None else late, at=now, event=mark,
     )  # fmt: skip
     await session.flush()
+
+
+async def publish_grades(session: AsyncSession, who: Principal, assignment: Assignment) -> None:
+    """Say of every grade of a locked assignment whether its learner may see it by now."""
+    rows = await session.scalars(
+        select(Submission)
+        .where(Submission.assignment == assignment.uuid, Submission.status.in_(("graded", "excused")))
+        .order_by(Submission.uuid)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    for submission in rows.all():
+        _publish(session, submission, assignment, who)
+    await session.flush()
+
+
+def _publish(session: AsyncSession, submission: Submission, assignment: Assignment, who: Principal) -> UUID:
+    """The next version of a locked submission, and the event of its grade."""
+    submission.version += 1
+    score = submission.score
+    event = SubmissionGraded(
+        **identity(submission, assignment),
+        score=None if score is None else float(score),
+        points=float(assignment.points),
+        percentage=None if score is None else float(round(score * 100 / assignment.points, 2)),
+        excused=score is None,
+        posted=assignment.posted,
+        actor=who.user,
+    )
+    return record(session, event, submission.version)
 
 
 async def _lateness(session: AsyncSession, submission: Submission) -> int:

@@ -1,9 +1,11 @@
 """Assignments: work handed in, kept in versions, graded, posted or hidden."""
 
 import asyncio
+import json
 from uuid import uuid4
 
 import pytest
+from sqlalchemy import text
 
 from services.learning.tests.conftest import School, done, refused
 
@@ -93,6 +95,16 @@ async def test_hidden_grades_stay_hidden_until_they_are_posted(school: School) -
     assert "canary" not in hidden.text
     done(await school.teacher.client.patch(url, json={"posted": True}))
     assert done(await student.client.get(f"/api/submissions/{work['uuid']}/"))["feedback"] == "canary"
+    done(await school.teacher.client.patch(url, json={"posted": False}))
+    done(await school.teacher.client.patch(url, json={"posted": False, "title": "Draw two"}))
+    async with school.harness.db.sessions() as session:
+        rows = await session.scalars(
+            text("SELECT payload FROM outbox WHERE type = 'learning.submission_graded.v1' ORDER BY seq")
+        )
+        facts = [json.loads(bytes(payload)) for payload in rows]
+    assert [(fact["posted"], fact["score"]) for fact in facts] == [(False, 5), (True, 5), (False, 5)]
+    [own] = done(await student.client.get(f"{url}submissions/"))["results"]
+    assert (own["status"], own["score"]) == ("submitted", None)
 
 
 async def test_who_may_see_submit_and_grade(school: School) -> None:

@@ -18,7 +18,7 @@ STATUS_RULES = {
 
 def explain(book: Book, user: UUID, view: rules.View) -> dict[str, Any]:
     """How a learner's current or final grade came about."""
-    policy = book.policy.body.policy()
+    policy = book.policy.terms
     kept = {each.mark.item.uuid: each for each in book.marks[user]}
     result = rules.grade(policy, [each.mark for each in book.marks[user]], view)
     children = [_group(book, group, kept, policy) for group in result.groups]

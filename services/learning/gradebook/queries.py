@@ -1,10 +1,11 @@
 """What a gradebook is made of, at any moment: the policy, the items, the learners and their newest marks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -38,6 +39,11 @@ class SavedPolicy:
     uuid: UUID | None
     version: int
     body: PolicyBody
+    terms: rules.Policy = field(init=False)
+    """The same for grading."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "terms", self.body.policy())
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,22 +222,34 @@ async def _learners(session: AsyncSession, course: UUID, student: UUID | None) -
     return {learner: name or "" for learner, name in await session.execute(query)}
 
 
+class _Kept(NamedTuple):
+    """A grade mark: plain, because a class has thousands."""
+
+    item: UUID
+    student: UUID
+    status: str
+    score: Decimal | None
+    points: Decimal
+    late_seconds: int
+    event: UUID | None
+
+
 async def _newest_marks(
     session: AsyncSession, course: UUID, as_of: datetime, student: UUID | None
-) -> dict[tuple[UUID, UUID], GradeMark]:
+) -> dict[tuple[UUID, UUID], _Kept]:
     query = (
-        select(GradeMark)
+        select(*(getattr(GradeMark, name) for name in _Kept._fields))
         .where(GradeMark.course == course, GradeMark.at <= as_of)
         .ext(distinct_on(GradeMark.item, GradeMark.student))
         .order_by(GradeMark.item, GradeMark.student, GradeMark.at.desc(), GradeMark.id.desc())
     )
     if student is not None:
         query = query.where(GradeMark.student == student)
-    return {(mark.item, mark.student): mark for mark in await session.scalars(query)}
+    return {(row[0], row[1]): _Kept(*row) for row in await session.execute(query)}
 
 
 def _book_mark(
-    item: BookItem, kept: GradeMark | None, policy: SavedPolicy, as_of: datetime, posted_only: bool
+    item: BookItem, kept: _Kept | None, policy: SavedPolicy, as_of: datetime, posted_only: bool
 ) -> BookMark:
     if kept is not None and kept.status != "submitted" and posted_only and not item.posted:
         return BookMark(rules.Mark(item.item, "submitted"), None, kept.late_seconds, None)
@@ -247,6 +265,6 @@ def _book_mark(
         return BookMark(mark, None, 0, kept.event if kept is not None else None)
     # A quiz may have drawn other questions for this learner: what was possible for them counts.
     shaped = rules.Item(item.item.uuid, item.item.title, kept.points, item.item.group, item.item.extra_credit)
-    late = policy.body.policy().late
+    late = policy.terms.late
     earned = rules.after_lateness(Fraction(kept.score), kept.points, kept.late_seconds, late)
     return BookMark(rules.Mark(shaped, status, earned), kept.score, kept.late_seconds, kept.event)

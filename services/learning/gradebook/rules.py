@@ -166,7 +166,8 @@ def _grade_group(group: Group, marks: list[Mark], policy: Policy, view: View) ->
     bonus = sum((earned(mark) for mark in extra), Fraction(0))
     best = keep_best(kept, group.drop_lowest, bonus)
     left = keep_worst(best, group.drop_highest, bonus)
-    dropped = tuple(mark for mark in kept if mark not in left)
+    stays = {id(mark) for mark in left}
+    dropped = tuple(mark for mark in kept if id(mark) not in stays)
     possible = sum((Fraction(mark.item.points) for mark in left), Fraction(0))
     total = bonus + sum((earned(mark) for mark in left), Fraction(0))
     percentage = total * 100 / possible if possible else None

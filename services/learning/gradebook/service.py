@@ -92,7 +92,7 @@ async def try_policy(
 
 
 def totals(book: Book, view: rules.View) -> dict[UUID, Fraction | None]:
-    policy = book.policy.body.policy()
+    policy = book.policy.terms
     return {
         user: rules.grade(policy, [each.mark for each in marks], view).percentage
         for user, marks in book.marks.items()
@@ -116,7 +116,7 @@ def moment(text: datetime | None, now: datetime) -> datetime:
 
 def row(book: Book, user: UUID) -> dict[str, Any]:
     """One learner's cells and totals."""
-    policy = book.policy.body.policy()
+    policy = book.policy.terms
     marks = [each.mark for each in book.marks[user]]
     current = rules.grade(policy, marks, "current").percentage
     cells = {mark.item.uuid: {"score": number(mark.earned), "status": mark.status} for mark in marks}

@@ -14,7 +14,7 @@ import segno
 import typst
 
 from libs.common.logs import get_logger
-from services.learning.certificates.writing import legible, said
+from services.learning.certificates.writing import legible, said, without_marks
 
 log = get_logger(__name__)
 
@@ -79,10 +79,15 @@ def render_certificate(
     }
     try:
         return _compile(files, values | {name: said(*each) for name, each in words.items()})
-    except typst.TypstError as error:  # PDF/UA-1 refuses a text that no font has glyphs for
-        log.info("glyphs_missing", number=number, error=str(error)[:200])
-    plain = {name: said(legible(text, has_glyph), hint) for name, (text, hint) in words.items()}
-    return _compile(files, values | plain)
+    except typst.TypstError:  # PDF/UA-1 refuses a text that no font has glyphs for
+        log.info("glyphs_missing", number=number)  # the error itself quotes the name
+    plain = {name: (legible(text, has_glyph), hint) for name, (text, hint) in words.items()}
+    try:
+        return _compile(files, values | {name: said(*each) for name, each in plain.items()})
+    except typst.TypstError:  # a mark and a letter of different fonts
+        log.info("marks_left_out", number=number)
+    bare = {name: said(without_marks(text), hint) for name, (text, hint) in plain.items()}
+    return _compile(files, values | bare)
 
 
 @cache

@@ -103,8 +103,8 @@ PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{number}</title><style>body{{font:1.1rem/1.5 system-ui,sans-serif;max-width:34rem;margin:4rem auto;
 padding:0 1rem;color:#1f3a5f}}dt{{color:#5d6b7a}}dd{{margin:0 0 .8rem}}</style></head>
-<body><h1>{verdict}</h1><dl><dt>Number</dt><dd>{number}</dd><dt>Awarded to</dt><dd>{name}</dd>
-<dt>Course</dt><dd>{course}</dd><dt>Completed</dt><dd>{day}</dd>{more}</dl></body></html>
+<body><h1>{verdict}</h1><dl><dt>Number</dt><dd>{number}</dd><dt>Awarded to</dt><dd dir="auto">{name}</dd>
+<dt>Course</dt><dd dir="auto">{course}</dd><dt>Completed</dt><dd>{day}</dd>{more}</dl></body></html>
 """
 
 

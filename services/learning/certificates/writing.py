@@ -46,8 +46,24 @@ def one_line(text: str) -> str:
 
 
 def legible(text: str, has_glyph: Callable[[str], bool]) -> str:
-    """What can be shown of a text: plainer forms of characters; else symbols are left out, letters boxes."""
-    return "".join(_shown(char, has_glyph) for char in unicodedata.normalize("NFC", text))
+    """What can be shown of a text: plainer forms of characters; else symbols are left out, letters boxes.
+
+    Marks go with the letters that they stand on.
+    """
+    shown = ""
+    bare = True
+    for char in unicodedata.normalize("NFC", text):
+        is_mark = unicodedata.category(char)[0] == "M"
+        if is_mark and bare:
+            continue
+        new = _shown(char, has_glyph)
+        bare = bare if is_mark else new in ("", BOX)
+        shown += new
+    return shown
+
+
+def without_marks(text: str) -> str:
+    return "".join(char for char in text if unicodedata.category(char)[0] != "M")
 
 
 def _shown(char: str, has_glyph: Callable[[str], bool]) -> str:

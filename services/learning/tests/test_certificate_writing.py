@@ -120,6 +120,8 @@ def test_what_no_font_has_is_a_box_and_what_is_no_letter_is_left_out():
     text = words(made("𠮷野 Ada 🎓"))
     assert f"{BOX}野 Ada" in text
     assert "🎓" not in text
+    text = words(made("\U0001e900\u0301Z 王\u0a73 x"))  # marks of letters that are none, or of another font
+    assert f"{BOX}Z 王" in text
     assert not has_glyph("𠮷")
     assert has_glyph("王")
 

@@ -13,12 +13,12 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import orjson
+from psycopg.types.json import Jsonb
 from sqlalchemy import select, text
-from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import set_committed_value
-from sqlalchemy.sql.expression import bindparam
 
+from libs.common.db import driver
 from libs.common.errors import NotFound
 from libs.common.events.learning import QuizStarted, QuizSubmitted
 from libs.common.outbox import record
@@ -56,16 +56,16 @@ from services.learning.quizzes.results import (
     settle,
 )
 
-FOR_SAVE = text(
-    "SELECT a.student, a.status, a.deadline, q.kind, q.content FROM attempts a"
-    " LEFT JOIN attempt_questions q ON q.attempt = a.uuid AND q.question = :question"
-    " WHERE a.uuid = :attempt FOR SHARE OF a"
-).columns(content=JSONB)
-
-SAVE = text(
-    "UPDATE attempt_questions SET answer = :answer, saved_at = :now"
-    " WHERE attempt = :attempt AND question = :question"
-).bindparams(bindparam("answer", type_=JSONB(none_as_null=True)))
+# An autosave goes below the ORM: a class saves every few seconds.
+FOR_SAVE = """
+SELECT a.student, a.status, a.deadline, q.kind, q.content FROM attempts a
+ LEFT JOIN attempt_questions q ON q.attempt = a.uuid AND q.question = %(question)s
+ WHERE a.uuid = %(attempt)s FOR SHARE OF a
+"""
+SAVE = """
+UPDATE attempt_questions SET answer = %(answer)s, saved_at = %(now)s
+ WHERE attempt = %(attempt)s AND question = %(question)s
+"""
 
 PIN = text(
     "INSERT INTO attempt_questions (attempt, question, position, kind, text, points, explanation,"
@@ -120,17 +120,23 @@ async def save_answer(
     session: AsyncSession, who: Principal, uuid: UUID, question: UUID, answer: Any, now: datetime
 ) -> datetime | None:
     """Keep an answer: this is the record. Returns the deadline. Raises AttemptClosed after it."""
-    row = (await session.execute(FOR_SAVE, {"attempt": uuid, "question": question})).one_or_none()
-    if row is None or row.student != who.user or row.kind is None:
+    connection = await driver(session)
+    found = await connection.execute(FOR_SAVE, {"attempt": uuid, "question": question})
+    row: Any = await found.fetchone()
+    if row is None:
         raise NotFound
-    if row.status != "in_progress":
+    student, status, deadline, kind, content = row
+    if student != who.user or kind is None:
+        raise NotFound
+    if status != "in_progress":
         raise AttemptAlreadySubmitted
-    if rules.is_over(row.deadline, now):
+    if rules.is_over(deadline, now):
         raise AttemptClosed
-    rules.check_answer(row.kind, row.content, answer)
-    await session.execute(SAVE, {"attempt": uuid, "question": question, "answer": answer, "now": now})
-    deadline: datetime | None = row.deadline
-    return deadline
+    rules.check_answer(kind, content, answer)
+    kept = None if answer is None else Jsonb(answer)
+    await connection.execute(SAVE, {"attempt": uuid, "question": question, "answer": kept, "now": now})
+    moment: datetime | None = deadline
+    return moment
 
 
 async def close_attempts(

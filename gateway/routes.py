@@ -96,6 +96,8 @@ ROUTES: tuple[Route, ...] = (
     Route("/api/tags/**", "catalog", "write", cache=True),
     Route("/api/core/media/", "catalog", "required", body=LIBRARY, deadline=120),
     Route("/api/core/media/{uuid}/file/", "catalog", "required", body=LIBRARY, deadline=120),
+    Route("/api/core/media/uploads/{uuid}/", "catalog", "required", body=65 * MB, deadline=120),
+    Route("/api/core/media/uploads/{uuid}/finish/", "catalog", "required", deadline=120),
     Route("/api/core/media/**", "catalog", "required"),
     # learning
     Route("/api/courses/teacher/students/", "learning", "required"),

@@ -85,6 +85,37 @@ class MediaQuotaExceeded(Conflict):
     detail = "Your library is full: delete what no lesson needs."
 
 
+class ObjectExpired(Conflict):
+    code = "object_expired"
+    detail = "What was stored has waited for too long and is being deleted: send it again."
+
+
+class UploadOffsetMismatch(Conflict):
+    """The answer's `Upload-Offset` says where to go on."""
+
+    code = "upload_offset_mismatch"
+    detail = "The upload has another offset: ask for it with HEAD, and go on from there."
+
+    def __init__(self, offset: int = 0) -> None:
+        detail = f"The upload is at {offset:,} bytes: go on from there."
+        super().__init__(detail, headers={"Upload-Offset": str(offset)})
+
+
+class UploadIncomplete(Conflict):
+    code = "upload_incomplete"
+    detail = "Not every byte of the file has come yet."
+
+
+class UploadFinished(Conflict):
+    code = "upload_finished"
+    detail = "The upload is finished: it takes no more parts."
+
+
+class TooManyUploads(Conflict):
+    code = "too_many_uploads"
+    detail = "Too many uploads are open: finish or delete some first."
+
+
 class PictureMissing(Unprocessable):
     code = "file_missing"
     detail = "thumbnail: send one picture in the multipart field `thumbnail`."

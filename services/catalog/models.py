@@ -369,13 +369,17 @@ class CourseView(Base):
 
 
 class ThumbnailFile(Base):
-    """A picture that was stored for a course; swept away when no course shows its `url`."""
+    """A picture that was stored for a course; swept away when no course shows its `url`.
+
+    Once it is condemned, no course comes to show it; the row goes when the objects have gone.
+    """
 
     __tablename__ = "thumbnails"
 
     uuid: Mapped[UUID] = mapped_column(primary_key=True)
     url: Mapped[str] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    condemned_at: Mapped[datetime | None]
 
 
 class PrivacyPart(PrivacyPartTable, Base):

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.catalog import ExportPartFailed, ExportPartPacked, PersonErased
 from libs.common.privacy import Copy, Erasure, Privacy, rows_of
-from services.catalog.media.models import MediaFile
+from services.catalog.media.models import MediaFile, MediaPart, MediaUpload
 from services.catalog.media.queries import uses_of
+from services.catalog.media.service import objects_at
 from services.catalog.models import (
     Course,
     CourseRevision,
@@ -85,6 +86,12 @@ async def gather(session: AsyncSession, user: UUID) -> Copy:
             .order_by(MediaFile.created_at)
         )
     ).all()
+    coming = await rows_of(
+        session,
+        select(MediaUpload.title, MediaUpload.name, MediaUpload.length, MediaUpload.created_at)
+        .where(MediaUpload.owner == user, MediaUpload.media.is_(None))
+        .order_by(MediaUpload.created_at),
+    )
     return Copy(
         {
             "courses_i_teach": courses,
@@ -97,6 +104,7 @@ async def gather(session: AsyncSession, user: UUID) -> Copy:
                 {"title": row.title, "name": row.name, "size": row.size, "created_at": row.created_at}
                 for row in media
             ],
+            "uploads": coming,
         },
         [(f"{row.uuid}-{row.name}", row.path) for row in media],
     )
@@ -126,8 +134,13 @@ async def erase(erasure: Erasure) -> None:
     uses = await uses_of(erasure.session, mine.all())
     unused = [uuid for uuid, places in uses.items() if not places]
     paths = await erasure.session.scalars(select(MediaFile.path).where(MediaFile.uuid.in_(unused)))
-    erasure.objects.extend(paths.all())
+    erasure.objects.extend(each for path in paths.all() for each in objects_at(path))
     await erasure.run(delete(MediaFile).where(MediaFile.uuid.in_(unused)))
+    # Parts go with their upload, and their objects at once.
+    own = select(MediaUpload.uuid).where(MediaUpload.owner == user)
+    parts = await erasure.session.scalars(select(MediaPart.path).where(MediaPart.upload_uuid.in_(own)))
+    erasure.objects.extend(parts.all())
+    await erasure.run(delete(MediaUpload).where(MediaUpload.owner == user))
 
 
 PRIVACY = Privacy("catalog", PrivacyPart, ExportPartPacked, ExportPartFailed, PersonErased, gather, erase)

@@ -6,6 +6,7 @@ from libs.common.storage import Storage
 from services.catalog.courses.service import publish_due
 from services.catalog.courses.visits import count_views
 from services.catalog.media.service import delete_orphans
+from services.catalog.media.uploads import drop_expired
 from services.catalog.privacy import PRIVACY
 from services.catalog.settings import Settings
 from services.catalog.thumbnails.service import delete_unshown
@@ -29,7 +30,9 @@ async def sweep_views(run: TaskRun) -> None:
 
 @TASKS.task(every=600)
 async def sweep_media(run: TaskRun) -> None:
-    """Delete objects that no file of the library is."""
+    """Drop uploads that have expired, then delete objects that no file of the library is."""
+    async with run.db.session() as session:
+        await drop_expired(session, run.clock())
     await delete_orphans(run.db, Storage(run.settings), run.clock())
 
 

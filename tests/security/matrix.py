@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.security import world as things
 from tests.security.world import World
-from tests.support import PASSWORD
+from tests.support import PASSWORD, Json
 
 EVERYBODY = "2xx 2xx 2xx 2xx 2xx 2xx 2xx 2xx"
 SIGNED_IN = "401 2xx 2xx 2xx 2xx 2xx 2xx 2xx"
@@ -29,7 +29,8 @@ Body = dict[str, Any] | Callable[[World, Any], Any] | None
 
 @dataclass(frozen=True)
 class Row:
-    """`make` gives the thing, `path` its ids for the template's placeholders, `body` what is sent.
+    """`make` gives the thing, `path` its ids for the template's placeholders, `body` what is sent
+    (or `files`, or `raw`: options of the request as they are).
 
     `before` is done as the caller; after a success with `login_again` the caller's session is a new one.
     """
@@ -39,6 +40,7 @@ class Row:
     path: Callable[[Any], tuple[str, ...]] = field(default=lambda thing: (thing["uuid"],))
     body: Body = None
     files: Any = None
+    raw: Json | None = None
     query: str | Callable[[Any], str] = ""
     learner: bool = False
     login_again: bool = False
@@ -65,6 +67,7 @@ COURSE = {"title": "A new course", "description": "A description that says in fi
 OWN_COURSE = "401 404 404 404 2xx 2xx 2xx 404"  # drafts are hidden from others
 SEEN_COURSE = "401 403 403 403 2xx 2xx 2xx 403"  # published ones can be seen, not changed
 OWN_MEDIA = "401 403 404 404 2xx 2xx 2xx 403"  # other teachers do not see it
+OWN_UPLOAD = "401 403 404 404 404 404 2xx 403"  # nobody else goes on with it
 TAUGHT = "401 403 404 404 2xx 2xx 2xx 403"
 LEARNERS_OWN = "401 404 404 404 2xx 2xx 2xx 2xx"
 
@@ -120,6 +123,13 @@ CATALOG = {
     ),
     "catalog_list_own_media": Row(TEACHERS),
     "catalog_upload_media": Row(TEACHERS, files={"file": ("dot.png", PNG, "image/png")}),
+    "catalog_begin_upload": Row(TEACHERS, body={"name": "notes.txt", "length": 11}),
+    "catalog_get_upload": Row(OWN_UPLOAD, things.upload),
+    "catalog_append_part": Row(
+        OWN_UPLOAD, things.upload, raw={"content": b"Some ", "headers": {"Upload-Offset": "0"}}
+    ),
+    "catalog_finish_upload": Row(OWN_UPLOAD, things.whole_upload),
+    "catalog_drop_upload": Row(OWN_UPLOAD, things.upload),
     "catalog_get_media": Row(OWN_MEDIA, things.media),
     "catalog_change_media": Row(OWN_MEDIA, things.media, body={"title": "Other"}),
     "catalog_delete_media": Row(OWN_MEDIA, things.media),

@@ -38,7 +38,7 @@ async def call(world: World, row: Row, operation: str, role: str, thing: Any) ->
     options: dict[str, Any] = (
         {"files": row.files} if row.files else {"json": body} if body is not None else {}
     )
-    return await world.people[role].raw(method, path, **options)
+    return await world.people[role].raw(method, path, **(row.raw or options))
 
 
 @pytest.mark.promise("object access")

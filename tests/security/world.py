@@ -125,6 +125,20 @@ async def media(world: World) -> Json:
     return made
 
 
+async def upload(world: World) -> Json:
+    """A file of the owner's that is to come in parts."""
+    made: Json = await world.owner.post("/api/core/media/uploads/", {"name": "notes.txt", "length": 5}, 201)
+    return made
+
+
+async def whole_upload(world: World) -> Json:
+    """One whose parts have all come."""
+    made = await upload(world)
+    path, headers = f"/api/core/media/uploads/{made['uuid']}/", {"Upload-Offset": "0"}
+    whole: Json = await world.owner.call("PATCH", path, content=b"Notes", headers=headers)
+    return whole
+
+
 async def until_listed(who: Visitor, path: str) -> Json:
     async def first() -> Json | None:
         results = (await who.get(path))["results"]

@@ -1,8 +1,10 @@
 """Files: streamed with a cap, read through signed URLs, by range, never as something that executes."""
 
+import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
+from uuid import uuid4
 
 import httpx
 import pytest
@@ -18,9 +20,24 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
-@pytest.fixture
-def storage(tmp_path: Path) -> Storage:
-    return Storage(Settings(storage_url=f"file:{tmp_path}", cors_origins=["https://front.example"]))
+S3 = os.environ.get("LECTERN_TEST_S3_URL", "")
+
+
+@pytest.fixture(params=["local", "s3"])
+async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
+    """A local directory; also `LECTERN_TEST_S3_URL` (s3://BUCKET) where the environment gives one.
+
+    The endpoint and its keys are named as for every client: `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` …
+    """
+    url = f"file:{tmp_path}"
+    if request.param == "s3":
+        if not S3:
+            pytest.skip("LECTERN_TEST_S3_URL names no bucket")
+        url = f"{S3.rstrip('/')}/{uuid4()}"
+    storage = Storage(Settings(storage_url=url, cors_origins=["https://front.example"]))
+    yield storage
+    for path in await storage.list_folder(""):
+        await storage.delete(path)
 
 
 @pytest.fixture

@@ -33,9 +33,14 @@ def media_type(content_type: str, name: str, head: bytes) -> str:
     return checked_type(extension, head)
 
 
+def refuse_extension(name: str) -> None:
+    """Raises FileTypeRefused for names that the library never takes."""
+    if extension_of(name) not in LIBRARY:
+        raise FileTypeRefused(f"the library takes one of: {', '.join(sorted(LIBRARY))}")
+
+
 def library_type(name: str, head: bytes) -> tuple[str, str]:
     """Kind and type of a file for the library. Raises FileTypeRefused."""
+    refuse_extension(name)
     extension = extension_of(name)
-    if extension not in LIBRARY:
-        raise FileTypeRefused(f"the library takes one of: {', '.join(sorted(LIBRARY))}")
     return LIBRARY[extension], checked_type(extension, head)

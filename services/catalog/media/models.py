@@ -3,7 +3,7 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, func, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, Integer, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.tables import Timestamps
@@ -14,6 +14,7 @@ class MediaFile(Timestamps, Base):
     """A teacher's file for lessons: stored → replaced under the same id → deleted while no lesson has it.
 
     `path` is the stored object; lessons name the `uuid`, so that they show what it was replaced by.
+    `variants` are the widths in which a picture is stored beside it (`variant_path`).
     """
 
     __tablename__ = "media_files"
@@ -27,6 +28,7 @@ class MediaFile(Timestamps, Base):
     size: Mapped[int] = mapped_column(BigInteger)
     sha256: Mapped[str]
     path: Mapped[str] = mapped_column(unique=True)
+    variants: Mapped[list[int]] = mapped_column(ARRAY(Integer()), default=list, server_default="{}")
     version: Mapped[int] = mapped_column(default=1)
     deleted_at: Mapped[datetime | None]
 
@@ -44,9 +46,47 @@ class MediaFile(Timestamps, Base):
 
 
 class MediaObject(Base):
-    """A stored object of the library, written down before it is stored; swept away when no file is it."""
+    """A stored object of the library, written down before; swept away when no file or part is it.
+
+    Once it is condemned, nothing becomes it any more; the row goes when the object has gone.
+    """
 
     __tablename__ = "media_objects"
 
     path: Mapped[str] = mapped_column(primary_key=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
+    condemned_at: Mapped[datetime | None]
+
+
+class MediaUpload(Base):
+    """A file that comes in parts: begun → parts, each where the one before ended → finished, or expired.
+
+    `received` is how far the parts reach. A finished one stays until it expires, to answer again.
+    """
+
+    __tablename__ = "media_uploads"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    owner: Mapped[UUID] = mapped_column(index=True)
+    title: Mapped[str]
+    name: Mapped[str]
+    length: Mapped[int] = mapped_column(BigInteger)
+    received: Mapped[int] = mapped_column(BigInteger, default=0)
+    media: Mapped[UUID | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+    __table_args__ = (CheckConstraint("received BETWEEN 0 AND length", name="received"),)
+
+
+class MediaPart(Base):
+    """A stored part of an upload, from `start` on; an object of its own until the file is put together."""
+
+    __tablename__ = "media_parts"
+
+    upload_uuid: Mapped[UUID] = mapped_column(
+        ForeignKey("media_uploads.uuid", ondelete="CASCADE"), primary_key=True
+    )
+    start: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    size: Mapped[int] = mapped_column(BigInteger)
+    path: Mapped[str] = mapped_column(unique=True)

@@ -1,6 +1,7 @@
 """The library as its owners see it, and where its files are used."""
 
 from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -10,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Uuid
 
 from libs.common.paging import Paging, paginate
-from services.catalog.media.models import MediaFile
+from libs.common.storage import Storage
+from services.catalog.media.models import MediaFile, MediaUpload
 
 # Working lessons and those of the published revision; a lesson that is both counts once.
 _USES = text(
@@ -37,20 +39,40 @@ async def uses_of(session: AsyncSession, media: Collection[UUID]) -> dict[UUID, 
     return found
 
 
-async def media_answers(session: AsyncSession, rows: Collection[MediaFile]) -> list[dict[str, Any]]:
+def variant_path(path: str, width: int) -> str:
+    return f"{path}-{width}.webp"
+
+
+def variants_of(media: MediaFile, storage: Storage) -> dict[str, str] | None:
+    """Signed URLs of a picture by width."""
+    return {
+        str(width): storage.url(variant_path(media.path, width), "image/webp", f"{width}.webp")
+        for width in media.variants
+    } or None
+
+
+async def media_answers(
+    session: AsyncSession, storage: Storage, rows: Collection[MediaFile]
+) -> list[dict[str, Any]]:
     uses = await uses_of(session, [row.uuid for row in rows])
     names = (
         "uuid", "owner", "title", "name", "kind", "media_type", "size", "sha256", "created_at", "updated_at",
     )  # fmt: skip
     return [
         {name: getattr(row, name) for name in names}
+        | {"variants": variants_of(row, storage)}
         | {"usage_count": len(uses[row.uuid]), "used_in": uses[row.uuid]}
         for row in rows
     ]
 
 
 async def list_media(
-    session: AsyncSession, owner: UUID, page: Paging, kind: str | None, search: str | None
+    session: AsyncSession,
+    storage: Storage,
+    owner: UUID,
+    page: Paging,
+    kind: str | None,
+    search: str | None,
 ) -> dict[str, Any]:
     """One page of somebody's files, the newest first."""
     query = select(MediaFile).where(MediaFile.owner == owner, MediaFile.deleted_at.is_(None))
@@ -60,17 +82,20 @@ async def list_media(
         found = MediaFile.title.icontains(search, autoescape=True)
         query = query.where(found | MediaFile.name.icontains(search, autoescape=True))
     count, rows = await paginate(session, query.order_by(MediaFile.created_at.desc(), MediaFile.uuid), page)
-    return page.answer(count, await media_answers(session, rows))
+    return page.answer(count, await media_answers(session, storage, rows))
 
 
-async def bytes_of(session: AsyncSession, owner: UUID, but: UUID | None = None) -> int:
-    """Bytes that somebody's files take, `but` one."""
+async def bytes_of(session: AsyncSession, owner: UUID, now: datetime, but: UUID | None = None) -> int:
+    """Bytes that somebody's files take, `but` one, and those reserved for what is still coming in."""
     query = select(func.coalesce(func.sum(MediaFile.size), 0)).where(
         MediaFile.owner == owner, MediaFile.deleted_at.is_(None)
     )
     if but is not None:
         query = query.where(MediaFile.uuid != but)
-    return int(await session.scalar(query) or 0)
+    coming = select(func.coalesce(func.sum(MediaUpload.length), 0)).where(
+        MediaUpload.owner == owner, MediaUpload.media.is_(None), MediaUpload.expires_at > now
+    )
+    return int(await session.scalar(query) or 0) + int(await session.scalar(coming) or 0)
 
 
 async def resolved(session: AsyncSession, media: Collection[UUID]) -> dict[str, MediaFile]:

@@ -17,12 +17,12 @@ from libs.common.db import SessionDep
 from libs.common.errors import BadRequest, FileTypeRefused, PayloadTooLarge, Unprocessable
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_bool
-from libs.common.storage import URL_SECONDS
+from libs.common.storage import URL_SECONDS, Storage
 from libs.common.uploads import HEAD, chunks, shown_name
 from services.catalog.content.files import library_type
 from services.catalog.content.routes import UPLOAD_BODY
 from services.catalog.content.schemas import Done
-from services.catalog.errors import FileMissing, MediaInUse, MediaQuotaExceeded
+from services.catalog.errors import FileMissing, MediaInUse, MediaQuotaExceeded, ObjectExpired
 from services.catalog.media import service
 from services.catalog.media.models import MediaFile
 from services.catalog.media.queries import list_media, media_answers
@@ -46,7 +46,7 @@ FORM = {
         },
     }
 }
-UPLOADS = raises(FileMissing, FileTypeRefused, MediaQuotaExceeded)
+UPLOADS = raises(FileMissing, FileTypeRefused, MediaQuotaExceeded, ObjectExpired)
 
 
 @asynccontextmanager
@@ -75,12 +75,14 @@ async def received(request: Request) -> AsyncIterator[tuple[service.StoredFile, 
             media_type=media_type,
             limit=limit,
         )
-    yield stored, title
+    yield await service.store_variants(state.storage, state.pictures, stored), title
 
 
-async def _answer(session: SessionDep, media: MediaFile, response: Response) -> dict[str, Any]:
+async def answer_media(
+    session: SessionDep, storage: Storage, media: MediaFile, response: Response
+) -> dict[str, Any]:
     response.headers["ETag"] = etags.etag(media.version)
-    return (await media_answers(session, [media]))[0]
+    return (await media_answers(session, storage, [media]))[0]
 
 
 @router.get("/", response_model=Page[MediaAnswer])
@@ -88,13 +90,14 @@ async def list_own_media(
     session: SessionDep,
     who: Teacher,
     page: PagingDep,
+    storage: StorageDep,
     kind: Annotated[str | None, Query(max_length=50, description=" · ".join(KINDS))] = None,
     search: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Any:
     """One's own files, the newest first."""
     if search and "\0" in search:
         raise BadRequest("search must not contain NUL.")
-    return await list_media(session, who.user, page, choose("kind", kind, KINDS), search)
+    return await list_media(session, storage, who.user, page, choose("kind", kind, KINDS), search)
 
 
 @router.post(
@@ -105,28 +108,39 @@ async def list_own_media(
     openapi_extra=FORM,
     responses=UPLOADS,
 )
-async def upload_media(session: SessionDep, who: Teacher, request: Request, response: Response) -> Any:
+async def upload_media(
+    session: SessionDep, who: Teacher, storage: StorageDep, request: Request, response: Response
+) -> Any:
     """Store the multipart field `file` in one's library."""
     quota = request.app.state.settings.media_quota
     async with received(request) as (stored, title):
-        media = await service.create_media(session, who, stored, title, quota)
-    return await _answer(session, media, response)
+        media = await service.create_media(session, who, stored, title, quota, request.app.state.clock())
+    return await answer_media(session, storage, media, response)
 
 
 @router.get("/{uuid}/", response_model=MediaAnswer)
-async def get_media(uuid: UUID, session: SessionDep, who: Teacher, response: Response) -> Any:
+async def get_media(
+    uuid: UUID, session: SessionDep, who: Teacher, storage: StorageDep, response: Response
+) -> Any:
     """A file of one's own, and the lessons that have it."""
-    return await _answer(session, await service.access_media(session, who, uuid), response)
+    return await answer_media(session, storage, await service.access_media(session, who, uuid), response)
 
 
 @router.patch("/{uuid}/", response_model=MediaAnswer)
 async def change_media(
-    uuid: UUID, body: MediaChange, session: SessionDep, who: Teacher, request: Request, response: Response
+    uuid: UUID,
+    body: MediaChange,
+    session: SessionDep,
+    who: Teacher,
+    storage: StorageDep,
+    request: Request,
+    response: Response,
 ) -> Any:
     """Give it another title."""
     title = body.title if "title" in body.model_fields_set else None
     check = partial(etags.check_if_match, request)
-    return await _answer(session, await service.change_media(session, who, uuid, title, check), response)
+    media = await service.change_media(session, who, uuid, title, check)
+    return await answer_media(session, storage, media, response)
 
 
 @router.delete("/{uuid}/", response_model=Done, responses=raises(MediaInUse))
@@ -166,7 +180,7 @@ async def download_media(
     responses=UPLOADS,
 )
 async def replace_media_file(
-    uuid: UUID, session: SessionDep, who: Teacher, request: Request, response: Response
+    uuid: UUID, session: SessionDep, who: Teacher, storage: StorageDep, request: Request, response: Response
 ) -> Any:
     """Replace the bytes; the id stays, and lessons show the new ones."""
     async with request.app.state.db.sessions() as early:  # refuse before a byte of the body is read
@@ -174,5 +188,6 @@ async def replace_media_file(
     quota = request.app.state.settings.media_quota
     async with received(request) as (stored, _):
         check = partial(etags.check_if_match, request)
-        media = await service.replace_file(session, who, uuid, stored, quota, check)
-    return await _answer(session, media, response)
+        now = request.app.state.clock()
+        media = await service.replace_file(session, who, uuid, stored, quota, now, check)
+    return await answer_media(session, storage, media, response)

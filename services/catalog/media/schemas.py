@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from libs.common.schemas import Body, Moment, Text
 
@@ -16,6 +16,33 @@ class MediaChange(Body):
     title: Title = ""
 
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"title": "Slides of week one"}]}}
+
+
+class NewUpload(Body):
+    """A file that is to come in parts."""
+
+    name: Annotated[Text, StringConstraints(min_length=1, max_length=255)]
+    length: int = Field(ge=1, le=2**53, description="bytes of the whole file")
+    title: Annotated[Text, StringConstraints(max_length=200)] = Field("", description="without it: the name")
+
+    model_config = Body.model_config | {
+        "json_schema_extra": {"examples": [{"name": "lecture-1.mp4", "length": 48_000_000}]}
+    }
+
+
+class UploadAnswer(BaseModel):
+    """Where an upload stands: the next part begins at `offset`. `media` is the file, once it is finished."""
+
+    uuid: UUID
+    title: str
+    name: str
+    length: int = Field(description="bytes")
+    offset: int = Field(validation_alias="received", description="bytes")
+    media: UUID | None
+    created_at: Moment
+    expires_at: Moment
+
+    model_config = ConfigDict(from_attributes=True, populate_by_name=True)
 
 
 class Use(BaseModel):
@@ -36,6 +63,9 @@ class MediaAnswer(BaseModel):
     media_type: str
     size: int = Field(description="bytes")
     sha256: str
+    variants: dict[str, str] | None = Field(
+        description="of a picture: signed URLs of WebP by width (320, 640, 1280), which live five minutes"
+    )
     usage_count: int
     used_in: list[Use]
     created_at: Moment

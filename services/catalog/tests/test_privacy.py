@@ -19,6 +19,7 @@ DECIDED = {
     "reviews": "stay with their stars, without the words", "helpful_votes": "go", "favorites": "go",
     "thumbnails": "nothing personal: pictures of courses",
     "media_files": "go, but for what lessons have", "media_objects": "generated names only",
+    "media_uploads": "go, with their parts", "media_parts": "generated names only",
     "course_views": "a keyed hash, for two days",
     "privacy_parts": "ids only: the proof",
     "outbox": "ids only", "key_progress": "ids only",

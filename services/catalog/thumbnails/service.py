@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import exists, select
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.db import Database
@@ -12,6 +12,7 @@ from libs.common.events.catalog import CourseUpdated
 from libs.common.storage import Storage
 from libs.common.tokens import Principal
 from services.catalog.access import access_taught_course
+from services.catalog.errors import ObjectExpired
 from services.catalog.models import Course, ThumbnailFile
 from services.catalog.thumbnails.pictures import WIDTHS, Pictures
 from services.catalog.versions import publish_version
@@ -45,25 +46,41 @@ async def store_thumbnail(
 async def show_thumbnail(
     session: AsyncSession, who: Principal, uuid: UUID, url: str, check: Callable[[int], None]
 ) -> Course:
-    """Make a stored picture the course's; `check` refuses by the version that is locked."""
+    """Make a stored picture the course's; `check` refuses by the locked version. Raises ObjectExpired."""
     course = await access_taught_course(session, who, uuid)
     check(course.edited_version)
+    picture = await session.scalar(select(ThumbnailFile).where(ThumbnailFile.url == url).with_for_update())
+    if picture is None or picture.condemned_at is not None:
+        raise ObjectExpired
     course.thumbnail = url
     await publish_version(session, course, who, CourseUpdated, changed=("thumbnail",))
     return course
 
 
 async def delete_unshown(db: Database, storage: Storage, now: datetime) -> None:
-    """Delete pictures that no course shows any more: replaced ones, and those whose request failed."""
+    """Delete pictures that no course shows any more: replaced ones, and those whose request failed.
+
+    They are condemned first, so that no course comes to show one while storage deletes it, outside of any
+    transaction. What a sweep that was killed has condemned is deleted by the next one.
+    """
+    shown = exists().where(Course.thumbnail == ThumbnailFile.url, Course.deleted_at.is_(None))
     async with db.session() as session:
-        shown = exists().where(Course.thumbnail == ThumbnailFile.url, Course.deleted_at.is_(None))
-        rows = await session.scalars(
-            select(ThumbnailFile)
+        waiting = (
+            select(ThumbnailFile.uuid)
             .where(ThumbnailFile.created_at < now - LEFT_ALONE, ~shown)
             .with_for_update(skip_locked=True)
             .limit(500)
         )
-        for row in rows.all():
-            for width in WIDTHS:
-                await storage.delete(path_of(row.uuid, width))
-            await session.delete(row)
+        await session.execute(
+            update(ThumbnailFile).where(ThumbnailFile.uuid.in_(waiting)).values(condemned_at=now)
+        )
+    async with db.session() as session:
+        # What became something in the very moment: it is seen from here, and later ones are refused.
+        condemned = ThumbnailFile.condemned_at.is_not(None)
+        await session.execute(update(ThumbnailFile).where(condemned, shown).values(condemned_at=None))
+        pictures = (await session.scalars(select(ThumbnailFile.uuid).where(condemned).limit(500))).all()
+    for uuid in pictures:
+        for width in WIDTHS:
+            await storage.delete(path_of(uuid, width))
+    async with db.session() as session:
+        await session.execute(delete(ThumbnailFile).where(ThumbnailFile.uuid.in_(pictures)))

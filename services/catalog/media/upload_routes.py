@@ -1,0 +1,125 @@
+"""HTTP of files that come in parts: begin, PATCH the parts, finish; HEAD tells where to go on."""
+
+from collections.abc import AsyncIterator
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Header, Request, Response
+from starlette.requests import ClientDisconnect
+
+from libs.common.auth import Teacher
+from libs.common.db import SessionDep
+from libs.common.errors import BadRequest, FileTypeRefused, PayloadTooLarge
+from libs.common.openapi import raises
+from services.catalog.content.schemas import Done
+from services.catalog.errors import (
+    MediaQuotaExceeded,
+    ObjectExpired,
+    TooManyUploads,
+    UploadFinished,
+    UploadIncomplete,
+    UploadOffsetMismatch,
+)
+from services.catalog.media import service, uploads
+from services.catalog.media.models import MediaUpload
+from services.catalog.media.routes import answer_media
+from services.catalog.media.schemas import MediaAnswer, NewUpload, UploadAnswer
+from services.catalog.parts import StorageDep
+
+router = APIRouter(prefix="/api/core/media/uploads", tags=["media"])
+
+PART = {
+    "requestBody": {
+        "required": True,
+        "description": f"the file's bytes from `Upload-Offset` on; at most {uploads.MOST_PART // 2**20} MiB",
+        "content": {"application/offset+octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, le=2**53, description="where the part begins")]
+
+
+def _told(response: Response, upload: MediaUpload) -> MediaUpload:
+    response.headers["Upload-Offset"] = str(upload.received)
+    response.headers["Upload-Length"] = str(upload.length)
+    response.headers["Cache-Control"] = "no-store"
+    return upload
+
+
+@router.post(
+    "/",
+    status_code=201,
+    response_model=UploadAnswer,
+    responses=raises(FileTypeRefused, MediaQuotaExceeded, TooManyUploads, PayloadTooLarge),
+)
+async def begin_upload(
+    body: NewUpload, session: SessionDep, who: Teacher, request: Request, response: Response
+) -> Any:
+    """Begin a file that comes in parts. Its bytes count at once; it waits a day for each next part."""
+    settings, now = request.app.state.settings, request.app.state.clock()
+    limit, quota = settings.file_limit, settings.media_quota
+    return _told(response, await uploads.begin_upload(session, who, body, limit, quota, now))
+
+
+@router.get("/{uuid}/", response_model=UploadAnswer)
+async def get_upload(
+    uuid: UUID, session: SessionDep, who: Teacher, request: Request, response: Response
+) -> Any:
+    """Where it stands, also in the headers `Upload-Offset` and `Upload-Length`; HEAD gives these alone."""
+    return _told(response, await uploads.access_upload(session, who, uuid, request.app.state.clock()))
+
+
+@router.head("/{uuid}/", include_in_schema=False)
+async def head_upload(
+    uuid: UUID, session: SessionDep, who: Teacher, request: Request, response: Response
+) -> None:
+    _told(response, await uploads.access_upload(session, who, uuid, request.app.state.clock()))
+
+
+@router.patch(
+    "/{uuid}/",
+    response_model=UploadAnswer,
+    max_body_size=uploads.MOST_PART + 1,
+    openapi_extra=PART,
+    responses=raises(UploadOffsetMismatch, UploadFinished, ObjectExpired, PayloadTooLarge),
+)
+async def append_part(uuid: UUID, who: Teacher, offset: Offset, request: Request, response: Response) -> Any:
+    """Add the next part. What is answered is kept; a part that breaks off is sent again from the offset."""
+    state, part = request.app.state, whole_chunks(request.stream())
+    upload = await uploads.append_part(state.db, state.storage, who, uuid, offset, part, state.clock())
+    return _told(response, upload)
+
+
+async def whole_chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The body of a request. Raises BadRequest when its sender goes away."""
+    try:
+        async for chunk in stream:
+            yield chunk
+    except ClientDisconnect as error:
+        raise BadRequest("The part broke off: ask for the offset, and go on from there.") from error
+
+
+@router.post(
+    "/{uuid}/finish/",
+    status_code=201,
+    response_model=MediaAnswer,
+    responses=raises(UploadIncomplete, FileTypeRefused, MediaQuotaExceeded, ObjectExpired),
+)
+async def finish_upload(
+    uuid: UUID, session: SessionDep, who: Teacher, storage: StorageDep, request: Request, response: Response
+) -> Any:
+    """Make a file of the parts: 201, and 200 with the same file when repeated."""
+    state = request.app.state
+    now, settings = state.clock(), state.settings
+    stored = await uploads.assemble(state.db, storage, who, uuid, settings.file_limit, now)
+    if stored is not None:
+        stored = await service.store_variants(storage, state.pictures, stored)
+    media, new = await uploads.finish_upload(session, who, uuid, stored, settings.media_quota, now)
+    response.status_code = 201 if new else 200
+    return await answer_media(session, storage, media, response)
+
+
+@router.delete("/{uuid}/", response_model=Done)
+async def drop_upload(uuid: UUID, session: SessionDep, who: Teacher, request: Request) -> Any:
+    """Give it up: its bytes no longer count."""
+    await uploads.drop_upload(session, who, uuid, request.app.state.clock())
+    return {"detail": "The upload is given up."}

@@ -1,0 +1,177 @@
+"""Files that come in parts.
+
+A part is stored and written down before it is acknowledged: a server that is killed loses nothing that it has
+acknowledged. The client asks for the offset, and goes on from there.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
+from uuid import UUID, uuid4
+
+from sqlalchemy import delete, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.db import Database
+from libs.common.errors import NotFound, PayloadTooLarge, Unprocessable
+from libs.common.storage import Storage
+from libs.common.tokens import Principal
+from libs.common.uploads import HEAD, shown_name
+from services.catalog.content.files import library_type, refuse_extension
+from services.catalog.errors import TooManyUploads, UploadFinished, UploadIncomplete, UploadOffsetMismatch
+from services.catalog.media.models import MediaFile, MediaPart, MediaUpload
+from services.catalog.media.schemas import NewUpload
+from services.catalog.media.service import (
+    StoredFile,
+    access_media,
+    check_quota,
+    claim_object,
+    create_media,
+    note_object,
+    store_object,
+)
+
+KEPT = timedelta(hours=24)
+"""Time that an upload waits for its next part."""
+MOST_OPEN = 50
+MOST_PARTS = 10_000
+MOST_PART = 64 * 1024 * 1024
+
+
+async def begin_upload(
+    session: AsyncSession, who: Principal, body: NewUpload, limit: int, quota: int, now: datetime
+) -> MediaUpload:
+    """Reserve room for a file.
+
+    Raises FileTypeRefused, PayloadTooLarge, MediaQuotaExceeded, TooManyUploads.
+    """
+    name = shown_name(body.name)
+    refuse_extension(name)
+    if body.length > limit:
+        raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
+    await check_quota(session, who.user, body.length, quota, now=now)
+    still = (MediaUpload.owner == who.user, MediaUpload.media.is_(None), MediaUpload.expires_at > now)
+    if (await session.scalar(select(func.count()).where(*still)) or 0) >= MOST_OPEN:
+        raise TooManyUploads
+    upload = MediaUpload(
+        uuid=uuid4(), owner=who.user, title=body.title or name, name=name, length=body.length, received=0,
+        created_at=now, expires_at=now + KEPT,
+    )  # fmt: skip
+    session.add(upload)
+    await session.flush()
+    return upload
+
+
+async def access_upload(
+    session: AsyncSession, who: Principal, uuid: UUID, now: datetime, *, lock: bool = False
+) -> MediaUpload:
+    """An upload of one's own that has not expired. Raises NotFound."""
+    upload = await session.get(MediaUpload, uuid, with_for_update=lock or None, populate_existing=lock)
+    if upload is None or upload.owner != who.user or upload.expires_at <= now:
+        raise NotFound
+    return upload
+
+
+def check_offset(upload: MediaUpload, offset: int) -> None:
+    if upload.media is not None:
+        raise UploadFinished
+    if offset != upload.received:
+        raise UploadOffsetMismatch(upload.received)
+
+
+async def append_part(
+    db: Database,
+    storage: Storage,
+    who: Principal,
+    uuid: UUID,
+    offset: int,
+    chunks: AsyncIterator[bytes],
+    now: datetime,
+) -> MediaUpload:
+    """Store the bytes from `offset` on; acknowledged when it returns. Of two at one offset the second loses.
+
+    Raises UploadOffsetMismatch, UploadFinished; PayloadTooLarge for what passes the length or a part's limit.
+    """
+    async with db.session() as session:
+        upload = await access_upload(session, who, uuid, now)
+        check_offset(upload, offset)
+        room = min(upload.length - offset, MOST_PART)
+    path = f"uploads/{uuid}/{uuid4()}"
+    await note_object(db, path)
+    stored = await storage.put(path, chunks, room)
+    async with db.session() as session:
+        upload = await access_upload(session, who, uuid, now, lock=True)
+        check_offset(upload, offset)
+        if stored.size:
+            if await session.scalar(select(func.count()).where(MediaPart.upload_uuid == uuid)) == MOST_PARTS:
+                raise Unprocessable(f"An upload has at most {MOST_PARTS:,} parts: send larger ones.")
+            await claim_object(session, path)
+            session.add(MediaPart(upload_uuid=uuid, start=offset, size=stored.size, path=path))
+            upload.received += stored.size
+            upload.expires_at = now + KEPT
+    return upload
+
+
+async def assemble(
+    db: Database, storage: Storage, who: Principal, uuid: UUID, limit: int, now: datetime
+) -> StoredFile | None:
+    """The parts as one object that no file is yet; None where the upload is finished already.
+
+    Raises UploadIncomplete, FileTypeRefused.
+    """
+    async with db.session() as session:
+        upload = await access_upload(session, who, uuid, now)
+        if upload.media is not None:
+            return None
+        if upload.received < upload.length:
+            raise UploadIncomplete
+        found = await session.scalars(
+            select(MediaPart).where(MediaPart.upload_uuid == uuid).order_by(MediaPart.start)
+        )
+        parts, name = found.all(), upload.name
+    kind, media_type = library_type(name, await _head(storage, parts))
+    return await store_object(
+        db, storage, _joined(storage, parts), name=name, kind=kind, media_type=media_type, limit=limit
+    )
+
+
+async def _head(storage: Storage, parts: Sequence[MediaPart]) -> bytes:
+    head = b""
+    async for chunk in _joined(storage, parts):
+        head += chunk
+        if len(head) >= HEAD:
+            break
+    return head[:HEAD]
+
+
+async def _joined(storage: Storage, parts: Sequence[MediaPart]) -> AsyncIterator[bytes]:
+    for part in parts:
+        async for chunk in storage.read(part.path, 0, part.size):
+            yield chunk
+
+
+async def finish_upload(
+    session: AsyncSession, who: Principal, uuid: UUID, stored: StoredFile | None, quota: int, now: datetime
+) -> tuple[MediaFile, bool]:
+    """Make a file of the upload, and say whether it is new: of two that finish it, one does."""
+    upload = await access_upload(session, who, uuid, now, lock=True)
+    if upload.media is not None:
+        return await access_media(session, who, upload.media), False
+    if stored is None:
+        raise UploadIncomplete
+    upload.expires_at = now  # what was reserved for it is free for the file
+    await session.flush()
+    media = await create_media(session, who, stored, upload.title, quota, now)
+    # The parts' objects are nobody's now, and are swept away.
+    await session.execute(delete(MediaPart).where(MediaPart.upload_uuid == uuid))
+    upload.media, upload.expires_at = media.uuid, now + KEPT
+    await session.flush()
+    return media, True
+
+
+async def drop_upload(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> None:
+    """Give an upload up; its parts are swept away."""
+    await session.delete(await access_upload(session, who, uuid, now, lock=True))
+
+
+async def drop_expired(session: AsyncSession, now: datetime) -> None:
+    await session.execute(delete(MediaUpload).where(MediaUpload.expires_at <= now))

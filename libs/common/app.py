@@ -11,6 +11,7 @@ from fastapi.responses import Response
 from fastapi.routing import APIRoute
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import text
+from sqlalchemy.orm import configure_mappers
 
 from libs.common.db import Database, TaskQueue
 from libs.common.errors import ServiceUnavailable, install_error_handlers, is_transient
@@ -72,6 +73,7 @@ def create_app(
     """
     configure_logs(settings.service, settings.log_format, settings.log_level)
     arm(settings.failpoints)
+    configure_mappers()  # not within the first request
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

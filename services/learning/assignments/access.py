@@ -72,6 +72,8 @@ async def access_submission(
         raise NotFound
     submission, assignment, course = row
     own = submission.student == who.user
-    if not own and not teaches(who, course):
+    taught = teaches(who, course)
+    hidden = submission.number == 0 and not assignment.posted
+    if not taught and (not own or hidden):
         raise NotFound
     return submission, assignment, not own

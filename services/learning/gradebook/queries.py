@@ -24,6 +24,7 @@ from services.learning.models import (
     Question,
     Quiz,
     QuizExtension,
+    Submission,
     User,
 )
 from services.learning.quizzes.queries import totals
@@ -120,6 +121,10 @@ async def load_book(
     items = await _items(session, course, as_of, saved.body)
     names = await _learners(session, course, student)
     newest = await _newest_marks(session, course, as_of, student)
+    if posted_only:
+        hidden = {item.item.uuid for item in items if not item.posted}
+        for key in await _without_work(session, hidden):
+            newest.pop(key, None)
     later = await _later_closes(session, course, student)
     marks = {
         learner: [
@@ -220,6 +225,16 @@ async def _learners(session: AsyncSession, course: UUID, student: UUID | None) -
     if student is not None:
         query = query.where(Enrollment.student == student)
     return {learner: name or "" for learner, name in await session.execute(query)}
+
+
+async def _without_work(session: AsyncSession, assignments: set[UUID]) -> list[tuple[UUID, UUID]]:
+    """By assignment and learner, who has handed in nothing: a hidden grade of theirs does not show at all."""
+    rows = await session.execute(
+        select(Submission.assignment, Submission.student).where(
+            Submission.assignment.in_(assignments), Submission.number == 0
+        )
+    )
+    return [(assignment, student) for assignment, student in rows]
 
 
 class _Kept(NamedTuple):

@@ -217,3 +217,19 @@ async def test_a_grade_without_work_is_given_once_by_many(school: School) -> Non
     )
     assert [answer.status_code for answer in answers] == [200] * 4 + [201]
     assert done(await school.teacher.client.get(f"{url}submissions/"))["count"] == 1
+
+
+async def test_a_hidden_grade_without_work_does_not_show_at_all(school: School) -> None:
+    course = await school.course()
+    ada = await school.enrolled(course)
+    assignment = await school.assignment(course, posted=False)
+    url = f"/api/assignments/{assignment['uuid']}/"
+    given = done(await school.teacher.client.put(f"{url}grades/{ada.uuid}/", json={"score": 3}))
+    own = f"/api/submissions/{given['uuid']}/"
+    refused(await ada.client.get(own), 404, "not_found")
+    assert done(await ada.client.get(f"{url}submissions/"))["results"] == []
+    mine = done(await ada.client.get(f"/api/courses/{course}/grades/me/"))
+    assert mine["cells"][assignment["uuid"]] == {"score": None, "status": "open"}
+    done(await school.teacher.client.patch(url, json={"posted": True}))
+    assert done(await ada.client.get(own))["score"] == 3
+    assert done(await ada.client.get(f"/api/courses/{course}/grades/me/"))["current"] == 15

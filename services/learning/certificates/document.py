@@ -14,7 +14,7 @@ import segno
 import typst
 
 from libs.common.logs import get_logger
-from services.learning.certificates.writing import legible, said, without_marks
+from services.learning.certificates.writing import ENGLISH, labels_in, legible, said, without_marks
 
 log = get_logger(__name__)
 
@@ -36,7 +36,7 @@ class Look:
     signature: bytes | None = None
 
 
-PLAIN = Look("Certificate of completion", "has completed the course", "", "", "#1f3a5f")
+PLAIN = Look(ENGLISH.title, ENGLISH.completed, "", "", "#1f3a5f")
 
 
 def render_certificate(
@@ -53,26 +53,32 @@ def render_certificate(
 ) -> bytes:
     """The finished PDF (PDF/UA-1), one page. Texts reach typst as values, never as markup.
 
-    `locale` is the learner's and `language` the course's: they decide between shapes of the same character.
+    `locale` is the learner's and `language` the course's: they decide between shapes of the same character,
+    and in which language the fixed words stand.
     """
     code = io.BytesIO()
     segno.make(verification_url, error="m").save(code, kind="svg", border=0, dark="#1f3a5f", xmldecl=False)
     files = {"main.typ": TEMPLATE, "code.svg": code.getvalue()}
     pictures = {"logo": look.logo, "signature": look.signature}
     files |= {f"{name}.svg": _framed(data) for name, data in pictures.items() if data is not None}
+    labels = labels_in(language)
     words = {
-        "title": (look.title, language),
+        "title": (labels.title if look.title == PLAIN.title else look.title, language),
         "name": (student_name, locale),
-        "text": (look.text, language),
+        "text": (labels.completed if look.text == PLAIN.text else look.text, language),
         "course": (course_title, language),
         "signer": (look.signer_name, language),
         "position": (look.signer_title, language),
+        "certifies": (labels.certifies, language),
+        "date_label": (labels.dated, language),
+        "date": (labels.day(completed_on), language),
+        "number_label": (labels.numbered, language),
+        "check": (labels.check, language),
     }
     values = {
         "document": f"Certificate {number}",
         "accent": look.accent_color,
         "number": number,
-        "date": f"{completed_on.day} {completed_on:%B %Y}",
         "url": verification_url,
         "sample": is_sample,
         **{name: data is not None for name, data in pictures.items()},

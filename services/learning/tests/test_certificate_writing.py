@@ -108,6 +108,19 @@ def test_arabic_letters_join_and_run_from_right_to_left():
     assert [char for char in order if char in "ادب"] == ["ب", "د", "ا"]  # from the left: the last one first
 
 
+def test_the_fixed_words_stand_in_the_language_of_the_course():
+    english, arabic = words(made("Ada Lovelace")), words(made("Ada Lovelace", language="ar"))
+    assert "This certifies that" in english
+    assert "2 March 2026" in english
+    assert not re.search("certifies|completed|Date|Number|March|Check", arabic)
+    for word in ("شهادة", "التاريخ", "الرقم", "مارس"):
+        assert word in arabic
+    for part in ("Ada Lovelace", NUMBER, "https://lectern.example/"):
+        assert part in arabic
+    own = Look("Diploma", "has learnt", "", "", "#000000")
+    assert "Diploma" in words(made("Ada Lovelace", look=own, language="ar"))
+
+
 def test_han_characters_take_the_shapes_of_the_learners_language():
     fonts = {
         locale: {font for font in glyphs(made("直美", locale=locale)) if "CJK" in font}

@@ -272,7 +272,10 @@ async def change_user(
     caller: CallerDep,
     response: Response,
 ) -> Any:
-    """Change a role (neither from nor to above one's own) or `is_active`; older tokens die within seconds."""
+    """Change a role (neither from nor to above one's own) or `is_active`; older tokens die within seconds.
+
+    `mfa_enabled: false` helps who has lost the second factor and the recovery codes; they get a mail.
+    """
     user = await service.change_user(session, parts, who, uuid, body, caller)
     response.headers["ETag"] = user_tag(user)
     return user_answer(user)

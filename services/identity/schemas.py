@@ -292,6 +292,9 @@ class UserChange(Body):
 
     role: Role | None = None
     is_active: bool | None = None
+    mfa_enabled: Literal[False] | None = Field(
+        None, description="false takes a lost second factor off; only its owner puts one on"
+    )
 
     model_config = example(role="moderator")
 

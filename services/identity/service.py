@@ -33,7 +33,7 @@ from services.identity.errors import (
     OtpRequired,
     WrongPassword,
 )
-from services.identity.mfa.factors import use_second_factor
+from services.identity.mfa.factors import forget_factors, use_second_factor
 from services.identity.models import Session, User
 from services.identity.passwords import COMMON
 from services.identity.queries import user_answer, user_by_email, user_state
@@ -283,7 +283,10 @@ async def change_profile(session: AsyncSession, who: Principal, body: ProfileCha
 async def change_user(
     session: AsyncSession, parts: Identity, who: Principal, uuid: UUID, body: UserChange, caller: Caller
 ) -> User:
-    """Change role or activity. Older tokens of that user die within seconds; disabling ends the sessions."""
+    """Change role or activity, or take a lost second factor off.
+
+    With another role or disabled, older tokens of that user die within seconds; disabling ends the sessions.
+    """
     user = await access_user(session, uuid, lock=True)
     check_role_change(who.role, user.role, body.role or user.role)
     if body.role is not None and body.role != user.role:
@@ -306,7 +309,28 @@ async def change_user(
         became = "enabled" if body.is_active else "disabled"
         note(session, uuid, became, caller)
         await write_entry(session, became, uuid, actor=who.user)
+    if body.mfa_enabled is False and user.mfa_enabled:
+        await remove_second_factor(session, parts, user, caller)
+        await write_entry(session, "second_factor_removed", uuid, actor=who.user)
     return user
+
+
+async def remove_second_factor(session: AsyncSession, parts: Identity, user: User, caller: Caller) -> None:
+    """Ask for the password alone again. The caller holds the row lock and knows that it is on."""
+    await forget_factors(session, user.uuid)
+    switch_second_factor(session, parts, user, caller, on=False)
+
+
+def switch_second_factor(
+    session: AsyncSession, parts: Identity, user: User, caller: Caller, *, on: bool
+) -> None:
+    """Say so in the state, the activity log and a mail to its owner. The caller holds the row lock."""
+    user.mfa_enabled = on
+    user.version += 1
+    publish(session, user, ProfileUpdated(user=user.uuid, changed=("mfa_enabled",)))
+    kind = "mfa_enabled" if on else "mfa_disabled"
+    note(session, user.uuid, kind, caller)
+    mail_notice(session, parts, user, kind)
 
 
 def end_access(session: AsyncSession, user: User, reason: Any) -> None:

@@ -50,3 +50,9 @@ async def use_otp(session: AsyncSession, vault: Vault, now: datetime, user: UUID
             row.last_step = step
             return True
     return False
+
+
+async def forget_factors(session: AsyncSession, user: UUID) -> None:
+    """Delete the authenticator's secret and the recovery codes."""
+    await session.execute(delete(RecoveryCode).where(RecoveryCode.user_uuid == user))
+    await session.execute(delete(TotpSecret).where(TotpSecret.user_uuid == user))

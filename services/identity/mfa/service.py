@@ -11,7 +11,6 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.db import Database
-from libs.common.events.identity import ProfileUpdated
 from libs.common.tokens import Principal
 from services.identity.access import access_self
 from services.identity.codes import mail_notice
@@ -26,9 +25,9 @@ from services.identity.mfa.rules import (
     readable,
 )
 from services.identity.mfa.schemas import SecondFactorProof
-from services.identity.models import RecoveryCode, TotpSecret, User
+from services.identity.models import RecoveryCode, TotpSecret
 from services.identity.secrets_at_rest import Vault
-from services.identity.service import confirm_password, publish
+from services.identity.service import confirm_password, remove_second_factor, switch_second_factor
 from services.identity.sessions import Caller, Identity, note
 
 ISSUER = "Lectern"
@@ -72,7 +71,7 @@ async def confirm(
         raise MfaNotEnrolled
     if not is_totp(normal_otp(otp)) or not await use_otp(session, parts.vault, parts.clock(), user.uuid, otp):
         raise WrongOtp
-    _switch(session, parts, user, caller, on=True)
+    switch_second_factor(session, parts, user, caller, on=True)
     return await _new_recovery_codes(session, parts.vault, user.uuid)
 
 
@@ -92,9 +91,7 @@ async def disable(
     user = await access_self(session, who, lock=True)
     if not user.mfa_enabled:
         raise MfaNotEnabled
-    await session.execute(delete(RecoveryCode).where(RecoveryCode.user_uuid == user.uuid))
-    await session.execute(delete(TotpSecret).where(TotpSecret.user_uuid == user.uuid))
-    _switch(session, parts, user, caller, on=False)
+    await remove_second_factor(session, parts, user, caller)
 
 
 async def renew_recovery_codes(
@@ -124,15 +121,6 @@ async def _prove(db: Database, parts: Identity, who: Principal, proof: SecondFac
         raise MfaNotEnabled
     if not await use_second_factor(db, parts, user.uuid, proof.otp):
         raise WrongOtp
-
-
-def _switch(session: AsyncSession, parts: Identity, user: User, caller: Caller, *, on: bool) -> None:
-    user.mfa_enabled = on
-    user.version += 1
-    publish(session, user, ProfileUpdated(user=user.uuid, changed=("mfa_enabled",)))
-    kind = "mfa_enabled" if on else "mfa_disabled"
-    note(session, user.uuid, kind, caller)
-    mail_notice(session, parts, user, kind)
 
 
 async def _new_recovery_codes(session: AsyncSession, vault: Vault, user: UUID) -> list[str]:

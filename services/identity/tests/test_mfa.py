@@ -299,3 +299,31 @@ def test_steps_that_were_used_are_not_tried_again():
 @pytest.mark.parametrize(("otp", "totp"), [("123 456", True), ("4k7vd-9m2qx", False), ("١٢٣٤٥٦", False)])
 def test_six_digits_are_of_the_authenticator(otp: str, totp: bool):
     assert is_totp(normal_otp(otp)) is totp
+
+
+@pytest.mark.promise("MFA")
+async def test_a_lost_factor_is_taken_off_by_whoever_stands_above(
+    ada: Ada, people: People, identity: Harness, mailbox: Mailbox, clock: SettableClock
+):
+    clock.advance(seconds=-30)  # tokens of those who come now must not be from the future
+    me = (await ada.client.get("/api/accounts/users/me/")).json()["uuid"]
+    path = f"/api/accounts/users/{me}/"
+    teacher, admin = await people.join("bob@lectern.example", "teacher"), await people.admin()
+    for who, body, wanted in (
+        (ada, {"mfa_enabled": False}, (403, "forbidden")),
+        (teacher, {"mfa_enabled": False}, (403, "forbidden")),
+        (admin, {"mfa_enabled": True}, (422, "invalid_input")),
+    ):
+        assert outcome(await who.client.patch(path, json=body)) == wanted
+    assert outcome(await ada.login()) == (401, "otp_required")
+    answer = await admin.client.patch(path, json={"mfa_enabled": False})
+    assert (answer.status_code, answer.json()["mfa_enabled"]) == (200, False)
+    assert outcome(await ada.login()) == (200, None)
+    assert outcome(await ada.login(ada.codes[0])) == (200, None)  # nothing asks for it any more
+    assert (await ada.client.post(f"{MFA}/confirm/", json={"otp": ada.phone.code()})).status_code == 409
+    async with identity.db.session() as session:
+        rows = await session.execute(text("SELECT action, target FROM audit_entries"))
+        assert ("second_factor_removed", me) in [tuple(row) for row in rows]
+    await identity.run_tasks()
+    assert mailbox.messages[-1]["To"].endswith(f"<{ADA}>")
+    assert "is off" in mailbox.messages[-1]["Subject"]

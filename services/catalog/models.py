@@ -194,6 +194,27 @@ class Course(Aggregate, Timestamps, Base):
     )
 
 
+class CourseLexeme(Base):
+    """A word stem of published courses, without tags and names: what misspelt words are compared with.
+
+    Drawn anew from the search index by a sweep (`courses/lexemes.py`).
+    """
+
+    __tablename__ = "course_lexemes"
+
+    word: Mapped[str] = mapped_column(primary_key=True)
+    courses: Mapped[int]
+
+    __table_args__ = (
+        Index(
+            "ix_course_lexemes_word_trigrams",
+            "word",
+            postgresql_using="gin",
+            postgresql_ops={"word": "gin_trgm_ops"},
+        ),
+    )
+
+
 class CourseStats(Base):
     """Numbers of a course, beside it because they change by themselves.
 

@@ -1,8 +1,9 @@
-"""What routes take from the application."""
+"""What routes take from the application, and how they say which values a filter takes."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
 from libs.common.storage import Storage
 
@@ -13,3 +14,12 @@ async def storage_of(request: Request) -> Storage:
 
 
 StorageDep = Annotated[Storage, Depends(storage_of)]
+
+
+def one_of(values: Sequence[str], note: str = "", **options: Any) -> Any:
+    """A query parameter whose values are a closed set in the document; `choose` is what refuses others."""
+    shown = {"enum": list(values)}
+    return Query(max_length=50, description=" · ".join(values) + note, json_schema_extra=shown, **options)
+
+
+TRUTHS = ("true", "false", "1", "0")

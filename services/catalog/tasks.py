@@ -3,6 +3,7 @@
 from libs.common.idempotency import forget_old
 from libs.common.jobs import TaskRun, Tasks
 from libs.common.storage import Storage
+from services.catalog.courses.lexemes import refresh_lexemes
 from services.catalog.courses.service import publish_due
 from services.catalog.courses.visits import count_views
 from services.catalog.media.service import delete_orphans
@@ -26,6 +27,13 @@ async def sweep_views(run: TaskRun) -> None:
     """Raise the numbers of views by those that came since."""
     async with run.db.session() as session:
         await count_views(session, run.clock().date())
+
+
+@TASKS.task(every=60)
+async def sweep_lexemes(run: TaskRun) -> None:
+    """Draw the words that misspelt ones are compared with from the search index."""
+    async with run.db.session() as session:
+        await refresh_lexemes(session)
 
 
 @TASKS.task(every=600)

@@ -29,6 +29,7 @@ from libs.common.migrations import upgrade
 from libs.common.testing import TEST_KEY, CollectedQueue, access_token, eventually
 from libs.common.tokens import KeySet
 from services.catalog.app import make_app
+from services.catalog.courses.lexemes import REFRESH
 from services.catalog.courses.queries import PUBLIC, list_statement
 from services.catalog.settings import Settings
 from tests.bench.figures import Figure
@@ -179,6 +180,7 @@ def fill(url: str) -> None:
     words = ", ".join(f"'{word}'" for word in WORDS)
     with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
         connection.execute(FILL.replace("COURSES", str(COURSES)).replace("WORDS", words))
+        connection.execute(str(REFRESH))
         connection.execute("VACUUM ANALYZE")
 
 

@@ -73,12 +73,18 @@ _SEARCH = """q AS MATERIALIZED (
  exact AS MATERIALIZED (
   SELECT c.uuid, ts_rank(c.search, q.query) AS rank
   FROM q, courses c WHERE c.search @@ q.query AND {visible}),
+ fixed AS MATERIALIZED (
+  SELECT corrected_query(q.words) AS query FROM q WHERE NOT EXISTS (SELECT FROM exact)),
+ mended AS MATERIALIZED (
+  SELECT c.uuid, ts_rank(c.search, fixed.query) AS rank
+  FROM fixed, courses c WHERE c.search @@ fixed.query AND {visible}),
  hits AS MATERIALIZED (
-  SELECT uuid, rank FROM exact UNION ALL
+  SELECT uuid, rank FROM exact UNION ALL SELECT uuid, rank FROM mended UNION ALL
   SELECT near.uuid, near.rank FROM (
    SELECT c.uuid, s.rank, max(s.rank) OVER () AS best
    FROM q, similar_courses(q.words) s, courses c WHERE c.uuid = s.uuid AND {visible}) AS near
-  WHERE near.rank >= 0.8 * near.best AND NOT EXISTS (SELECT FROM exact))"""
+  WHERE near.rank >= 0.8 * near.best AND NOT EXISTS (SELECT FROM exact)
+   AND NOT EXISTS (SELECT FROM mended))"""
 
 PUBLIC = "c.status = 'published' AND c.deleted_at IS NULL"
 _CONDITIONS = {

@@ -44,7 +44,7 @@ from services.catalog.errors import (
     PrerequisiteCycle,
     SlugTaken,
 )
-from services.catalog.parts import StorageDep
+from services.catalog.parts import TRUTHS, StorageDep, one_of
 from services.catalog.rules import STATUSES
 
 router = APIRouter(prefix="/api/courses", tags=["courses"])
@@ -57,14 +57,14 @@ async def list_wanted(
     search: Words = None,
     category: Words = None,
     tag: Words = None,
-    level: Words = None,
+    level: Annotated[str | None, one_of(LEVELS)] = None,
     language: Words = None,
     instructor: Words = None,
     min_rating: Annotated[float | None, Query(ge=0, le=5, allow_inf_nan=False)] = None,
-    is_featured: Words = None,
-    status: Annotated[Words, Query(description="with my_courses only")] = None,
-    my_courses: Words = None,
-    sort_by: Annotated[Words, Query(alias="sortBy", description=" · ".join(SORTS))] = None,
+    is_featured: Annotated[str | None, one_of(TRUTHS)] = None,
+    status: Annotated[str | None, one_of(STATUSES, "; with my_courses only")] = None,
+    my_courses: Annotated[str | None, one_of(TRUTHS)] = None,
+    sort_by: Annotated[str | None, one_of(SORTS, alias="sortBy")] = None,
 ) -> Wanted:
     """The list's parameters, checked: an unknown value is a 400 that names the allowed ones."""
     own = bool(choose_bool("my_courses", my_courses))

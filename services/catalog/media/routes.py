@@ -27,7 +27,7 @@ from services.catalog.media import service
 from services.catalog.media.models import MediaFile
 from services.catalog.media.queries import list_media, media_answers
 from services.catalog.media.schemas import KINDS, Download, MediaAnswer, MediaChange
-from services.catalog.parts import StorageDep
+from services.catalog.parts import StorageDep, one_of
 
 router = APIRouter(prefix="/api/core/media", tags=["media"])
 
@@ -91,7 +91,7 @@ async def list_own_media(
     who: Teacher,
     page: PagingDep,
     storage: StorageDep,
-    kind: Annotated[str | None, Query(max_length=50, description=" · ".join(KINDS))] = None,
+    kind: Annotated[str | None, one_of(KINDS)] = None,
     search: Annotated[str | None, Query(max_length=200)] = None,
 ) -> Any:
     """One's own files, the newest first."""

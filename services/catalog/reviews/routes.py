@@ -4,7 +4,7 @@ from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 
 from libs.common import etags
 from libs.common.auth import CurrentUser, OptionalUser
@@ -14,6 +14,7 @@ from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from services.catalog.access import access_course
 from services.catalog.content.schemas import Done
 from services.catalog.errors import AlreadyReviewed, CourseRequired, NotEnrolled, OwnReview
+from services.catalog.parts import one_of
 from services.catalog.reviews import service
 from services.catalog.reviews.queries import ORDERS, list_reviews, review_answer
 from services.catalog.reviews.schemas import NewReview, ReviewAnswer, ReviewChange
@@ -21,9 +22,9 @@ from services.catalog.reviews.schemas import NewReview, ReviewAnswer, ReviewChan
 reviews = APIRouter(prefix="/api/reviews", tags=["reviews"])
 of_course = APIRouter(prefix="/api/courses/{course}/reviews", tags=["reviews"])
 
-Ordering = Annotated[str | None, Query(max_length=50, description=" · ".join(ORDERS))]
-Stars = Annotated[str | None, Query(max_length=5, description="1 to 5: only these")]
 STARS = ("1", "2", "3", "4", "5")
+Ordering = Annotated[str | None, one_of(tuple(ORDERS))]
+Stars = Annotated[str | None, one_of(STARS)]
 
 
 async def _list(

@@ -1,6 +1,9 @@
 """The list: search, filters, order, pages; categories and tags."""
 
+import time
+
 import pytest
+from sqlalchemy import text
 
 from libs.common.testing import Harness, Person
 from services.catalog.courses.schemas import CourseList
@@ -28,6 +31,40 @@ async def test_search_ranks_titles_first_and_forgives_typos(
     assert len(await titles(client, "search=python&sortBy=newest")) == 2
     for odd in ("%27%3B--", "%22unclosed", "%25", "a%26%7C%21%28", "x" * 200):
         await titles(client, f"search={odd}")
+
+
+async def test_misspelt_words_are_found_in_descriptions_and_outcomes(
+    school: School, teacher: Person, catalog: Harness
+):
+    about = "Photosynthesis, step by step, in leaves that everybody finds on the way to work."
+    await school.published(teacher, "Green things", description=about)
+    await school.published(teacher, "Cities", learning_outcomes="Read a cadastre")
+    await school.course(teacher, "Drafts", description="Xylophones are taught here in secret, for a while.")
+    client = catalog.client()
+    assert await titles(client, "search=photosinthesis") == []
+    await catalog.run_task("catalog.sweep_lexemes")
+    for misspelt in ("photosinthesis", "phtoosynthesis+leaves", "leavse"):
+        assert await titles(client, f"search={misspelt}") == ["Green things"], misspelt
+    assert await titles(client, "search=cadaster") == ["Cities"]
+    assert await titles(client, "search=xylofones") == []
+    assert await titles(client, "search=zzzzqqq") == []
+    for odd in ("it's+wrrong", "a%26b%7Cc+%21%28d", "%5C%27%27quoted%5C", "-photosinthesis"):
+        await titles(client, f"search={odd}")
+    async with catalog.db.session() as session:
+        words = set(await session.scalars(text("SELECT word FROM course_lexemes")))
+    assert {"photosynthesi", "cadastr"} <= words
+    assert not words & {"tara", "teacher", "xylophon"}  # neither names nor drafts
+
+
+async def test_what_is_published_is_found_within_two_seconds(
+    school: School, teacher: Person, catalog: Harness
+):
+    await school.published(teacher, "Meteorology", description="Clouds, fronts and the forecast, " * 4)
+    begun = time.monotonic()
+    assert await titles(catalog.client(), "search=meteorology") == ["Meteorology"]
+    assert await titles(catalog.client(), "search=forecast") == ["Meteorology"]
+    assert await titles(catalog.client(), "search=meteorolgy") == ["Meteorology"]
+    assert time.monotonic() - begun < 2
 
 
 async def test_filters_and_orders(

@@ -15,6 +15,7 @@ from libs.common.jobs import TaskRun, Tasks
 from libs.common.logs import get_logger
 from libs.common.storage import Storage
 from libs.common.trace import new_trace
+from services.learning.assignments.uploads import delete_left_files
 from services.learning.certificates.document import render_certificate
 from services.learning.certificates.schemas import verification_url
 from services.learning.certificates.service import mark_issued, write_name
@@ -145,6 +146,12 @@ async def _closed(run: TaskRun, batch: list[UUID], now: datetime) -> bool:
         log.exception("attempts not graded", attempts=[str(uuid) for uuid in batch])
         return False
     return True
+
+
+@TASKS.task(every=600)
+async def sweep_files(run: TaskRun) -> None:
+    """Delete files that came, and were not handed in."""
+    await delete_left_files(run.db, Storage(run.settings), run.clock())
 
 
 @TASKS.task(every=3600)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm.attributes import flag_modified
 
 from libs.common.clock import moved, system_clock
 from libs.common.events.catalog import CategoryRef, CourseFact, CourseState, LessonState, ModuleState
@@ -173,6 +174,8 @@ async def publish_version(
     if edited:
         course.edited_version = course.version
         course.updated_at = await moment(session)
+    else:
+        flag_modified(course, "updated_at")  # written as it is, or the column's onupdate would move it
     await session.flush()
     actor = who.user if who else None
     event = fact(course=course.uuid, title=course.title, instructor=course.instructor, actor=actor, **fields)

@@ -1,8 +1,10 @@
 """Taking in work: JSON with a text, or multipart with a text and files, which are stored first."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from io import BytesIO
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
@@ -15,6 +17,7 @@ from starlette.datastructures import FormData, UploadFile
 from libs.common.auth import CurrentUser
 from libs.common.db import Database
 from libs.common.errors import FileTypeRefused, PayloadTooLarge, Unprocessable
+from libs.common.pictures import FORMATS, without_metadata
 from libs.common.storage import Storage
 from libs.common.uploads import HEAD, TYPES, checked_type, chunks, extension_of, shown_name
 from services.learning.assignments.access import access_open_assignment
@@ -25,6 +28,9 @@ from services.learning.models import Assignment, SubmissionFile
 MOST_FILES = 10
 """Files of one version."""
 UPLOAD_BODY = 128 * 1024 * 1024
+MOST_PICTURE = 32 * 1024 * 1024
+_PICTURES = asyncio.Semaphore(2)
+"""Pictures that are decoded at once: each takes hundreds of MB at most."""
 LEFT_ALONE = timedelta(hours=1)
 """Time in which a stored file may wait for the submission that it belongs to."""
 
@@ -65,10 +71,11 @@ async def received(uuid: UUID, request: Request, who: CurrentUser, now: Now) -> 
         return Work(_body(await _limited(request)).text)
     async with request.form(max_files=MOST_FILES, max_fields=10) as form:
         files, body = _parts(form)
-        rows = [
-            await _checked(file, assignment, request.app.state.settings.file_limit, who.user, place)
-            for place, file in enumerate(files)
-        ]
+        limit = request.app.state.settings.file_limit
+        rows = []
+        for place, file in enumerate(files):
+            row, files[place] = await _checked(file, assignment, limit, who.user, place)
+            rows.append(row)
         if not rows and not body.text:
             raise Unprocessable.field("text", "is needed, or a file")
         state = request.app.state
@@ -123,8 +130,9 @@ def taken_types(allowed: Sequence[str] | None) -> frozenset[str]:
 
 async def _checked(
     file: UploadFile, assignment: Assignment, limit: int, student: UUID, place: int
-) -> SubmissionFile:
-    """The row of a file that the assignment takes. Raises FileTypeRefused or PayloadTooLarge."""
+) -> tuple[SubmissionFile, UploadFile]:
+    """The row of a file that the assignment takes, and what of it is kept: a picture without the place where
+    it was taken. Raises FileTypeRefused or PayloadTooLarge."""
     name = shown_name(file.filename or "")
     extension = extension_of(name)
     takes = taken_types(assignment.allowed_types)
@@ -136,11 +144,18 @@ async def _checked(
     size = file.size or 0
     if size > most:
         raise PayloadTooLarge(f"A file may have {most:,} bytes, and {name} has {size:,}.")
+    if media_type in FORMATS:
+        if size > MOST_PICTURE:
+            raise PayloadTooLarge(f"A picture may have {MOST_PICTURE:,} bytes, and {name} has {size:,}.")
+        async with _PICTURES:
+            clean = await asyncio.to_thread(without_metadata, await file.read(), media_type)
+        file = UploadFile(BytesIO(clean), size=len(clean))
     uuid = uuid4()
-    return SubmissionFile(
+    row = SubmissionFile(
         uuid=uuid, position=place, student=student, path=f"submissions/{uuid}", name=name,
-        media_type=media_type, size=size,
+        media_type=media_type, size=file.size or 0,
     )  # fmt: skip
+    return row, file
 
 
 async def _stored(

@@ -1,10 +1,12 @@
 """Files that are handed in: what is taken, who reads them, what is kept and what is swept away."""
 
+from io import BytesIO
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
+from PIL import Image
 from sqlalchemy import text
 
 from libs.common.storage import Storage
@@ -101,6 +103,25 @@ async def test_what_the_assignment_does_not_take_is_refused_and_not_stored(
     before, facts = await stored(school), await school.published()
     refused(await send(student, assignment, [("ok.txt", b"fine"), (name, data)], text="x"), status, code)
     assert (await stored(school), await rows(school), await school.published()) == (before, 0, facts)
+
+
+@pytest.mark.promise("uploads")
+async def test_a_photo_does_not_tell_where_it_was_taken(school: School):
+    exif = Image.Exif()
+    exif[0x010E] = "canary-place"
+    photo = BytesIO()
+    Image.new("RGB", (40, 30), "teal").save(photo, "JPEG", exif=exif)
+    student = await school.enrolled(course := await school.course())
+    assignment = await school.assignment(course)
+    work = done(await send(student, assignment, [("photo.jpg", photo.getvalue())]), 201)
+    seen = done(await school.teacher.client.get(f"/api/submissions/{work['uuid']}/"))
+    kept = await read(school, seen["files"][0])
+    assert Image.open(BytesIO(kept.content)).size == (40, 30)
+    assert b"canary" in photo.getvalue()
+    assert b"canary" not in kept.content
+    assert len(kept.content) == seen["files"][0]["size"]
+    broken = [("photo.jpg", photo.getvalue()[:200])]
+    refused(await send(student, assignment, broken), 422, "file_type_refused")
 
 
 async def test_types_are_named_by_extension_or_media_type(school: School):

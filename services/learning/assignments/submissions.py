@@ -17,7 +17,7 @@ from libs.common.errors import Conflict
 from libs.common.events.learning import AssignmentSubmitted
 from libs.common.outbox import record
 from libs.common.tokens import Principal
-from services.learning.access import Seat, lock_seat
+from services.learning.access import Seat, lock_seats
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_open_assignment
 from services.learning.enrollments.rules import SEATED, local_date
@@ -62,13 +62,8 @@ async def submit_work(
 
 
 async def _lock_seats(session: AsyncSession, course: UUID, members: set[UUID]) -> list[Seat]:
-    found = await session.scalars(
-        select(Enrollment.uuid)
-        .where(Enrollment.course == course, Enrollment.student.in_(members))
-        .order_by(Enrollment.uuid)
-    )
-    seats = [await lock_seat(session, Enrollment.uuid == uuid) for uuid in found.all()]
-    return [seat for seat in seats if seat is not None and seat.enrollment.status in SEATED]
+    seats = await lock_seats(session, Enrollment.course == course, Enrollment.student.in_(members))
+    return [seat for seat in seats if seat.enrollment.status in SEATED]
 
 
 async def _lock_submissions(

@@ -194,27 +194,6 @@ class Course(Aggregate, Timestamps, Base):
     )
 
 
-class CourseLexeme(Base):
-    """A word stem of published courses, without tags and names: what misspelt words are compared with.
-
-    Drawn anew from the search index by a sweep (`courses/lexemes.py`).
-    """
-
-    __tablename__ = "course_lexemes"
-
-    word: Mapped[str] = mapped_column(primary_key=True)
-    courses: Mapped[int]
-
-    __table_args__ = (
-        Index(
-            "ix_course_lexemes_word_trigrams",
-            "word",
-            postgresql_using="gin",
-            postgresql_ops={"word": "gin_trgm_ops"},
-        ),
-    )
-
-
 class CourseStats(Base):
     """Numbers of a course, beside it because they change by themselves.
 
@@ -409,5 +388,6 @@ class PrivacyPart(PrivacyPartTable, Base):
     __topics__ = ("catalog.privacy.events",)
 
 
-# The tables of the media library belong to the same metadata; they need `Base` first.
+# The tables of the media library and of the search belong to the same metadata; they need `Base` first.
+import services.catalog.courses.models  # noqa: E402
 import services.catalog.media.models  # noqa: E402, F401

@@ -1,0 +1,27 @@
+"""Tables of the search in courses."""
+
+from sqlalchemy import Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from services.catalog.models import Base
+
+
+class CourseLexeme(Base):
+    """A word stem of published courses, without tags and names: what misspelt words are compared with.
+
+    Drawn anew from the search index by a sweep (`courses/lexemes.py`).
+    """
+
+    __tablename__ = "course_lexemes"
+
+    word: Mapped[str] = mapped_column(primary_key=True)
+    courses: Mapped[int]
+
+    __table_args__ = (
+        Index(
+            "ix_course_lexemes_word_trigrams",
+            "word",
+            postgresql_using="gin",
+            postgresql_ops={"word": "gin_trgm_ops"},
+        ),
+    )

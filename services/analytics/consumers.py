@@ -12,7 +12,7 @@ from sqlalchemy import Table, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.events import forum, identity, learning, support
+from libs.common.events import forum, identity, learning, quizzes, support
 from libs.common.events.catalog import CourseState
 from libs.common.inbox import Handler
 from services.analytics import projection as p
@@ -371,9 +371,9 @@ READ_MODELS: dict[type[Any], Handler] = {
     learning.LessonCompleted: on_lesson_completed,
     learning.StudyTimeRecorded: on_study_time,
     learning.CourseCompleted: on_course_completed,
-    learning.QuizStarted: on_quiz_started,
-    learning.QuizSubmitted: on_quiz_submitted,
-    learning.QuizGraded: on_quiz_graded,
+    quizzes.QuizStarted: on_quiz_started,
+    quizzes.QuizSubmitted: on_quiz_submitted,
+    quizzes.QuizGraded: on_quiz_graded,
     learning.AssignmentSubmitted: on_assignment_submitted,
     learning.SubmissionGraded: on_submission_graded,
     learning.CertificateIssued: on_certificate_issued,

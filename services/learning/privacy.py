@@ -15,10 +15,10 @@ from libs.common.events.learning import (
     ExportPartFailed,
     ExportPartPacked,
     PersonErased,
-    QuizExtensionChanged,
     StudentDropped,
     SubmissionRedacted,
 )
+from libs.common.events.quizzes import QuizExtensionChanged
 from libs.common.outbox import record
 from libs.common.privacy import GONE, Copy, Erasure, Privacy, rows_of
 from services.learning.enrollments.service import fill_seats, publish

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.events import forum, learning, support
+from libs.common.events import forum, learning, quizzes, support
 from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
 from libs.common.inbox import Handler, Received
@@ -175,7 +175,7 @@ HANDLERS: dict[type[Any], Handler] = {
     CourseState: on_course,
     learning.StudentEnrolled: on_enrolled,
     learning.CertificateIssued: on_certificate,
-    learning.QuizGraded: on_quiz_graded,
+    quizzes.QuizGraded: on_quiz_graded,
     learning.SubmissionGraded: on_submission_graded,
     forum.DiscussionStarted: on_discussion,
     forum.ReplyPosted: on_reply,

@@ -1,6 +1,6 @@
-"""Every event of the suite, one file per service; importing this package fills `REGISTRY` and `EVENTS`."""
+"""Every event of the suite, by service and noun; importing this package fills `REGISTRY` and `EVENTS`."""
 
-from libs.common.events import analytics, catalog, forum, identity, learning, notify, support
+from libs.common.events import analytics, catalog, forum, identity, learning, notify, quizzes, support
 from libs.common.events.base import REGISTRY, Event, Payload, State
 
 EVENTS: dict[str, type[Event]] = dict(REGISTRY)
@@ -18,5 +18,6 @@ __all__ = [
     "identity",
     "learning",
     "notify",
+    "quizzes",
     "support",
 ]

@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from conftest import OpenHarness
 from libs.common.clock import system_clock
-from libs.common.events import catalog, forum, identity, learning, support
+from libs.common.events import catalog, forum, identity, learning, quizzes, support
 from libs.common.events.base import Event
 from libs.common.inbox import Record, apply_batch
 from libs.common.testing import Harness, Person, as_record
@@ -127,14 +127,14 @@ class Story:
             "course": course, "lesson": None, "enrollment": uuid4(), "student": student,
         }  # fmt: skip
         today = self.now.date()
-        self.add(learning.QuizStarted(**facts, deadline=None, local_date=today))
-        self.add(learning.QuizSubmitted(**facts, by_deadline=False, seconds_taken=60, local_date=today))
+        self.add(quizzes.QuizStarted(**facts, deadline=None, local_date=today))
+        self.add(quizzes.QuizSubmitted(**facts, by_deadline=False, seconds_taken=60, local_date=today))
         self.add(
-            learning.QuizGraded(
+            quizzes.QuizGraded(
                 **facts, score=percentage / 10, max_score=10, percentage=percentage, passed=percentage >= 50,
                 is_regrade=False, score_visible=visible,
                 questions=tuple(
-                    learning.QuestionResult(question=q, kind="numeric", score=s / 100, points=1, share=s)
+                    quizzes.QuestionResult(question=q, kind="numeric", score=s / 100, points=1, share=s)
                     for q, s in zip(question_ids, shares, strict=True)
                 ),
             )

@@ -20,7 +20,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 
 from libs.common.db import driver
 from libs.common.errors import NotFound
-from libs.common.events.learning import QuizStarted, QuizSubmitted
+from libs.common.events.quizzes import QuizStarted, QuizSubmitted
 from libs.common.outbox import record
 from libs.common.tokens import Principal
 from libs.common.trace import Trace, current_trace

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.errors import Unprocessable
 from libs.common.etags import check_if_match
-from libs.common.events.learning import (
+from libs.common.events.quizzes import (
     QuestionBankChanged,
     QuestionBankCreated,
     QuestionBankDeleted,

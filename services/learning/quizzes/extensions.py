@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.audit_log import write_entry
 from libs.common.errors import NotFound
 from libs.common.etags import check_if_match
-from libs.common.events.learning import QuizDeadlineMoved, QuizExtensionChanged
+from libs.common.events.quizzes import QuizDeadlineMoved, QuizExtensionChanged
 from libs.common.outbox import record
 from libs.common.tokens import Principal
 from services.learning.access import lock_seat

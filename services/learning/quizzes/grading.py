@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.audit_log import write_entry
 from libs.common.errors import Forbidden, NotFound, Unprocessable
 from libs.common.etags import check_if_match
-from libs.common.events.learning import QuizAnswerGraded
+from libs.common.events.quizzes import QuizAnswerGraded
 from libs.common.outbox import record
 from libs.common.tokens import Principal
 from services.learning.access import lock_seat

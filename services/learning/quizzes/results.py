@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.events.learning import QuestionResult, QuizGraded
+from libs.common.events.quizzes import QuestionResult, QuizGraded
 from libs.common.outbox import record
 from libs.common.trace import Trace, current_trace, tracing
 from services.learning.access import Seat

@@ -10,7 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.errors import Unprocessable
 from libs.common.etags import check_if_match
-from libs.common.events.learning import QuizChanged, QuizCreated, QuizDeleted, QuizFact, QuizPublished
+from libs.common.events.quizzes import (
+    QuizChanged,
+    QuizCreated,
+    QuizDeleted,
+    QuizFact,
+    QuizPublished,
+)
 from libs.common.outbox import record
 from libs.common.tokens import Principal
 from services.learning.access import access_taught_course

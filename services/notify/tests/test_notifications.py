@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.events import forum, learning, support
+from libs.common.events import forum, learning, quizzes, support
 from libs.common.events.base import Event
 from libs.common.inbox import apply_batch
 from libs.common.testing import Person, as_record
@@ -131,7 +131,7 @@ async def test_a_reply_tells_the_asker_and_the_mentioned_once_and_never_the_auth
 
 @pytest.mark.parametrize(("visible", "count"), [(True, 1), (False, 0)])
 async def test_hidden_results_are_not_told(scene: Scene, visible: bool, count: int):
-    event = learning.QuizGraded(
+    event = quizzes.QuizGraded(
         attempt=uuid4(), number=1, quiz=uuid4(), kind="graded", title="First quiz", course=scene.course,
         lesson=None, enrollment=uuid4(), student=scene.ada.uuid, score=1, max_score=2, percentage=50,
         passed=False, is_regrade=False, score_visible=visible, questions=(),

@@ -1,75 +1,26 @@
-"""Who may call what: one row for each operation of the merged OpenAPI document.
-
-A row's eight statuses belong to `world.ROLES`: anonymous, another student, another teacher, moderator,
-manager, admin, the owner, and the member. The owner is whose thing it is: the course's teacher, or for rows
-with `learner` the enrolled student. The member is the other one of the two. `2xx` must be a success.
-"""
-
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+"""Who may call what: one row for each operation of the merged OpenAPI document."""
 
 from tests.security import world as things
-from tests.security.world import World
-from tests.support import PASSWORD, Json
-
-EVERYBODY = "2xx 2xx 2xx 2xx 2xx 2xx 2xx 2xx"
-SIGNED_IN = "401 2xx 2xx 2xx 2xx 2xx 2xx 2xx"
-TEACHERS = "401 403 2xx 2xx 2xx 2xx 2xx 403"
-NOT_ENABLED = "401 409 409 409 409 409 409 409"
-WRONG_CODE = "422 422 422 422 422 422 422 422"
-MANAGERS = "401 403 403 403 2xx 2xx 403 403"
-PNG = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c49444154789c63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+from tests.security.matrix_learning import LEARNING
+from tests.security.row import (
+    COURSE,
+    EVERYBODY,
+    MANAGERS,
+    NOT_ENABLED,
+    OWN_COURSE,
+    OWN_MEDIA,
+    OWN_UPLOAD,
+    PNG,
+    SEEN_COURSE,
+    SIGNED_IN,
+    TEACHERS,
+    WRONG_CODE,
+    Row,
+    in_course,
+    nobody,
+    of_module,
 )
-
-Body = dict[str, Any] | Callable[[World, Any], Any] | None
-
-
-@dataclass(frozen=True)
-class Row:
-    """`make` gives the thing, `path` its ids for the template's placeholders, `body` what is sent
-    (or `files`, or `raw`: options of the request as they are).
-
-    `before` is done as the caller; after a success with `login_again` the caller's session is a new one.
-    """
-
-    statuses: str
-    make: Any = None
-    path: Callable[[Any], tuple[str, ...]] = field(default=lambda thing: (thing["uuid"],))
-    body: Body = None
-    files: Any = None
-    raw: Json | None = None
-    query: str | Callable[[Any], str] = ""
-    learner: bool = False
-    login_again: bool = False
-    before: Any = None
-
-
-def in_course(thing: Any) -> tuple[str, str]:
-    return thing["uuid"], thing["lesson"]
-
-
-def of_module(thing: Any) -> tuple[str]:
-    return (thing["module"],)
-
-
-def with_logo(thing: Any) -> tuple[str, str]:
-    return thing["uuid"], "logo"
-
-
-def nobody(thing: Any) -> tuple[()]:
-    return ()
-
-
-COURSE = {"title": "A new course", "description": "A description that says in fifty letters what is taught."}
-OWN_COURSE = "401 404 404 404 2xx 2xx 2xx 404"  # drafts are hidden from others
-SEEN_COURSE = "401 403 403 403 2xx 2xx 2xx 403"  # published ones can be seen, not changed
-OWN_MEDIA = "401 403 404 404 2xx 2xx 2xx 403"  # other teachers do not see it
-OWN_UPLOAD = "401 403 404 404 404 404 2xx 403"  # nobody else goes on with it
-TAUGHT = "401 403 404 404 2xx 2xx 2xx 403"
-LEARNERS_OWN = "401 404 404 404 2xx 2xx 2xx 2xx"
+from tests.support import PASSWORD
 
 CATALOG = {
     "catalog_list_all_courses": Row(EVERYBODY),
@@ -153,164 +104,6 @@ CATALOG = {
     "catalog_get_is_favorite": Row(SIGNED_IN, things.course),
     "catalog_add_to_favorites": Row(SIGNED_IN, things.course),
     "catalog_remove_from_favorites": Row(SIGNED_IN, things.course),
-}
-
-LEARNING = {
-    "learning_enroll_in_course": Row("401 2xx 2xx 2xx 2xx 2xx 403 2xx", things.seat, body={}),
-    "learning_unenroll_from_course": Row("401 403 403 403 403 403 2xx 403", things.seat, learner=True),
-    "learning_list_enrollments": Row(SIGNED_IN),
-    "learning_list_my_courses": Row(SIGNED_IN),
-    "learning_list_students": Row(TEACHERS),
-    "learning_complete_lesson": Row("401 403 403 403 403 403 2xx 403", things.seat, in_course, learner=True),
-    "learning_record_lesson_progress": Row(
-        "401 403 403 403 403 403 2xx 403",
-        things.seat,
-        in_course,
-        body={"position_seconds": 5, "seconds_spent": 5},
-        learner=True,
-    ),
-    "learning_get_lesson_notes": Row("401 403 403 403 403 403 2xx 403", things.seat, in_course, learner=True),
-    "learning_save_lesson_notes": Row(
-        "401 403 403 403 403 403 2xx 403", things.seat, in_course, body={"notes": "Mine."}, learner=True
-    ),
-    "learning_start_attempt": Row("401 404 404 404 403 403 2xx 403", things.published_quiz, learner=True),
-    "learning_list_attempts": Row("401 404 404 404 2xx 2xx 2xx 2xx", things.published_quiz),
-    "learning_get_attempt": Row(LEARNERS_OWN, things.attempt, learner=True),
-    "learning_save_answer": Row(
-        "401 404 404 404 404 404 2xx 404",
-        things.attempt,
-        lambda t: (t["uuid"], t["question"]),
-        body={"answer": True},
-        learner=True,
-    ),
-    "learning_submit_attempt": Row("401 404 404 404 404 404 2xx 404", things.attempt, learner=True),
-    "learning_grade_answer": Row(
-        "401 404 404 404 2xx 2xx 2xx 403",
-        things.submitted_attempt,
-        body=lambda w, t: {"question": t["question"], "points": 1},
-    ),
-    "learning_regrade_quiz": Row(
-        "401 404 404 404 2xx 2xx 2xx 403",
-        things.submitted_attempt,
-        lambda t: (t["quiz"],),
-        body=lambda w, t: {"question": t["question"], "mode": "full_credit"},
-    ),
-    "learning_get_statistics": Row("401 404 404 404 2xx 2xx 2xx 403", things.published_quiz),
-    "learning_list_extensions": Row("401 404 404 404 2xx 2xx 2xx 403", things.published_quiz),
-    "learning_put_extension": Row(
-        "401 404 404 404 2xx 2xx 2xx 403",
-        things.published_quiz,
-        lambda t: (t["uuid"], t["member"]),
-        body={"extra_seconds": 60},
-    ),
-    "learning_create_bank": Row(
-        "401 403 404 404 2xx 2xx 2xx 403",
-        things.draft,
-        nobody,
-        body=lambda w, t: {"course": t["uuid"], "title": "Easy ones"},
-    ),
-    "learning_list_banks": Row(TEACHERS),
-    "learning_get_bank": Row(TAUGHT, things.bank),
-    "learning_change_bank": Row(TAUGHT, things.bank, body={"title": "Other"}),
-    "learning_delete_bank": Row(TAUGHT, things.bank),
-    "learning_list_bank_questions": Row(TAUGHT, things.bank),
-    "learning_add_bank_question": Row(
-        TAUGHT, things.bank, body={"kind": "essay", "text": "Why?", "points": 1}
-    ),
-    "learning_get_bank_question": Row(TAUGHT, things.bank, lambda t: (t["uuid"], t["question"])),
-    "learning_change_bank_question": Row(
-        TAUGHT, things.bank, lambda t: (t["uuid"], t["question"]), body={"text": "Really?"}
-    ),
-    "learning_delete_bank_question": Row(TAUGHT, things.bank, lambda t: (t["uuid"], t["question"])),
-    "learning_create_quiz": Row(
-        "401 403 404 404 2xx 2xx 2xx 403",
-        things.draft,
-        nobody,
-        body=lambda w, t: {"course": t["uuid"], "title": "Check"},
-    ),
-    "learning_list_quizzes": Row(SIGNED_IN),
-    "learning_get_quiz": Row("401 404 404 404 2xx 2xx 2xx 404", things.quiz),
-    "learning_change_quiz": Row("401 403 404 404 2xx 2xx 2xx 403", things.quiz, body={"title": "Other"}),
-    "learning_delete_quiz": Row("401 403 404 404 2xx 2xx 2xx 403", things.quiz),
-    "learning_publish_quiz": Row("401 403 404 404 2xx 2xx 2xx 403", things.quiz),
-    "learning_list_questions": Row("401 404 404 404 2xx 2xx 2xx 404", things.quiz),
-    "learning_add_question": Row(
-        "401 403 404 404 2xx 2xx 2xx 403",
-        things.quiz,
-        body={"kind": "true_false", "text": "Or not?", "points": 1, "correct": False},
-    ),
-    "learning_get_question": Row(
-        "401 404 404 404 2xx 2xx 2xx 404", things.quiz, lambda t: (t["uuid"], t["question"])
-    ),
-    "learning_change_question": Row(
-        "401 403 404 404 2xx 2xx 2xx 403",
-        things.quiz,
-        lambda t: (t["uuid"], t["question"]),
-        body={"text": "Really?"},
-    ),
-    "learning_delete_question": Row(
-        "401 403 404 404 2xx 2xx 2xx 403", things.quiz, lambda t: (t["uuid"], t["question"])
-    ),
-    "learning_create_assignment": Row(
-        "401 403 404 404 2xx 2xx 2xx 403",
-        things.draft,
-        nobody,
-        body=lambda w, t: {"course": t["uuid"], "title": "Draw", "points": 5},
-    ),
-    "learning_list_assignments": Row(SIGNED_IN),
-    "learning_get_assignment": Row("401 404 404 404 2xx 2xx 2xx 2xx", things.assignment),
-    "learning_change_assignment": Row(
-        "401 403 404 404 2xx 2xx 2xx 403", things.assignment, body={"title": "Other"}
-    ),
-    "learning_delete_assignment": Row("401 403 404 404 2xx 2xx 2xx 403", things.assignment),
-    "learning_get_groups": Row("401 404 404 404 2xx 2xx 2xx 2xx", things.assignment),
-    "learning_save_groups": Row(
-        "401 403 404 404 2xx 2xx 2xx 403",
-        things.assignment,
-        body=lambda w, t: {"groups": [{"name": "Red", "members": [w.member.uuid]}]},
-    ),
-    "learning_submit_work": Row(
-        "401 404 404 404 403 403 2xx 403", things.assignment, body={"text": "Here."}, learner=True
-    ),
-    "learning_list_submissions": Row("401 404 404 404 2xx 2xx 2xx 2xx", things.assignment),
-    "learning_list_grading_queue": Row(TEACHERS),
-    "learning_get_submission": Row(LEARNERS_OWN, things.submission, learner=True),
-    "learning_grade_submission": Row("401 403 404 404 2xx 2xx 2xx 403", things.submission, body={"score": 7}),
-    "learning_grade_learner": Row(
-        "401 403 404 404 2xx 2xx 2xx 403",
-        things.assignment,
-        lambda t: (t["uuid"], t["member"]),
-        body={"excused": True},
-    ),
-    "learning_get_grading_policy": Row(TAUGHT, things.seat),
-    "learning_save_grading_policy": Row(TAUGHT, things.seat, body={}),
-    "learning_get_gradebook": Row(TAUGHT, things.seat),
-    "learning_export_gradebook": Row(TAUGHT, things.seat),
-    "learning_import_gradebook": Row(
-        TAUGHT, things.graded_seat, files={"file": ("grades.csv", b"user,Draw\n", "text/csv")}
-    ),
-    "learning_get_own_grades": Row("401 403 403 403 403 403 2xx 403", things.seat, learner=True),
-    "learning_explain_grade": Row(
-        LEARNERS_OWN, things.seat, lambda t: (t["uuid"], t["member"]), learner=True
-    ),
-    "learning_list_certificates": Row(SIGNED_IN),
-    "learning_get_certificate": Row(LEARNERS_OWN, things.certificate, learner=True),
-    "learning_download_certificate": Row(LEARNERS_OWN, things.certificate, learner=True),
-    "learning_revoke_certificate": Row(
-        "401 404 404 404 2xx 2xx 403 2xx", things.certificate, body={"reason": "A mistake."}, learner=True
-    ),
-    "learning_reissue_certificate": Row(LEARNERS_OWN, things.certificate, learner=True),
-    "learning_get_certificate_template": Row(TAUGHT, things.seat),
-    "learning_save_certificate_template": Row(TAUGHT, things.seat, body={"title": "Diploma"}),
-    "learning_preview_certificate": Row(TAUGHT, things.seat),
-    "learning_save_certificate_picture": Row(
-        TAUGHT, things.seat, with_logo, files={"image": ("dot.png", PNG, "image/png")}
-    ),
-    "learning_get_certificate_picture": Row(TAUGHT, things.certificate_logo, with_logo),
-    "learning_remove_certificate_picture": Row(TAUGHT, things.seat, with_logo),
-    "learning_verify_certificate": Row(EVERYBODY, things.certificate),
-    "learning_get_streak": Row(SIGNED_IN),
-    "learning_get_learning_summary": Row(SIGNED_IN),
 }
 
 IN_FORUM = "401 404 404 2xx 2xx 2xx 2xx 2xx"

@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from gateway.documents import OPENAPI
-from tests.security.matrix import MATRIX, Row
+from tests.security.matrix import MATRIX
+from tests.security.row import Row
 from tests.security.world import ROLES, World
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]

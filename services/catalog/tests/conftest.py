@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from conftest import OpenHarness
+from libs.common.clock import system_clock
 from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
 from libs.common.testing import Harness, Person
@@ -20,7 +21,9 @@ PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n%%EO
 
 @pytest.fixture
 async def catalog(open_service: OpenHarness) -> Harness:
-    return await open_service("catalog")
+    catalog = await open_service("catalog")
+    catalog.app.state.clock = system_clock  # whatever a test before has set
+    return catalog
 
 
 def user_state(uuid: UUID, name: str, role: str) -> UserState:

@@ -65,10 +65,12 @@ def record_tombstone(session: AsyncSession, state: type[Event], key: UUID, seq: 
     _add(session, outbox_row(state.topic, str(key), seq, state.type, None, current_trace()))
 
 
-def take_recorded(session: AsyncSession) -> list[dict[str, Any]]:
-    """The rows of what was recorded, for a hot path that inserts them with a statement of its own."""
-    rows: list[dict[str, Any]] = session.info.pop("outbox", [])
-    return rows
+def take_recorded(session: AsyncSession, count: int) -> list[dict[str, Any]]:
+    """The rows of the `count` events that were recorded last, for a hot path that inserts them itself."""
+    rows: list[dict[str, Any]] = session.info["outbox"]
+    taken = rows[-count:]
+    del rows[-count:]
+    return taken
 
 
 def recorded(session: AsyncSession, rows: Sequence[dict[str, Any]]) -> None:

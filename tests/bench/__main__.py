@@ -51,6 +51,8 @@ ALONE: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "quiz_storm": quiz_storm.measure,
     "idle": idle.measure,
 }
+DETACHED = ("logins", "quiz_storm", "idle")
+"""A whole suite is nobody's child, so that there it cannot be told from others."""
 NAMES = (*BACKBONE, *ALONE)
 
 
@@ -65,8 +67,7 @@ async def guarded(name: str, work: Awaitable[list[Figure]]) -> list[Figure]:
         traceback.print_exc(file=sys.stdout)
         figures = [Figure(name, None, detail=f"failed: {type(error).__name__}: {str(error)[:200]}")]
     print(f"bench: {name} took {time.monotonic() - started:.0f} s", flush=True)
-    # The idle suite is nobody's child, so that there it cannot be told from others.
-    share = 0.0 if name == "idle" else neighbours.share()
+    share = 0.0 if name in DETACHED else neighbours.share()
     if share > DISTURBED:
         for figure in figures:
             figure.detail += f"; other programs took {share:.0%} of the cores meanwhile"

@@ -21,7 +21,7 @@ from sqlalchemy.orm.attributes import set_committed_value
 from libs.common.db import driver
 from libs.common.errors import NotFound
 from libs.common.events.quizzes import QuizStarted, QuizSubmitted
-from libs.common.outbox import record
+from libs.common.outbox import record, take_recorded
 from libs.common.tokens import Principal
 from libs.common.trace import Trace, current_trace
 from services.learning.access import Seat, lock_seat, lock_seats
@@ -35,7 +35,7 @@ from services.learning.errors import (
     QuizNotOpen,
 )
 from services.learning.gradebook.service import keep_mark
-from services.learning.lessons.queries import KEEP_STUDY_DAY, keep_study_day
+from services.learning.lessons.queries import KEEP_STUDY_DAY
 from services.learning.models import (
     Attempt,
     AttemptQuestion,
@@ -67,12 +67,27 @@ UPDATE attempt_questions SET answer = %(answer)s, saved_at = %(now)s
  WHERE attempt = %(attempt)s AND question = %(question)s
 """
 
-PIN = text(
-    "INSERT INTO attempt_questions (attempt, question, position, kind, text, points, explanation,"
-    " partial_credit, content) SELECT :attempt, q.* FROM jsonb_to_recordset(CAST(:questions AS jsonb)) AS"
-    " q(question uuid, position int, kind text, text text, points numeric, explanation text,"
-    " partial_credit bool, content jsonb)"
-)
+# So does a start: a whole class presses the button when the window opens.
+MINE = """
+SELECT uuid, status, deadline FROM attempts WHERE quiz = %(quiz)s AND student = %(student)s ORDER BY number
+"""
+START = """
+WITH attempt AS (INSERT INTO attempts (uuid, version, quiz, enrollment, student, number, status, started_at,
+  deadline, time_limit_seconds, closes_at, max_score) VALUES (%(uuid)s, %(version)s, %(quiz)s,
+  %(enrollment)s, %(student)s, %(number)s, %(status)s, %(started_at)s, %(deadline)s,
+  %(time_limit_seconds)s, %(closes_at)s, %(max_score)s)),
+ day AS (INSERT INTO study_days (student, local_date) VALUES (%(student)s, %(local_date)s)
+  ON CONFLICT DO NOTHING),
+ pinned AS (INSERT INTO attempt_questions (attempt, question, position, kind, text, points, explanation,
+  partial_credit, content) SELECT %(uuid)s, q.* FROM jsonb_to_recordset(%(questions)s) AS q(question uuid,
+  position int, kind text, text text, points numeric, explanation text, partial_credit bool, content jsonb))
+INSERT INTO outbox (lane, id, topic, key, key_seq, type, occurred_at, headers, payload) VALUES (%(lane)s,
+ %(id)s, %(topic)s, %(key)s, %(key_seq)s, %(type)s, %(occurred_at)s, %(headers)s, %(payload)s)
+"""
+STARTED = (
+    "uuid", "version", "quiz", "enrollment", "student", "number", "status", "started_at", "deadline",
+    "time_limit_seconds", "closes_at", "max_score",
+)  # fmt: skip
 
 SCORE = text(
     "UPDATE attempt_questions q SET score = s.score FROM unnest(CAST(:attempts AS uuid[]),"
@@ -85,20 +100,22 @@ async def start_attempt(
     session: AsyncSession, who: Principal, uuid: UUID, now: datetime
 ) -> tuple[Case, bool]:
     """Start an attempt, or take up the open one. Returns it and whether it is new."""
-    quiz, _ = await access_quiz(session, who, uuid)
+    quiz = await session.get(Quiz, uuid)
+    if quiz is None or quiz.deleted_at is not None:
+        raise NotFound
     seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == who.user)
     if seat is None or seat.enrollment.status not in SEATED:
+        await access_quiz(session, who, uuid)  # hidden from them it is not there
         raise NotEnrolled
     if not quiz.is_published:
         raise NotFound
     extension = await find_extension(session, quiz.uuid, who.user)
     extended = extension.closes_at if extension else None
-    mine = select(Attempt.uuid, Attempt.status, Attempt.deadline).where(
-        Attempt.quiz == quiz.uuid, Attempt.student == who.user
-    )
-    attempts = (await session.execute(mine.order_by(Attempt.number))).all()
-    if attempts and attempts[-1].status == "in_progress":
-        attempt = await lock_attempt(session, attempts[-1].uuid)
+    connection = await driver(session)
+    mine = await connection.execute(MINE, {"quiz": quiz.uuid, "student": who.user})
+    attempts = await mine.fetchall()
+    if attempts and attempts[-1][1] == "in_progress":
+        attempt = await lock_attempt(session, attempts[-1][0])
         questions = (await list_questions_of(session, [attempt.uuid]))[attempt.uuid]
         case = Case(seat, attempt, quiz, questions, extended)
         if not rules.is_over(attempt.deadline, now):
@@ -226,16 +243,19 @@ async def _begin(
         max_score=sum((question.points for question in questions), Decimal(0)),
     )
     attempt.deadline = extended_deadline(attempt, extension)
-    session.add(attempt)
-    await session.flush()
     pinned = [_pin(place, question, quiz) for place, question in enumerate(questions)]
-    rows = orjson.dumps(pinned, default=str).decode()
-    await session.execute(PIN, {"attempt": attempt.uuid, "questions": rows})
     day = local_date(now, seat.time_zone)
-    await keep_study_day(session, attempt.student, day)
-    fields = identity(attempt, quiz)
-    record(session, QuizStarted(**fields, deadline=attempt.deadline, local_date=day), attempt.version)
+    started = QuizStarted(**identity(attempt, quiz), deadline=attempt.deadline, local_date=day)
+    record(session, started, attempt.version)
+    (row,) = take_recorded(session, 1)
+    values = {name: getattr(attempt, name) for name in STARTED} | row
+    values |= {"headers": Jsonb(row["headers"]), "local_date": day, "questions": Jsonb(pinned, dumps=_plain)}
+    await (await driver(session)).execute(START, values)
     return attempt, [AttemptQuestion(attempt=attempt.uuid, **fields) for fields in pinned]
+
+
+def _plain(questions: Any) -> bytes:
+    return orjson.dumps(questions, default=str)  # points as text: exact
 
 
 def _pin(place: int, question: Question, quiz: Quiz) -> dict[str, Any]:

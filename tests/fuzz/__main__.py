@@ -14,7 +14,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from deploy.local.control import down, up
-from deploy.local.project import Project
+from deploy.local.project import CHECKOUT, Project
 from deploy.local.testing import temporary_directory
 from gateway.documents import OPENAPI
 from tests.security import world as things
@@ -60,7 +60,9 @@ def fuzz(project: Project, role: str, token: str | None, seed: int, directory: P
     if token:
         command += ["--header", f"Authorization: Bearer {token}"]
     print(f"── as {role}, {SECONDS[role]} s, seed {seed}", flush=True)
-    return subprocess.run(command, cwd=directory, check=False, timeout=SECONDS[role] + 120).returncode
+    environment = os.environ | {"SCHEMATHESIS_HOOKS": "tests.fuzz.hooks", "PYTHONPATH": str(CHECKOUT)}
+    patience = SECONDS[role] + 120
+    return subprocess.run(command, cwd=directory, env=environment, check=False, timeout=patience).returncode
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ applied and parked is read from every consumer's tables. `python -m libs.common.
 import argparse
 import asyncio
 import sys
+import time
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
 from typing import Any
@@ -18,6 +19,8 @@ from libs.common.dlq import open_service
 from libs.common.settings import SERVICES
 
 MOST_NAMED = 20
+PATIENCE = 5.0
+"""Seconds in which a consumer may catch up before it is said to lag."""
 
 
 @dataclass
@@ -37,7 +40,8 @@ class Balance:
         return self.published == self.applied + self.parked and not self.missing
 
 
-Versions = dict[str, dict[str, int]]  # topic → key → version
+Counts = dict[str, int]  # by key
+Versions = dict[str, Counts]  # topic → key → version
 
 
 async def published(services: list[str]) -> tuple[Versions, dict[str, int]]:
@@ -65,29 +69,34 @@ async def published(services: list[str]) -> tuple[Versions, dict[str, int]]:
 
 
 async def audit(services: list[str] | None = None) -> list[Balance]:
-    """A balance for every (consumer, topic) pair of the suite."""
+    """A balance for every (consumer, topic) pair of the suite.
+
+    The versions are read before and after what was applied, so that keys may move on meanwhile. Only a
+    consumer that lags behind the first reading does not balance.
+    """
     names = services or list(SERVICES)
-    versions, waiting = await published(names)
-    balances: list[Balance] = []
+    before, waiting = await published(names)
+    read: list[tuple[Balance, Counts, Counts]] = []
     for service in names:
         db, subscription = open_service(service)
         if subscription is not None:
             async with db.sessions() as session:
                 for topic in subscription.topics:
-                    balance = await _balance(session, service, topic, versions.get(topic, {}))
-                    balance.waiting_in_outbox = waiting.get(topic, 0)
-                    balances.append(balance)
+                    balance = Balance(service, topic, waiting_in_outbox=waiting.get(topic, 0))
+                    read.append((balance, *await _progress(session, service, topic)))
         await db.close()
-    return balances
+    after, _ = await published(names)
+    for balance, applied, parked in read:
+        _weigh(balance, before.get(balance.topic, {}), after.get(balance.topic, {}), applied, parked)
+    return [balance for balance, _, _ in read]
 
 
-async def _balance(session: Any, consumer: str, topic: str, keys: dict[str, int]) -> Balance:
-    balance = Balance(consumer, topic, published=sum(keys.values()))
+async def _progress(session: Any, consumer: str, topic: str) -> tuple[Counts, Counts]:
+    """By key: the newest version applied, and how many events are parked behind it."""
     progress = await session.execute(
         text("SELECT key, last_seq FROM key_progress WHERE consumer = :c AND topic = :t"),
         {"c": consumer, "t": topic},
     )
-    applied: dict[str, int] = {key: last for key, last in progress}
     held = await session.execute(
         text(
             "SELECT d.key, count(*) FROM dead_letter d JOIN key_progress p USING (consumer, topic, key)"
@@ -96,24 +105,40 @@ async def _balance(session: Any, consumer: str, topic: str, keys: dict[str, int]
         ),
         {"c": consumer, "t": topic},
     )
-    parked: dict[str, int] = {key: count for key, count in held}
-    is_log = topic.endswith(".events")
-    for key, version in keys.items():
+    return {key: last for key, last in progress}, {key: count for key, count in held}
+
+
+def _weigh(balance: Balance, before: Counts, after: Counts, applied: Counts, parked: Counts) -> None:
+    is_log = balance.topic.endswith(".events")
+    for key, latest in after.items():
+        earliest = before.get(key, 0)
         done, waits = applied.get(key, 0), parked.get(key, 0)
         if waits and not is_log:
-            waits = version - done  # states supersede each other: the newest one stands for all before it
+            # States supersede each other: the newest one stands for all before it.
+            waits = max(earliest, done + waits) - done
+        version = min(max(done + waits, earliest), latest)
+        balance.published += version
         balance.applied += done
         balance.parked += waits
         if done + waits != version and len(balance.missing) < MOST_NAMED:
             balance.missing.append(f"{key}: published {version}, applied {done}, parked {waits}")
-    return balance
+
+
+async def settled() -> list[Balance]:
+    """The balances once all hold, or as they are after `PATIENCE`: events need a moment on their way."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        balances = await audit()
+        if all(balance.balanced for balance in balances) or time.monotonic() > until:
+            return balances
+        await asyncio.sleep(0.5)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare what was published with what was applied.")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    balances = asyncio.run(audit())
+    balances = asyncio.run(settled())
     broken = [balance for balance in balances if not balance.balanced]
     if arguments.json:
         report = [asdict(balance) | {"balanced": balance.balanced} for balance in balances]

@@ -38,7 +38,7 @@ LIFETIME = 600
 LEEWAY = 5
 """Seconds by which clocks may differ: added to `exp`, allowed for `iat` and `nbf`."""
 MOST_BYTES = 8192
-CACHE_SECONDS = 5.0
+CACHE_SECONDS = 60.0
 CACHE_ENTRIES = 20_000
 REFRESH_SECONDS = 180.0
 REFETCH_SECONDS = 30.0
@@ -296,8 +296,8 @@ class KeySet:
 class TokenVerifier:
     """Verifies ES256 access tokens of one issuer for one audience. Raises `InvalidToken`, nothing else.
 
-    A verified token is remembered for the shorter of 5 s and its own life, under the SHA-256 of the token:
-    revocation is asked separately, for every request.
+    A verified token is remembered for the shorter of a minute and its own life, under its SHA-256: revocation
+    is asked separately, for every request.
     """
 
     def __init__(self, issuer: str, audience: str, keys: KeySet, clock: Clock = system_clock) -> None:

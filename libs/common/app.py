@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -16,12 +16,14 @@ from sqlalchemy.orm import configure_mappers
 from libs.common.db import Database, TaskQueue
 from libs.common.errors import ServiceUnavailable, install_error_handlers, is_transient
 from libs.common.failpoints import arm
+from libs.common.hot import HotHandler
 from libs.common.idempotency import Idempotency
 from libs.common.inbox import Subscription
 from libs.common.jobs import CeleryQueue
 from libs.common.logs import configure_logs, get_logger
 from libs.common.openapi import document
 from libs.common.revocation import RevocationList
+from libs.common.routing import RouteIndex
 from libs.common.settings import ServiceSettings
 from libs.common.tokens import KeySet, TokenVerifier
 from libs.common.web import Backbone
@@ -62,6 +64,7 @@ def create_app(
     *,
     subscription: Subscription | None = None,
     exempt: Sequence[str] = (),
+    hot: Mapping[str, HotHandler] | None = None,
     keys: KeySet | None = None,
     queue: TaskQueue | None = None,
 ) -> FastAPI:
@@ -69,7 +72,7 @@ def create_app(
 
     `app.state` holds settings, db, verifier and revocations; its `background` coroutines run beside the
     requests. `subscription` tells which topics' tokens a read can wait for. `exempt` paths keep no answers
-    for Idempotency-Key.
+    for Idempotency-Key. `hot` handlers answer before the routes of their names.
     """
     configure_logs(settings.service, settings.log_format, settings.log_level)
     arm(settings.failpoints)
@@ -125,6 +128,7 @@ def create_app(
     for router in routers:
         limited.include_router(router)
     app.include_router(limited)
+    app.router.routes.insert(0, RouteIndex(routers, settings.body_limit, hot))
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 

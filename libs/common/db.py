@@ -1,22 +1,40 @@
 """The service's database: engine, the session of a request, and what follows a commit."""
 
 import asyncio
+import json
+import re
 import select
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Protocol, cast
 
+import orjson
 import psycopg
 from fastapi import Depends, Request
+from psycopg.types.json import set_json_loads
+from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from libs.common.notifier import Notifier
-from libs.common.outbox import consistency_token
+from libs.common.outbox import INSERT, Recorder, consistency_token, take_recorded
 from libs.common.settings import ServiceSettings
 from libs.common.trace import Trace, current_trace
+
+DIRECT_POOL = 4
+LONG_NUMBER = re.compile(rb"[0-9]{19}")
+
+
+def _from_json(data: str | bytes) -> Any:
+    """JSON columns by orjson; only it makes floats of integers beyond 64 bits."""
+    content = data.encode() if isinstance(data, str) else data
+    return json.loads(content) if LONG_NUMBER.search(content) else orjson.loads(content)
+
+
+set_json_loads(_from_json)
 
 
 class TaskQueue(Protocol):
@@ -44,6 +62,15 @@ def connect_options(service: str) -> str:
     )
 
 
+def connect_arguments(settings: ServiceSettings) -> dict[str, Any]:
+    return {
+        "options": connect_options(settings.service),
+        "application_name": f"lectern-{settings.service}",
+        "connect_timeout": 5,
+        "tcp_user_timeout": 10_000,
+    }
+
+
 def make_engine(settings: ServiceSettings) -> AsyncEngine:
     engine = create_async_engine(
         database_url(settings),
@@ -52,15 +79,26 @@ def make_engine(settings: ServiceSettings) -> AsyncEngine:
         pool_timeout=5,
         pool_pre_ping=False,
         pool_recycle=1800,
-        connect_args={
-            "options": connect_options(settings.service),
-            "application_name": f"lectern-{settings.service}",
-            "connect_timeout": 5,
-            "tcp_user_timeout": 10_000,
-        },
+        connect_args=connect_arguments(settings),
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
     return engine
+
+
+def direct_pool(
+    settings: ServiceSettings,
+) -> AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]:
+    """A few connections for `Database.direct`, made when they are first wanted."""
+    return AsyncConnectionPool(
+        conninfo(settings),
+        kwargs=connect_arguments(settings),
+        min_size=0,
+        max_size=DIRECT_POOL,
+        timeout=5,
+        max_lifetime=1800,
+        open=False,
+        name=f"direct-{settings.service}",
+    )
 
 
 def _refuse_closed(_: Any, record: Any, __: Any) -> None:
@@ -74,6 +112,14 @@ def _refuse_closed(_: Any, record: Any, __: Any) -> None:
         raise InvalidatePoolError("the server has closed the connection")
 
 
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """A transaction of psycopg alone, and what is recorded in it."""
+
+    connection: psycopg.AsyncConnection[tuple[Any, ...]]
+    info: dict[Any, Any] = field(default_factory=dict)
+
+
 class Database:
     """One process's way to its schema: `async with db.session() as session:` is one transaction."""
 
@@ -84,6 +130,7 @@ class Database:
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
         self.notifier = Notifier(conninfo(settings), settings.service)
         self.progressed = asyncio.Condition()
+        self._direct: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]] | None = None
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
@@ -101,7 +148,21 @@ class Database:
                 raise
         await self.committed(session)
 
-    async def committed(self, session: AsyncSession) -> None:
+    @asynccontextmanager
+    async def direct(self) -> AsyncIterator[Direct]:
+        """The same below SQLAlchemy, at a third of the cost: for hot paths that are plain SQL."""
+        if self._direct is None:
+            self._direct = direct_pool(self.settings)
+            await self._direct.open()
+        async with self._direct.connection() as connection:
+            transaction = Direct(connection)
+            yield transaction
+            events = take_recorded(transaction)
+            if events is not None:
+                await connection.execute(INSERT, events)
+        await self.committed(transaction)
+
+    async def committed(self, session: Recorder) -> None:
         """What follows a commit. None of it may fail the write, which is already done."""
         if session.info.get("tokens"):
             self.notifier.wake_relay()
@@ -112,6 +173,8 @@ class Database:
 
     async def close(self) -> None:
         await self.notifier.close()
+        if self._direct is not None:
+            await self._direct.close()
         await self.engine.dispose()
 
 
@@ -123,6 +186,11 @@ def enqueue(session: AsyncSession, name: str, *arguments: str, trace: Trace | No
 def publish_live(session: AsyncSession, payload: str) -> None:
     """Tell the sockets of every replica once this transaction is committed; see `libs.common.hub`."""
     session.info.setdefault("live", []).append(payload)
+
+
+def as_json(rows: Any) -> str:
+    """A parameter for `json_to_recordset`; decimals as text, so that they stay exact."""
+    return orjson.dumps(rows, default=str).decode()
 
 
 async def driver(session: AsyncSession) -> psycopg.AsyncConnection[tuple[Any, ...]]:

@@ -4,14 +4,16 @@
 `libs.common` names them without a schema, because each service connects with its own `search_path`.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    ColumnElement,
     DateTime,
     Identity,
     Index,
@@ -23,15 +25,23 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     Uuid,
+    any_,
     func,
+    literal,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.clock import system_clock
 
 LANES = 32
+
+
+def among(column: Any, uuids: Iterable[UUID]) -> ColumnElement[bool]:
+    """`column = ANY(uuids)`: the same statement however many there are, so that it stays prepared."""
+    return cast(ColumnElement[bool], column == any_(literal(list(uuids), ARRAY(Uuid()))))
+
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",

@@ -53,16 +53,18 @@ class Seat:
     """The learner's."""
 
 
-async def lock_seats(session: AsyncSession, *conditions: ColumnElement[bool]) -> list[Seat]:
+async def lock_seats(
+    session: AsyncSession, *conditions: ColumnElement[bool], skip_locked: bool = False
+) -> list[Seat]:
     """The enrolments under their row locks, taken in the order of their uuids, whatever their status, and
-    the published structures of their courses."""
+    the published structures of their courses. With `skip_locked` only those that nobody else has locked."""
     rows = await session.execute(
         select(Enrollment, Course.revision, Course.lessons, Course.points, User.time_zone, User.full_name)
         .join(Course, Course.uuid == Enrollment.course)
         .outerjoin(User, User.uuid == Enrollment.student)
         .where(*conditions)
         .order_by(Enrollment.uuid)
-        .with_for_update(of=Enrollment, key_share=True)
+        .with_for_update(of=Enrollment, key_share=True, skip_locked=skip_locked)
         .execution_options(populate_existing=True)
     )
     seats = [Seat(*row) for row in rows]

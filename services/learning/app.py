@@ -7,7 +7,7 @@ from fastapi import FastAPI
 from libs.common.app import create_app
 from libs.common.clock import system_clock
 from libs.common.storage import Storage, media_router
-from services.learning.quizzes.hand_ins import HandIns
+from services.learning.hot import HOT, Groups
 from services.learning.routes import ROUTERS
 from services.learning.settings import Settings
 from services.learning.worker import SUBSCRIPTION
@@ -17,8 +17,8 @@ def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
     """Routes, storage and clock on top of what every service has."""
     settings = settings or Settings()
     routers = [*ROUTERS, media_router(settings.service)]
-    app = create_app(settings, routers, subscription=SUBSCRIPTION, **parts)
+    app = create_app(settings, routers, subscription=SUBSCRIPTION, hot=HOT, **parts)
     app.state.storage = Storage(settings)
     app.state.clock = system_clock
-    app.state.hand_ins = HandIns(app.state.db, lambda: app.state.clock())
+    app.state.groups = Groups(app)
     return app

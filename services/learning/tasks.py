@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import select, tuple_
 
 from libs.common.db import enqueue
+from libs.common.group_commit import MOST
 from libs.common.idempotency import forget_old
 from libs.common.jobs import TaskRun, Tasks
 from libs.common.logs import get_logger
@@ -23,7 +24,6 @@ from services.learning.certificates.templates import find_look
 from services.learning.models import Attempt, Certificate, Course, User
 from services.learning.privacy import PRIVACY
 from services.learning.quizzes.attempts import close_attempts
-from services.learning.quizzes.hand_ins import MOST
 from services.learning.quizzes.rules import GRACE
 from services.learning.settings import Settings
 

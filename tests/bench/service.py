@@ -21,6 +21,7 @@ import uvicorn
 
 from deploy.local.database import bootstrap_database, service_url
 from libs.common.migrations import upgrade
+from libs.common.serve import settle_memory, uvicorn_config
 from libs.common.testing import TEST_KEY, CollectedQueue, access_token, eventually
 from libs.common.tokens import KeySet
 
@@ -97,7 +98,8 @@ def serve(name: str, port: int) -> None:
     app = import_module(f"services.{name}.app").make_app(
         settings, keys=KeySet.static([TEST_KEY]), queue=CollectedQueue()
     )
-    uvicorn.run(app, port=port, loop="uvloop", http="httptools", log_level="critical", access_log=False)
+    settle_memory()
+    uvicorn.Server(uvicorn_config(app, "127.0.0.1", port)).run()
 
 
 async def asked(port: int, requests: Sequence[bytes]) -> None:

@@ -23,7 +23,7 @@ from libs.common.events.learning import (
     StudentEnrolled,
     StudentReenrolled,
 )
-from libs.common.outbox import record
+from libs.common.outbox import Recorder, record
 from libs.common.tokens import Principal
 from libs.common.trace import Trace
 from services.learning.access import Seat, teaches
@@ -41,7 +41,7 @@ from services.learning.models import Course, Enrollment
 
 
 def publish(
-    session: AsyncSession,
+    session: Recorder,
     enrollment: Enrollment,
     fact: type[EnrollmentFact],
     trace: Trace | None = None,
@@ -217,7 +217,7 @@ class Completion:
     progress: rules.Progress
 
 
-def add_completed(session: AsyncSession, seat: Seat, lesson: UUID, now: datetime) -> Completion:
+def add_completed(session: Recorder, seat: Seat, lesson: UUID, now: datetime) -> Completion:
     """Note that nothing of the lesson is left, with its event. The caller holds the seat and stores it."""
     enrollment = seat.enrollment
     day = rules.local_date(now, seat.time_zone)

@@ -1,87 +1,145 @@
-"""Completing a lesson, below the ORM, because every learner does it all day: two statements and a commit.
+"""Completing lessons below the ORM, those of one moment together: every learner does it all day.
 
-Who cannot simply complete it (no seat, another revision, work left, the last lesson of the course) goes the
+Who cannot simply complete one (no seat, another revision, work left, the last lesson of the course) goes the
 way of `service`, which says why.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from psycopg.types.json import Jsonb
-from sqlalchemy.ext.asyncio import AsyncSession
-
-from libs.common.db import driver
-from libs.common.outbox import take_recorded
+from libs.common.db import Direct, as_json
+from libs.common.trace import Trace, tracing
 from services.learning.access import Seat
 from services.learning.enrollments.rules import SEATED, progress
-from services.learning.enrollments.service import add_completed
+from services.learning.enrollments.service import Completion, add_completed
+from services.learning.lessons.schemas import LessonCompletion
 from services.learning.models import Enrollment
 
-SEAT = """
-SELECT e.uuid, e.version, e.course, e.student, e.status, e.revision, e.completed_lessons,
+SEATS = """
+SELECT w.place, e.uuid, e.version, e.course, e.student, e.status, e.revision, e.completed_lessons,
  e.progress_percentage, e.enrolled_at, e.started_at, e.completed_at, e.study_seconds, e.points,
  c.revision, c.lessons, c.points, u.time_zone, u.full_name,
- EXISTS (SELECT 1 FROM quizzes q WHERE q.lesson = %(lesson)s AND q.course = e.course AND q.is_published
+ EXISTS (SELECT 1 FROM quizzes q WHERE q.lesson = w.lesson AND q.course = e.course AND q.is_published
   AND q.deleted_at IS NULL)
- OR EXISTS (SELECT 1 FROM assignments a WHERE a.lesson = %(lesson)s AND a.course = e.course
+ OR EXISTS (SELECT 1 FROM assignments a WHERE a.lesson = w.lesson AND a.course = e.course
   AND a.deleted_at IS NULL)
-FROM enrollments e JOIN courses c ON c.uuid = e.course LEFT JOIN users u ON u.uuid = e.student
-WHERE e.course = %(course)s AND e.student = %(student)s FOR NO KEY UPDATE OF e
+FROM unnest(%(courses)s::uuid[], %(students)s::uuid[], %(lessons)s::uuid[])
+  WITH ORDINALITY AS w(course, student, lesson, place)
+ JOIN enrollments e ON e.course = w.course AND e.student = w.student
+ JOIN courses c ON c.uuid = e.course LEFT JOIN users u ON u.uuid = e.student
+ORDER BY w.place FOR NO KEY UPDATE OF e SKIP LOCKED
 """
+# One JSON parameter: to bind many columns costs more than to parse it.
 STORE = """
-WITH seat AS (UPDATE enrollments SET version = %(version)s, status = %(status)s,
-  completed_lessons = completed_lessons || %(lesson)s, progress_percentage = %(progress_percentage)s,
-  started_at = %(started_at)s, last_accessed = %(now)s, points = %(points)s WHERE uuid = %(uuid)s),
+WITH done AS (SELECT * FROM ROWS FROM (json_to_recordset(%(done)s::json) AS (enrollment uuid, lesson uuid,
+  student uuid, completed_at timestamptz, points int, local_date date))
+  WITH ORDINALITY AS d(enrollment, lesson, student, completed_at, points, local_date, place)),
+ seat AS (UPDATE enrollments e SET version = s.version, status = s.status,
+  completed_lessons = e.completed_lessons || s.lessons, progress_percentage = s.progress_percentage,
+  started_at = s.started_at, last_accessed = s.last_accessed, points = s.points
+  FROM json_to_recordset(%(seats)s::json) AS s(uuid uuid, version int8, status text, lessons uuid[],
+   progress_percentage numeric, started_at timestamptz, last_accessed timestamptz, points int)
+  WHERE e.uuid = s.uuid),
  lesson AS (INSERT INTO lesson_progress (enrollment, lesson, student, completed_at, points)
-  VALUES (%(uuid)s, %(lesson)s, %(student)s, %(now)s, %(earned)s) ON CONFLICT (enrollment, lesson)
-  DO UPDATE SET completed_at = excluded.completed_at, points = excluded.points),
- day AS (INSERT INTO study_days (student, local_date) VALUES (%(student)s, %(local_date)s)
-  ON CONFLICT DO NOTHING)
-INSERT INTO outbox (lane, id, topic, key, key_seq, type, occurred_at, headers, payload) VALUES
- (%(lane0)s, %(id0)s, %(topic0)s, %(key0)s,
-  %(key_seq0)s, %(type0)s, %(occurred_at0)s, %(headers0)s, %(payload0)s),
- (%(lane1)s, %(id1)s, %(topic1)s, %(key1)s,
-  %(key_seq1)s, %(type1)s, %(occurred_at1)s, %(headers1)s, %(payload1)s)
+  SELECT enrollment, lesson, student, completed_at, points FROM done ORDER BY enrollment, lesson
+  ON CONFLICT (enrollment, lesson)
+  DO UPDATE SET completed_at = excluded.completed_at, points = excluded.points)
+INSERT INTO study_days (student, local_date) SELECT DISTINCT student, local_date FROM done
+ ORDER BY student, local_date ON CONFLICT DO NOTHING
 """
 FIELDS = (
     "uuid", "version", "course", "student", "status", "revision", "completed_lessons", "progress_percentage",
     "enrolled_at", "started_at", "completed_at", "study_seconds", "points",
 )  # fmt: skip
-CHANGED = ("uuid", "version", "student", "status", "progress_percentage", "started_at", "points")
+CHANGED = ("uuid", "version", "status", "progress_percentage", "started_at", "last_accessed", "points")
 
 
-async def complete_simply(
-    session: AsyncSession, student: UUID, course: UUID, lesson: UUID, now: datetime
-) -> Enrollment | None:
-    """The enrolment with this lesson completed, now or before; it belongs to no session.
+@dataclass(frozen=True, slots=True, eq=False)
+class Completing:
+    """A learner's wish to complete a lesson."""
 
-    None where it is not that simple: then nothing was written, and the enrolment is locked.
+    student: UUID
+    course: UUID
+    lesson: UUID
+    now: datetime
+    trace: Trace
+
+
+async def complete_together(
+    transaction: Direct, wanted: Sequence[Completing]
+) -> dict[Completing, tuple[LessonCompletion, set[str]]]:
+    """Complete lessons, and answer for those that are completed now or were before.
+
+    Waits for no seat: who is left out is locked, or not that simple.
     """
-    connection = await driver(session)
-    asked = await connection.execute(SEAT, {"course": course, "student": student, "lesson": lesson})
-    row: Any = await asked.fetchone()
-    if row is None:
-        return None
-    *fields, revision, lessons, points, time_zone, name, has_work = row
-    enrollment = Enrollment(**dict(zip(FIELDS, fields, strict=True)))
-    seat = Seat(enrollment, revision, lessons, points, time_zone, name)
-    if enrollment.status not in SEATED or lesson not in lessons:
-        return None
-    if lesson in enrollment.completed_lessons:
-        return enrollment
-    if enrollment.status != "completed" and (
-        enrollment.revision != revision
-        or progress([*enrollment.completed_lessons, lesson], lessons).is_complete
-    ):
-        return None
-    if has_work:
-        return None
-    done = add_completed(session, seat, lesson, now)
-    values = {name: getattr(enrollment, name) for name in CHANGED}
-    for number, row in enumerate(take_recorded(session, 2)):  # what happened, and the new state
-        values |= {f"{name}{number}": value for name, value in row.items()}
-        values[f"headers{number}"] = Jsonb(row["headers"])
-    values |= {"lesson": lesson, "now": now, "earned": done.points, "local_date": done.day}
-    await connection.execute(STORE, values)
-    return enrollment
+    asked = await transaction.connection.execute(
+        SEATS,
+        {
+            "courses": [one.course for one in wanted],
+            "students": [one.student for one in wanted],
+            "lessons": [one.lesson for one in wanted],
+        },
+    )
+    enrollments: dict[UUID, Enrollment] = {}
+    done: list[tuple[Completing, Enrollment, Completion]] = []
+    answers = {}
+    for place, *fields, revision, lessons, points, time_zone, name, has_work in await asked.fetchall():
+        one = wanted[place - 1]
+        enrollment = enrollments.get(fields[0])
+        if enrollment is None:
+            enrollment = enrollments[fields[0]] = Enrollment(**dict(zip(FIELDS, fields, strict=True)))
+        seat = Seat(enrollment, revision, lessons, points, time_zone, name)
+        keys: set[str] = set()
+        if enrollment.status not in SEATED or one.lesson not in lessons:
+            continue
+        if one.lesson not in enrollment.completed_lessons:
+            if has_work or not _stays_open(seat, one.lesson):
+                continue
+            with tracing(one.trace):
+                done.append((one, enrollment, add_completed(transaction, seat, one.lesson, one.now)))
+            keys = {str(enrollment.uuid)}
+        answers[one] = show_completion(enrollment), keys
+    if done:
+        await transaction.connection.execute(STORE, _rows(done))
+    return answers
+
+
+def show_completion(enrollment: Enrollment) -> LessonCompletion:
+    return LessonCompletion(
+        progress_percentage=float(enrollment.progress_percentage),
+        course_completed=enrollment.status == "completed",
+    )
+
+
+def _stays_open(seat: Seat, lesson: UUID) -> bool:
+    """Whether the course is not completed by this lesson, or was before."""
+    enrollment = seat.enrollment
+    if enrollment.status == "completed":
+        return True
+    completed = [*enrollment.completed_lessons, lesson]
+    return enrollment.revision == seat.revision and not progress(completed, seat.lessons).is_complete
+
+
+def _rows(done: Sequence[tuple[Completing, Enrollment, Completion]]) -> dict[str, str]:
+    added: dict[UUID, list[UUID]] = {}
+    for one, enrollment, _ in done:
+        added.setdefault(enrollment.uuid, []).append(one.lesson)
+    changed = {enrollment.uuid: enrollment for _, enrollment, _ in done}
+    seats = [
+        {name: getattr(enrollment, name) for name in CHANGED} | {"lessons": added[uuid]}
+        for uuid, enrollment in changed.items()
+    ]
+    lessons = [
+        {
+            "enrollment": enrollment.uuid,
+            "lesson": one.lesson,
+            "student": one.student,
+            "completed_at": one.now,
+            "points": completion.points,
+            "local_date": completion.day,
+        }
+        for one, enrollment, completion in done
+    ]
+    return {"seats": as_json(seats), "done": as_json(lessons)}

@@ -26,6 +26,12 @@ KEEP_STUDY_DAY = text(
     "INSERT INTO study_days (student, local_date) VALUES (:student, :local_date) ON CONFLICT DO NOTHING"
 )
 
+KEEP_STUDY_DAYS = text(
+    "INSERT INTO study_days (student, local_date) SELECT DISTINCT student, local_date"
+    " FROM json_to_recordset(CAST(:days AS json)) AS d(student uuid, local_date date)"
+    " ORDER BY student, local_date ON CONFLICT DO NOTHING"
+)
+
 # Locks the learner's clock; a first heartbeat makes the row and finds nothing counted.
 LOCK_CLOCK = text(
     "INSERT INTO study_clocks AS c (student, counted_until, last_counted) VALUES (:student, 'epoch', 0)"

@@ -11,6 +11,7 @@ from libs.common.openapi import raises
 from services.learning.clock import Now
 from services.learning.errors import LessonNotFinished, NotEnrolled
 from services.learning.lessons import service
+from services.learning.lessons.completion import show_completion
 from services.learning.lessons.schemas import (
     HeartbeatBody,
     HeartbeatOut,
@@ -25,11 +26,7 @@ router = APIRouter(prefix="/api/courses/{course}/lessons/{lesson}", tags=["lesso
 @router.post("/complete/", response_model=LessonCompletion, responses=raises(NotEnrolled, LessonNotFinished))
 async def complete_lesson(course: UUID, lesson: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Complete a lesson; again → the same answer. One with a quiz or an assignment completes by that."""
-    enrollment = await service.complete_lesson(session, who, course, lesson, now)
-    return {
-        "progress_percentage": enrollment.progress_percentage,
-        "course_completed": enrollment.status == "completed",
-    }
+    return show_completion(await service.complete_lesson(session, who, course, lesson, now))
 
 
 @router.post("/progress/", response_model=HeartbeatOut, responses=raises(NotEnrolled))

@@ -12,7 +12,6 @@ from services.learning.enrollments.rules import SEATED, count_study_time, local_
 from services.learning.enrollments.service import add_completed, complete_course, publish
 from services.learning.errors import LessonNotFinished
 from services.learning.lessons import queries
-from services.learning.lessons.completion import complete_simply
 from services.learning.models import Enrollment
 
 
@@ -20,9 +19,6 @@ async def complete_lesson(
     session: AsyncSession, who: Principal, course: UUID, lesson: UUID, now: datetime
 ) -> Enrollment:
     """Complete a lesson of one's course; again → nothing changes. Raises LessonNotFinished."""
-    simply = await complete_simply(session, who.user, course, lesson, now)
-    if simply is not None:
-        return simply
     seat = await access_lesson_seat(session, who, course, lesson)
     if lesson not in seat.enrollment.completed_lessons:
         work = await queries.unfinished_work(session, course, seat.enrollment.uuid, lesson)

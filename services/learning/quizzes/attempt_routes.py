@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request, Response
 
 from libs.common import etags
 from libs.common.auth import CurrentUser
-from libs.common.db import SessionDep, shared_session
+from libs.common.db import SessionDep
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from services.learning.clock import Now
@@ -22,9 +22,8 @@ from services.learning.errors import (
     QuizClosed,
     QuizNotOpen,
 )
-from services.learning.quizzes import attempts, extensions, grading, statistics, views
+from services.learning.quizzes import attempts, extensions, grading, saves, starts, statistics, views
 from services.learning.quizzes.grading_schemas import AnswerGradeBody, QuizStatistics, RegradeBody, Regraded
-from services.learning.quizzes.hand_ins import HandIns
 from services.learning.quizzes.routes import Filter
 from services.learning.quizzes.schemas import ExtensionBody, ExtensionForTeacher
 
@@ -41,7 +40,7 @@ StatusFilter = Annotated[str | None, Query(description=f"one of: {', '.join(STAT
 )
 async def start_attempt(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Start an attempt: 201; an open one is taken up again: 200."""
-    case, is_new = await attempts.start_attempt(session, who, uuid, now)
+    case, is_new = await starts.start_attempt(session, who, uuid, now)
     return views.as_answer(views.show_case(case, now), 201 if is_new else 200)
 
 
@@ -84,25 +83,14 @@ async def save_answer(
     uuid: UUID, question: UUID, body: views.AnswerBody, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:
     """Save an answer; counts until the deadline plus five seconds by the server's clock."""
-    deadline = await attempts.save_answer(session, who, uuid, question, body.answer, now)
-    return {
-        "question": question,
-        "answer": body.answer,
-        "saved_at": now,
-        "deadline": deadline,
-        "seconds_left": views.seconds_left(deadline, now),
-    }
+    deadline = await saves.save_answer(session, who, uuid, question, body.answer, now)
+    return views.show_saved(question, body.answer, deadline, now)
 
 
 @router.post("/api/attempts/{uuid}/submit/", response_model=views.AttemptOut)
-async def submit_attempt(uuid: UUID, request: Request, who: CurrentUser, now: Now) -> Any:
+async def submit_attempt(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Hand in what was saved; again → the same result."""
-    session = shared_session(request)
-    if session is not None:
-        case = await attempts.close_attempt(session, uuid, now, owner=who.user)
-    else:
-        hand_ins: HandIns = request.app.state.hand_ins
-        case, request.scope["lectern.token"] = await hand_ins.submit(uuid, who.user)
+    case = await attempts.close_attempt(session, uuid, now, owner=who.user)
     return views.as_answer(views.show_case(case, now))
 
 

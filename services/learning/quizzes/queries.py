@@ -44,17 +44,22 @@ async def totals(session: AsyncSession, quiz: Quiz) -> tuple[int, Decimal]:
     return len(points), sum(points, Decimal(0))
 
 
-async def draw_questions(session: AsyncSession, quiz: Quiz) -> list[Question]:
-    """The quiz's own in their order, then those of its pools, drawn at random."""
-    chosen = list(await list_questions(session, quiz.uuid))
+async def draw_questions(session: AsyncSession, quiz: Quiz, count: int) -> list[list[Question]]:
+    """For each of `count` attempts the quiz's own in their order, then some of its pools, at random."""
+    own = await list_questions(session, quiz.uuid)
+    drawn: list[list[UUID]] = [[] for _ in range(count)]
     for pool in quiz.pools:
         there = (
             await session.scalars(select(Question.uuid).where(Question.bank == UUID(pool["bank"])))
         ).all()
-        drawn = random.sample(there, min(pool["pick"], len(there)))
-        rows = (await session.scalars(select(Question).where(Question.uuid.in_(drawn)))).all()
-        chosen += sorted(rows, key=lambda question: drawn.index(question.uuid))
-    return chosen
+        for numbers in drawn:
+            numbers += random.sample(there, min(pool["pick"], len(there)))
+    wanted = {number for numbers in drawn for number in numbers}
+    found: dict[UUID, Question] = {}
+    if wanted:
+        rows = await session.scalars(select(Question).where(Question.uuid.in_(wanted)))
+        found = {question.uuid: question for question in rows}
+    return [[*own, *(found[number] for number in numbers if number in found)] for numbers in drawn]
 
 
 async def for_teacher(session: AsyncSession, quiz: Quiz, *, whole: bool = True) -> QuizForTeacher:

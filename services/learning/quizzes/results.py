@@ -4,19 +4,20 @@ Many attempts are settled with a few statements: a whole class hands in at the b
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text, tuple_
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.quizzes import QuestionResult, QuizGraded
 from libs.common.outbox import record
+from libs.common.tables import among
 from libs.common.trace import Trace, current_trace, tracing
 from services.learning.access import Seat
 from services.learning.gradebook.service import keep_mark
@@ -36,6 +37,28 @@ Learner = tuple[UUID, UUID]
 """Quiz and student."""
 
 
+@dataclass(slots=True)
+class PinnedQuestion:
+    """An `AttemptQuestion` to read and to score, at a fraction of its cost: an attempt has many."""
+
+    attempt: UUID
+    question: UUID
+    position: int
+    kind: str
+    text: str
+    points: Decimal
+    explanation: str
+    partial_credit: bool
+    content: dict[str, Any]
+    answer: Any = None
+    score: Decimal | None = None
+    comment: str = ""
+    graded_by: UUID | None = None
+
+
+PINNED = select(*(getattr(AttemptQuestion, column.name) for column in fields(PinnedQuestion)))
+
+
 @dataclass(slots=True, eq=False)
 class Case:
     """One attempt with all that decides about it. The caller holds the seat and the attempt."""
@@ -43,13 +66,16 @@ class Case:
     seat: Seat
     attempt: Attempt
     quiz: Quiz
-    questions: Sequence[AttemptQuestion]
+    questions: Sequence[AttemptQuestion | PinnedQuestion]
     extended: datetime | None = None
     """The learner's own close of the quiz."""
     earlier: list[tuple[int, Decimal]] = field(default_factory=list)
     """Number and percentage of the learner's other graded attempts at the quiz."""
     trace: Trace = field(default_factory=current_trace)
     """Of the request that hands in or grades."""
+
+    points: dict[UUID, Fraction] = field(default_factory=dict)
+    """What each question earned, once that is known."""
 
     @property
     def learner(self) -> Learner:
@@ -78,32 +104,51 @@ async def list_questions_of(
     return questions
 
 
+async def read_pinned(
+    session: AsyncSession, attempts: Collection[UUID]
+) -> defaultdict[UUID, list[PinnedQuestion]]:
+    """The same, only to read and to score."""
+    rows = await session.execute(
+        PINNED.where(among(AttemptQuestion.attempt, attempts)).order_by(
+            AttemptQuestion.attempt, AttemptQuestion.position
+        )
+    )
+    questions = defaultdict(list)
+    for row in rows:
+        question = PinnedQuestion(*row)
+        questions[question.attempt].append(question)
+    return questions
+
+
 async def load_standing(session: AsyncSession, cases: Sequence[Case]) -> None:
     """Fill in what else each learner has: their own close, and what earlier attempts brought."""
-    by_learner = {case.learner: case for case in cases}
+    by_learner: dict[Learner, list[Case]] = defaultdict(list)
+    for case in cases:
+        case.earlier = []
+        by_learner[case.learner].append(case)
+    quizzes, students = {quiz for quiz, _ in by_learner}, {student for _, student in by_learner}
     extensions = await session.execute(
         select(QuizExtension.quiz, QuizExtension.student, QuizExtension.closes_at).where(
-            tuple_(QuizExtension.quiz, QuizExtension.student).in_(by_learner)
+            among(QuizExtension.quiz, quizzes), among(QuizExtension.student, students)
         )
     )
     for quiz, student, closes_at in extensions:
-        by_learner[quiz, student].extended = closes_at
-    others = await session.execute(
-        select(Attempt.quiz, Attempt.student, Attempt.number, Attempt.percentage).where(
-            tuple_(Attempt.quiz, Attempt.student).in_(by_learner),
-            Attempt.uuid.not_in([case.attempt.uuid for case in cases]),
+        for case in by_learner.get((quiz, student), ()):
+            case.extended = closes_at
+    graded = await session.execute(
+        select(Attempt.quiz, Attempt.student, Attempt.uuid, Attempt.number, Attempt.percentage).where(
+            among(Attempt.quiz, quizzes),
+            among(Attempt.student, students),
             Attempt.status == "graded",
-            Attempt.percentage.is_not(None),
         )
     )
-    for case in cases:
-        case.earlier = []
-    for quiz, student, number, percentage in others:
-        assert percentage is not None
-        by_learner[quiz, student].earlier.append((number, percentage))
+    for quiz, student, uuid, number, percentage in graded:
+        for case in by_learner.get((quiz, student), ()):
+            if case.attempt.uuid != uuid and percentage is not None:
+                case.earlier.append((number, percentage))
 
 
-def earned(question: AttemptQuestion) -> Fraction:
+def earned(question: AttemptQuestion | PinnedQuestion) -> Fraction:
     """Points, exact where the rules gave them: rounded thirds would not add up.
 
     What a teacher gave stands, and what was given for a text that is erased by now.
@@ -142,7 +187,7 @@ def _grade(session: AsyncSession, case: Case, now: datetime, *, is_regrade: bool
     attempt, quiz = case.attempt, case.quiz
     survey = quiz.kind == "survey"
     attempt.status = "graded"
-    results = [] if survey else [(question, earned(question)) for question in case.questions]
+    results = [] if survey else [(question, _earned(case, question)) for question in case.questions]
     if not survey:
         total = sum((points for _, points in results), Fraction(0))
         attempt.score = rules.stored(total)
@@ -175,7 +220,12 @@ def _grade(session: AsyncSession, case: Case, now: datetime, *, is_regrade: bool
     return percentage
 
 
-def _result(question: AttemptQuestion, points: Fraction) -> QuestionResult:
+def _earned(case: Case, question: AttemptQuestion | PinnedQuestion) -> Fraction:
+    known = case.points.get(question.question)
+    return earned(question) if known is None else known
+
+
+def _result(question: AttemptQuestion | PinnedQuestion, points: Fraction) -> QuestionResult:
     share = points / Fraction(question.points) if question.points else Fraction(0)
     return QuestionResult(
         question=question.question,

@@ -18,7 +18,7 @@ from libs.common.tokens import Principal
 from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension, User
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_quiz
-from services.learning.quizzes.results import Case, list_questions_of
+from services.learning.quizzes.results import Case, PinnedQuestion, read_pinned
 
 Status = Literal["in_progress", "submitted", "graded"]
 
@@ -145,7 +145,7 @@ def _shows(quiz: Quiz, what: str, attempt: Attempt, extended: datetime | None, n
     return handed_in and rules.is_visible(quiz.feedback[what], closes_at, now)
 
 
-def _question_out(q: AttemptQuestion, *, correctness: bool, answers: bool) -> dict[str, Any]:
+def _question_out(q: AttemptQuestion | PinnedQuestion, *, correctness: bool, answers: bool) -> dict[str, Any]:
     options = q.content["options"] if q.kind in rules.CHOICE else ()
     body: dict[str, Any] = {
         "uuid": q.question,
@@ -167,7 +167,7 @@ def _question_out(q: AttemptQuestion, *, correctness: bool, answers: bool) -> di
     return body
 
 
-def _shown_parts(q: AttemptQuestion) -> dict[str, list[dict[str, str]]]:
+def _shown_parts(q: AttemptQuestion | PinnedQuestion) -> dict[str, list[dict[str, str]]]:
     """What there is to choose from or to put in place, in the attempt's order and without what is right."""
     if q.kind in rules.CHOICE:
         return {"options": [_part(option) for option in q.content["options"]]}
@@ -190,7 +190,7 @@ def _part(one: dict[str, Any]) -> dict[str, str]:
 def show_attempt(
     attempt: Attempt,
     quiz: Quiz,
-    questions: Sequence[AttemptQuestion],
+    questions: Sequence[AttemptQuestion | PinnedQuestion],
     name: str | None,
     extended: datetime | None,
     now: datetime,
@@ -232,9 +232,19 @@ async def read_attempt(
             )
         )
     ).one()
-    questions = (await list_questions_of(session, [uuid]))[uuid]
+    questions = (await read_pinned(session, [uuid]))[uuid]
     body = show_attempt(attempt, quiz, questions, name, extended, now, taught=taught)
     return body, etags.etag(attempt.version if taught else 0, body.model_dump_json())
+
+
+def show_saved(question: UUID, answer: Any, deadline: datetime | None, now: datetime) -> SavedAnswer:
+    return SavedAnswer(
+        question=question,
+        answer=answer,
+        saved_at=now,
+        deadline=deadline,
+        seconds_left=seconds_left(deadline, now),
+    )
 
 
 def as_answer(body: AttemptOut, status: int = 200) -> Response:

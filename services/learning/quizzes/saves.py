@@ -1,0 +1,110 @@
+"""Saving answers: what was saved is the record, and everything is graded from it.
+
+A class saves every few seconds, so this goes below the ORM and takes many in a transaction. A save shares the
+attempt's lock: a submit waits for saves that are under way, and what comes after it is refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from psycopg.types.json import Jsonb
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.db import Direct, driver
+from libs.common.errors import LecternError, NotFound
+from libs.common.tokens import Principal
+from services.learning.errors import AttemptAlreadySubmitted, AttemptClosed
+from services.learning.quizzes import rules
+
+FOUND = """
+SELECT a.student, a.status, a.deadline, q.kind, q.content FROM attempts a
+ LEFT JOIN attempt_questions q ON q.attempt = a.uuid AND q.question = %(question)s
+ WHERE a.uuid = %(attempt)s FOR SHARE OF a
+"""
+FOUND_TOGETHER = """
+SELECT w.place, a.student, a.status, a.deadline, q.kind, q.content
+ FROM unnest(%(attempts)s::uuid[], %(questions)s::uuid[]) WITH ORDINALITY AS w(attempt, question, place)
+ JOIN attempts a ON a.uuid = w.attempt
+ JOIN attempt_questions q ON q.attempt = w.attempt AND q.question = w.question
+ ORDER BY w.place FOR SHARE OF a SKIP LOCKED FOR NO KEY UPDATE OF q SKIP LOCKED
+"""
+SAVE = """
+UPDATE attempt_questions q SET answer = s.answer, saved_at = s.saved_at
+ FROM unnest(%(attempts)s::uuid[], %(questions)s::uuid[], %(answers)s::jsonb[], %(moments)s::timestamptz[])
+  AS s(attempt, question, answer, saved_at) WHERE q.attempt = s.attempt AND q.question = s.question
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Saving:
+    """A learner's wish to save an answer; None takes it back."""
+
+    student: UUID
+    attempt: UUID
+    question: UUID
+    answer: Any
+    now: datetime
+
+    def check(
+        self, student: UUID, status: str, deadline: datetime | None, kind: str | None, content: Any
+    ) -> None:
+        """Raises NotFound, AttemptAlreadySubmitted, AttemptClosed or InvalidAnswer."""
+        if student != self.student or kind is None:
+            raise NotFound
+        if status != "in_progress":
+            raise AttemptAlreadySubmitted
+        if rules.is_over(deadline, self.now):
+            raise AttemptClosed
+        rules.check_answer(kind, content, self.answer)
+
+
+async def save_answer(
+    session: AsyncSession, who: Principal, uuid: UUID, question: UUID, answer: Any, now: datetime
+) -> datetime | None:
+    """Keep an answer. Returns the deadline. Raises AttemptClosed after it."""
+    connection = await driver(session)
+    found = await connection.execute(FOUND, {"attempt": uuid, "question": question})
+    row: Any = await found.fetchone()
+    if row is None:
+        raise NotFound
+    saving = Saving(who.user, uuid, question, answer, now)
+    saving.check(*row)
+    await connection.execute(SAVE, _columns([saving]))
+    deadline: datetime | None = row[2]
+    return deadline
+
+
+async def save_together(
+    transaction: Direct, wanted: Sequence[Saving]
+) -> dict[Saving, tuple[datetime | None, tuple[()]]]:
+    """Keep those answers that may be kept, and tell their deadlines. Waits for no lock."""
+    places = {
+        "attempts": [one.attempt for one in wanted],
+        "questions": [one.question for one in wanted],
+    }
+    found = await transaction.connection.execute(FOUND_TOGETHER, places)
+    kept: dict[Saving, tuple[datetime | None, tuple[()]]] = {}
+    newest = {}
+    for place, *row in await found.fetchall():
+        one = wanted[place - 1]
+        try:
+            one.check(*row)
+        except LecternError:
+            continue
+        kept[one] = row[2], ()
+        newest[one.attempt, one.question] = one
+    if newest:
+        await transaction.connection.execute(SAVE, _columns(list(newest.values())))
+    return kept
+
+
+def _columns(savings: Sequence[Saving]) -> dict[str, list[Any]]:
+    return {
+        "attempts": [one.attempt for one in savings],
+        "questions": [one.question for one in savings],
+        "answers": [None if one.answer is None else Jsonb(one.answer) for one in savings],
+        "moments": [one.now for one in savings],
+    }

@@ -1,0 +1,263 @@
+"""Starting attempts: the window, the learner's share of attempts, the questions that are pinned.
+
+A whole class presses the button when the window opens, so what is simple is started below the ORM and many in
+a transaction. Lock: the learner's enrolment.
+"""
+
+import random
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID, uuid4
+
+import orjson
+from psycopg.types.json import Jsonb
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.db import driver
+from libs.common.errors import LecternError, NotFound
+from libs.common.events.quizzes import QuizStarted
+from libs.common.outbox import record
+from libs.common.tables import among
+from libs.common.tokens import Principal
+from libs.common.trace import Trace, current_trace
+from services.learning.access import Seat, lock_seat, lock_seats
+from services.learning.enrollments.rules import SEATED, local_date
+from services.learning.errors import NoAttemptsLeft, NotEnrolled, QuizClosed, QuizNotOpen
+from services.learning.models import Attempt, Enrollment, Question, Quiz, QuizExtension
+from services.learning.quizzes import rules
+from services.learning.quizzes.access import access_quiz
+from services.learning.quizzes.attempts import close_open, extended_deadline, lock_attempt
+from services.learning.quizzes.queries import draw_questions
+from services.learning.quizzes.results import Case, PinnedQuestion, identity, read_pinned
+
+START = """
+WITH attempt AS (INSERT INTO attempts (uuid, version, quiz, enrollment, student, number, status, started_at,
+  deadline, time_limit_seconds, closes_at, max_score) SELECT * FROM unnest(%(uuid)s::uuid[],
+  %(version)s::int8[], %(quiz)s::uuid[], %(enrollment)s::uuid[], %(student)s::uuid[], %(number)s::int[],
+  %(status)s::text[], %(started_at)s::timestamptz[], %(deadline)s::timestamptz[],
+  %(time_limit_seconds)s::int[], %(closes_at)s::timestamptz[], %(max_score)s::numeric[])),
+ pinned AS (INSERT INTO attempt_questions (attempt, question, position, kind, text, points, explanation,
+  partial_credit, content) SELECT q.* FROM jsonb_to_recordset(%(questions)s) AS q(attempt uuid,
+  question uuid, position int, kind text, text text, points numeric, explanation text, partial_credit bool,
+  content jsonb))
+INSERT INTO study_days (student, local_date) SELECT DISTINCT * FROM
+ unnest(%(student)s::uuid[], %(days)s::date[]) AS d(student, local_date) ORDER BY student, local_date
+ ON CONFLICT DO NOTHING
+"""
+STARTED = (
+    "uuid", "version", "quiz", "enrollment", "student", "number", "status", "started_at", "deadline",
+    "time_limit_seconds", "closes_at", "max_score",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Starting:
+    """A learner's wish to start an attempt."""
+
+    student: UUID
+    quiz: UUID
+    now: datetime
+    trace: Trace
+
+
+@dataclass(slots=True)
+class Opening:
+    """A learner before a quiz, with all that decides whether they may start."""
+
+    seat: Seat
+    quiz: Quiz
+    now: datetime
+    trace: Trace
+    extension: QuizExtension | None = None
+    attempts: list[tuple[UUID, str]] = field(default_factory=list)
+    """Their attempts so far, uuid and status, oldest first."""
+
+    @property
+    def closes_at(self) -> datetime | None:
+        """The learner's own close."""
+        return self.extension.closes_at if self.extension else None
+
+    def check(self) -> None:
+        """Raises QuizNotOpen, QuizClosed or NoAttemptsLeft."""
+        closes_at = rules.latest_close(self.quiz.closes_at, self.closes_at)
+        extra = self.extension.extra_attempts if self.extension else 0
+        allowed = rules.attempts_allowed(self.quiz.attempts_allowed, extra)
+        if self.quiz.opens_at is not None and self.now < self.quiz.opens_at:
+            raise QuizNotOpen
+        if closes_at is not None and self.now >= closes_at:
+            raise QuizClosed
+        if allowed is not None and len(self.attempts) >= allowed:
+            raise NoAttemptsLeft
+
+
+async def start_attempt(
+    session: AsyncSession, who: Principal, uuid: UUID, now: datetime
+) -> tuple[Case, bool]:
+    """Start an attempt, or take up the open one. Returns it and whether it is new."""
+    quiz = await session.get(Quiz, uuid)
+    if quiz is None or quiz.deleted_at is not None:
+        raise NotFound
+    seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == who.user)
+    if seat is None or seat.enrollment.status not in SEATED:
+        await access_quiz(session, who, uuid)  # hidden from them it is not there
+        raise NotEnrolled
+    if not quiz.is_published:
+        raise NotFound
+    opening = Opening(seat, quiz, now, current_trace())
+    await _load(session, [opening])
+    if opening.attempts and opening.attempts[-1][1] == "in_progress":
+        attempt = await lock_attempt(session, opening.attempts[-1][0])
+        questions = (await read_pinned(session, [attempt.uuid]))[attempt.uuid]
+        case = Case(seat, attempt, quiz, questions, opening.closes_at)
+        if not rules.is_over(attempt.deadline, now):
+            return case, False
+        await close_open(session, [case], now)
+    opening.check()
+    (case,) = await _begin(session, [opening])
+    return case, True
+
+
+async def start_together(
+    session: AsyncSession, wanted: Sequence[Starting]
+) -> dict[Starting, tuple[Case, set[str]]]:
+    """Start those attempts that nothing stands in the way of. Waits for no seat: who is left out is locked,
+    has an open attempt, or may not start one."""
+    quizzes = {
+        quiz.uuid: quiz
+        for quiz in await session.scalars(
+            select(Quiz).where(
+                among(Quiz.uuid, {one.quiz for one in wanted}), Quiz.is_published, Quiz.deleted_at.is_(None)
+            )
+        )
+    }
+    there = [one for one in wanted if one.quiz in quizzes]
+    places = {(quizzes[one.quiz].course, one.student) for one in there}
+    seats = {
+        (seat.enrollment.course, seat.enrollment.student): seat
+        for seat in await lock_seats(
+            session,
+            among(Enrollment.course, {course for course, _ in places}),
+            among(Enrollment.student, {student for _, student in places}),
+            skip_locked=True,
+        )
+        if seat.enrollment.status in SEATED
+    }
+    openings = {
+        (one.quiz, one.student): (
+            one,
+            Opening(seats[quizzes[one.quiz].course, one.student], quizzes[one.quiz], one.now, one.trace),
+        )
+        for one in there
+        if (quizzes[one.quiz].course, one.student) in seats
+    }  # of the same learner twice: the other finds an open attempt, in its own way
+    await _load(session, [opening for _, opening in openings.values()])
+    ready = [(one, opening) for one, opening in openings.values() if _may_start(opening)]
+    cases = await _begin(session, [opening for _, opening in ready])
+    return {one: (case, {str(case.attempt.uuid)}) for (one, _), case in zip(ready, cases, strict=True)}
+
+
+def _may_start(opening: Opening) -> bool:
+    if opening.attempts and opening.attempts[-1][1] == "in_progress":
+        return False
+    try:
+        opening.check()
+    except LecternError:
+        return False
+    return True
+
+
+async def _load(session: AsyncSession, openings: Sequence[Opening]) -> None:
+    """Fill in the learners' extensions and attempts. The caller holds their seats."""
+    by_learner = {(opening.quiz.uuid, opening.seat.enrollment.student): opening for opening in openings}
+    quizzes, students = {quiz for quiz, _ in by_learner}, {student for _, student in by_learner}
+    extensions = await session.scalars(
+        select(QuizExtension).where(
+            among(QuizExtension.quiz, quizzes), among(QuizExtension.student, students)
+        )
+    )
+    for extension in extensions:
+        if (extension.quiz, extension.student) in by_learner:
+            by_learner[extension.quiz, extension.student].extension = extension
+    attempts = await session.execute(
+        select(Attempt.quiz, Attempt.student, Attempt.uuid, Attempt.status)
+        .where(among(Attempt.quiz, quizzes), among(Attempt.student, students))
+        .order_by(Attempt.number)
+    )
+    for quiz, student, uuid, status in attempts:
+        if (quiz, student) in by_learner:
+            by_learner[quiz, student].attempts.append((uuid, status))
+
+
+async def _begin(session: AsyncSession, openings: Sequence[Opening]) -> list[Case]:
+    """New attempts with their questions pinned, and their events, in the order of the openings."""
+    by_quiz = defaultdict(list)
+    for opening in openings:
+        by_quiz[opening.quiz.uuid].append(opening)
+    drawn = {
+        quiz: iter(await draw_questions(session, same[0].quiz, len(same))) for quiz, same in by_quiz.items()
+    }
+    cases: list[Case] = []
+    pinned: list[dict[str, Any]] = []
+    days: list[date] = []
+    for opening in openings:
+        quiz, day = opening.quiz, local_date(opening.now, opening.seat.time_zone)
+        attempt, questions = _new_attempt(opening, next(drawn[quiz.uuid]))
+        shown = [PinnedQuestion(**fields) for fields in questions]
+        case = Case(opening.seat, attempt, quiz, shown, opening.closes_at)
+        started = QuizStarted(**identity(attempt, quiz), deadline=attempt.deadline, local_date=day)
+        record(session, started, attempt.version, trace=opening.trace)
+        cases.append(case)
+        pinned += questions
+        days.append(day)
+    if cases:
+        values = {name: [getattr(case.attempt, name) for case in cases] for name in STARTED}
+        connection = await driver(session)
+        await connection.execute(START, values | {"days": days, "questions": Jsonb(pinned, dumps=_plain)})
+    return cases
+
+
+def _new_attempt(opening: Opening, questions: list[Question]) -> tuple[Attempt, list[dict[str, Any]]]:
+    quiz, enrollment = opening.quiz, opening.seat.enrollment
+    attempt = Attempt(
+        uuid=uuid4(),
+        version=1,
+        quiz=quiz.uuid,
+        enrollment=enrollment.uuid,
+        student=enrollment.student,
+        number=len(opening.attempts) + 1,
+        status="in_progress",
+        started_at=opening.now,
+        time_limit_seconds=quiz.time_limit_seconds,
+        closes_at=quiz.closes_at,
+        max_score=sum((question.points for question in questions), Decimal(0)),
+    )
+    attempt.deadline = extended_deadline(attempt, opening.extension)
+    if quiz.shuffle_questions:
+        random.shuffle(questions)
+    return attempt, [_pin(attempt.uuid, place, question, quiz) for place, question in enumerate(questions)]
+
+
+def _pin(attempt: UUID, place: int, question: Question, quiz: Quiz) -> dict[str, Any]:
+    content = rules.in_order(
+        question.kind, question.content, lambda ones: random.sample(ones, len(ones)), quiz.shuffle_answers
+    )
+    return {
+        "attempt": attempt,
+        "question": question.uuid,
+        "position": place,
+        "kind": question.kind,
+        "text": question.text,
+        "points": question.points,
+        "explanation": question.explanation,
+        "partial_credit": question.partial_credit,
+        "content": content,
+    }
+
+
+def _plain(questions: Any) -> bytes:
+    return orjson.dumps(questions, default=str)  # points as text: exact

@@ -230,6 +230,42 @@ class GradeMark(Base):
     )
 
 
+class GradeFact(Base):
+    """What else decides about grades, from `at` on: append-only, so that the past can be graded as it was.
+
+    By kind: an `item` (`subject` is the quiz or assignment; null content: deleted or withdrawn), a `seat` in
+    the course (`subject` is the student; null: left), an `extension` (`student`'s, of the quiz `subject`).
+    """
+
+    __tablename__ = "grade_facts"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    course: Mapped[UUID]
+    kind: Mapped[str]
+    subject: Mapped[UUID]
+    student: Mapped[UUID | None] = mapped_column(index=True)
+    content: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
+    at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("kind IN ('item', 'seat', 'extension')", name="kind"),
+        Index(None, "course", "kind", "subject", "student", "at"),
+    )
+
+
+class CompletionRules(Aggregate, Base):
+    """When a course counts as completed: `content` is a list of rules that must all be met."""
+
+    __tablename__ = "completion_rules"
+    __topics__ = ("learning.events",)
+
+    course: Mapped[UUID] = mapped_column(unique=True)
+    content: Mapped[list[dict[str, Any]]]
+    saved_at: Mapped[datetime]
+    checked_at: Mapped[datetime | None]
+    """Null while those underway have not been looked at since the rules were saved."""
+
+
 class PrivacyPart(PrivacyPartTable, Base):
     """What learning was asked to pack or to erase."""
 

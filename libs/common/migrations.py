@@ -32,22 +32,25 @@ def migrate(settings: ServiceSettings, metadata: MetaData) -> None:
     engine = create_engine(
         database_url(settings), connect_args={"options": connect_options(settings.service)}
     )
-    with engine.connect() as connection:
-        connection.execute(
-            text("SELECT pg_advisory_lock(hashtext('migrations'), hashtext(:s))"), {"s": settings.service}
-        )
-        connection.execute(text("SET statement_timeout = 0"))
-        connection.commit()
-        context.configure(
-            connection=connection,
-            target_metadata=metadata,
-            include_object=ours,
-            compare_type=True,
-        )
-        with context.begin_transaction():
-            context.run_migrations()
-        connection.commit()
-    engine.dispose()
+    try:
+        with engine.connect() as connection:
+            connection.execute(
+                text("SELECT pg_advisory_lock(hashtext('migrations'), hashtext(:s))"),
+                {"s": settings.service},
+            )
+            connection.execute(text("SET statement_timeout = 0"))
+            connection.commit()
+            context.configure(
+                connection=connection,
+                target_metadata=metadata,
+                include_object=ours,
+                compare_type=True,
+            )
+            with context.begin_transaction():
+                context.run_migrations()
+            connection.commit()
+    finally:
+        engine.dispose()  # a failed one must not keep the lock
 
 
 def config(service: str) -> Config:

@@ -12,7 +12,7 @@ from libs.common.errors import NotFound
 from libs.common.tokens import Principal
 from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NotEnrolled
-from services.learning.models import Course, Enrollment, User
+from services.learning.models import CompletionRules, Course, Enrollment, User
 
 
 def teaches(who: Principal, course: Course | Row[*tuple[Any, ...]]) -> bool:
@@ -51,6 +51,8 @@ class Seat:
     time_zone: str | None
     name: str | None
     """The learner's."""
+    has_rules: bool = False
+    """Whether the course has completion rules of its own."""
 
 
 async def lock_seats(
@@ -59,8 +61,17 @@ async def lock_seats(
     """The enrolments under their row locks, taken in the order of their uuids, whatever their status, and
     the published structures of their courses. With `skip_locked` only those that nobody else has locked."""
     rows = await session.execute(
-        select(Enrollment, Course.revision, Course.lessons, Course.points, User.time_zone, User.full_name)
+        select(
+            Enrollment,
+            Course.revision,
+            Course.lessons,
+            Course.points,
+            User.time_zone,
+            User.full_name,
+            CompletionRules.uuid.is_not(None),
+        )
         .join(Course, Course.uuid == Enrollment.course)
+        .outerjoin(CompletionRules, CompletionRules.course == Enrollment.course)
         .outerjoin(User, User.uuid == Enrollment.student)
         .where(*conditions)
         .order_by(Enrollment.uuid)
@@ -77,7 +88,7 @@ async def lock_seats(
                     Course.uuid == seat.enrollment.course
                 )
             )
-            seat.revision, seat.lessons, seat.points = course.one()._tuple()
+            seat.revision, seat.lessons, seat.points = course.one()
     return seats
 
 

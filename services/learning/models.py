@@ -101,9 +101,9 @@ class User(Base):
 class Enrollment(Aggregate, Base):
     """A learner's seat in a course: enrolled → in_progress → completed; or dropped, and taken up again.
 
-    One per course and student, for ever. Who waits for a seat has `waiting_since`: a new row then has version
-    0 and has published nothing, a dropped one keeps its last version. A completed enrolment never changes its
-    status, revision or progress. `study_seconds` and `points` are the sums over its lessons.
+    One per course and student, for ever. Who waits for a seat has `waiting_since`: a new row is `waitlisted`
+    then, and goes again if they wait no longer; a dropped one stays dropped. A completed enrolment never
+    changes its status, revision or progress. `study_seconds` and `points` are the sums over its lessons.
     """
 
     __tablename__ = "enrollments"
@@ -131,7 +131,7 @@ class Enrollment(Aggregate, Base):
         ),
         CheckConstraint("progress_percentage BETWEEN 0 AND 100", name="progress"),
         CheckConstraint("(status = 'completed') = (completed_at IS NOT NULL)", name="completed"),
-        CheckConstraint("(status = 'waitlisted') = (version = 0)", name="waitlisted"),
+        CheckConstraint("status <> 'waitlisted' OR waiting_since IS NOT NULL", name="waiting"),
         Index(
             "ix_enrollments_waiting",
             "course",
@@ -261,9 +261,17 @@ class CompletionRules(Aggregate, Base):
 
     course: Mapped[UUID] = mapped_column(unique=True)
     content: Mapped[list[dict[str, Any]]]
-    saved_at: Mapped[datetime]
-    checked_at: Mapped[datetime | None]
-    """Null while those underway have not been looked at since the rules were saved."""
+    check_wanted_at: Mapped[datetime | None]
+    """Since when those underway may meet them without having been looked at; null once they were."""
+
+
+class CompletionCheck(Base):
+    """An enrolment that may meet its course's rules by now, until a task has looked."""
+
+    __tablename__ = "completion_checks"
+
+    enrollment: Mapped[UUID] = mapped_column(primary_key=True)
+    wanted_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class PrivacyPart(PrivacyPartTable, Base):

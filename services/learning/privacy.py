@@ -21,7 +21,8 @@ from libs.common.events.learning import (
 from libs.common.events.quizzes import QuizExtensionChanged
 from libs.common.outbox import record
 from libs.common.privacy import GONE, Copy, Erasure, Privacy, rows_of
-from services.learning.enrollments.service import fill_seats, publish
+from services.learning.enrollments.service import fill_seats, leave_waitlist, publish
+from services.learning.gradebook.facts import note_seat
 from services.learning.models import (
     Assignment,
     Attempt,
@@ -29,6 +30,7 @@ from services.learning.models import (
     Certificate,
     Course,
     Enrollment,
+    GradeFact,
     GradeMark,
     LessonProgress,
     PrivacyPart,
@@ -264,14 +266,12 @@ async def _free_seats(erasure: Erasure) -> None:
 async def _leave(session: AsyncSession, enrollment: Enrollment, course: Course, erasure: Erasure) -> None:
     now: datetime = erasure.now
     if enrollment.waiting_since is not None:
-        enrollment.waiting_since = None
-        if enrollment.version == 0:  # nothing was ever published of it
-            await session.delete(enrollment)
-        await session.flush()
+        await leave_waitlist(session, enrollment, erasure.trace)
         return
     enrollment.status = "dropped"
     progress = float(enrollment.progress_percentage)
     publish(session, enrollment, StudentDropped, erasure.trace, progress_percentage=progress)
+    note_seat(session, enrollment, now)
     await session.flush()
     await fill_seats(session, course, now, erasure.trace)
 
@@ -340,7 +340,10 @@ async def _drop_files(erasure: Erasure) -> None:
 
 
 async def _take_extensions_back(erasure: Erasure) -> None:
-    """That somebody needs more time says something about them."""
+    """That somebody needs, or needed, more time says something about them."""
+    await erasure.run(
+        delete(GradeFact).where(GradeFact.kind == "extension", GradeFact.student == erasure.user)
+    )
     found = await erasure.session.execute(
         select(QuizExtension, Quiz.course)
         .join(Quiz, Quiz.uuid == QuizExtension.quiz)

@@ -3,6 +3,7 @@
 from services.learning.assignments.routes import router as assignments
 from services.learning.certificates.routes import router as certificates
 from services.learning.certificates.template_routes import router as templates
+from services.learning.completion.routes import router as completion
 from services.learning.enrollments.routes import router as enrollments
 from services.learning.gradebook.routes import router as gradebook
 from services.learning.lessons.routes import router as lessons
@@ -19,6 +20,7 @@ ROUTERS = (
     banks,
     assignments,
     gradebook,
+    completion,
     certificates,
     templates,
     study,

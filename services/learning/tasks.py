@@ -21,7 +21,15 @@ from services.learning.certificates.document import render_certificate
 from services.learning.certificates.schemas import verification_url
 from services.learning.certificates.service import mark_issued, write_name
 from services.learning.certificates.templates import find_look
-from services.learning.models import Attempt, Certificate, Course, User
+from services.learning.completion.service import check_course, check_enrollment
+from services.learning.models import (
+    Attempt,
+    Certificate,
+    CompletionCheck,
+    CompletionRules,
+    Course,
+    User,
+)
 from services.learning.privacy import PRIVACY
 from services.learning.quizzes.attempts import close_attempts
 from services.learning.quizzes.rules import GRACE
@@ -146,6 +154,38 @@ async def _closed(run: TaskRun, batch: list[UUID], now: datetime) -> bool:
         log.exception("attempts not graded", attempts=[str(uuid) for uuid in batch])
         return False
     return True
+
+
+@TASKS.task()
+async def check_completion(run: TaskRun, uuid: str) -> None:
+    """A grade of this enrolment has changed: complete its course, or say so in its certificate."""
+    async with run.db.session() as session:
+        await check_enrollment(session, UUID(uuid), run.clock())
+
+
+@TASKS.task()
+async def check_course_completions(run: TaskRun, uuid: str) -> None:
+    """Complete the course of everybody underway who meets its rules by now."""
+    await check_course(run.db, UUID(uuid), run.clock())
+
+
+@TASKS.task(every=15)
+async def sweep_completions(run: TaskRun) -> None:
+    """Look where nobody has looked for too long."""
+    settings: Settings = run.settings
+    since = run.clock() - timedelta(seconds=settings.certificate_patience)
+    async with run.db.session() as session:
+        for uuid in await session.scalars(
+            select(CompletionCheck.enrollment)
+            .where(CompletionCheck.wanted_at < since)
+            .order_by(CompletionCheck.wanted_at)
+            .limit(settings.sweep_batch)
+        ):
+            enqueue(session, "learning.check_completion", str(uuid), trace=new_trace())
+        for uuid in await session.scalars(
+            select(CompletionRules.course).where(CompletionRules.check_wanted_at < since)
+        ):
+            enqueue(session, "learning.check_course_completions", str(uuid), trace=new_trace())
 
 
 @TASKS.task(every=600)

@@ -174,6 +174,7 @@ HANDLERS: dict[type[Any], Handler] = {
     UserState: on_user,
     CourseState: on_course,
     learning.StudentEnrolled: on_enrolled,
+    learning.StudentReenrolled: on_enrolled,
     learning.CertificateIssued: on_certificate,
     quizzes.QuizGraded: on_quiz_graded,
     learning.SubmissionGraded: on_submission_graded,

@@ -28,6 +28,9 @@ LEARNING = {
         body={"position_seconds": 5, "seconds_spent": 5},
         learner=True,
     ),
+    "learning_get_lesson_progress": Row(
+        "401 403 403 403 403 403 2xx 403", things.seat, in_course, learner=True
+    ),
     "learning_get_lesson_notes": Row("401 403 403 403 403 403 2xx 403", things.seat, in_course, learner=True),
     "learning_save_lesson_notes": Row(
         "401 403 403 403 403 403 2xx 403", things.seat, in_course, body={"notes": "Mine."}, learner=True
@@ -143,6 +146,8 @@ LEARNING = {
     ),
     "learning_get_grading_policy": Row(TAUGHT, things.seat),
     "learning_save_grading_policy": Row(TAUGHT, things.seat, body={}),
+    "learning_get_completion_rules": Row("401 403 403 403 2xx 2xx 2xx 2xx", things.seat, learner=True),
+    "learning_save_completion_rules": Row(TAUGHT, things.seat, body={"rules": []}),
     "learning_get_gradebook": Row(TAUGHT, things.seat),
     "learning_export_gradebook": Row(TAUGHT, things.seat),
     "learning_import_gradebook": Row(

@@ -75,3 +75,27 @@ def test_every_row_of_the_first_release_is_there_after_the_upgrade(
     }
     for table, (_, rows) in had.items():
         assert now[table][1] == rows, table
+
+
+def test_grades_of_the_first_release_can_be_looked_back_at(
+    before: dict[str, Tables], postgres: Server
+) -> None:
+    """What later migrations filled in of the past: every item, seat and extension has its facts."""
+    with psycopg.connect(with_database(postgres.url, DATABASE)) as connection:
+        connection.execute("SET search_path = learning")
+        facts = connection.execute(
+            "SELECT kind, subject, content IS NOT NULL FROM grade_facts ORDER BY id"
+        ).fetchall()
+        items = connection.execute(
+            "SELECT uuid, deleted_at IS NULL FROM assignments"
+            " UNION ALL SELECT uuid, is_published AND deleted_at IS NULL FROM quizzes"
+            " WHERE kind IN ('graded', 'final') AND published_at IS NOT NULL"
+        ).fetchall()
+        seats = connection.execute(
+            "SELECT student, status <> 'dropped' FROM enrollments WHERE version > 0"
+        ).fetchall()
+    assert items
+    assert seats
+    newest = {(kind, subject): there for kind, subject, there in facts}
+    assert {subject: there for (kind, subject), there in newest.items() if kind == "item"} == dict(items)
+    assert {subject for kind, subject in newest if kind == "seat"} == {student for student, _ in seats}

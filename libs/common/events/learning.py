@@ -40,11 +40,24 @@ class StudentDropped(EnrollmentFact):
 
 class StudentReenrolled(EnrollmentFact):
     """Trigger: a student who left takes the course up again, where they left it. Key: enrollment.
-    Consumers: analytics."""
+    Consumers: analytics, notify."""
 
     type = "learning.student_reenrolled.v1"
 
     progress_percentage: Percentage
+
+
+class WaitlistJoined(EnrollmentFact):
+    """Trigger: a student waits for a seat in a full course. Key: enrollment. Consumers: analytics."""
+
+    type = "learning.waitlist_joined.v1"
+
+
+class WaitlistLeft(EnrollmentFact):
+    """Trigger: a student waits no longer, without a seat; the state of who never had one gets a tombstone.
+    Key: enrollment. Consumers: analytics."""
+
+    type = "learning.waitlist_left.v1"
 
 
 class LessonCompleted(EnrollmentFact):
@@ -84,8 +97,7 @@ class StudyTimeRecorded(EnrollmentFact):
 
 
 class CourseCompleted(EnrollmentFact):
-    """Trigger: a learner meets the course's completion rule, at the version after the deciding
-    `lesson_completed`. Key: enrollment. Consumers: analytics."""
+    """Trigger: a learner meets the course's completion rules. Key: enrollment. Consumers: analytics."""
 
     type = "learning.course_completed.v1"
 
@@ -185,6 +197,20 @@ class GradingPolicyChanged(Event):
     key_field = "policy"
 
     policy: UUID
+    course: UUID
+    number: Count
+    actor: UUID
+
+
+class CompletionRulesChanged(Event):
+    """Trigger: a teacher saves when the course counts as completed; `number` counts the versions. Key: rules.
+    Consumers: analytics."""
+
+    type = "learning.completion_rules_changed.v1"
+    topic = "learning.events"
+    key_field = "rules"
+
+    rules: UUID
     course: UUID
     number: Count
     actor: UUID

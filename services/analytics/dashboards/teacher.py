@@ -134,7 +134,7 @@ async def _comparison(session: AsyncSession, courses: list[UUID], now: datetime)
             session,
             "SELECT count(*) FILTER (WHERE enrolled_at >= :s AND enrolled_at < :e) AS enrollments,"
             " count(*) FILTER (WHERE completed_at >= :s AND completed_at < :e) AS completions"
-            " FROM enrollments WHERE course = ANY(:c)",
+            " FROM enrollments WHERE course = ANY(:c) AND status <> 'waitlisted'",
             c=courses,
             s=start,
             e=end,

@@ -19,6 +19,7 @@ from services.learning.assignments import rules
 from services.learning.assignments.access import access_assignment, access_submission
 from services.learning.assignments.schemas import GradeBody
 from services.learning.assignments.submissions import identity, new_submission
+from services.learning.completion.checks import want_checks
 from services.learning.enrollments.rules import SEATED
 from services.learning.gradebook.service import keep_mark
 from services.learning.models import Assignment, Enrollment, Submission, SubmissionVersion
@@ -137,6 +138,7 @@ async def keep_grade(
         late_seconds=await _lateness(session, submission) if late is None else late, at=now, event=mark,
     )  # fmt: skip
     await session.flush()
+    await want_checks(session, [submission.enrollment], now)
 
 
 async def publish_grades(session: AsyncSession, who: Principal, assignment: Assignment) -> None:

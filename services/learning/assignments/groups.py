@@ -86,7 +86,7 @@ async def save_teams(
     if strangers:
         raise Unprocessable.field("groups", f"{min(map(str, strangers))} is not enrolled in the course")
     assignment.teams = [team.model_dump(mode="json") for team in body.groups]
-    publish(session, assignment, AssignmentChanged, who, now)
+    await publish(session, assignment, AssignmentChanged, who, now)
     await session.flush()
     return assignment
 

@@ -24,6 +24,8 @@ from services.learning.assignments.access import (
 from services.learning.assignments.grading import publish_grades
 from services.learning.assignments.rubrics import rubric_kept
 from services.learning.assignments.schemas import AssignmentBody, AssignmentPatch
+from services.learning.completion.checks import want_course_check
+from services.learning.gradebook.facts import note_items
 from services.learning.models import (
     Assignment,
     User,
@@ -50,8 +52,7 @@ async def create_assignment(
         updated_at=now,
     )
     session.add(assignment)
-    publish(session, assignment, AssignmentCreated, who, now)
-    await session.flush()
+    await publish(session, assignment, AssignmentCreated, who, now)
     return assignment
 
 
@@ -72,7 +73,7 @@ async def change_assignment(
     for field, value in changes.items():
         setattr(assignment, field, value)
     _check_dates(assignment.due_at, assignment.closes_at)
-    publish(session, assignment, AssignmentChanged, who, now)
+    await publish(session, assignment, AssignmentChanged, who, now)
     if assignment.posted != shown:
         await publish_grades(session, who, assignment)
     return assignment
@@ -85,7 +86,7 @@ async def delete_assignment(
     assignment = await access_taught_assignment(session, who, uuid)
     check_if_match(request, assignment.version)
     assignment.deleted_at = now
-    publish(session, assignment, AssignmentDeleted, who, now)
+    await publish(session, assignment, AssignmentDeleted, who, now)
 
 
 def _check_dates(due_at: datetime | None, closes_at: datetime | None) -> None:
@@ -93,7 +94,7 @@ def _check_dates(due_at: datetime | None, closes_at: datetime | None) -> None:
         raise Unprocessable.field("closes_at", "must not be before due_at")
 
 
-def publish(
+async def publish(
     session: AsyncSession,
     assignment: Assignment,
     fact: type[AssignmentFact],
@@ -114,3 +115,5 @@ def publish(
         actor=who.user,
     )
     record(session, event, assignment.version)
+    await note_items(session, assignment.course, [assignment.uuid], now)
+    await want_course_check(session, assignment.course, now)

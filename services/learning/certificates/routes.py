@@ -17,8 +17,7 @@ from services.learning.certificates import queries, service
 from services.learning.certificates.schemas import (
     CertificateCheck,
     CertificateOut,
-    ReissueBody,
-    RevokeBody,
+    ReasonBody,
     certificate_out,
     check_page,
     file_name,
@@ -39,6 +38,15 @@ PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'n
 def _out(request: Request, shown: queries.Shown) -> dict[str, Any]:
     state = request.app.state
     return certificate_out(shown, state.settings.public_url, state.storage)
+
+
+def _tag(shown: queries.Shown) -> str:
+    """It changes before the link in the reader's copy has died."""
+    fresh = int(time.time() / (URL_SECONDS / 2))
+    certificate = shown.certificate
+    return etags.etag(
+        certificate.version, shown.student_name, shown.replaced_by, certificate.final_score, fresh
+    )
 
 
 @router.get("/", response_model=Page[CertificateOut])
@@ -62,10 +70,7 @@ async def get_certificate(
 ) -> Any:
     """One certificate; `pdf_file` is null until the PDF is made, then a link that lives five minutes."""
     shown = await queries.access_certificate(session, who, uuid)
-    # The tag changes before the link in the reader's copy has died.
-    fresh = int(time.time() / (URL_SECONDS / 2))
-    tag = etags.etag(shown.certificate.version, shown.student_name, shown.replaced_by, fresh)
-    return etags.answer(request, response, tag) or _out(request, shown)
+    return etags.answer(request, response, _tag(shown)) or _out(request, shown)
 
 
 @router.get(
@@ -93,14 +98,22 @@ async def download_certificate(
 
 @router.post("/{uuid}/revoke/", response_model=CertificateOut, responses=raises(CertificateSuperseded))
 async def revoke_certificate(
-    uuid: UUID, body: RevokeBody, request: Request, who: CurrentUser, session: SessionDep, now: Now
+    uuid: UUID,
+    request: Request,
+    response: Response,
+    who: CurrentUser,
+    session: SessionDep,
+    now: Now,
+    body: ReasonBody | None = None,
 ) -> Any:
     """Take a certificate back, for those who teach or manage the course; again → the same answer.
 
     The check says so from then on, and the PDF is not handed out any more. The act is kept in the audit log.
     """
-    await service.revoke_certificate(session, who, uuid, body.reason, now)
-    return _out(request, await queries.access_certificate(session, who, uuid))
+    await service.revoke_certificate(session, who, uuid, body.reason if body else "", request, now)
+    shown = await queries.access_certificate(session, who, uuid)
+    response.headers["ETag"] = _tag(shown)
+    return _out(request, shown)
 
 
 @router.post(
@@ -117,16 +130,19 @@ async def reissue_certificate(
     who: CurrentUser,
     session: SessionDep,
     now: Now,
-    body: ReissueBody | None = None,
+    body: ReasonBody | None = None,
 ) -> Any:
     """A new certificate with a new number and the learner's present name, for its owner and for staff.
 
     The old one is superseded and names the new one. One that is replaced already answers 200 with the newest.
     Staff may also replace a revoked one, which stays revoked.
     """
-    newest, made = await service.reissue_certificate(session, who, uuid, body.reason if body else "", now)
+    reason = body.reason if body else ""
+    newest, made = await service.reissue_certificate(session, who, uuid, reason, request, now)
     response.status_code = 201 if made else 200
-    return _out(request, await queries.access_certificate(session, who, newest))
+    shown = await queries.access_certificate(session, who, newest)
+    response.headers["ETag"] = _tag(shown)
+    return _out(request, shown)
 
 
 @router.get(

@@ -15,11 +15,9 @@ from services.learning.models import Certificate
 Reason = Annotated[Text, StringConstraints(max_length=500)]
 
 
-class RevokeBody(Body):
-    reason: Annotated[Reason, StringConstraints(min_length=1)]
+class ReasonBody(Body):
+    """Why; kept in the audit log."""
 
-
-class ReissueBody(Body):
     reason: Reason = ""
 
 

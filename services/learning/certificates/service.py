@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -12,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.audit_log import write_entry
 from libs.common.db import enqueue
 from libs.common.errors import Forbidden
+from libs.common.etags import check_if_match
 from libs.common.events.learning import (
     CertificateFact,
     CertificateIssued,
@@ -95,7 +97,7 @@ async def _lock_wanted(session: AsyncSession, uuid: UUID) -> Certificate | None:
 
 
 async def revoke_certificate(
-    session: AsyncSession, who: Principal, uuid: UUID, reason: str, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, reason: str, request: Request, now: datetime
 ) -> None:
     """Take a certificate back; again → the first time stands.
 
@@ -104,6 +106,7 @@ async def revoke_certificate(
     certificate, taught = await lock_certificate(session, who, uuid)
     if not taught:
         raise Forbidden
+    check_if_match(request, certificate.version)
     if certificate.status == "superseded":
         raise errors.CertificateSuperseded
     if certificate.status == "revoked":
@@ -120,7 +123,7 @@ async def revoke_certificate(
 
 
 async def reissue_certificate(
-    session: AsyncSession, who: Principal, uuid: UUID, reason: str, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, reason: str, request: Request, now: datetime
 ) -> tuple[UUID, bool]:
     """Make a new certificate, with the learner's present name, in place of this one.
 
@@ -129,6 +132,7 @@ async def reissue_certificate(
     LearnerErased.
     """
     old, taught = await lock_certificate(session, who, uuid)
+    check_if_match(request, old.version)
     newest = await find_newest(session, old.uuid)
     if newest != old.uuid:
         return newest, False

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, select, text
+from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -37,7 +36,7 @@ class Listed:
 async def missing_prerequisites(
     session: AsyncSession, student: UUID, prerequisites: Sequence[UUID]
 ) -> list[tuple[UUID, str]]:
-    """Prerequisite courses that exist and that the student has not completed, with their titles."""
+    """Prerequisite courses that the student has not completed, with their titles; drafts ask nothing."""
     if not prerequisites:
         return []
     completed = select(Enrollment.course).where(
@@ -45,26 +44,10 @@ async def missing_prerequisites(
     )
     rows = await session.execute(
         select(Course.uuid, Course.title)
-        .where(Course.uuid.in_(prerequisites), Course.uuid.not_in(completed))
+        .where(Course.uuid.in_(prerequisites), Course.uuid.not_in(completed), Course.status != "draft")
         .order_by(Course.title)
     )
     return [(uuid, title) for uuid, title in rows]
-
-
-async def final_score(session: AsyncSession, enrollment: UUID) -> Decimal | None:
-    """Mean percentage of what counts: graded and final quizzes by their scoring, graded assignments."""
-    score: Decimal | None = await session.scalar(
-        text(
-            "SELECT round(avg(p), 2) FROM ("
-            " SELECT r.percentage AS p FROM quiz_results r JOIN quizzes q ON q.uuid = r.quiz"
-            " WHERE r.enrollment = :e AND q.kind IN ('graded', 'final') AND q.deleted_at IS NULL"
-            " UNION ALL SELECT s.score * 100 / a.points FROM submissions s"
-            " JOIN assignments a ON a.uuid = s.assignment"
-            " WHERE s.enrollment = :e AND s.score IS NOT NULL AND a.deleted_at IS NULL) AS scores"
-        ),
-        {"e": enrollment},
-    )
-    return score
 
 
 async def list_own(
@@ -152,6 +135,8 @@ async def _list(
 
 def outline_next(listed: Listed) -> dict[str, Any] | None:
     """The lesson to go on with: `uuid, title, content_type, module, module_title`."""
+    if listed.enrollment.status == "completed":
+        return None
     wanted = next_lesson(listed.enrollment.completed_lessons, listed.course.lessons)
     for module in listed.course.modules if wanted else ():
         for lesson in module["lessons"]:

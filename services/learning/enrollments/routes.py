@@ -63,7 +63,7 @@ async def enroll_in_course(
 async def unenroll_from_course(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Leave a course, keeping what was learnt; or leave its waitlist."""
     enrollment = await service.unenroll(session, who, uuid, now)
-    if enrollment.version == 0:
+    if enrollment.status == "waitlisted":
         return {"detail": "You wait for this course no longer."}
     return enrollment_out(await queries.get_one(session, enrollment), who.user)
 

@@ -4,7 +4,7 @@ Whoever gives or frees a seat holds the course's row lock, so that a limit is ex
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,12 +22,16 @@ from libs.common.events.learning import (
     StudentDropped,
     StudentEnrolled,
     StudentReenrolled,
+    WaitlistJoined,
+    WaitlistLeft,
 )
-from libs.common.outbox import Recorder, record
+from libs.common.outbox import Recorder, record, record_tombstone
 from libs.common.tokens import Principal
 from libs.common.trace import Trace
 from services.learning.access import Seat, teaches
 from services.learning.certificates.service import request_certificate
+from services.learning.completion.queries import Saved, facts_of, final_score, rules_of
+from services.learning.completion.rules import Facts, is_complete
 from services.learning.enrollments import queries, rules
 from services.learning.errors import (
     CourseArchived,
@@ -37,6 +41,7 @@ from services.learning.errors import (
     NotEnrolled,
     PrerequisitesMissing,
 )
+from services.learning.gradebook.facts import note_seat
 from services.learning.models import Course, Enrollment
 
 
@@ -52,11 +57,12 @@ def publish(
     happened = fact(
         enrollment=enrollment.uuid, course=enrollment.course, student=enrollment.student, **fields
     )
+    record(session, happened, enrollment.version, trace=trace)
     state = EnrollmentState(
         uuid=enrollment.uuid,
         course=enrollment.course,
         student=enrollment.student,
-        status=enrollment.status,  # type: ignore[arg-type]
+        status=enrollment.shown_status,  # type: ignore[arg-type]
         progress_percentage=float(enrollment.progress_percentage),
         completed_lessons=tuple(enrollment.completed_lessons),
         enrolled_at=enrollment.enrolled_at,
@@ -66,7 +72,6 @@ def publish(
         study_seconds=enrollment.study_seconds,
         points=enrollment.points,
     )
-    record(session, happened, enrollment.version, trace=trace)
     record(session, state, enrollment.version, trace=trace)
 
 
@@ -92,10 +97,12 @@ async def enroll(
         return enrollment, False
     if not waitlist:
         raise CourseFull
+    place = await _end_of_waitlist(session, course, now)
     if enrollment is None:
         enrollment = _new_enrollment(course, who.user, "waitlisted", now)
         session.add(enrollment)
-    enrollment.waiting_since = now
+    enrollment.waiting_since = place
+    publish(session, enrollment, WaitlistJoined)
     await session.flush()
     return enrollment, True
 
@@ -111,18 +118,38 @@ async def unenroll(session: AsyncSession, who: Principal, uuid: UUID, now: datet
     if enrollment.status == "completed":
         raise EnrollmentCompleted
     if enrollment.waiting_since is not None:
-        enrollment.waiting_since = None
-        if enrollment.version == 0:  # nothing was ever published of it
-            await session.delete(enrollment)
-        await session.flush()
+        await leave_waitlist(session, enrollment)
     elif enrollment.status != "dropped":
         enrollment.status = "dropped"
         publish(
             session, enrollment, StudentDropped, progress_percentage=float(enrollment.progress_percentage)
         )
+        note_seat(session, enrollment, now)
         await session.flush()
         await fill_seats(session, course, now)
     return enrollment
+
+
+async def leave_waitlist(session: AsyncSession, enrollment: Enrollment, trace: Trace | None = None) -> None:
+    """Wait no longer; who never had a seat goes as if they had never been there. The caller holds the row."""
+    enrollment.waiting_since = None
+    if enrollment.status != "waitlisted":
+        publish(session, enrollment, WaitlistLeft, trace)
+    else:
+        enrollment.version += 1
+        fact = WaitlistLeft(enrollment=enrollment.uuid, course=enrollment.course, student=enrollment.student)
+        record(session, fact, enrollment.version, trace=trace)
+        record_tombstone(session, EnrollmentState, enrollment.uuid, enrollment.version)
+        await session.delete(enrollment)
+    await session.flush()
+
+
+async def _end_of_waitlist(session: AsyncSession, course: Course, now: datetime) -> datetime:
+    """After everybody who waits: of two at once, who got the course's lock first is before the other."""
+    last = await session.scalar(
+        select(func.max(Enrollment.waiting_since)).where(Enrollment.course == course.uuid)
+    )
+    return now if last is None else max(now, last + timedelta(microseconds=1))
 
 
 async def fill_seats(
@@ -157,24 +184,43 @@ async def recalculate(session: AsyncSession, course: Course, now: datetime, trac
         .with_for_update()
         .execution_options(populate_existing=True)
     )
+    saved = await rules_of(session, course.uuid)
     for enrollment in underway.all():
         now_done = rules.progress(enrollment.completed_lessons, course.lessons)
         enrollment.revision = course.revision
-        if now_done.percentage == enrollment.progress_percentage:
-            continue
-        enrollment.progress_percentage = now_done.percentage
-        publish(
-            session,
-            enrollment,
-            ProgressRecalculated,
-            trace,
-            revision=course.revision or 0,
-            progress_percentage=float(now_done.percentage),
-            completed_lessons=now_done.done,
-            total_lessons=now_done.total,
-        )
-        if now_done.is_complete:
-            await complete_course(session, enrollment, course.revision, now, trace)
+        if now_done.percentage != enrollment.progress_percentage:
+            enrollment.progress_percentage = now_done.percentage
+            publish(
+                session,
+                enrollment,
+                ProgressRecalculated,
+                trace,
+                revision=course.revision or 0,
+                progress_percentage=float(now_done.percentage),
+                completed_lessons=now_done.done,
+                total_lessons=now_done.total,
+            )
+        await complete_if_met(session, enrollment, course, now, trace, saved)
+
+
+async def complete_if_met(
+    session: AsyncSession,
+    enrollment: Enrollment,
+    course: Course | Seat,
+    now: datetime,
+    trace: Trace | None = None,
+    saved: Saved | None = None,
+) -> None:
+    """Complete the course of a learner underway if its rules are met by now. The caller holds the seat."""
+    if enrollment.status not in ("enrolled", "in_progress"):
+        return
+    saved = saved or await rules_of(session, enrollment.course)
+    if saved.version:
+        facts = await facts_of(session, saved, enrollment.course, course.lessons, [enrollment], now)
+    else:  # all lessons: nothing else to look at
+        facts = {enrollment.student: Facts(course.lessons, enrollment.completed_lessons)}
+    if is_complete(saved.rules, facts[enrollment.student]):
+        await complete_course(session, enrollment, course.revision, now, trace)
 
 
 async def complete_course(
@@ -188,7 +234,7 @@ async def complete_course(
     enrollment.status = "completed"
     enrollment.completed_at = now
     enrollment.revision = revision
-    enrollment.final_score = await queries.final_score(session, enrollment.uuid)
+    enrollment.final_score = await final_score(session, enrollment, now)
     score = None if enrollment.final_score is None else float(enrollment.final_score)
     publish(session, enrollment, CourseCompleted, trace, revision=revision or 0, final_score=score)
     await request_certificate(session, enrollment, now, trace)
@@ -242,18 +288,19 @@ async def _give_seat(
     session: AsyncSession, course: Course, enrollment: Enrollment, now: datetime, trace: Trace | None = None
 ) -> None:
     done = rules.progress(enrollment.completed_lessons, course.lessons)
+    had_none = enrollment.version == 0 or enrollment.status == "waitlisted"
     enrollment.waiting_since = None
     enrollment.revision = course.revision
     enrollment.progress_percentage = done.percentage
     enrollment.status = "in_progress" if enrollment.started_at else "enrolled"
-    if enrollment.version == 0:
+    if had_none:
         enrollment.enrolled_at = now
         publish(session, enrollment, StudentEnrolled, trace)
     else:
         publish(session, enrollment, StudentReenrolled, trace, progress_percentage=float(done.percentage))
+    note_seat(session, enrollment, now)
     await session.flush()
-    if done.is_complete:
-        await complete_course(session, enrollment, course.revision, now, trace)
+    await complete_if_met(session, enrollment, course, now, trace)
 
 
 def _new_enrollment(course: Course, student: UUID, status: str, now: datetime) -> Enrollment:

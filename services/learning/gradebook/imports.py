@@ -27,12 +27,14 @@ from libs.common.tokens import Principal
 from services.learning.access import access_taught_course
 from services.learning.assignments.grading import Grade, keep_grade
 from services.learning.assignments.submissions import new_submission
+from services.learning.enrollments.rules import SEATED
 from services.learning.errors import FileMissing, ImportRefused
 from services.learning.gradebook.queries import Book, BookItem, BookMark, load_book
 from services.learning.gradebook.service import number
 from services.learning.gradebook.sheets import FIRST, LAST, unguarded
 from services.learning.models import Assignment, Enrollment, Submission, User
 
+RESERVED = frozenset({*FIRST, *LAST, "email", ""})
 MOST_BYTES = 4_000_000
 MOST_ROWS = 20_000
 MOST_ERRORS = 200
@@ -121,7 +123,7 @@ async def import_grades(
         # What the file is compared with must stay what it is until the grades are given.
         await session.execute(
             select(Enrollment.uuid)
-            .where(Enrollment.course == course)
+            .where(Enrollment.course == course, Enrollment.status.in_(SEATED))
             .order_by(Enrollment.uuid)
             .with_for_update(key_share=True)
         )
@@ -226,9 +228,11 @@ def _columns(header: list[str], book: Book, reading: Reading) -> dict[int, BookI
     by_uuid = {str(item.item.uuid): item for item in book.items}
     for column, name in enumerate(header):
         title = unguarded(name)
-        if title.lower() in (*FIRST, *LAST, "email", ""):
-            continue
         known = [by_uuid[title.lower()]] if title.lower() in by_uuid else by_title.get(title, [])
+        if title.lower() in RESERVED:
+            if known:
+                reading.wrong(1, name, "is a column of its own, too: name the item by its uuid")
+            continue
         if not known:
             reading.wrong(1, name, "is no item of the gradebook")
         elif len(known) > 1:

@@ -1,6 +1,5 @@
 """What a gradebook is made of, at any moment: the policy, the items, the learners and their newest marks."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -8,29 +7,16 @@ from fractions import Fraction
 from typing import NamedTuple
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.learning.enrollments.rules import SEATED
+from libs.common.tables import among
 from services.learning.gradebook import rules
+from services.learning.gradebook.facts import closes_at, items_at, items_now, learners_at
 from services.learning.gradebook.schemas import PolicyBody
-from services.learning.models import (
-    Assignment,
-    Enrollment,
-    GradeMark,
-    GradingPolicy,
-    GradingPolicyVersion,
-    Question,
-    Quiz,
-    QuizExtension,
-    Submission,
-    User,
-)
-from services.learning.quizzes.queries import totals
+from services.learning.models import GradeMark, GradingPolicy, GradingPolicyVersion, Submission, User
 from services.learning.quizzes.rules import is_visible, latest_close
-
-COUNTED_QUIZZES = ("graded", "final")
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,35 +90,39 @@ async def policy_at(session: AsyncSession, course: UUID, moment: datetime) -> Sa
 async def load_book(
     session: AsyncSession,
     course: UUID,
-    as_of: datetime,
+    now: datetime,
     *,
+    as_of: datetime | None = None,
+    items_as_of: datetime | None = None,
     student: UUID | None = None,
     policy: PolicyBody | None = None,
     posted_only: bool = False,
 ) -> Book:
     """All learners of a course, or one; under another policy than the saved one if one is given.
 
-    With `posted_only` what a learner may not see yet is as if it were not graded. For one learner, items are
-    due when they are for them.
+    `as_of` takes everything as it was then, `items_as_of` only the items. With `posted_only` what a learner
+    may not see yet is as if it were not graded. For one learner, items are due when they are for them.
     """
-    saved = await policy_at(session, course, as_of)
+    moment = as_of or now
+    saved = await policy_at(session, course, moment)
     if policy is not None:
         saved = SavedPolicy(saved.uuid, saved.version, policy)
-    items = await _items(session, course, as_of, saved.body)
-    names = await _learners(session, course, student)
+    items = await _items(session, course, moment, as_of or items_as_of, saved.body)
+    learners = await learners_at(session, course, as_of)
+    names = await _names(session, learners if student is None else learners & {student})
     newest = await _newest_marks(session, course, as_of, student)
     if posted_only:
         hidden = {item.item.uuid for item in items if not item.posted}
         for key in await _without_work(session, hidden):
             newest.pop(key, None)
-    later = await _later_closes(session, course, student)
+    later = await closes_at(session, course, as_of)
     marks = {
         learner: [
             _book_mark(
-                item.for_learner(later.get((item.item.uuid, learner)), as_of),
+                item.for_learner(later.get((item.item.uuid, learner)), moment),
                 newest.get((item.item.uuid, learner)),
                 saved,
-                as_of,
+                moment,
                 posted_only,
             )
             for item in items
@@ -140,91 +130,37 @@ async def load_book(
         for learner in names
     }
     if student is not None:
-        items = [item.for_learner(later.get((item.item.uuid, student)), as_of) for item in items]
-    return Book(saved, items, names, marks, as_of)
+        items = [item.for_learner(later.get((item.item.uuid, student)), moment) for item in items]
+    return Book(saved, items, names, marks, moment)
 
 
-async def _items(session: AsyncSession, course: UUID, as_of: datetime, policy: PolicyBody) -> list[BookItem]:
+async def _items(
+    session: AsyncSession, course: UUID, moment: datetime, past: datetime | None, policy: PolicyBody
+) -> list[BookItem]:
+    """Items as they are, or were at `past`; what shows is what shows at `moment`."""
     placed = {item: group.uuid for group in policy.groups for item in group.items}
     extra = set(policy.extra_credit)
-    quizzes = await session.scalars(
-        select(Quiz)
-        .where(Quiz.course == course, Quiz.kind.in_(COUNTED_QUIZZES), Quiz.published_at <= as_of)
-        .where(Quiz.is_published, Quiz.deleted_at.is_(None))
-        .order_by(Quiz.created_at, Quiz.uuid)
-    )
-    assignments = await session.scalars(
-        select(Assignment)
-        .where(Assignment.course == course, Assignment.created_at <= as_of, Assignment.deleted_at.is_(None))
-        .order_by(Assignment.created_at, Assignment.uuid)
-    )
-    rows = quizzes.all()
-    possible = await _possible_points(session, rows)
-    found = [
+    found = await (items_now(session, course) if past is None else items_at(session, course, past))
+    return [
         BookItem(
             rules.Item(
-                quiz.uuid, quiz.title, possible[quiz.uuid], placed.get(quiz.uuid), quiz.uuid in extra
+                uuid, fact.title, fact.points, placed.get(uuid, fact.group),
+                fact.extra_credit or uuid in extra,
             ),
-            "quiz",
-            quiz.closes_at,
-            is_visible(quiz.feedback["score"], quiz.closes_at, as_of),
-            quiz.feedback["score"],
+            fact.kind,
+            fact.due_at,
+            fact.posted if fact.shows is None else is_visible(fact.shows, fact.due_at, moment),
+            fact.shows,
         )
-        for quiz in rows
+        for uuid, fact in found.items()
     ]  # fmt: skip
-    found += [
-        BookItem(
-            rules.Item(
-                work.uuid, work.title, work.points, placed.get(work.uuid, work.group),
-                work.extra_credit or work.uuid in extra,
-            ),
-            "assignment",
-            work.due_at,
-            work.posted,
-        )
-        for work in assignments
-    ]  # fmt: skip
-    return found
 
 
-async def _possible_points(session: AsyncSession, quizzes: Sequence[Quiz]) -> dict[UUID, Decimal]:
-    """The most that each quiz can bring, with what is drawn from banks."""
-    own = await session.execute(
-        select(Question.quiz, func.sum(Question.points))
-        .where(Question.quiz.in_([quiz.uuid for quiz in quizzes]))
-        .group_by(Question.quiz)
-    )
-    found: dict[UUID | None, Decimal] = {quiz: points for quiz, points in own}
-    return {
-        quiz.uuid: (await totals(session, quiz))[1] if quiz.pools else found.get(quiz.uuid, Decimal(0))
-        for quiz in quizzes
-    }
-
-
-async def _later_closes(
-    session: AsyncSession, course: UUID, student: UUID | None
-) -> dict[tuple[UUID, UUID], datetime | None]:
-    """By quiz and learner, until when an extension lets them."""
-    query = (
-        select(QuizExtension.quiz, QuizExtension.student, QuizExtension.closes_at)
-        .join(Quiz, Quiz.uuid == QuizExtension.quiz)
-        .where(Quiz.course == course, QuizExtension.closes_at.is_not(None))
-    )
-    if student is not None:
-        query = query.where(QuizExtension.student == student)
-    return {(quiz, learner): closes_at for quiz, learner, closes_at in await session.execute(query)}
-
-
-async def _learners(session: AsyncSession, course: UUID, student: UUID | None) -> dict[UUID, str]:
-    query = (
-        select(Enrollment.student, User.full_name)
-        .outerjoin(User, User.uuid == Enrollment.student)
-        .where(Enrollment.course == course, Enrollment.status.in_(SEATED))
-        .order_by(User.full_name, Enrollment.student)
-    )
-    if student is not None:
-        query = query.where(Enrollment.student == student)
-    return {learner: name or "" for learner, name in await session.execute(query)}
+async def _names(session: AsyncSession, learners: set[UUID]) -> dict[UUID, str]:
+    """In the order of the names."""
+    rows = await session.execute(select(User.uuid, User.full_name).where(among(User.uuid, learners)))
+    known: dict[UUID, str] = {user: name for user, name in rows}
+    return {user: known.get(user, "") for user in sorted(learners, key=lambda u: (known.get(u, ""), u))}
 
 
 async def _without_work(session: AsyncSession, assignments: set[UUID]) -> list[tuple[UUID, UUID]]:
@@ -250,14 +186,17 @@ class _Kept(NamedTuple):
 
 
 async def _newest_marks(
-    session: AsyncSession, course: UUID, as_of: datetime, student: UUID | None
+    session: AsyncSession, course: UUID, as_of: datetime | None, student: UUID | None
 ) -> dict[tuple[UUID, UUID], _Kept]:
+    # By id: it is given under the locks of learner and work; the time is the request's, before them.
     query = (
         select(*(getattr(GradeMark, name) for name in _Kept._fields))
-        .where(GradeMark.course == course, GradeMark.at <= as_of)
+        .where(GradeMark.course == course)
         .ext(distinct_on(GradeMark.item, GradeMark.student))
-        .order_by(GradeMark.item, GradeMark.student, GradeMark.at.desc(), GradeMark.id.desc())
+        .order_by(GradeMark.item, GradeMark.student, GradeMark.id.desc())
     )
+    if as_of is not None:
+        query = query.where(GradeMark.at <= as_of)
     if student is not None:
         query = query.where(GradeMark.student == student)
     return {(row[0], row[1]): _Kept(*row) for row in await session.execute(query)}

@@ -1,12 +1,13 @@
 """Grading policy, gradebook, own grades and their explanation."""
 
 import asyncio
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic import AfterValidator, AwareDatetime
 
 from libs.common import etags
 from libs.common.auth import CurrentUser, Teacher
@@ -14,6 +15,7 @@ from libs.common.db import SessionDep
 from libs.common.errors import Forbidden, NotFound
 from libs.common.openapi import raises
 from libs.common.paging import choose
+from libs.common.schemas import EmptyIsNone
 from services.learning.access import access_taught_course, is_seated, teaches
 from services.learning.clock import Now
 from services.learning.errors import FileMissing, ImportRefused, NotEnrolled
@@ -38,7 +40,24 @@ FILES = {
 }
 BINARY = {"type": "string", "format": "binary"}
 router = APIRouter(prefix="/api/courses/{course}", tags=["gradebook"])
-AsOf = Annotated[datetime | None, Query(description="a past moment: scores and policy as they were then")]
+
+
+def _past(moment: datetime | None) -> datetime | None:
+    if moment is None or PAST <= moment <= FUTURE:
+        return moment
+    raise ValueError("must lie between 1970 and 9999")
+
+
+AsOf = Annotated[
+    Annotated[AwareDatetime | None, EmptyIsNone, AfterValidator(_past)],
+    Query(description="a past moment: everything as it was then; one to come is now"),
+]
+PAST, FUTURE = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
+
+
+def before(as_of: datetime | None, now: datetime) -> datetime | None:
+    """A past moment; None: now."""
+    return as_of if as_of is not None and as_of < now else None
 
 
 @router.get("/grading-policy/", response_model=PolicyOut)
@@ -74,7 +93,7 @@ async def save_grading_policy(
 async def get_gradebook(course: UUID, who: Teacher, session: SessionDep, now: Now, as_of: AsOf = None) -> Any:
     """Every learner's grades, now or at a past moment."""
     await access_taught_course(session, who, course)
-    book = await load_book(session, course, service.moment(as_of, now))
+    book = await load_book(session, course, now, as_of=before(as_of, now))
     # In a thread: for a large class this takes as long as hundreds of other calls.
     rows = await asyncio.to_thread(lambda: [service.row(book, user) for user in book.names])
     return {"items": service.items(book), "rows": rows, "as_of": book.as_of}
@@ -91,7 +110,7 @@ async def export_gradebook(
     """The gradebook as CSV or XLSX; what a spreadsheet would take for a formula is text."""
     kind = choose("file", file, tuple(FILES)) or "csv"
     await access_taught_course(session, who, course)
-    book = await load_book(session, course, service.moment(as_of, now))
+    book = await load_book(session, course, now, as_of=before(as_of, now))
     headers = {"Content-Disposition": f'attachment; filename="gradebook-{course}.{kind}"'}
     if kind == "csv":
         return Response(await asyncio.to_thread(sheets.as_csv, book), media_type=FILES[kind], headers=headers)
@@ -122,9 +141,11 @@ async def get_own_grades(
         raise NotFound
     if not await is_seated(session, who, course):
         raise NotEnrolled
-    at = service.moment(as_of, now)
-    book = await load_book(session, course, at, student=who.user, posted_only=True)
-    return {"items": service.items(book), "as_of": at, **service.row(book, who.user)}
+    at = before(as_of, now)
+    book = await load_book(session, course, now, as_of=at, student=who.user, posted_only=True)
+    if who.user not in book.names:
+        raise NotEnrolled
+    return {"items": service.items(book), "as_of": book.as_of, **service.row(book, who.user)}
 
 
 @router.get("/grades/{user}/explain/", response_model=Explanation)
@@ -145,7 +166,8 @@ async def explain_grade(
     taught = teaches(who, found)
     if not taught and who.user != user:
         raise Forbidden if await is_seated(session, who, course) else NotFound
-    book = await load_book(session, course, service.moment(as_of, now), student=user, posted_only=not taught)
+    at = before(as_of, now)
+    book = await load_book(session, course, now, as_of=at, student=user, posted_only=not taught)
     if user not in book.names:
         raise NotFound
     return explain(book, user, "final" if wanted == "final" else "current")

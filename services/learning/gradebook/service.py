@@ -12,12 +12,12 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.audit_log import write_entry
-from libs.common.errors import Unprocessable
 from libs.common.etags import check_if_match
 from libs.common.events.learning import GradingPolicyChanged
 from libs.common.outbox import record
 from libs.common.tokens import Principal
 from services.learning.access import access_taught_course
+from services.learning.completion.checks import want_course_check
 from services.learning.gradebook import rules
 from services.learning.gradebook.queries import Book, load_book
 from services.learning.gradebook.schemas import Change, PolicyBody
@@ -74,6 +74,7 @@ async def save_policy(
     record(session, event, policy.version)
     await write_entry(session, "grading_policy_saved", course, actor=who.user)
     await session.flush()
+    await want_course_check(session, course, now)
     return policy
 
 
@@ -103,15 +104,6 @@ def number(value: Fraction | None) -> float | None:
     """As shown, as a JSON number."""
     rounded = rules.shown(value)
     return None if rounded is None else float(rounded)
-
-
-def moment(text: datetime | None, now: datetime) -> datetime:
-    """`as_of`, or now. Raises Unprocessable for a moment without an offset, or one to come."""
-    if text is None:
-        return now
-    if text.tzinfo is None:
-        raise Unprocessable.field("as_of", "needs an offset, such as Z")
-    return min(text, now)
 
 
 def row(book: Book, user: UUID) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterator
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -14,18 +15,30 @@ from services.learning.gradebook.service import row
 CHUNK = 256 * 1024
 FIRST, LAST = ("user", "name"), ("current", "final", "letter")
 """Columns before and after those of the items."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet takes for the beginning of one (OWASP, CSV Injection)."""
 Cell = str | float | None
 
 
 def table(book: Book) -> Iterator[list[Cell]]:
     """The header, then a row for each learner; a cell without a score says why in brackets."""
-    yield [*FIRST, *(each.item.title for each in book.items), *LAST]
+    yield [*FIRST, *headings(book), *LAST]
     for user in book.names:
         shown = row(book, user)
         scores = [_score(shown["cells"][each.item.uuid]) for each in book.items]
         yield [str(user), shown["name"], *scores, *(shown[name] for name in LAST)]
+
+
+def headings(book: Book) -> list[str]:
+    """Titles of the items, or uuids where a title names another column as well: an import has to know."""
+    titles = Counter(each.item.title.strip() for each in book.items)
+    own = {*FIRST, *LAST, "email", ""}
+    return [
+        each.item.title
+        if titles[each.item.title.strip()] == 1 and each.item.title.strip().lower() not in own
+        else str(each.item.uuid)
+        for each in book.items
+    ]
 
 
 def _score(cell: dict[str, Any]) -> Cell:

@@ -20,7 +20,7 @@ from services.learning.models import Enrollment
 SEATS = """
 SELECT w.place, e.uuid, e.version, e.course, e.student, e.status, e.revision, e.completed_lessons,
  e.progress_percentage, e.enrolled_at, e.started_at, e.completed_at, e.study_seconds, e.points,
- c.revision, c.lessons, c.points, u.time_zone, u.full_name,
+ c.revision, c.lessons, c.points, u.time_zone, u.full_name, r.uuid IS NOT NULL,
  EXISTS (SELECT 1 FROM quizzes q WHERE q.lesson = w.lesson AND q.course = e.course AND q.is_published
   AND q.deleted_at IS NULL)
  OR EXISTS (SELECT 1 FROM assignments a WHERE a.lesson = w.lesson AND a.course = e.course
@@ -29,6 +29,7 @@ FROM unnest(%(courses)s::uuid[], %(students)s::uuid[], %(lessons)s::uuid[])
   WITH ORDINALITY AS w(course, student, lesson, place)
  JOIN enrollments e ON e.course = w.course AND e.student = w.student
  JOIN courses c ON c.uuid = e.course LEFT JOIN users u ON u.uuid = e.student
+ LEFT JOIN completion_rules r ON r.course = e.course
 ORDER BY w.place FOR NO KEY UPDATE OF e SKIP LOCKED
 """
 # One JSON parameter: to bind many columns costs more than to parse it.
@@ -85,12 +86,22 @@ async def complete_together(
     enrollments: dict[UUID, Enrollment] = {}
     done: list[tuple[Completing, Enrollment, Completion]] = []
     answers = {}
-    for place, *fields, revision, lessons, points, time_zone, name, has_work in await asked.fetchall():
+    for (
+        place,
+        *fields,
+        revision,
+        lessons,
+        points,
+        time_zone,
+        name,
+        has_rules,
+        has_work,
+    ) in await asked.fetchall():
         one = wanted[place - 1]
         enrollment = enrollments.get(fields[0])
         if enrollment is None:
             enrollment = enrollments[fields[0]] = Enrollment(**dict(zip(FIELDS, fields, strict=True)))
-        seat = Seat(enrollment, revision, lessons, points, time_zone, name)
+        seat = Seat(enrollment, revision, lessons, points, time_zone, name, has_rules)
         keys: set[str] = set()
         if enrollment.status not in SEATED or one.lesson not in lessons:
             continue
@@ -118,6 +129,8 @@ def _stays_open(seat: Seat, lesson: UUID) -> bool:
     enrollment = seat.enrollment
     if enrollment.status == "completed":
         return True
+    if seat.has_rules:
+        return False
     completed = [*enrollment.completed_lessons, lesson]
     return enrollment.revision == seat.revision and not progress(completed, seat.lessons).is_complete
 

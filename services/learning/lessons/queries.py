@@ -6,6 +6,8 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from services.learning.models import LessonProgress
+
 UNFINISHED = text(
     "SELECT q.title FROM quizzes q WHERE q.lesson = :lesson AND q.course = :course AND q.is_published"
     " AND q.deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM quiz_results r"
@@ -32,7 +34,7 @@ KEEP_STUDY_DAYS = text(
     " ORDER BY student, local_date ON CONFLICT DO NOTHING"
 )
 
-# Locks the learner's clock; a first heartbeat makes the row and finds nothing counted.
+# Locks the learner's clock; a first heartbeat makes the row, and nothing is counted yet.
 LOCK_CLOCK = text(
     "INSERT INTO study_clocks AS c (student, counted_until, last_counted) VALUES (:student, 'epoch', 0)"
     " ON CONFLICT (student) DO UPDATE SET last_counted = c.last_counted RETURNING counted_until"
@@ -45,8 +47,9 @@ KEEP_HEARTBEAT = text(
     " SELECT :student, :local_date, :seconds WHERE :seconds > 0 ON CONFLICT (student, local_date)"
     " DO UPDATE SET seconds = d.seconds + excluded.seconds)"
     " INSERT INTO lesson_progress AS p (enrollment, lesson, student, position_seconds, study_seconds)"
-    " VALUES (:enrollment, :lesson, :student, :position, :seconds) ON CONFLICT (enrollment, lesson)"
-    " DO UPDATE SET position_seconds = excluded.position_seconds,"
+    " VALUES (:enrollment, :lesson, :student, coalesce(:position, 0), :seconds)"
+    " ON CONFLICT (enrollment, lesson)"
+    " DO UPDATE SET position_seconds = coalesce(:position, p.position_seconds),"
     " study_seconds = p.study_seconds + excluded.study_seconds"
     " RETURNING position_seconds, study_seconds"
 )
@@ -60,6 +63,10 @@ async def unfinished_work(session: AsyncSession, course: UUID, enrollment: UUID,
 
 async def keep_study_day(session: AsyncSession, student: UUID, day: date) -> None:
     await session.execute(KEEP_STUDY_DAY, {"student": student, "local_date": day})
+
+
+async def get_progress(session: AsyncSession, enrollment: UUID, lesson: UUID) -> LessonProgress | None:
+    return await session.get(LessonProgress, (enrollment, lesson))
 
 
 async def get_notes(session: AsyncSession, enrollment: UUID, lesson: UUID) -> tuple[str, datetime | None]:

@@ -3,8 +3,9 @@
 from typing import Any
 from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 
+from libs.common import etags
 from libs.common.auth import CurrentUser
 from libs.common.db import SessionDep
 from libs.common.openapi import raises
@@ -16,6 +17,7 @@ from services.learning.lessons.schemas import (
     HeartbeatBody,
     HeartbeatOut,
     LessonCompletion,
+    LessonProgressOut,
     NotesBody,
     NotesOut,
 )
@@ -45,17 +47,41 @@ async def record_lesson_progress(
     }
 
 
+@router.get("/progress/", response_model=LessonProgressOut, responses=raises(NotEnrolled))
+async def get_lesson_progress(course: UUID, lesson: UUID, who: CurrentUser, session: SessionDep) -> Any:
+    """Where to go on with a lesson, and how much time it took so far."""
+    found = await service.read_progress(session, who, course, lesson)
+    return {
+        "lesson": lesson,
+        "position_seconds": found.position_seconds if found else 0,
+        "study_seconds": found.study_seconds if found else 0,
+        "is_completed": bool(found and found.completed_at),
+        "completed_at": found and found.completed_at,
+    }
+
+
 @router.get("/notes/", response_model=NotesOut, responses=raises(NotEnrolled))
-async def get_lesson_notes(course: UUID, lesson: UUID, who: CurrentUser, session: SessionDep) -> Any:
+async def get_lesson_notes(
+    course: UUID, lesson: UUID, who: CurrentUser, session: SessionDep, request: Request, response: Response
+) -> Any:
     """One's own notes on a lesson."""
     notes, at = await service.read_notes(session, who, course, lesson)
-    return {"lesson": lesson, "notes": notes, "updated_at": at}
+    tag = etags.etag(service.notes_version(at))
+    return etags.answer(request, response, tag) or {"lesson": lesson, "notes": notes, "updated_at": at}
 
 
 @router.post("/notes/", response_model=NotesOut, responses=raises(NotEnrolled))
 async def save_lesson_notes(
-    course: UUID, lesson: UUID, body: NotesBody, who: CurrentUser, session: SessionDep, now: Now
+    course: UUID,
+    lesson: UUID,
+    body: NotesBody,
+    who: CurrentUser,
+    session: SessionDep,
+    now: Now,
+    request: Request,
+    response: Response,
 ) -> Any:
     """Replace one's own notes on a lesson."""
-    await service.save_notes(session, who, course, lesson, body.notes, now)
+    await service.save_notes(session, who, course, lesson, body.notes, request, now)
+    response.headers["ETag"] = etags.etag(service.notes_version(now))
     return {"lesson": lesson, "notes": body.notes, "updated_at": now}

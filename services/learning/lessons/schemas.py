@@ -1,15 +1,24 @@
 """Bodies of the lesson calls."""
 
-from typing import Annotated
+from math import floor, isfinite
+from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
 from libs.common.richtext import RichText
 from libs.common.schemas import Answer, Body, Moment, Text
 from services.learning.enrollments.rules import HEARTBEAT_LIMIT
 
 NOTES_LIMIT = 65_536
+
+
+def _whole(value: Any) -> Any:
+    """Players tell fractions of a second."""
+    return floor(value) if isinstance(value, float) and isfinite(value) else value
+
+
+Seconds = Annotated[int, BeforeValidator(_whole), Field(ge=0)]
 
 
 def _fits(notes: str) -> str:
@@ -26,8 +35,12 @@ class LessonCompletion(Answer):
 class HeartbeatBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"position_seconds": 90, "seconds_spent": 30}]})
 
-    position_seconds: int = Field(0, ge=0, le=1_000_000, description="where to resume")
-    seconds_spent: int = Field(0, ge=0, le=HEARTBEAT_LIMIT, description="since the last heartbeat")
+    position_seconds: Seconds | None = Field(
+        None, le=1_000_000, description="where to resume; none: as it was"
+    )
+    seconds_spent: Seconds = Field(
+        0, le=86_400, description=f"since the last heartbeat; {HEARTBEAT_LIMIT} of them count"
+    )
 
 
 class HeartbeatOut(Answer):
@@ -37,7 +50,17 @@ class HeartbeatOut(Answer):
     study_seconds: int
 
 
+class LessonProgressOut(Answer):
+    lesson: UUID
+    position_seconds: int
+    study_seconds: int
+    is_completed: bool
+    completed_at: Moment | None
+
+
 class NotesBody(Body):
+    model_config = Body.model_config | ConfigDict(str_strip_whitespace=False)
+
     notes: Annotated[Text, AfterValidator(_fits)]
 
 

@@ -3,16 +3,19 @@
 from datetime import datetime
 from uuid import UUID
 
+from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.errors import NotFound
+from libs.common.etags import check_if_match
 from libs.common.events.learning import StudyTimeRecorded
 from libs.common.tokens import Principal
-from services.learning.access import Seat, access_lesson_seat
+from services.learning.access import Seat, access_lesson_seat, access_seat
 from services.learning.enrollments.rules import SEATED, count_study_time, local_date
-from services.learning.enrollments.service import add_completed, complete_course, publish
+from services.learning.enrollments.service import add_completed, complete_if_met, publish
 from services.learning.errors import LessonNotFinished
 from services.learning.lessons import queries
-from services.learning.models import Enrollment
+from services.learning.models import Enrollment, LessonProgress
 
 
 async def complete_lesson(
@@ -57,8 +60,7 @@ async def mark_completed(session: AsyncSession, seat: Seat, lesson: UUID, now: d
             "local_date": done.day,
         },
     )
-    if done.progress.is_complete and enrollment.status != "completed":
-        await complete_course(session, enrollment, seat.revision, now)
+    await complete_if_met(session, enrollment, seat, now)
 
 
 async def record_heartbeat(
@@ -66,11 +68,11 @@ async def record_heartbeat(
     who: Principal,
     course: UUID,
     lesson: UUID,
-    position: int,
+    position: int | None,
     spent: int,
     now: datetime,
 ) -> tuple[int, int, int]:
-    """Keep the resume position and add study time, as far as the learner's clock allows.
+    """Keep the resume position, if one is given, and add study time as far as the learner's clock allows.
 
     Returns position, seconds that counted, and the lesson's study seconds.
     """
@@ -102,15 +104,41 @@ async def record_heartbeat(
     return row[0], seconds, row[1]
 
 
-async def save_notes(
-    session: AsyncSession, who: Principal, course: UUID, lesson: UUID, notes: str, now: datetime
-) -> None:
+async def read_progress(
+    session: AsyncSession, who: Principal, course: UUID, lesson: UUID
+) -> LessonProgress | None:
+    """What they left in a lesson; None: nothing yet."""
     seat = await access_lesson_seat(session, who, course, lesson)
+    return await queries.get_progress(session, seat.enrollment.uuid, lesson)
+
+
+async def save_notes(
+    session: AsyncSession,
+    who: Principal,
+    course: UUID,
+    lesson: UUID,
+    notes: str,
+    request: Request,
+    now: datetime,
+) -> None:
+    """Replace their notes. Raises PreconditionFailed when they were changed meanwhile."""
+    seat = await access_lesson_seat(session, who, course, lesson)
+    _, at = await queries.get_notes(session, seat.enrollment.uuid, lesson)
+    check_if_match(request, notes_version(at))
     await queries.keep_notes(session, seat.enrollment.uuid, lesson, who.user, notes, now)
 
 
 async def read_notes(
     session: AsyncSession, who: Principal, course: UUID, lesson: UUID
 ) -> tuple[str, datetime | None]:
-    seat = await access_lesson_seat(session, who, course, lesson)
-    return await queries.get_notes(session, seat.enrollment.uuid, lesson)
+    """Their notes, also on a lesson that has left the course since. Raises NotFound, NotEnrolled."""
+    seat = await access_seat(session, who, course)
+    notes, at = await queries.get_notes(session, seat.enrollment.uuid, lesson)
+    if at is None and lesson not in seat.lessons:
+        raise NotFound
+    return notes, at
+
+
+def notes_version(at: datetime | None) -> int:
+    """Notes have no version of their own: the moment of their change is it, in microseconds."""
+    return int(at.timestamp() * 1_000_000) if at else 0

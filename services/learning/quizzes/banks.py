@@ -20,6 +20,7 @@ from libs.common.paging import Paging, paginate
 from libs.common.tokens import Principal
 from services.learning.access import access_taught_course, taught_by
 from services.learning.errors import BankInUse
+from services.learning.gradebook.facts import note_items
 from services.learning.models import Course, Question, QuestionBank, Quiz
 from services.learning.quizzes import questions
 from services.learning.quizzes.access import access_bank, access_question
@@ -187,3 +188,5 @@ async def _publish(
         actor=who.user,
     )
     record(session, event, bank.version)
+    drawing = await session.scalars(select(Quiz.uuid).where(Quiz.pools.contains([{"bank": str(bank.uuid)}])))
+    await note_items(session, bank.course, drawing, now)

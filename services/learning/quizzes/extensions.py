@@ -17,6 +17,7 @@ from libs.common.events.quizzes import QuizDeadlineMoved, QuizExtensionChanged
 from libs.common.outbox import record
 from libs.common.tokens import Principal
 from services.learning.access import lock_seat
+from services.learning.gradebook.facts import note_extension
 from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension, User
 from services.learning.quizzes.access import access_taught_quiz, find_extension
 from services.learning.quizzes.attempts import extended_deadline, lock_attempt
@@ -63,6 +64,7 @@ async def put_extension(
         actor=who.user,
     )
     record(session, event, extension.version)
+    note_extension(session, quiz.course, extension, now)
     details = body.model_dump(mode="json") | {"student": str(user)}
     await write_entry(session, "quiz.extended", quiz.uuid, actor=who.user, details=details)
     await session.flush()

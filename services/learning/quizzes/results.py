@@ -20,6 +20,8 @@ from libs.common.outbox import record
 from libs.common.tables import among
 from libs.common.trace import Trace, current_trace, tracing
 from services.learning.access import Seat
+from services.learning.completion.checks import want_checks
+from services.learning.enrollments.service import complete_if_met
 from services.learning.gradebook.service import keep_mark
 from services.learning.lessons.service import complete_by_work
 from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension
@@ -177,9 +179,14 @@ async def settle(session: AsyncSession, cases: Sequence[Case], now: datetime, *,
         return
     finished = await _keep_results(session, ready, standings, now)
     for case in ready:
-        if (case.quiz.uuid, case.attempt.enrollment) in finished:
-            with tracing(case.trace):
+        with tracing(case.trace):
+            if (case.quiz.uuid, case.attempt.enrollment) in finished:
                 await complete_by_work(session, case.seat, case.quiz.lesson, now)
+            if case.seat.has_rules:
+                await complete_if_met(session, case.seat.enrollment, case.seat, now)
+    completed = [case.attempt.enrollment for case in ready if case.seat.enrollment.status == "completed"]
+    if completed:
+        await want_checks(session, completed, now)
 
 
 def _grade(session: AsyncSession, case: Case, now: datetime, *, is_regrade: bool) -> Decimal | None:

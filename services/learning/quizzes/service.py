@@ -20,7 +20,9 @@ from libs.common.events.quizzes import (
 from libs.common.outbox import record
 from libs.common.tokens import Principal
 from services.learning.access import access_taught_course
+from services.learning.completion.checks import want_course_check
 from services.learning.errors import PoolTooSmall, QuizEmpty
+from services.learning.gradebook.facts import note_items
 from services.learning.models import Course, Question, QuestionBank, Quiz, User
 from services.learning.quizzes import questions
 from services.learning.quizzes.access import access_question, access_taught_quiz
@@ -201,3 +203,5 @@ async def _publish(
         actor=who.user,
     )
     record(session, event, quiz.version)
+    await note_items(session, quiz.course, [quiz.uuid], now)
+    await want_course_check(session, quiz.course, now)

@@ -3,6 +3,8 @@
 import asyncio
 from uuid import uuid4
 
+from sqlalchemy import text
+
 from libs.common.inbox import apply_batch
 from libs.common.testing import as_record
 from services.learning.enrollments.schemas import CourseCard, EnrollmentOut
@@ -100,7 +102,9 @@ async def test_freed_seats_go_to_those_who_wait_in_order(school: School) -> None
         body = done(await person.client.post(url, json={"waitlist": True}), 201)
         assert (body["status"], body["waitlist_position"], body["next_lesson"]) == ("waitlisted", place, None)
     assert done(await waiting[1].client.post(url))["waitlist_position"] == 2
-    assert await school.events() == ["student_enrolled", "enrollment"]
+    assert await school.events("student_enrolled", "waitlist_joined") == [
+        "student_enrolled", *["waitlist_joined"] * 3,
+    ]  # fmt: skip
     left = await waiting[0].client.post(f"/api/courses/{course}/unenroll/")
     assert "detail" in done(left)
     done(await holder.client.post(f"/api/courses/{course}/unenroll/"))
@@ -262,3 +266,84 @@ async def test_the_openapi_document_names_every_call_once(school: School) -> Non
     assert len(names) == len(set(names)) > 30
     assert all(path.endswith("/") for path in paths)
     assert all(call.get("description") for calls in paths.values() for call in calls.values())
+
+
+async def test_the_waitlist_is_told_in_events(school: School) -> None:
+    course = await school.course(enrollment_limit=1)
+    url = f"/api/courses/{course}/enroll/"
+    seated, first, second = [await school.person(f"Person {number}") for number in range(3)]
+    done(await seated.client.post(url), 201)
+    joined = done(await first.client.post(url, json={"waitlist": True}), 201)
+    left = done(await second.client.post(url, json={"waitlist": True}), 201)
+    done(await second.client.post(url.replace("enroll", "unenroll")))
+    done(await seated.client.post(url.replace("enroll", "unenroll")))
+    kinds = [(kind, seq) for kind, key, seq in await school.published() if key == joined["uuid"]]
+    assert kinds == [
+        ("learning.waitlist_joined.v1", 1), ("learning.enrollment.v1", 1),
+        ("learning.student_enrolled.v1", 2), ("learning.enrollment.v1", 2),
+    ]  # fmt: skip
+    kinds = [(kind, seq) for kind, key, seq in await school.published() if key == left["uuid"]]
+    assert kinds == [
+        ("learning.waitlist_joined.v1", 1), ("learning.enrollment.v1", 1),
+        ("learning.waitlist_left.v1", 2), ("learning.enrollment.v1", 2),
+    ]  # fmt: skip
+    async with school.harness.db.session() as session:
+        query = text("SELECT payload IS NULL FROM outbox WHERE key = :key AND topic = 'learning.enrollments'")
+        assert list(await session.scalars(query, {"key": left["uuid"]})) == [False, True], "no tombstone"
+    done(await second.client.post(url, json={"waitlist": True}), 201)
+
+
+async def test_a_learner_who_comes_back_waits_and_keeps_what_was_learnt(school: School) -> None:
+    course = await school.course(enrollment_limit=1)
+    url = f"/api/courses/{course}/enroll/"
+    back = await school.enrolled(course, "Back Again")
+    await school.complete(back, course, school.lessons(course)[0])
+    done(await back.client.post(url.replace("enroll", "unenroll")))
+    other = await school.enrolled(course, "Other Person")
+    waiting = done(await back.client.post(url, json={"waitlist": True}), 201)
+    assert (waiting["status"], waiting["waitlist_position"]) == ("waitlisted", 1)
+    done(await back.client.post(url.replace("enroll", "unenroll")))
+    [row] = done(await back.client.get("/api/enrollments/?status=dropped"))["results"]
+    assert row["progress"] == 50
+    done(await back.client.post(url, json={"waitlist": True}), 201)
+    done(await other.client.post(url.replace("enroll", "unenroll")))
+    [row] = done(await back.client.get("/api/enrollments/my-courses/"))
+    assert (row["status"], row["progress"]) == ("in_progress", 50)
+    assert (await school.events("student_reenrolled", "waitlist_joined", "waitlist_left")) == [
+        "waitlist_joined", "waitlist_left", "waitlist_joined", "student_reenrolled",
+    ]  # fmt: skip
+
+
+async def test_the_waitlist_is_in_the_order_in_which_places_were_told(school: School) -> None:
+    course = await school.course(enrollment_limit=1)
+    url = f"/api/courses/{course}/enroll/"
+    await school.enrolled(course)
+    people = [await school.person(f"Person {number}") for number in range(6)]
+    answers = await asyncio.gather(*(who.client.post(url, json={"waitlist": True}) for who in people))
+    told = {str(who.uuid): done(a, 201)["waitlist_position"] for who, a in zip(people, answers, strict=True)}
+    assert sorted(told.values()) == [1, 2, 3, 4, 5, 6]
+    rows = done(await school.teacher.client.get("/api/courses/teacher/students/?status=waitlisted"))[
+        "results"
+    ]
+    assert {row["student"]: row["waitlist_position"] for row in rows} == told
+
+
+async def test_a_completed_course_has_no_next_lesson_whatever_is_published(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    for lesson in school.lessons(course):
+        await school.complete(student, course, lesson)
+    await school.republish(course, *school.lessons(course), uuid4())
+    [row] = done(await student.client.get("/api/enrollments/my-courses/"))
+    assert (row["status"], row["progress"], row["next_lesson"]) == ("completed", 100, None)
+
+
+async def test_a_draft_prerequisite_keeps_nobody_out(school: School) -> None:
+    draft, open_ = await school.course(status="draft", title="Secret draft"), await school.course()
+    course = await school.course(prerequisites=(draft,))
+    student = await school.person("Ada Lovelace")
+    done(await student.client.post(f"/api/courses/{course}/enroll/"), 201)
+    await school.change_course(course, prerequisites=(draft, open_))
+    other = await school.person("Eve Brown")
+    problem = await other.client.post(f"/api/courses/{course}/enroll/")
+    assert "Secret" not in refused(problem, 409, "prerequisites_missing")["detail"]

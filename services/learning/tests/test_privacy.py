@@ -30,6 +30,8 @@ DECIDED = {
     "courses": "ids of instructors", "quizzes": "nothing personal", "questions": "nothing personal",
     "assignments": "ids of groups' members", "grading_policies": "nothing personal",
     "grading_policy_versions": "ids of teachers", "grade_marks": "stay: ids and points",
+    "grade_facts": "extensions go; items and seats stay: ids and dates",
+    "completion_rules": "nothing personal", "completion_checks": "ids only",
     "privacy_parts": "ids only: the proof",
     "outbox": "ids only", "key_progress": "ids only",
     "dead_letter": "parked states of the person become tombstones", "idempotency_keys": "the person's go",

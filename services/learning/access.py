@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Row, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.auth import at_least
-from libs.common.errors import NotFound
+from libs.common.errors import Forbidden, NotFound
 from libs.common.tokens import Principal
 from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NotEnrolled
@@ -107,6 +107,27 @@ async def access_seat(session: AsyncSession, who: Principal, course: UUID) -> Se
     if found is None or (found.status == "draft" and not teaches(who, found)):
         raise NotFound
     raise NotEnrolled
+
+
+async def access_learnt_course(session: AsyncSession, who: Principal, course: UUID) -> None:
+    """The same without the lock, to read. Raises NotEnrolled, NotFound."""
+    if await is_seated(session, who, course):
+        return
+    found = await session.get(Course, course)
+    if found is None or (found.status == "draft" and not teaches(who, found)):
+        raise NotFound
+    raise NotEnrolled
+
+
+async def access_grades(session: AsyncSession, who: Principal, course: UUID, user: UUID) -> bool:
+    """Whether they see the grades as a teacher does; else they are their own. Raises Forbidden, NotFound."""
+    found = await session.get(Course, course)
+    if found is None:
+        raise NotFound
+    taught = teaches(who, found)
+    if not taught and who.user != user:
+        raise Forbidden if await is_seated(session, who, course) else NotFound
+    return taught
 
 
 async def access_lesson_seat(session: AsyncSession, who: Principal, course: UUID, lesson: UUID) -> Seat:

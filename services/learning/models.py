@@ -201,6 +201,7 @@ class GradingPolicyVersion(Base):
     content: Mapped[dict[str, Any]]
     saved_at: Mapped[datetime]
     saved_by: Mapped[UUID]
+    event: Mapped[UUID | None]
 
 
 class GradeMark(Base):

@@ -7,7 +7,7 @@ import asyncio
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import func, select, tuple_
 
 from libs.common.db import enqueue
 from libs.common.group_commit import MOST
@@ -99,7 +99,8 @@ async def sweep_certificates(run: TaskRun) -> None:
                 Certificate.status == "valid",
                 Certificate.requested_at < run.clock() - patience,
             )
-            .order_by(Certificate.requested_at)
+            # Not by age: those that fail again and again must not keep the others from their turn.
+            .order_by(func.random())
             .limit(settings.sweep_batch)
         )
         for uuid in waiting:

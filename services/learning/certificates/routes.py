@@ -76,7 +76,7 @@ async def get_certificate(
 @router.get(
     "/{uuid}/download/",
     response_class=Response,
-    responses=raises(CertificateNotReady, CertificateRevoked, CertificateSuperseded)
+    responses=raises(CertificateNotReady, CertificateRevoked, CertificateSuperseded, LearnerErased)
     | {200: {"content": {"application/pdf": {}}}},
 )
 async def download_certificate(
@@ -89,7 +89,7 @@ async def download_certificate(
     if certificate.status == "superseded":
         raise CertificateSuperseded
     if certificate.pdf_path is None:
-        raise CertificateNotReady
+        raise LearnerErased if certificate.issued_at is not None else CertificateNotReady
     storage = request.app.state.storage
     return await file_response(
         request, storage, certificate.pdf_path, "application/pdf", file_name(certificate)

@@ -30,6 +30,8 @@ def explain(book: Book, user: UUID, view: rules.View) -> dict[str, Any]:
     if aside:
         children.append(_line("Not counted", None, None, "counts for nothing in this grade", None, aside))
     rule = "each group's percentage times its share of the weights of groups that count"
+    if book.policy.version:
+        rule += f"; version {book.policy.version} of the policy"
     label = "Current grade" if view == "current" else "Final grade"
     return _line(label, number(result.percentage), None, rule, _policy_source(book), children)
 
@@ -94,7 +96,7 @@ def _aside_rule(kept: BookMark, policy: rules.Policy, view: rules.View) -> str:
 def _policy_source(book: Book) -> dict[str, Any] | None:
     if book.policy.uuid is None:
         return None
-    return {"type": "policy", "uuid": book.policy.uuid, "event_id": None}
+    return {"type": "policy", "uuid": book.policy.uuid, "event_id": book.policy.event}
 
 
 def _line(

@@ -7,10 +7,11 @@ by id.
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -35,6 +36,7 @@ from services.learning.gradebook.sheets import FIRST, LAST, unguarded
 from services.learning.models import Assignment, Enrollment, Submission, User
 
 RESERVED = frozenset({*FIRST, *LAST, "email", ""})
+NUMBER = re.compile(r"[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})")
 MOST_BYTES = 4_000_000
 MOST_ROWS = 20_000
 MOST_ERRORS = 200
@@ -265,12 +267,11 @@ def _read_cell(reading: Reading, line: int, user: UUID, item: BookItem, mark: Bo
         return
     score: Decimal | None = None
     if text not in EXCUSED:
-        try:
-            score = Decimal(text)
-        except InvalidOperation:
+        if not NUMBER.fullmatch(text):
             reading.wrong(line, title, "must be a number, or (excused)")
             return
-        if not score.is_finite() or not 0 <= score <= item.item.points:
+        score = Decimal(text)
+        if not 0 <= score <= item.item.points:
             reading.wrong(line, title, f"must be from 0 to {item.item.points.normalize():f}")
             return
         if score != round(score, 4):

@@ -26,6 +26,8 @@ class SavedPolicy:
     uuid: UUID | None
     version: int
     body: PolicyBody
+    event: UUID | None = None
+    """The published fact of this version; null for those that are older than this record."""
     terms: rules.Policy = field(init=False)
     """The same for grading."""
 
@@ -84,7 +86,7 @@ async def policy_at(session: AsyncSession, course: UUID, moment: datetime) -> Sa
     ).scalar_one_or_none()
     if row is None:
         return SavedPolicy(None, 0, PolicyBody())
-    return SavedPolicy(row.policy, row.number, PolicyBody.model_validate(row.content))
+    return SavedPolicy(row.policy, row.number, PolicyBody.model_validate(row.content), row.event)
 
 
 async def load_book(
@@ -106,7 +108,7 @@ async def load_book(
     moment = as_of or now
     saved = await policy_at(session, course, moment)
     if policy is not None:
-        saved = SavedPolicy(saved.uuid, saved.version, policy)
+        saved = SavedPolicy(saved.uuid, saved.version, policy, saved.event)
     items = await _items(session, course, moment, as_of or items_as_of, saved.body)
     learners = await learners_at(session, course, as_of)
     names = await _names(session, learners if student is None else learners & {student})

@@ -12,11 +12,11 @@ from pydantic import AfterValidator, AwareDatetime
 from libs.common import etags
 from libs.common.auth import CurrentUser, Teacher
 from libs.common.db import SessionDep
-from libs.common.errors import Forbidden, NotFound
+from libs.common.errors import NotFound
 from libs.common.openapi import raises
 from libs.common.paging import choose
 from libs.common.schemas import EmptyIsNone
-from services.learning.access import access_taught_course, is_seated, teaches
+from services.learning.access import access_grades, access_learnt_course, access_taught_course
 from services.learning.clock import Now
 from services.learning.errors import FileMissing, ImportRefused, NotEnrolled
 from services.learning.gradebook import service, sheets
@@ -32,7 +32,6 @@ from services.learning.gradebook.schemas import (
     PolicyBody,
     PolicyOut,
 )
-from services.learning.models import Course
 
 FILES = {
     "csv": "text/csv; charset=utf-8",
@@ -137,10 +136,7 @@ async def get_own_grades(
     course: UUID, who: CurrentUser, session: SessionDep, now: Now, as_of: AsOf = None
 ) -> Any:
     """The caller's own grades, as far as they are posted."""
-    if await session.get(Course, course) is None:
-        raise NotFound
-    if not await is_seated(session, who, course):
-        raise NotEnrolled
+    await access_learnt_course(session, who, course)
     at = before(as_of, now)
     book = await load_book(session, course, now, as_of=at, student=who.user, posted_only=True)
     if who.user not in book.names:
@@ -160,12 +156,7 @@ async def explain_grade(
 ) -> Any:
     """How a learner's `current` or `final` grade came about; learners see their own, as far as posted."""
     wanted = choose("view", view, ("current", "final"))
-    found = await session.get(Course, course)
-    if found is None:
-        raise NotFound
-    taught = teaches(who, found)
-    if not taught and who.user != user:
-        raise Forbidden if await is_seated(session, who, course) else NotFound
+    taught = await access_grades(session, who, course, user)
     at = before(as_of, now)
     book = await load_book(session, course, now, as_of=at, student=user, posted_only=not taught)
     if user not in book.names:

@@ -12,16 +12,18 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.audit_log import write_entry
+from libs.common.errors import Unprocessable
 from libs.common.etags import check_if_match
 from libs.common.events.learning import GradingPolicyChanged
 from libs.common.outbox import record
+from libs.common.tables import among
 from libs.common.tokens import Principal
 from services.learning.access import access_taught_course
 from services.learning.completion.checks import want_course_check
 from services.learning.gradebook import rules
 from services.learning.gradebook.queries import Book, load_book
 from services.learning.gradebook.schemas import Change, PolicyBody
-from services.learning.models import GradeMark, GradingPolicy, GradingPolicyVersion
+from services.learning.models import Assignment, GradeMark, GradingPolicy, GradingPolicyVersion, Quiz
 
 
 def keep_mark(
@@ -51,6 +53,7 @@ async def save_policy(
 ) -> GradingPolicy:
     """The next version of the course's policy; earlier ones are kept for looking back."""
     await access_taught_course(session, who, course)
+    await _check_items(session, course, body)
     await session.execute(
         insert(GradingPolicy).values(uuid=uuid4(), course=course, version=0).on_conflict_do_nothing()
     )
@@ -64,18 +67,36 @@ async def save_policy(
     ).one()
     check_if_match(request, policy.version)
     policy.version += 1
-    content = body.model_dump(mode="json", by_alias=True)
+    event = GradingPolicyChanged(policy=policy.uuid, course=course, number=policy.version, actor=who.user)
     session.add(
         GradingPolicyVersion(
-            policy=policy.uuid, number=policy.version, content=content, saved_at=now, saved_by=who.user
+            policy=policy.uuid,
+            number=policy.version,
+            content=body.model_dump(mode="json", by_alias=True),
+            saved_at=now,
+            saved_by=who.user,
+            event=record(session, event, policy.version),
         )
     )
-    event = GradingPolicyChanged(policy=policy.uuid, course=course, number=policy.version, actor=who.user)
-    record(session, event, policy.version)
     await write_entry(session, "grading_policy_saved", course, actor=who.user)
     await session.flush()
     await want_course_check(session, course, now)
     return policy
+
+
+async def _check_items(session: AsyncSession, course: UUID, body: PolicyBody) -> None:
+    """Raises Unprocessable for what never was a quiz or an assignment of the course."""
+    named = {item for group in body.groups for item in group.items} | set(body.extra_credit)
+    known: set[UUID] = set()
+    for model in (Quiz, Assignment) if named else ():
+        known.update(
+            await session.scalars(select(model.uuid).where(model.course == course, among(model.uuid, named)))
+        )
+    for place, group in enumerate(body.groups):
+        if unknown := set(group.items) - known:
+            raise Unprocessable.field(f"groups.{place}.items", f"{min(unknown)} is no item of the course")
+    if unknown := set(body.extra_credit) - known:
+        raise Unprocessable.field("extra_credit", f"{min(unknown)} is no item of the course")
 
 
 async def try_policy(
@@ -83,6 +104,7 @@ async def try_policy(
 ) -> list[Change]:
     """Whose current grade would move, and how; nothing is saved."""
     await access_taught_course(session, who, course)
+    await _check_items(session, course, body)
     before = totals(await load_book(session, course, now), "current")
     after = totals(await load_book(session, course, now, policy=body), "current")
     return [

@@ -56,6 +56,7 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_grade_facts_student"), "grade_facts", ["student"], unique=False)
     # ### end Alembic commands ###
+    op.add_column("grading_policy_versions", sa.Column("event", sa.Uuid(), nullable=True))
     # Those who wait publish by now, so that they have versions.
     op.drop_constraint(op.f("ck_enrollments_waitlisted"), "enrollments", type_="check")
     op.create_check_constraint(
@@ -122,6 +123,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.drop_column("grading_policy_versions", "event")
     op.drop_constraint(op.f("ck_enrollments_waiting"), "enrollments", type_="check")
     op.create_check_constraint(
         op.f("ck_enrollments_waitlisted"),

@@ -212,3 +212,18 @@ async def test_in_a_group_an_import_gives_grades_of_ones_own(class_: Class, scho
     done(await school.teacher.client.patch(f"/api/submissions/{work['uuid']}/grade/", json={"score": 9}))
     assert await class_.cells() == {"Ada": (9, "graded"), "Eve": (3, "graded")}
     assert UUID(work["uuid"]) != UUID((await class_.own(class_.eve))["uuid"])
+
+
+async def test_a_title_that_is_a_column_of_the_export_is_named_by_its_uuid(class_: Class, school: School):
+    final = await school.assignment(class_.course, title="Final", points=100)
+    twin = await school.assignment(class_.course, title="Essay", points=100)
+    ada = class_.ada.uuid
+    problem = done(await class_.send(f"user,Final\n{ada},80\n", dry_run=True))
+    assert "uuid" in problem["errors"][0]["message"]
+    text = (await school.teacher.client.get(f"{class_.path}export/")).text
+    header = text.splitlines()[0].split(",")
+    assert set(header[2:-3]) == {each["uuid"] for each in (class_.essay, final, twin)}
+    moved = done(await class_.send(text.replace("(open)", "7")))
+    assert len(moved["changes"]) == 5
+    wrong = done(await class_.send(f"user,{final['uuid']}\n{ada},1_0\n", dry_run=True))
+    assert wrong["errors"][0]["message"].startswith("must be a number")

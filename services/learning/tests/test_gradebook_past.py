@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from libs.common.testing import Person
 from services.learning.gradebook.facts import items_at, items_now
@@ -166,3 +167,29 @@ async def test_a_moment_to_come_or_none_is_now(school: School) -> None:
     for moment in ("", (school.clock() + timedelta(days=400)).isoformat()):
         book = done(await school.teacher.client.get(url(course), params={"as_of": moment}))
         assert book["as_of"] == school.clock().isoformat().replace("+00:00", "Z")
+
+
+async def test_a_grade_is_explained_down_to_the_version_of_its_policy(school: School) -> None:
+    course = await school.course()
+    ada = await school.enrolled(course)
+    for letters in ([], [{"letter": "A", "from": 90}]):
+        await save(school, course, {"letters": letters})
+    tree = done(await ada.client.get(url(course, f"grades/{ada.uuid}/explain/")))
+    assert tree["rule"].endswith("version 2 of the policy")
+    async with school.harness.db.session() as session:
+        query = text("SELECT id FROM outbox WHERE type LIKE 'learning.grading_policy%' AND key_seq = 2")
+        assert tree["source"]["event_id"] == str(await session.scalar(query))
+
+
+async def test_a_policy_places_only_items_of_its_course(school: School) -> None:
+    course, other = await school.course(), await school.course()
+    mine, theirs = await school.assignment(course), await school.assignment(other)
+    done(await school.teacher.client.delete(f"/api/assignments/{mine['uuid']}/"))
+    path = url(course, "grading-policy/")
+    group = {"name": "All", "weight": 1}
+    done(await school.teacher.client.put(path, json={"groups": [{**group, "items": [mine["uuid"]]}]}))
+    for body in ({"groups": [{**group, "items": [theirs["uuid"]]}]}, {"extra_credit": [theirs["uuid"]]}):
+        for query in ({}, {"dry_run": "true"}):
+            refused(await school.teacher.client.put(path, json=body, params=query), 422, "invalid_input")
+    draft = await school.course(status="draft")
+    refused(await (await school.person("Eve")).client.get(url(draft, "grades/me/")), 404, "not_found")

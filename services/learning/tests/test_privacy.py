@@ -103,7 +103,7 @@ async def test_an_erased_learner_leaves_grades_but_no_words(school: School, tomb
     checked = done(await school.harness.client().get(f"/api/certificates/{certificate['uuid']}/verify/"))
     assert (checked["valid"], checked["student_name"]) == (True, "")
     url = f"/api/certificates/{certificate['uuid']}/download/"
-    refused(await teacher.get(url), 409, "certificate_not_ready")
+    refused(await teacher.get(url), 409, "learner_erased")
     assert not [path for path in await stored(school) if certificate["uuid"] in path]
     assert graded["files"] == []
     with pytest.raises(NotFound):

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import orjson
 import websockets
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from jose import jwt
 
 from deploy.local.project import Project
@@ -82,6 +83,26 @@ class Visitor:
             socket = Socket(connection)
             socket.ready = await socket.next(lambda frame: frame["type"] == "ready")
             yield socket
+
+
+async def read_log(project: Project, topic: str) -> list[Any]:
+    """Every message of a topic, as the client gives it."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=project.kafka)
+    await consumer.start()
+    try:
+        await consumer._client.add_topic(topic)
+        partitions = [TopicPartition(topic, n) for n in sorted(consumer.partitions_for_topic(topic) or ())]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        for partition in partitions:
+            consumer.seek(partition, 0)
+        found: list[Any] = []
+        while any([await consumer.position(p) < ends[p] for p in partitions]):
+            for batch in (await consumer.getmany(timeout_ms=500)).values():
+                found += batch
+        return found
+    finally:
+        await consumer.stop()
 
 
 @dataclass

@@ -18,7 +18,7 @@ from uuid import uuid4
 import httpx
 import psycopg
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
 
 from deploy.local.control import Process
 from deploy.local.database import service_url
@@ -26,7 +26,7 @@ from deploy.local.project import Project, environment
 from libs.common.audit import audit
 from libs.common.testing import eventually
 from services.analytics import rebuild
-from tests.support import Stage, Visitor
+from tests.support import Stage, Visitor, read_log
 
 TICKETS = "/api/core/support-tickets/"
 
@@ -137,27 +137,12 @@ class World:
 
     async def log(self, topic: str) -> list[tuple[str, int, bytes | None, dict[str, bytes]]]:
         """Every message of a topic: key, sequence number, value, headers."""
-        consumer = AIOKafkaConsumer(bootstrap_servers=self.project.kafka)
-        await consumer.start()
-        try:
-            await consumer._client.add_topic(topic)
-            partitions = [
-                TopicPartition(topic, n) for n in sorted(consumer.partitions_for_topic(topic) or ())
-            ]
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            for partition in partitions:
-                consumer.seek(partition, 0)
-            found = []
-            while any([await consumer.position(p) < ends[p] for p in partitions]):
-                for batch in (await consumer.getmany(timeout_ms=500)).values():
-                    for message in batch:
-                        headers = dict(message.headers)
-                        key = message.key.decode("utf-8", "replace") if message.key else ""
-                        found.append((key, int(headers.get("ce_sequence", b"0")), message.value, headers))
-            return found
-        finally:
-            await consumer.stop()
+        found = []
+        for message in await read_log(self.project, topic):
+            headers = dict(message.headers)
+            key = message.key.decode("utf-8", "replace") if message.key else ""
+            found.append((key, int(headers.get("ce_sequence", b"0")), message.value, headers))
+        return found
 
     async def publish(self, topic: str, messages: list[tuple[str, bytes | None, dict[str, bytes]]]) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=self.project.kafka)

@@ -110,6 +110,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/api/courses/{uuid}/gradebook/**", "learning", "required", deadline=60),
     Route("/api/courses/{uuid}/grades/**", "learning", "required"),
     Route("/api/courses/{uuid}/grading-policy/", "learning", "required"),
+    Route("/api/courses/{uuid}/completion-rules/", "learning", "required"),
     Route("/api/courses/{uuid}/certificate-template/**", "learning", "required", body=4 * MB, deadline=60),
     Route("/api/enrollments/**", "learning", "required"),
     Route("/api/quizzes/**", "learning", "required"),

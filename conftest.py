@@ -18,6 +18,7 @@ from pydantic import SecretStr
 from deploy.local.database import bootstrap_database, service_url, with_database
 from deploy.local.project import free_ports
 from deploy.local.testing import SuiteServers, suite_servers
+from libs.common.serve import settle_memory
 from libs.common.testing import Harness, open_harness
 
 DATABASE = "lectern_test"
@@ -140,6 +141,11 @@ class Promises:
     def pytest_sessionfinish(self) -> None:
         found = [[p, test, self._outcome.get(test, "collected")] for test, p in self._promise.items()]
         Path(self._report).write_text(json.dumps(found))
+
+
+def pytest_collection_finish() -> None:
+    """All modules are loaded: the collector need not walk them again with every test."""
+    settle_memory()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -132,14 +132,18 @@ class Harness:
         self.clients.clear()
         self.queue.started.clear()
         async with self.db.engine.begin() as connection:
-            names = await connection.execute(
+            names = await connection.scalars(
                 text(
-                    "SELECT string_agg(quote_ident(tablename), ', ') FROM pg_tables"
+                    "SELECT quote_ident(tablename) FROM pg_tables"
                     " WHERE schemaname = :s AND tablename <> 'alembic_version'"
                 ),
                 {"s": self.service},
             )
-            await connection.execute(text(f"TRUNCATE {names.scalar_one()} RESTART IDENTITY CASCADE"))
+            # Only what has rows: to truncate a table costs a millisecond, whether it is empty or not.
+            asked = " UNION ALL ".join(f"SELECT '{name}' WHERE EXISTS (SELECT FROM {name})" for name in names)
+            filled = (await connection.scalars(text(asked))).all()
+            if filled:
+                await connection.execute(text(f"TRUNCATE {', '.join(filled)} RESTART IDENTITY CASCADE"))
 
     async def deliver(self, *events: Event | tuple[Event, int], at: datetime | None = None) -> Outcome:
         """Apply events as if Kafka had brought them; without a number each is its key's next one."""

@@ -1,6 +1,7 @@
 """Servers for the whole run, started once; services in-process, made when a test first asks for one."""
 
 import json
+import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
@@ -9,6 +10,7 @@ from email.parser import BytesParser
 from email.policy import default
 from importlib import import_module
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -86,6 +88,12 @@ def admin_url(servers: SuiteServers) -> str:
     return with_database(servers.postgres, DATABASE)
 
 
+def storage_url(directory: Path) -> str:
+    """A local directory, or a place of its own in the bucket that the environment names."""
+    bucket = os.environ.get("LECTERN_TEST_S3_URL")
+    return f"{bucket.rstrip('/')}/{uuid4()}" if bucket else f"file:{directory}"
+
+
 @pytest.fixture(scope="session")
 async def open_service(
     servers: SuiteServers, admin_url: str, tmp_path_factory: pytest.TempPathFactory
@@ -103,7 +111,7 @@ async def open_service(
                 valkey_url=f"{servers.valkey}/0",
                 broker_url=f"{servers.valkey}/1",
                 database_url=SecretStr(service_url(servers.postgres, service, DATABASE)),
-                storage_url=f"file:{tmp_path_factory.mktemp(service)}",
+                storage_url=storage_url(tmp_path_factory.mktemp(service)),
             )
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv(f"{service.upper()}_DATABASE_URL", settings.database_url.get_secret_value())

@@ -39,7 +39,8 @@ StatusFilter = Annotated[str | None, Query(alias="status", description=" · ".jo
     "/api/courses/{uuid}/enroll/",
     status_code=201,
     response_model=EnrollmentOut,
-    responses=raises(CourseFull, PrerequisitesMissing, CourseArchived, InstructorCannotEnroll),
+    responses=raises(CourseFull, PrerequisitesMissing, CourseArchived, InstructorCannotEnroll)
+    | {200: {"model": EnrollmentOut, "description": "Enrolled already: the same enrolment"}},
 )
 async def enroll_in_course(
     uuid: UUID,

@@ -36,7 +36,8 @@ StatusFilter = Annotated[str | None, Query(description=f"one of: {', '.join(STAT
     "/api/quizzes/{uuid}/attempts/",
     status_code=201,
     response_model=views.AttemptOut,
-    responses=raises(NotEnrolled, QuizNotOpen, QuizClosed, NoAttemptsLeft),
+    responses=raises(NotEnrolled, QuizNotOpen, QuizClosed, NoAttemptsLeft)
+    | {200: {"model": views.AttemptOut, "description": "The attempt that is open already"}},
 )
 async def start_attempt(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Start an attempt: 201; an open one is taken up again: 200."""

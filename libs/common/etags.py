@@ -11,7 +11,7 @@ from fastapi.responses import Response
 
 from libs.common.errors import PreconditionFailed
 
-TAG = re.compile(r'\s*(?:W/)?("(?:[^"\\]|\\.)*"|\*)\s*,?')
+TAG = re.compile(r'"[^"]*"|\*')
 
 
 def etag(version: int, *view: object) -> str:
@@ -35,8 +35,14 @@ def check_if_match(request: Request, version: int) -> None:
 
 def answer(request: Request, response: Response, tag: str) -> Response | None:
     """Set the `ETag`; returns a 304 to send instead when the reader has this version already."""
-    header = request.headers.get("if-none-match")
-    if request.method in ("GET", "HEAD") and header and (tag in TAG.findall(header) or header.strip() == "*"):
+    if request.method in ("GET", "HEAD") and is_known(request.headers.get("if-none-match"), tag):
         return Response(status_code=304, headers={"ETag": tag})
     response.headers["ETag"] = tag
     return None
+
+
+def is_known(if_none_match: str | None, tag: str) -> bool:
+    """Whether a reader names this tag, by the weak comparison (RFC 9110 §13.1.2)."""
+    if if_none_match is None:
+        return False
+    return if_none_match.strip() == "*" or tag.removeprefix("W/") in TAG.findall(if_none_match)

@@ -69,7 +69,9 @@ def _header(name: str, description: str) -> Json:
 
 PARAMETERS: Json = {
     "IdempotencyKey": _header(
-        "Idempotency-Key", "The same key and body get the same answer for 24 hours; another body is a 422."
+        "Idempotency-Key",
+        "The same key and body get the same answer for 24 hours; another body is a 422."
+        " Without effect where the body, an upload, has more than 1 MB.",
     ),
     "IfMatch": _header("If-Match", "The ETag that the change starts from; 412 when it is not the newest."),
     "IfNoneMatch": _header("If-None-Match", "The ETag that is known already; 304 when it is still right."),
@@ -147,7 +149,8 @@ def _describe(path: str, method: str, operation: Json) -> None:
     security = bool(operation.get("security"))
     write = method in WRITES
     changes = method in ("put", "patch", "delete")
-    single = path.rstrip("/").endswith("}")
+    read = method == "get" and "application/json" in operation["responses"].get("200", {}).get("content", {})
+    tagged = read or (method in ("put", "patch") and path.rstrip("/").endswith("}"))
     possible: dict[type[LecternError], bool] = {
         BadRequest: True, NotAuthenticated: security, Forbidden: security, NotFound: write or "{" in path,
         Conflict: write, PreconditionFailed: changes, PayloadTooLarge: write, Unprocessable: write,
@@ -158,18 +161,18 @@ def _describe(path: str, method: str, operation: Json) -> None:
         del answers["422"]
     for status, answer in answers.items():
         if status.startswith("2"):
-            names = ["X-Request-ID", *(["ETag"] if single else []), *(["Consistency-Token"] if write else [])]
+            names = ["X-Request-ID", *(["ETag"] if tagged else []), *(["Consistency-Token"] if write else [])]
             answer["headers"] = {name: {"$ref": f"#/components/headers/{name}"} for name in names}
     for error, is_possible in possible.items():
         if is_possible:
             answers.setdefault(str(error.status), {"$ref": f"#/components/responses/{error.__name__}"})
-    if method == "get" and single:
+    if read:
         answers["304"] = {"description": "What `If-None-Match` names is still right."}
     operation["responses"] = dict(sorted(answers.items()))
     wanted = {
         "IdempotencyKey": write and security,
         "IfMatch": changes,
-        "IfNoneMatch": method == "get" and single,
+        "IfNoneMatch": read,
     }
     headers = [{"$ref": f"#/components/parameters/{name}"} for name, true in wanted.items() if true]
     if headers:

@@ -9,6 +9,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.routing import BaseRoute, Match
 from starlette.types import Receive, Scope, Send
 
+from libs.common.conditional import tag_reads
 from libs.common.hot import HotHandler, try_hot
 
 
@@ -42,6 +43,8 @@ class RouteIndex(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = scope["route"]
+        if scope["method"] == "GET":
+            send = tag_reads(scope, send)
         hot = self._hot.get(route.name)
         left = receive if hot is None else await try_hot(hot, scope, receive, send)
         if left is not None:

@@ -62,6 +62,19 @@ async def on_certificate(session: AsyncSession, batch: Batch) -> None:
     )
 
 
+async def on_certificate_revoked(session: AsyncSession, batch: Batch) -> None:
+    await tell(
+        session,
+        [
+            News(
+                i.event.student, "system", "certificate_revoked", i, f"/certificates/{i.event.certificate}",
+                what=i.event.number,
+            )
+            for i in batch
+        ],
+    )  # fmt: skip
+
+
 async def on_quiz_graded(session: AsyncSession, batch: Batch) -> None:
     """Only what the policy of the quiz shows already."""
     await tell(
@@ -176,6 +189,7 @@ HANDLERS: dict[type[Any], Handler] = {
     learning.StudentEnrolled: on_enrolled,
     learning.StudentReenrolled: on_enrolled,
     learning.CertificateIssued: on_certificate,
+    learning.CertificateRevoked: on_certificate_revoked,
     quizzes.QuizGraded: on_quiz_graded,
     learning.SubmissionGraded: on_submission_graded,
     forum.DiscussionStarted: on_discussion,

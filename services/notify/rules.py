@@ -19,12 +19,14 @@ class Letter:
 
 
 # (what happened, language) → title and message; `what` is the title of a course, quiz or assignment, or the
-# number of a ticket.
+# number of a certificate or ticket.
 TEXTS = {
     ("enrollment", "en"): ("You are enrolled", "Welcome to {what}. Enjoy the first lesson."),
     ("enrollment", "ar"): ("تم تسجيلك", "مرحبًا بك في {what}. نتمنى لك درسًا أول ممتعًا."),
     ("certificate_ready", "en"): ("Your certificate is ready", "You have completed {what}. Congratulations!"),
     ("certificate_ready", "ar"): ("شهادتك جاهزة", "لقد أكملت {what}. تهانينا!"),
+    ("certificate_revoked", "en"): ("A certificate was revoked", "Certificate {what} is no longer valid."),
+    ("certificate_revoked", "ar"): ("أُلغيت شهادة", "لم تعد الشهادة {what} صالحة."),
     ("quiz_result", "en"): ("Your quiz is graded", "The result of {what} is there."),
     ("quiz_result", "ar"): ("تم تصحيح اختبارك", "نتيجة {what} متاحة الآن."),
     ("grade", "en"): ("Your assignment is graded", "The grade of {what} is there."),

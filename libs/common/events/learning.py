@@ -246,7 +246,7 @@ class CertificateIssued(CertificateFact):
 
 
 class CertificateRevoked(CertificateFact):
-    """Trigger: staff revoke a certificate. Key: certificate. Consumers: analytics."""
+    """Trigger: staff revoke a certificate. Key: certificate. Consumers: analytics, notify."""
 
     type = "learning.certificate_revoked.v1"
 

@@ -36,6 +36,17 @@ async def test_an_enrolment_is_told_in_the_learners_language(scene: Scene):
     assert other["title"] == "تم تسجيلك"
 
 
+async def test_a_revoked_certificate_is_told_to_its_learner(scene: Scene):
+    revoked = learning.CertificateRevoked(
+        certificate=uuid4(), number="CERT-2026-ABCDEF", enrollment=uuid4(), course=scene.course,
+        student=scene.ada.uuid, actor=uuid4(),
+    )  # fmt: skip
+    await scene.service.deliver(revoked)
+    (one,) = await results(scene.ada)
+    assert (one["type"], "CERT-2026-ABCDEF" in one["message"]) == ("system", True)
+    assert await results(scene.eve) == []
+
+
 async def test_an_event_delivered_three_times_tells_once(scene: Scene):
     record = as_record(enrolled(scene, scene.ada), 1)
     for _ in range(3):

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.tables import among
 from services.learning.gradebook import rules
-from services.learning.gradebook.facts import closes_at, items_at, items_now, learners_at
+from services.learning.gradebook.facts import ItemFact, closes_at, items_at, items_now, learners_at
 from services.learning.gradebook.schemas import PolicyBody
 from services.learning.models import GradeMark, GradingPolicy, GradingPolicyVersion, Submission, User
 from services.learning.quizzes.rules import is_visible, latest_close
@@ -102,14 +102,19 @@ async def load_book(
 ) -> Book:
     """All learners of a course, or one; under another policy than the saved one if one is given.
 
-    `as_of` takes everything as it was then, `items_as_of` only the items. With `posted_only` what a learner
-    may not see yet is as if it were not graded. For one learner, items are due when they are for them.
+    `as_of` takes everything as it was then; `items_as_of` only the items that were there then. With
+    `posted_only` what a learner may not see yet is as if it were not graded. For one learner, items are due
+    when they are for them.
     """
     moment = as_of or now
     saved = await policy_at(session, course, moment)
     if policy is not None:
         saved = SavedPolicy(saved.uuid, saved.version, policy, saved.event)
-    items = await _items(session, course, moment, as_of or items_as_of, saved.body)
+    past = as_of or items_as_of
+    facts = await items_now(session, course) if past is None else await items_at(session, course, past)
+    if as_of is None and past is not None:
+        facts |= {uuid: fact for uuid, fact in (await items_now(session, course)).items() if uuid in facts}
+    items = _items(facts, moment, saved.body)
     learners = await learners_at(session, course, as_of)
     names = await _names(session, learners if student is None else learners & {student})
     newest = await _newest_marks(session, course, as_of, student)
@@ -136,13 +141,10 @@ async def load_book(
     return Book(saved, items, names, marks, moment)
 
 
-async def _items(
-    session: AsyncSession, course: UUID, moment: datetime, past: datetime | None, policy: PolicyBody
-) -> list[BookItem]:
-    """Items as they are, or were at `past`; what shows is what shows at `moment`."""
+def _items(facts: dict[UUID, ItemFact], moment: datetime, policy: PolicyBody) -> list[BookItem]:
+    """What of them shows at `moment`, in the groups of the policy."""
     placed = {item: group.uuid for group in policy.groups for item in group.items}
     extra = set(policy.extra_credit)
-    found = await (items_now(session, course) if past is None else items_at(session, course, past))
     return [
         BookItem(
             rules.Item(
@@ -154,7 +156,7 @@ async def _items(
             fact.posted if fact.shows is None else is_visible(fact.shows, fact.due_at, moment),
             fact.shows,
         )
-        for uuid, fact in found.items()
+        for uuid, fact in facts.items()
     ]  # fmt: skip
 
 

@@ -6,9 +6,12 @@ URL that lives at most five minutes and is bound to the object.
 
 import hashlib
 import hmac
+import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -16,17 +19,32 @@ from urllib.parse import quote, urlencode
 import obstore
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
+from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
-from libs.common.errors import BadRequest, NotFound, PayloadTooLarge
+from libs.common.errors import LecternError, NotFound, PayloadTooLarge
 from libs.common.settings import ServiceSettings
 
 URL_SECONDS = 300
 CHUNK = 256 * 1024
 INLINE = frozenset(
-    {"image/jpeg", "image/png", "image/webp", "image/gif", "application/pdf", "text/plain"}
+    {"image/jpeg", "image/png", "image/webp", "image/gif", "application/pdf"}
     | {"video/mp4", "video/webm", "audio/mpeg", "audio/ogg", "audio/wav", "audio/mp4"}
 )
+# What our own paths are made of; storage has opinions about everything else.
+PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}){0,7}\Z")
+RANGE = re.compile(r"(?i:bytes)=([0-9]{0,18})-([0-9]{0,18})\Z")
+OS_ERROR = re.compile(r"\(os error (\d{1,5})\)")
+MOST_STAGED = 9
+"""Uploads of one path at one time that are looked for after they were killed."""
+
+
+class RangeNotSatisfiable(LecternError):
+    status, code = 416, "range_not_satisfiable"
+
+    def __init__(self, size: int) -> None:
+        detail = f"The file has {size:,} bytes: nothing lies in the range asked for."
+        super().__init__(detail, headers={"Content-Range": f"bytes */{size}"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +66,10 @@ class Storage:
         self._service = area or settings.service
         self._secret = settings.secret.get_secret_value().encode()
         self._public = settings.public_url.rstrip("/")
+        self._root: Path | None = None
         url = settings.storage_url
         if url.startswith("file:"):
-            root = Path(url.removeprefix("file:")).resolve() / self._service
+            self._root = root = Path(url.removeprefix("file:")).resolve() / self._service
             root.mkdir(parents=True, exist_ok=True)
             self._store: Any = LocalStore(prefix=root)
         else:
@@ -72,7 +91,8 @@ class Storage:
                 yield chunk
 
         try:
-            await obstore.put_async(self._store, path, counted())
+            with _os_errors():
+                await obstore.put_async(self._store, path, counted())
         except Exception as error:
             if size > limit:
                 raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.") from error
@@ -80,31 +100,40 @@ class Storage:
         return Stored(size, digest.hexdigest())
 
     async def put_bytes(self, path: str, data: bytes) -> Stored:
-        await obstore.put_async(self._store, path, data)
+        with _os_errors():
+            await obstore.put_async(self._store, path, data)
         return Stored(len(data), hashlib.sha256(data).hexdigest())
 
     async def size(self, path: str) -> int:
         """Bytes of an object. Raises NotFound."""
-        try:
+        with _found():
             return int((await obstore.head_async(self._store, path))["size"])
-        except FileNotFoundError as error:
-            raise NotFound from error
 
     async def read(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """Bytes `start` to `end` (exclusive) in chunks."""
+        """Bytes `start` to `end` (exclusive) in chunks. Raises NotFound."""
         while start < end:
             stop = min(start + CHUNK, end)
-            yield bytes(await obstore.get_range_async(self._store, path, start=start, end=stop))
+            with _found():
+                chunk = await obstore.get_range_async(self._store, path, start=start, end=stop)
+            yield bytes(chunk)
             start = stop
 
     async def read_all(self, path: str) -> bytes:
         return b"".join([chunk async for chunk in self.read(path, 0, await self.size(path))])
 
     async def delete(self, path: str) -> None:
-        try:
+        """Twice is once. Takes what uploads that were killed have left of it, too."""
+        with suppress(NotFound), _found():
             await obstore.delete_async(self._store, path)
-        except FileNotFoundError:
+        if self._root is None:
             return
+        # A local upload is written beside its place, to the first number that is free.
+        for number in count(1):
+            try:
+                (self._root / f"{path}#{number}").unlink()
+            except (FileNotFoundError, NotADirectoryError):
+                if number >= MOST_STAGED:
+                    return
 
     async def list_folder(self, folder: str) -> list[str]:
         """Paths of all objects in a folder, however deep."""
@@ -125,12 +154,33 @@ class Storage:
         """Whether a signed URL is ours and still valid."""
         expires = query.get("expires", "")
         signature = query.get("signature", "")
-        fresh = expires.isdigit() and len(expires) < 12 and int(expires) >= time.time()
+        fresh = expires.isascii() and expires.isdigit() and len(expires) < 12 and int(expires) >= time.time()
         return hmac.compare_digest(signature.encode(), self._sign(path, query).encode()) and fresh
 
     def _sign(self, path: str, query: dict[str, str]) -> str:
         parts = [self._service, path, *(query.get(name, "") for name in ("expires", "type", "name"))]
         return hmac.new(self._secret, "\n".join(parts).encode(), hashlib.sha256).hexdigest()
+
+
+@contextmanager
+def _os_errors() -> Iterator[None]:
+    """Failures of storage as what they are to the rest of the code: of the infrastructure."""
+    try:
+        yield
+    except BaseError as error:
+        what = str(error).partition("\n")[0]
+        number = OS_ERROR.search(what)
+        raise OSError(int(number[1]) if number else 0, what[:300]) from error
+
+
+@contextmanager
+def _found() -> Iterator[None]:
+    """NotFound where nothing lies at a path, or nothing can."""
+    try:
+        with _os_errors():
+            yield
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise NotFound from error
 
 
 def media_router(service: str) -> APIRouter:
@@ -142,7 +192,7 @@ def media_router(service: str) -> APIRouter:
         storage: Storage = request.app.state.storage
         query = dict(request.query_params)
         public = path.startswith("public/")
-        if ".." in path or (not public and not storage.check(path, query)):
+        if not PATH.match(path) or (not public and not storage.check(path, query)):
             raise NotFound("The link is not valid, or has expired: ask for a new one.")
         kind = "image/webp" if public else query["type"]
         return await file_response(request, storage, path, kind, query.get("name") or "file", public=public)
@@ -153,7 +203,11 @@ def media_router(service: str) -> APIRouter:
 async def file_response(
     request: Request, storage: Storage, path: str, kind: str, name: str, *, public: bool = False
 ) -> Response:
-    """The object, or the part that `Range` asks for (RFC 9110 §14: one range)."""
+    """The object, or the part that `Range` asks for (RFC 9110 §14).
+
+    What asks for several ranges, or is no range at all, is ignored: the answer is the whole object. So it is
+    with `If-Range`: our answers name no version that it could be about. Raises NotFound, RangeNotSatisfiable.
+    """
     size = await storage.size(path)
     headers = {
         "Accept-Ranges": "bytes",
@@ -163,29 +217,33 @@ async def file_response(
         "Content-Security-Policy": _frame_policy(request, kind),
     }
     start, end, status = 0, size, 200
-    wanted = request.headers.get("range")
-    if wanted and wanted.startswith("bytes=") and "," not in wanted:
-        span = _span(wanted.removeprefix("bytes="), size)
-        if span is None:
-            return Response(status_code=416, headers={"Content-Range": f"bytes */{size}"})
-        start, end = span
-        status = 206
-        headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
+    if request.method == "GET" and "if-range" not in request.headers:
+        span = _span(request.headers.get("range", ""), size)
+        if span is not None:
+            start, end = span
+            status = 206
+            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
     headers["Content-Length"] = str(end - start)
     if request.method == "HEAD":
         return Response(status_code=status, headers=headers, media_type=kind)
     return StreamingResponse(storage.read(path, start, end), status, headers, kind)
 
 
-def _span(text: str, size: int) -> tuple[int, int] | None:
-    first, _, last = text.strip().partition("-")
-    if not (first or last) or not (first + last).isdigit():
-        raise BadRequest("Range takes bytes=FIRST-LAST.")
+def _span(wanted: str, size: int) -> tuple[int, int] | None:
+    """The part that a `Range` means, None where it is to be ignored. Raises RangeNotSatisfiable."""
+    match = RANGE.match(wanted.strip())
+    if match is None or not any(match.groups()):
+        return None
+    first, last = match.groups()
     if not first:
         start, end = max(size - int(last), 0), size
     else:
         start, end = int(first), min(int(last) + 1 if last else size, size)
-    return (start, end) if start < end else None
+        if last and int(last) < start:
+            return None
+    if start >= end:
+        raise RangeNotSatisfiable(size)
+    return start, end
 
 
 def _disposition(kind: str, name: str) -> str:

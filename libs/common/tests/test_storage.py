@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from libs.common.errors import NotFound, PayloadTooLarge, install_error_handlers
+from libs.common.errors import NotFound, PayloadTooLarge, install_error_handlers, is_transient
 from libs.common.storage import Storage, media_router
 from libs.common.tests.toy import Settings
 
@@ -40,15 +40,19 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         await storage.delete(path)
 
 
-@pytest.fixture
-async def client(storage: Storage) -> AsyncIterator[httpx.AsyncClient]:
+def client_of(storage: Storage) -> httpx.AsyncClient:
     app = FastAPI()
     app.state.storage = storage
     app.state.settings = Settings(cors_origins=["https://front.example"])
     install_error_handlers(app)
     app.include_router(media_router("toy"))
     transport = httpx.ASGITransport(app=app)
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000") as http:
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
+
+
+@pytest.fixture
+async def client(storage: Storage) -> AsyncIterator[httpx.AsyncClient]:
+    async with client_of(storage) as http:
         yield http
 
 
@@ -77,15 +81,68 @@ async def test_a_signed_url_gives_the_file_and_ranges_of_it(storage: Storage, cl
     assert whole.content == bytes(range(100))
     assert whole.headers["content-disposition"].startswith("inline; filename*=UTF-8''%C3%9Cn%C3%AFcode")
     assert "frame-ancestors 'self' https://front.example" in whole.headers["content-security-policy"]
-    for wanted, status, content in (
-        ("bytes=10-19", 206, bytes(range(10, 20))), ("bytes=90-", 206, bytes(range(90, 100))),
-        ("bytes=-5", 206, bytes(range(95, 100))), ("bytes=0-999", 206, bytes(range(100))),
-        ("bytes=100-", 416, b""), ("bytes=0-1,5-6", 200, bytes(range(100))),
+    for wanted, content in (
+        ("bytes=10-19", range(10, 20)), ("bytes=90-", range(90, 100)), ("bytes=-5", range(95, 100)),
+        ("bytes=0-999", range(100)), ("bytes=-999", range(100)), ("Bytes=5-5", range(5, 6)),
+        (" bytes=00-01 ", range(2)), ("bytes=99-999999999999999999", range(99, 100)),
     ):  # fmt: skip
         part = await client.get(url, headers={"Range": wanted})
-        assert (part.status_code, part.content) == (status, content), wanted
-    assert (await client.get(url, headers={"Range": "bytes=x-y"})).status_code == 400
-    assert (await client.head(url)).headers["content-length"] == "100"
+        assert (part.status_code, part.content) == (206, bytes(content)), wanted
+        span = f"bytes {content[0]}-{content[-1]}/100"
+        assert (part.headers["content-range"], part.headers["content-length"]) == (span, str(len(content)))
+
+
+async def test_a_range_that_is_none_is_ignored(storage: Storage, client: httpx.AsyncClient):
+    await storage.put_bytes("notes", bytes(range(100)))
+    url = storage.url("notes", "application/pdf", "notes.pdf")
+    for wanted in (
+        "bytes=5-2", "bytes=x-y", "bytes=-", "bytes=", "bytes", "", "-5", "0-5", "pages=0-5", "bytes=1",
+        "bytes=--5", "bytes=+1-2", "bytes=1_0-20", "bytes=0x1-2", "bytes=1.0-2", "bytes= 1-2 3", "bytes=²-",
+        "bytes=٣-٤", "bytes=" + "9" * 5000 + "-", "bytes=0-" + "9" * 5000, "bytes=-" + "9" * 5000,
+        "bytes=0-1,5-6", "bytes=0-1,", "bytes=100-,0-1",
+    ):  # fmt: skip
+        whole = await client.get(url, headers={"Range": wanted.encode()})
+        assert (whole.status_code, whole.content) == (200, bytes(range(100))), wanted
+        assert "content-range" not in whole.headers
+    whole = await client.get(url, headers={"Range": "bytes=0-1", "If-Range": '"1"'})
+    assert (whole.status_code, len(whole.content)) == (200, 100)
+    head = await client.head(url, headers={"Range": "bytes=0-1"})
+    assert (head.status_code, head.headers["content-length"], head.content) == (200, "100", b"")
+
+
+async def test_a_range_where_nothing_lies_is_a_416_that_tells_the_size(
+    storage: Storage, client: httpx.AsyncClient
+):
+    await storage.put_bytes("notes", bytes(range(100)))
+    url = storage.url("notes", "application/pdf", "notes.pdf")
+    for wanted in ("bytes=100-", "bytes=999999999999999999-", "bytes=100-200", "bytes=-0"):
+        answer = await client.get(url, headers={"Range": wanted})
+        assert (answer.status_code, answer.headers["content-range"]) == (416, "bytes */100"), wanted
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"] == "range_not_satisfiable"
+
+
+async def test_what_is_no_path_of_ours_is_404_for_anybody(storage: Storage, client: httpx.AsyncClient):
+    await storage.put_bytes("public/pictures/1280.webp", b"picture")
+    await storage.put_bytes("mine", b"secret")
+    assert (await client.get("/media/toy/public/pictures/1280.webp")).content == b"picture"
+    for path in (
+        "public/" + "a" * 300, "public/" + "a/" * 2000 + "a", "public/", "public", "", "public/pictures",
+        "public/pictures/1280.webp/y", "public/pictures/1280.webp/", "public//pictures/1280.webp",
+        "public/%2e/pictures/1280.webp", "public/pictures/%2e%2e/pictures/1280.webp", "public/..%2fmine",
+        "public/%2e%2e/mine", "public/pictures/1280.webp%231", "public/pictures/1280.webp%3fx",
+        "public%2fpictures%2f1280.webp%2f", "public/pictures\\1280.webp", "public/%01", "public/%7f",
+        "public/%00", "public/%0a", "public/%C2%80", "public/%ff", "public/é", "public/*", "public/~",
+        "mine", "mine%00", "%2e%2e/toy/mine",
+    ):  # fmt: skip
+        for query in ("", "?expires=99999999999&type=image/webp&name=x&signature=" + "0" * 64):
+            answer = await client.get(f"/media/toy/{path}{query}")
+            assert (answer.status_code, b"secret" in answer.content) == (404, False), path
+    good = storage.url("mine", "text/plain", "a.txt")
+    expires = good.partition("expires=")[2].partition("&")[0]
+    for moment in ("%C2%B2", "%D9%A3" * 10, "9" * 5000, "-1", "", "1e99", "+" + expires, expires + ".0"):
+        answer = await client.get(good.replace(expires, moment))
+        assert answer.status_code == 404, moment
 
 
 async def test_a_url_that_is_forged_expired_or_for_another_file_is_404(
@@ -103,6 +160,35 @@ async def test_a_url_that_is_forged_expired_or_for_another_file_is_404(
         answer = await client.get(bad)
         assert answer.status_code == 404, bad
         assert b"secret" not in answer.content
+
+
+async def test_storage_that_fails_is_away_and_not_empty(tmp_path: Path):
+    storage = Storage(Settings(storage_url=f"file:{tmp_path}"))
+    (tmp_path / "toy" / "public").symlink_to("public")  # nothing can be opened through it
+    for doing in (
+        storage.size("public/x"), storage.read_all("public/x"), storage.delete("public/x"),
+        storage.put_bytes("public/x", b""), storage.put("public/x", chunks(b"x"), 1),
+    ):  # fmt: skip
+        with pytest.raises(OSError) as failed:
+            await doing
+        assert is_transient(failed.value)
+    async with client_of(storage) as client:
+        assert (await client.get("/media/toy/public/x")).status_code == 503
+
+
+async def test_deleting_a_file_takes_what_killed_uploads_have_left_of_it(tmp_path: Path):
+    storage = Storage(Settings(storage_url=f"file:{tmp_path}"))
+    folder = tmp_path / "toy" / "library"
+    folder.mkdir()
+    for name in ("file#1", "file#2", "file#7", "other#1", "file-640.webp#1"):
+        (folder / name).write_bytes(b"part")
+    await storage.delete("library/file")
+    assert sorted(each.name for each in folder.iterdir()) == ["file-640.webp#1", "other#1"]
+    await storage.put_bytes("library/file", b"whole")
+    await storage.delete("library/file")
+    await storage.delete("nowhere/file")
+    await storage.delete("library/other#1/deeper")
+    assert sorted(each.name for each in folder.iterdir()) == ["file-640.webp#1", "other#1"]
 
 
 async def test_what_could_execute_is_a_download_in_a_sandbox(storage: Storage, client: httpx.AsyncClient):

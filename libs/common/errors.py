@@ -13,6 +13,7 @@ from psycopg_pool import PoolTimeout
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolExhausted
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 
 from libs.common.logs import get_logger
 from libs.common.trace import current_trace
@@ -140,7 +141,8 @@ def is_transient(error: BaseException) -> bool:
         state = getattr(error.orig, "sqlstate", None)
         gone = isinstance(error, OperationalError) or error.connection_invalidated
     elif isinstance(error, psycopg.Error):  # of a hot path, below SQLAlchemy
-        state, gone = error.sqlstate, isinstance(error, psycopg.OperationalError)
+        state = error.sqlstate
+        gone = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
     else:
         return False
     if state is None:
@@ -149,10 +151,11 @@ def is_transient(error: BaseException) -> bool:
     return state[:2] in {"08", "53", "57", "58", "40", "55"} or state in {"25P03", "25006"}
 
 
-_VALIDATION_STATUS = {"json_invalid": (400, "malformed_json")}
-
-
 def _message(error: Mapping[str, Any]) -> str:
+    limit = {"too_short": "at least", "too_long": "at most"}.get(error["type"])
+    if limit and isinstance(error.get("input"), str):  # of which pydantic says "items"
+        length = error["ctx"].get("min_length") or error["ctx"]["max_length"]
+        return f"string should have {limit} {length} character{'s' * (length != 1)}"
     text = str(error["msg"])
     text = text.removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return text[:1].lower() + text[1:]
@@ -181,6 +184,41 @@ def validation_problem(failures: Sequence[Mapping[str, Any]]) -> Response:
     return problem(422, "invalid_input", detail, errors)
 
 
+def _unreadable(error: HTTPException) -> Response:
+    """400 that says what is wrong with a request; most often it is a body that the framework cannot read."""
+    cause = error.__cause__ or error.__context__
+    if isinstance(cause, MultiPartException):
+        fault = cause.message.rstrip(".").replace(". Maximum", "; maximum")
+        return problem(400, "malformed_body", f"The form cannot be read: {fault[:1].lower()}{fault[1:]}.")
+    if isinstance(cause, UnicodeDecodeError):
+        return problem(400, "malformed_body", "The body is not valid UTF-8.")
+    if isinstance(cause, RecursionError):
+        return problem(400, "malformed_json", "The JSON of the body is nested too deeply.")
+    if isinstance(cause, ValueError):
+        return problem(400, "malformed_json", "A number in the JSON of the body has too many digits.")
+    if cause is not None:
+        return problem(400, "malformed_body", "The body cannot be read.")
+    return problem(400, BadRequest.code, BadRequest.detail)
+
+
+def _database_problem(error: DBAPIError | psycopg.Error) -> Response:
+    """An error of the database, whether it came through SQLAlchemy or from a hot path below."""
+    origin = error.orig if isinstance(error, DBAPIError) else error
+    if is_transient(error):
+        log.warning("database_away", error=(str(origin).splitlines() or [repr(origin)])[0])
+        return _unavailable()
+    if isinstance(error, (IntegrityError, psycopg.IntegrityError)):
+        constraint = getattr(getattr(origin, "diag", None), "constraint_name", None)
+        log.warning("constraint_violated", constraint=constraint)
+        return problem(409, "conflict", "Another change got there first, or the references do not fit.")
+    state = getattr(origin, "sqlstate", "") or ""
+    # Data that PostgreSQL cannot hold, such as NUL or a number out of range.
+    if state.startswith("22") or isinstance(error, (DataError, psycopg.DataError)):
+        return problem(422, "invalid_input", "A value cannot be stored: it is out of range or malformed.")
+    log.error("database_error", exc_info=error)
+    return problem(500, LecternError.code, LecternError.detail)
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Render every error as problem+json; nothing that a client sends may become a 500."""
 
@@ -194,6 +232,8 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(_: Request, error: HTTPException) -> Response:
+        if error.status_code == 400:
+            return _unreadable(error)
         codes = {404: NotFound, 413: PayloadTooLarge}
         known = codes.get(error.status_code)
         if known:
@@ -204,19 +244,11 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(DBAPIError)
     async def database_error(_: Request, error: DBAPIError) -> Response:
-        if is_transient(error):
-            log.warning("database_away", error=str(error.orig).splitlines()[0])
-            return _unavailable()
-        if isinstance(error, IntegrityError):
-            constraint = getattr(getattr(error.orig, "diag", None), "constraint_name", None)
-            log.warning("constraint_violated", constraint=constraint)
-            return problem(409, "conflict", "Another change got there first, or the references do not fit.")
-        state = getattr(error.orig, "sqlstate", "") or ""
-        # Data that PostgreSQL cannot hold, such as NUL or a number out of range.
-        if state.startswith("22") or isinstance(error, DataError):
-            return problem(422, "invalid_input", "A value cannot be stored: it is out of range or malformed.")
-        log.error("database_error", exc_info=error)
-        return problem(500, LecternError.code, LecternError.detail)
+        return _database_problem(error)
+
+    @app.exception_handler(psycopg.Error)
+    async def driver_error(_: Request, error: psycopg.Error) -> Response:
+        return _database_problem(error)
 
     for kind in (PoolExhausted, PoolTimeout, OSError, TimeoutError):
 

@@ -2,7 +2,9 @@
 
 For signed-in callers on POST, PUT, PATCH and DELETE. The same key with another request is a 422, one whose
 first request is still in flight a 409. Only 2xx answers are stored: a refused request had no effect.
-Sessions and credentials (`exempt` paths) are left out, so that no token is ever stored.
+Sessions and credentials (`exempt` paths) are left out, so that no token is ever stored. So are bodies above
+`limit`, uploads all of them: whether one is the same as before is known only once it has arrived, and until
+then it would have to be kept in memory, or the transaction open for as long as a slow client takes.
 """
 
 import hashlib
@@ -17,12 +19,13 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common.db import Database
-from libs.common.errors import BadRequest, Conflict, PayloadTooLarge, Unprocessable
+from libs.common.errors import BadRequest, Conflict, Unprocessable
 from libs.common.outbox import consistency_token
 from libs.common.tokens import InvalidToken, TokenVerifier
 
 KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+BOUNDARY = re.compile(r'multipart/form-data;.*\bboundary="?([^\s";,]{1,70})', re.IGNORECASE)
 KEPT_HEADERS = ("content-type", "etag", "location", "consistency-token")
 
 
@@ -60,10 +63,15 @@ class Idempotency:
             return
         if not KEY.match(key):
             raise BadRequest("Idempotency-Key takes 1 to 255 visible ASCII characters.")
-        body = await self._read(receive)
+        first = await self._read(receive)
+        receive = _again(first, receive)
+        if len(first["body"]) > self.limit:  # the route has a limit of its own
+            await self.app(scope, receive, send)
+            return
+        body = _without_boundary(first["body"], headers.get("content-type", ""))
         path = f"{scope['method']} {scope['path']}?{scope['query_string'].decode('latin-1')}"
         request_hash = hashlib.sha256(path.encode() + b"\0" + body).digest()
-        await self._once(scope, receive, send, principal, key, request_hash, body)
+        await self._once(scope, receive, send, principal, key, request_hash)
 
     def _principal(self, headers: Headers) -> str | None:
         kind, _, token = headers.get("authorization", "").partition(" ")
@@ -74,19 +82,16 @@ class Idempotency:
         except InvalidToken:
             return None
 
-    async def _read(self, receive: Receive) -> bytes:
-        chunks: list[bytes] = []
-        size = 0
-        while True:
+    async def _read(self, receive: Receive) -> Message:
+        """The body as one message; of one that passes the limit, the beginning."""
+        body, more = bytearray(), True
+        while more and len(body) <= self.limit:
             message = await receive()
             if message["type"] == "http.disconnect":
                 raise BadRequest("The body ended early.")
-            chunks.append(message.get("body", b""))
-            size += len(chunks[-1])
-            if size > self.limit:
-                raise PayloadTooLarge("With an Idempotency-Key the body may have 1 MB; send it without one.")
-            if not message.get("more_body"):
-                return b"".join(chunks)
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        return {"type": "http.request", "body": bytes(body), "more_body": more}
 
     async def _once(
         self,
@@ -96,14 +101,9 @@ class Idempotency:
         principal: str,
         key: str,
         request_hash: bytes,
-        body: bytes,
     ) -> None:
         start: Message = {}
         answer = bytearray()
-        unread: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-        async def replay() -> Message:
-            return unread.pop() if unread else await receive()
 
         async def collect(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -120,7 +120,7 @@ class Idempotency:
                 await _send(send, stored.status, [(n, v) for n, v in stored.headers], bytes(stored.body))
                 return
             scope["lectern.session"] = session
-            await self.app(scope, replay, collect)
+            await self.app(scope, receive, collect)
             if 200 <= start["status"] < 300:
                 await session.flush()
                 token = consistency_token(session)
@@ -139,6 +139,22 @@ class Idempotency:
                 await session.rollback()
         await send(start)
         await send({"type": "http.response.body", "body": bytes(answer)})
+
+
+def _without_boundary(body: bytes, kind: str) -> bytes:
+    """What is compared of a body: clients draw a new boundary each time that they send the same form."""
+    match = BOUNDARY.match(kind)
+    return body.replace(b"--" + match[1].encode("latin-1"), b"--") if match else body
+
+
+def _again(first: Message, receive: Receive) -> Receive:
+    """Receives what was received already, then goes on."""
+    unread = [first]
+
+    async def replay() -> Message:
+        return unread.pop() if unread else await receive()
+
+    return replay
 
 
 async def _lock(session: AsyncSession, principal: str, key: str) -> Any:

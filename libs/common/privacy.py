@@ -131,9 +131,15 @@ async def erased_among(session: AsyncSession, part: type[Any], users: Collection
 
 
 async def forget_backbone(erasure: Erasure) -> None:
-    """Stored answers to the person's requests, and their state where it is parked: it becomes a tombstone."""
+    """Stored answers to the person's requests, and to other people's where they tell of the person; and the
+    person's state where it is parked: it becomes a tombstone."""
     user = str(erasure.user)
-    await erasure.run(text("DELETE FROM idempotency_keys WHERE principal = :u").bindparams(u=user))
+    await erasure.run(
+        text(
+            "DELETE FROM idempotency_keys"
+            " WHERE principal = :u OR position(convert_to(:u, 'UTF8') IN body) > 0"
+        ).bindparams(u=user)
+    )
     await erasure.run(
         text(
             "UPDATE dead_letter SET payload = NULL, error = NULL"

@@ -173,6 +173,25 @@ async def test_what_is_parked_of_a_person_becomes_a_tombstone(service: Harness):
         assert tuple(left.one()) == (2, 0)  # nothing of the account of events is lost
 
 
+async def test_no_stored_answer_tells_of_an_erased_person(service: Harness):
+    user, other = await noted(service), await noted(service, "Other")
+    async with service.db.session() as session:
+        await session.execute(
+            text(
+                "INSERT INTO idempotency_keys (principal, key, request_hash, status, headers, body)"
+                " VALUES (:p, :k, '', 200, '[]', convert_to(:b, 'UTF8'))"
+            ),
+            [
+                {"p": str(user), "k": "own", "b": '{"name": "Canary"}'},
+                {"p": str(other), "k": "about", "b": f'{{"author": {{"uuid": "{user}", "name": "Canary"}}}}'},
+                {"p": str(other), "k": "else", "b": f'{{"author": {{"uuid": "{other}", "name": "Other"}}}}'},
+            ],
+        )
+    assert await erase(service, user) == 3
+    async with service.db.sessions() as session:
+        assert (await session.scalars(text("SELECT key FROM idempotency_keys"))).all() == ["else"]
+
+
 async def test_the_erased_are_known_among_others(service: Harness):
     user, other = await noted(service), await noted(service)
     await erase(service, user)

@@ -1,6 +1,7 @@
 """A request from end to end: the commit comes before the answer, errors are problem+json, ids go through."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from uuid import UUID, uuid4
 
 import pytest
@@ -69,6 +70,10 @@ async def test_a_refused_request_starts_no_task_and_publishes_nothing(toy_servic
         (b"[]", "application/json", 422, "invalid_input", "body"),
         (b'{"value": NaN}', "application/json", 422, "invalid_input", "value"),
         (b"\xff\xfe", "application/json", 400, "malformed_json", None),
+        (b'{"value": "\xff"}', "application/json", 400, "malformed_body", None),
+        (b'{"value": ' + b"9" * 5000 + b"}", "application/json", 400, "malformed_json", None),
+        (b"[" * 100_000, "application/json", 400, "malformed_json", None),
+        (b'{"name": "a"}', "application/json", 422, "invalid_input", "name"),
         (b"x" * 1_100_000, "application/json", 413, "payload_too_large", None),
     ],
 )
@@ -85,6 +90,62 @@ async def test_bad_input_is_told_clearly(
     assert problem["request_id"] == answer.headers["x-request-id"]
     assert [error["field"] for error in problem["errors"]] == ([field] if field else [])
     assert await rows(toy_service, "counters") == 0
+
+
+async def test_what_is_wrong_with_a_body_is_told_in_words(toy_service: Harness):
+    client = toy_service.person().client
+    for body, detail in (
+        (b'{"value": "\xff"}', "The body is not valid UTF-8."),
+        (b'{"value": ' + b"9" * 5000 + b"}", "A number in the JSON of the body has too many digits."),
+        (b'{"value": ' + b"[" * 100_000, "The JSON of the body is nested too deeply."),
+        (b'{"name": "a"}', "name: string should have at least 2 characters."),
+        (b'{"name": "a counter"}', "name: string should have at most 5 characters."),
+    ):
+        answer = await client.post(
+            "/api/counters/", content=body, headers={"Content-Type": "application/json"}
+        )
+        assert answer.json()["detail"] == detail
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "detail"),
+    [
+        ("; boundary=x", b"nonsense", "invalid multipart data."),
+        ("", b"nonsense", "missing boundary in multipart."),
+        ("; boundary=x", b"--x\r\nContent-Disposition: form-data\r\n\r\na\r\n--x--\r\n", "must be provided."),
+        (
+            "; boundary=x",
+            b"".join(
+                b'--x\r\nContent-Disposition: form-data; name="%d"\r\n\r\n\r\n' % n for n in range(1001)
+            ),
+            "too many fields; maximum number of fields is 1000.",
+        ),
+    ],
+)
+async def test_a_malformed_form_is_a_400_that_says_so(
+    toy_service: Harness, kind: str, body: bytes, detail: str
+):
+    headers = {"Content-Type": f"multipart/form-data{kind}"}
+    answer = await toy_service.client().post("/api/counters/upload/", content=body, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (400, "malformed_body")
+    assert answer.json()["detail"].startswith("The form cannot be read: ")
+    assert answer.json()["detail"].endswith(detail)
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "code"),
+    [
+        ("number", 422, "invalid_input"), ("nul", 422, "invalid_input"), ("twice", 409, "conflict"),
+        ("gone", 503, "service_unavailable"), ("mistake", 500, "internal_error"),
+    ],
+)  # fmt: skip
+async def test_errors_below_the_orm_are_the_same_as_above(
+    toy_service: Harness, fault: str, status: int, code: str
+):
+    answer = await toy_service.client().post(f"/api/counters/faults/{fault}/")
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert ("retry-after" in answer.headers) == (status == 503)
+    assert await rows(toy_service, "notes") == 0
 
 
 async def test_an_unknown_filter_value_is_a_400_that_names_the_allowed(toy_service: Harness):
@@ -181,6 +242,46 @@ async def test_a_refused_request_may_be_repeated_with_its_key(toy_service: Harne
     assert (
         await student.client.post("/api/counters/", json={"value": 5}, headers=headers)
     ).status_code == 201
+
+
+@pytest.mark.parametrize("size", [1_000_000, 1_100_000, 2_900_000])
+async def test_an_upload_has_its_own_limit_with_a_key_too(toy_service: Harness, size: int):
+    client = toy_service.person().client
+    path, form = "/api/counters/upload/", {"file": ("a.bin", b"x" * size)}
+    for _ in range(2):  # each time with another boundary
+        answer = await client.post(path, files=form, headers={"Idempotency-Key": "key-4"})
+        assert answer.json() == {"fields": ["file"]}
+    part = {"Idempotency-Key": "key-5", "Content-Type": "application/offset+octet-stream"}
+
+    async def in_pieces() -> AsyncIterator[bytes]:
+        for _ in range(size // 100_000):
+            yield b"x" * 100_000
+
+    for _ in range(2):
+        answer = await client.put(path, content=in_pieces(), headers=part)
+        assert answer.json() == {"bytes": size // 100_000 * 100_000}
+    assert await rows(toy_service, "idempotency_keys") == (2 if size <= 1_000_000 else 0)
+
+
+async def test_a_small_upload_is_compared_without_its_boundary(toy_service: Harness):
+    client, headers = toy_service.person().client, {"Idempotency-Key": "key-4"}
+    answers = [
+        await client.post("/api/counters/upload/", files={"file": ("a.bin", content)}, headers=headers)
+        for content in (b"one", b"one", b"two")
+    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 422]
+    assert answers[1].headers["idempotency-replayed"] == "true"
+
+
+async def test_what_passes_the_limit_of_its_route_is_a_413_with_a_key_too(toy_service: Harness):
+    client, headers = toy_service.person().client, {"Idempotency-Key": "key-6"}
+    file = {"file": ("a.bin", b"x" * 3_100_000)}
+    answer = await client.post("/api/counters/upload/", files=file, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
+    json = {"value": 1, "more": "x" * 1_100_000}
+    answer = await client.post("/api/counters/", json=json, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
+    assert await rows(toy_service, "counters") == 0
 
 
 async def test_a_read_waits_for_its_token(toy_service: Harness):

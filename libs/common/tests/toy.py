@@ -1,11 +1,11 @@
 """A service of counters, as small as a service can be: what the backbone is tested with."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import APIRouter, Request, Response
-from pydantic import Field, SecretStr
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 from sqlalchemy import BigInteger, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -13,7 +13,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from libs.common import etags
 from libs.common.auth import CurrentUser, Manager
-from libs.common.db import SessionDep, enqueue
+from libs.common.db import SessionDep, driver, enqueue
 from libs.common.errors import NotFound
 from libs.common.events.base import Event, State
 from libs.common.inbox import Received, Subscription
@@ -164,6 +164,7 @@ router = APIRouter(prefix="/api/counters")
 
 class NewCounter(Body):
     value: int = Field(0, ge=0, le=1000)
+    name: Annotated[str, AfterValidator(str.strip), Field(min_length=2, max_length=5)] | None = None
 
 
 async def count(session: AsyncSession, counter: Counter, value: int) -> None:
@@ -228,10 +229,33 @@ async def change_counter(uuid: UUID, body: NewCounter, session: SessionDep, requ
     return {"value": counter.value}
 
 
-@router.post("/upload/", max_body_size=100_000)
+@router.post("/upload/", max_body_size=3_000_000)
 async def upload(request: Request) -> dict[str, Any]:
-    form = await request.form()
-    return {"fields": sorted(form)}
+    async with request.form() as form:
+        return {"fields": sorted(form)}
+
+
+@router.put("/upload/", max_body_size=3_000_000)
+async def upload_part(request: Request) -> dict[str, Any]:
+    return {"bytes": len(await request.body())}
+
+
+FAULTS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    "number": ("SELECT 1 / 0", ()),
+    "nul": ("SELECT %s::text", ("a\0b",)),
+    "twice": ("INSERT INTO notes VALUES (%s, '')", (UUID(int=1),)),
+    "gone": ("SELECT pg_terminate_backend(pg_backend_pid())", ()),
+    "mistake": ("SELEKT 1", ()),
+}
+
+
+@router.post("/faults/{name}/")
+async def fail_directly(name: str, session: SessionDep) -> dict[str, str]:
+    """What a hot path meets, which asks psycopg itself."""
+    connection = await driver(session)
+    for _ in range(2):
+        await connection.execute(*FAULTS[name])
+    return {"status": "done"}
 
 
 def events(uuid: UUID, *values: int) -> list[tuple[Event, int]]:

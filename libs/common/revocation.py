@@ -203,8 +203,11 @@ class RevocationList:
             self.connected = True
             await self._follow(consumer, partitions, ends)
         finally:
-            with contextlib.suppress(Exception):  # stopping may hang on a dead broker
-                await within(3, consumer.stop())
+            # Stopping may hang on a dead broker, or end in a cancellation of the client's own before its
+            # connections are closed: they, and the task that refreshes what it knows, would stay for ever.
+            for close in (consumer.stop, consumer._client.close):
+                with contextlib.suppress(Exception):
+                    await within(3, close())
 
     async def _assign(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         await consumer._client.add_topic(self._topic)  # no public call learns of a topic without assigning it

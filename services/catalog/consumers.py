@@ -14,7 +14,9 @@ from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
 from libs.common.inbox import Handler, Received
 from libs.common.replicas import replicate
-from services.catalog.models import CourseStats, Enrollment, User
+from services.catalog.courses.lexemes import forget_names, note_words
+from services.catalog.courses.removal import bring_back
+from services.catalog.models import Course, CourseStats, Enrollment, User
 from services.catalog.privacy import PRIVACY
 from services.catalog.rules import SEATED
 
@@ -23,17 +25,20 @@ ENROLLMENT_FIELDS = tuple(column.name for column in Enrollment.__table__.columns
 
 # The lock order of every writer of several courses is that of their ids.
 RENAME = text(
-    "WITH renamed AS (SELECT c.uuid, coalesce(u.full_name, '') AS name FROM courses c"
-    " LEFT JOIN users u ON u.uuid = c.instructor WHERE c.instructor = ANY(:users)"
+    "WITH renamed AS (SELECT c.uuid, c.instructor_name AS before, coalesce(u.full_name, '') AS name"
+    " FROM courses c LEFT JOIN users u ON u.uuid = c.instructor WHERE c.instructor = ANY(:users)"
     " AND c.instructor_name <> coalesce(u.full_name, '') ORDER BY c.uuid FOR UPDATE OF c)"
     " UPDATE courses c SET instructor_name = renamed.name FROM renamed WHERE renamed.uuid = c.uuid"
+    " RETURNING c.uuid, renamed.before"
 ).bindparams(bindparam("users", type_=ARRAY(Uuid())))
 
 
 async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
     """Keep the replica, and the name by which an instructor's courses are found."""
     await replicate(session, User, batch, lambda user: {name: getattr(user, name) for name in USER_FIELDS})
-    await session.execute(RENAME, {"users": [UUID(item.key) for item in batch]})
+    renamed = (await session.execute(RENAME, {"users": [UUID(item.key) for item in batch]})).all()
+    await forget_names(session, {before for _, before in renamed})
+    await note_words(session, [course for course, _ in renamed])
     await PRIVACY.on_tombstones(session, batch)
 
 
@@ -43,11 +48,25 @@ def _row(enrollment: EnrollmentState) -> dict[str, Any]:
 
 
 async def on_enrollment_state(session: AsyncSession, batch: Sequence[Received[EnrollmentState]]) -> None:
-    """Keep the replica, and the number of the enrolled of every course that it touches."""
+    """Keep the replica, and the number of the enrolled of every course that it touches.
+
+    A course that was deleted before its first enrolment was known here comes back, archived.
+    """
     ids = [UUID(item.key) for item in batch]
-    before = await session.scalars(select(Enrollment.course).where(Enrollment.uuid.in_(ids)))
-    courses = set(before) | {item.event.course for item in batch if item.event is not None}
-    # The counts' rows first: who counts a course sees what the one before wrote.
+    old = select(Enrollment.uuid, Enrollment.course, Enrollment.status).where(Enrollment.uuid.in_(ids))
+    before = (await session.execute(old)).all()
+    courses = {row.course for row in before} | {item.event.course for item in batch if item.event is not None}
+    seated = {row.uuid for row in before if row.status != "waitlisted"}
+    seats = [item.event for item in batch if item.event is not None and item.event.uuid not in seated]
+    entered = {seat.course for seat in seats if seat.status != "waitlisted"}
+    # The course before its counts, as everywhere. Who deletes it is seen here, or waits and sees the seat.
+    await session.execute(
+        select(Course.uuid)
+        .where(Course.uuid.in_(entered))
+        .order_by(Course.uuid)
+        .with_for_update(key_share=True)
+    )
+    # The counts' rows before counting: who counts a course sees what the one before wrote.
     ordered = [{"course": course} for course in sorted(courses)]
     await session.execute(insert(CourseStats).on_conflict_do_nothing(), ordered)
     await session.execute(
@@ -65,6 +84,7 @@ async def on_enrollment_state(session: AsyncSession, batch: Sequence[Received[En
     await session.execute(
         update(CourseStats).where(CourseStats.course.in_(courses)).values(enrolled_count=count)
     )
+    await bring_back(session, entered)
 
 
 HANDLERS: dict[type[Event], Handler] = {

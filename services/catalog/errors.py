@@ -15,6 +15,11 @@ class InvalidTransition(Conflict):
     code = "invalid_transition"
 
 
+class CourseTooLarge(Conflict):
+    code = "course_too_large"
+    detail = "A course has at most 100 modules and 500 lessons: divide it."
+
+
 class SlugTaken(Conflict):
     code = "slug_taken"
     detail = "Another one has this slug already: choose another."
@@ -28,6 +33,19 @@ class CategoryInUse(Conflict):
 class CategoryCycle(Unprocessable):
     code = "category_cycle"
     detail = "A category cannot lie inside itself: choose another parent."
+
+
+class CategoryTooDeep(Unprocessable):
+    code = "category_too_deep"
+    detail = "parent: at most 20 categories lie within each other."
+
+    def __init__(self) -> None:
+        super().__init__(errors=[{"field": "parent", "message": "at most 20 lie within each other"}])
+
+
+class TagTaken(Conflict):
+    code = "tag_taken"
+    detail = "Another tag has this name already."
 
 
 class PrerequisiteCycle(Unprocessable):
@@ -82,7 +100,7 @@ class MediaInUse(Conflict):
 
 class MediaQuotaExceeded(Conflict):
     code = "media_quota_exceeded"
-    detail = "Your library is full: delete what no lesson needs."
+    detail = "The files of the library and of lessons fill the quota: delete what is not needed."
 
 
 class ObjectExpired(Conflict):

@@ -17,14 +17,13 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Numeric,
-    SmallInteger,
     Text,
     UniqueConstraint,
     Uuid,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import CITEXT, JSONB, TSVECTOR
+from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from libs.common.events.fields import ContentType, CourseLevel, CourseStatus
@@ -40,6 +39,17 @@ class Base(DeclarativeBase):
         list[str]: ARRAY(Text()),
         list[dict[str, Any]]: JSONB(),
     }
+
+
+class StoredObject:
+    """What a ledger says of each stored object: written down before, gone when the object has gone.
+
+    `unused_since` is when a sweep first found that nothing is the object, until something becomes it. Once it
+    is condemned, nothing does any more.
+    """
+
+    unused_since: Mapped[datetime | None]
+    condemned_at: Mapped[datetime | None]
 
 
 class User(Base):
@@ -89,17 +99,6 @@ class Category(Aggregate, Timestamps, Base):
     __table_args__ = (
         Index("uq_categories_slug_live", "slug", unique=True, postgresql_where=text("deleted_at IS NULL")),
     )
-
-
-class Tag(Base):
-    """A word that courses carry, as it was first written; made by its first use."""
-
-    __tablename__ = "tags"
-
-    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    name: Mapped[str] = mapped_column(CITEXT(), unique=True)
-    slug: Mapped[str] = mapped_column(index=True)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 
 class Course(Aggregate, Timestamps, Base):
@@ -225,6 +224,19 @@ class CourseRevision(Base):
     published_by: Mapped[UUID | None]
     published_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
+    __table_args__ = (
+        Index(
+            "ix_course_revisions_media",
+            text("jsonb_path_query_array(content, '$[*].lessons[*].resources[*].media')"),
+            postgresql_using="gin",
+        ),
+        Index(
+            "ix_course_revisions_files",
+            text("jsonb_path_query_array(content, '$[*].lessons[*].file.path')"),
+            postgresql_using="gin",
+        ),
+    )
+
 
 class CoursePrerequisite(Base):
     """`course_uuid` is open only to those who completed `requires_uuid`; without cycles."""
@@ -296,50 +308,13 @@ class Lesson(Base):
             "content_type IN ('video', 'text', 'pdf', 'slides', 'interactive', 'assignment', 'quiz')",
             name="content_type",
         ),
-    )
-
-
-class Review(Timestamps, Base):
-    """What one student says of a course: posted → changed → removed (the row stays, without its words).
-
-    A fact of the course, whose row lock guards it; `version` is the review's own, for `If-Match`.
-    """
-
-    __tablename__ = "reviews"
-
-    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    course_uuid: Mapped[UUID] = mapped_column(ForeignKey("courses.uuid"))
-    student: Mapped[UUID] = mapped_column(index=True)
-    rating: Mapped[int] = mapped_column(SmallInteger)
-    comment: Mapped[str] = mapped_column(default="")
-    version: Mapped[int] = mapped_column(default=1)
-    removed_at: Mapped[datetime | None]
-
-    __table_args__ = (
-        CheckConstraint("rating BETWEEN 1 AND 5", name="rating"),
         Index(
-            "uq_reviews_course_student_live",
-            "course_uuid",
-            "student",
-            unique=True,
-            postgresql_where=text("removed_at IS NULL"),
+            "ix_lessons_media",
+            text("jsonb_path_query_array(resources, '$[*].media')"),
+            postgresql_using="gin",
         ),
-        Index(
-            "ix_reviews_newest",
-            "course_uuid",
-            text("created_at DESC"),
-            postgresql_where=text("removed_at IS NULL"),
-        ),
+        Index("ix_lessons_file", text("(file ->> 'path')"), postgresql_where=text("file IS NOT NULL")),
     )
-
-
-class HelpfulVote(Base):
-    """Somebody finds a review helpful; the row goes when they take that back."""
-
-    __tablename__ = "helpful_votes"
-
-    review_uuid: Mapped[UUID] = mapped_column(ForeignKey("reviews.uuid"), primary_key=True)
-    user: Mapped[UUID] = mapped_column(primary_key=True, index=True)
 
 
 class Favorite(Base):
@@ -368,26 +343,16 @@ class CourseView(Base):
     __table_args__ = (Index("ix_course_views_waiting", "course", postgresql_where=text("NOT counted")),)
 
 
-class ThumbnailFile(Base):
-    """A picture that was stored for a course; swept away when no course shows its `url`.
-
-    Once it is condemned, no course comes to show it; the row goes when the objects have gone.
-    """
-
-    __tablename__ = "thumbnails"
-
-    uuid: Mapped[UUID] = mapped_column(primary_key=True)
-    url: Mapped[str] = mapped_column(unique=True)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
-    condemned_at: Mapped[datetime | None]
-
-
 class PrivacyPart(PrivacyPartTable, Base):
     """What catalog was asked to pack or to erase."""
 
     __topics__ = ("catalog.privacy.events",)
 
 
-# The tables of the media library and of the search belong to the same metadata; they need `Base` first.
+# The tables of the slices belong to the same metadata; they need `Base` first.
+import services.catalog.content.models  # noqa: E402
 import services.catalog.courses.models  # noqa: E402
-import services.catalog.media.models  # noqa: E402, F401
+import services.catalog.media.models  # noqa: E402
+import services.catalog.reviews.models  # noqa: E402
+import services.catalog.tags.models  # noqa: E402
+import services.catalog.thumbnails.models  # noqa: E402, F401

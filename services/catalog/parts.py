@@ -19,7 +19,7 @@ StorageDep = Annotated[Storage, Depends(storage_of)]
 def one_of(values: Sequence[str], note: str = "", **options: Any) -> Any:
     """A query parameter whose values are a closed set in the document; `choose` is what refuses others."""
     shown = {"enum": list(values)}
-    return Query(max_length=50, description=" · ".join(values) + note, json_schema_extra=shown, **options)
+    return Query(description=" · ".join(values) + note, json_schema_extra=shown, **options)
 
 
 TRUTHS = ("true", "false", "1", "0")

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.catalog import ExportPartFailed, ExportPartPacked, PersonErased
 from libs.common.privacy import Copy, Erasure, Privacy, rows_of
+from services.catalog.courses.lexemes import forget_names
 from services.catalog.media.models import MediaFile, MediaPart, MediaUpload
 from services.catalog.media.queries import uses_of
 from services.catalog.media.service import objects_at
@@ -18,13 +19,12 @@ from services.catalog.models import (
     Course,
     CourseRevision,
     Favorite,
-    HelpfulVote,
     Lesson,
     Module,
     PrivacyPart,
-    Review,
     User,
 )
+from services.catalog.reviews.models import HelpfulVote, Review
 
 
 async def gather(session: AsyncSession, user: UUID) -> Copy:
@@ -115,6 +115,10 @@ async def erase(erasure: Erasure) -> None:
     await erasure.run(delete(User).where(User.uuid == user))
     # Derived, and so no new version of the course.
     named = select(Course.uuid).where(Course.instructor == user, Course.instructor_name != "")
+    names = await erasure.session.scalars(
+        select(Course.instructor_name).where(Course.uuid.in_(named)).distinct()
+    )
+    known = names.all()
     locked = named.order_by(Course.uuid).with_for_update().cte("named")
     await erasure.run(
         update(Course)
@@ -122,6 +126,7 @@ async def erase(erasure: Erasure) -> None:
         .values(instructor_name="", updated_at=Course.updated_at)
         .execution_options(synchronize_session=False)
     )
+    await forget_names(erasure.session, known)
 
     # The stars stay in the average, without the words; the name went with the replica.
     await erasure.run(update(Review).where(Review.student == user, Review.comment != "").values(comment=""))

@@ -6,12 +6,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from services.catalog.errors import IncompleteTree, InvalidTransition, NothingToPublish
+from services.catalog.errors import CourseTooLarge, IncompleteTree, InvalidTransition, NothingToPublish
 
 SEATED = ("enrolled", "in_progress", "completed")
 """Statuses of an enrolment whose learner is in the course; others have left it or wait for a seat."""
 
 STATUSES = ("draft", "published", "archived")
+
+MOST_MODULES = 100
+MOST_LESSONS = 500
+"""Of one course, so that its whole state, published and draft, stays below Kafka's 1 MB."""
+MOST_LEVELS = 20
+"""Categories above each other."""
 
 
 def slug_of(words: str) -> str:
@@ -34,6 +40,12 @@ def check_publishable(modules: Sequence[Mapping[str, Any]]) -> None:
     """Raises NothingToPublish unless some module has a published lesson."""
     if not any(lesson["is_published"] for module in modules for lesson in module["lessons"]):
         raise NothingToPublish
+
+
+def check_room(modules: int, lessons: int) -> None:
+    """Raises CourseTooLarge where a course would hold so many."""
+    if modules > MOST_MODULES or lessons > MOST_LESSONS:
+        raise CourseTooLarge
 
 
 def check_transition(status: str, wanted: str) -> bool:
@@ -66,20 +78,22 @@ def check_tree(
         raise IncompleteTree
 
 
-def place(wanted: int | None, taken: Sequence[int]) -> tuple[int, list[int]]:
-    """The position of a newcomer, and the positions from which everything moves one further.
+def place(wanted: int | None, taken: Sequence[int], before: int | None = None) -> tuple[int, dict[int, int]]:
+    """The position of something new, or that was at `before`; and what its neighbours' positions become.
 
-    Without a wish it comes last; a position that is taken is vacated by pushing the neighbours on.
+    Without a wish it comes last. A position that is taken is vacated by pushing the neighbours on; for what
+    moves down, by drawing them back to where it was.
     """
     if wanted is None:
-        return max(taken, default=-1) + 1, []
-    pushed = []
+        return max(taken, default=-1) + 1, {}
+    step = -1 if before is not None and before < wanted else 1
+    moved = {}
     at = wanted
     occupied = set(taken)
     while at in occupied:
-        pushed.append(at)
-        at += 1
-    return wanted, pushed
+        moved[at] = at + step
+        at += step
+    return wanted, moved
 
 
 def has_cycle(start: UUID, edges: Mapping[UUID, Iterable[UUID]]) -> bool:
@@ -94,3 +108,15 @@ def has_cycle(start: UUID, edges: Mapping[UUID, Iterable[UUID]]) -> bool:
             seen.add(node)
             waiting.extend(edges.get(node, ()))
     return False
+
+
+def levels(own: UUID, above: Mapping[UUID, UUID]) -> int:
+    """Levels of a tree from its root down to the deepest below `own`; without circles."""
+    deepest = 0
+    for leaf in {own, *above}:
+        path = [leaf]
+        while path[-1] in above:
+            path.append(above[path[-1]])
+        if own in path:
+            deepest = max(deepest, len(path))
+    return deepest

@@ -3,6 +3,7 @@
 from libs.common.idempotency import forget_old
 from libs.common.jobs import TaskRun, Tasks
 from libs.common.storage import Storage
+from services.catalog.content.uploads import delete_unused_files
 from services.catalog.courses.lexemes import refresh_lexemes
 from services.catalog.courses.service import publish_due
 from services.catalog.courses.visits import count_views
@@ -38,10 +39,11 @@ async def sweep_lexemes(run: TaskRun) -> None:
 
 @TASKS.task(every=600)
 async def sweep_media(run: TaskRun) -> None:
-    """Drop uploads that have expired, then delete objects that no file of the library is."""
+    """Drop uploads that have expired, then delete files that neither the library nor a lesson has."""
     async with run.db.session() as session:
         await drop_expired(session, run.clock())
     await delete_orphans(run.db, Storage(run.settings), run.clock())
+    await delete_unused_files(run.db, Storage(run.settings), run.clock())
 
 
 @TASKS.task(every=600)

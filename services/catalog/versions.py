@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select
+import orjson
+from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import flag_modified
 
@@ -24,6 +25,9 @@ from services.catalog.models import (
 from services.catalog.rules import lesson_ids
 
 Structure = list[dict[str, Any]]
+
+MOST_TITLE = 600
+"""Bytes of JSON of one title in a state."""
 
 LESSON_FIELDS = (
     "uuid",
@@ -57,31 +61,29 @@ def lesson_content(lesson: Lesson) -> dict[str, Any]:
 
 
 async def working_structure(session: AsyncSession, course: UUID) -> Structure:
-    """What the course's authors are working on, in order."""
-    modules = await session.scalars(
-        select(Module)
+    """What the course's authors are working on, in order; read at once, so that a reorder is seen whole."""
+    rows = await session.execute(
+        select(Module, Lesson)
+        .outerjoin(Lesson, and_(Lesson.module_uuid == Module.uuid, Lesson.removed_at.is_(None)))
         .where(Module.course_uuid == course, Module.removed_at.is_(None))
-        .order_by(Module.position)
+        .order_by(Module.position, Lesson.position)
     )
-    lessons = await session.scalars(
-        select(Lesson)
-        .where(Lesson.course_uuid == course, Lesson.removed_at.is_(None))
-        .order_by(Lesson.position)
-    )
-    inside: dict[UUID, Structure] = {}
-    for lesson in lessons:
-        inside.setdefault(lesson.module_uuid, []).append(lesson_content(lesson))
-    return [
-        {
-            "uuid": str(module.uuid),
-            "title": module.title,
-            "description": module.description,
-            "order": module.position,
-            "version": module.version,
-            "lessons": inside.get(module.uuid, []),
-        }
-        for module in modules
-    ]
+    structure: dict[UUID, dict[str, Any]] = {}
+    for module, lesson in rows:
+        shown = structure.setdefault(
+            module.uuid,
+            {
+                "uuid": str(module.uuid),
+                "title": module.title,
+                "description": module.description,
+                "order": module.position,
+                "version": module.version,
+                "lessons": [],
+            },
+        )
+        if lesson is not None:
+            shown["lessons"].append(lesson_content(lesson))
+    return list(structure.values())
 
 
 async def published_structure_of(session: AsyncSession, course: Course) -> Structure:
@@ -98,14 +100,27 @@ async def published_structure_of(session: AsyncSession, course: Course) -> Struc
     )
 
 
+def clipped(title: str) -> str:
+    """A title as states carry it: whole, unless it takes more than 600 bytes of JSON.
+
+    That many for each of the most modules and lessons, twice, stay below Kafka's 1 MB.
+    """
+    while len(orjson.dumps(title)) - 2 > MOST_TITLE:  # without the quotes
+        title = title[:-1]
+    return title
+
+
 def _states(structure: Structure) -> tuple[ModuleState, ...]:
     return tuple(
         ModuleState(
             uuid=UUID(module["uuid"]),
-            title=module["title"],
+            title=clipped(module["title"]),
             order=module["order"],
             lessons=tuple(
-                LessonState(**{name: lesson[name] for name in LessonState.model_fields})
+                LessonState(
+                    **{name: lesson[name] for name in LessonState.model_fields}
+                    | {"title": clipped(lesson["title"])}
+                )
                 for lesson in module["lessons"]
             ),
         )

@@ -38,7 +38,7 @@ CATALOG = {
         things.draft,
         body=lambda w, t: {"modules": [{"uuid": t["module"], "lessons": [t["lesson"]]}]},
     ),
-    "catalog_get_instructors": Row(EVERYBODY, things.course),
+    "catalog_get_instructors": Row(SEEN_COURSE, things.course),
     "catalog_set_instructors": Row(OWN_COURSE, things.draft, body={"instructors": []}),
     "catalog_get_prerequisites": Row(EVERYBODY, things.course),
     "catalog_set_prerequisites": Row(OWN_COURSE, things.draft, body={"prerequisites": []}),
@@ -69,6 +69,9 @@ CATALOG = {
     "catalog_change_category": Row(MANAGERS, things.category, body={"description": "All of it."}),
     "catalog_delete_category": Row(MANAGERS, things.category),
     "catalog_list_tags": Row(EVERYBODY),
+    "catalog_create_tag": Row(MANAGERS, body=lambda w, t: {"name": f"Word {w.name()}"}),
+    "catalog_change_tag": Row(MANAGERS, things.tag, body=lambda w, t: {"name": f"Word {w.name()}"}),
+    "catalog_delete_tag": Row(MANAGERS, things.tag),
     "catalog_upload_thumbnail": Row(
         OWN_COURSE, things.draft, files={"thumbnail": ("dot.png", PNG, "image/png")}
     ),

@@ -310,6 +310,10 @@ async def category(world: World) -> Json:
     return await world.manager.post("/api/categories/", {"name": f"Subject {world.name()}"}, 201)
 
 
+async def tag(world: World) -> Json:
+    return await world.manager.post("/api/tags/", {"name": f"Word {world.name()}"}, 201)
+
+
 async def person(world: World) -> Json:
     """Somebody who has just registered."""
     email = f"{world.name()}@lectern.example"

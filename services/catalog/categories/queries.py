@@ -1,13 +1,14 @@
-"""Reads of categories and tags."""
+"""Reads of categories."""
 
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, case, func, select, text
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.catalog.models import Category, Course, Tag
+from libs.common.errors import NotFound
+from services.catalog.models import Category, Course
 
 _PUBLISHED: tuple[ColumnElement[bool], ...] = (Course.status == "published", Course.deleted_at.is_(None))
 
@@ -51,22 +52,8 @@ async def category_tree(session: AsyncSession) -> list[dict[str, Any]]:
 
 
 async def category_answer(session: AsyncSession, uuid: UUID) -> dict[str, Any]:
-    return next(row for row in await category_tree(session) if row["uuid"] == uuid)
-
-
-async def list_tags(session: AsyncSession, search: str | None) -> list[dict[str, Any]]:
-    """Tags that courses carry or carried, the most used first."""
-    used = (
-        select(func.unnest(Course.tags).label("name"), func.count().label("number"))
-        .where(*_PUBLISHED)
-        .group_by(text("1"))
-        .subquery()
-    )
-    number = case((used.c.number.is_(None), 0), else_=used.c.number)
-    query = select(Tag, number).outerjoin(used, used.c.name == Tag.name).order_by(number.desc(), Tag.name)
-    if search:
-        query = query.where(Tag.name.icontains(search, autoescape=True))
-    return [
-        {"uuid": tag.uuid, "name": tag.name, "slug": tag.slug, "courses_count": count}
-        for tag, count in await session.execute(query)
-    ]
+    """Raises NotFound, also where it was deleted since it was looked up."""
+    for row in await category_tree(session):
+        if row["uuid"] == uuid:
+            return row
+    raise NotFound

@@ -1,4 +1,4 @@
-"""HTTP of categories and tags (api.md §3)."""
+"""HTTP of categories (api.md §3)."""
 
 from typing import Any
 
@@ -7,37 +7,34 @@ from fastapi import APIRouter, Request, Response
 from libs.common import etags
 from libs.common.auth import Manager
 from libs.common.db import SessionDep
-from libs.common.errors import BadRequest
 from libs.common.openapi import raises
 from libs.common.paging import Page
 from services.catalog.access import access_category
 from services.catalog.categories import service
 from services.catalog.categories.queries import category_answer, category_tree
-from services.catalog.categories.queries import list_tags as find_tags
-from services.catalog.categories.schemas import CategoryAnswer, CategoryChange, NewCategory, TagAnswer
+from services.catalog.categories.schemas import CategoryAnswer, CategoryChange, NewCategory
 from services.catalog.content.schemas import Done
-from services.catalog.errors import CategoryCycle, CategoryInUse, SlugTaken
+from services.catalog.errors import CategoryCycle, CategoryInUse, CategoryTooDeep, SlugTaken
 
-categories = APIRouter(prefix="/api/categories", tags=["categories"])
-tags = APIRouter(prefix="/api/tags", tags=["categories"])
-
-
-def _whole(results: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"count": len(results), "next": None, "previous": None, "results": results}
+router = APIRouter(prefix="/api/categories", tags=["categories"])
 
 
 def _tag(version: int, answer: dict[str, Any]) -> str:
     return etags.etag(version, answer["courses_count"], answer["children"], answer["depth"])
 
 
-@categories.get("/", response_model=Page[CategoryAnswer])
+@router.get("/", response_model=Page[CategoryAnswer])
 async def list_categories(session: SessionDep) -> Any:
     """The whole tree on one page, parents before their children."""
-    return _whole(await category_tree(session))
+    tree = await category_tree(session)
+    return {"count": len(tree), "next": None, "previous": None, "results": tree}
 
 
-@categories.post(
-    "/", status_code=201, response_model=CategoryAnswer, responses=raises(SlugTaken, CategoryCycle)
+@router.post(
+    "/",
+    status_code=201,
+    response_model=CategoryAnswer,
+    responses=raises(SlugTaken, CategoryCycle, CategoryTooDeep),
 )
 async def create_category(body: NewCategory, session: SessionDep, who: Manager, response: Response) -> Any:
     """Make a category."""
@@ -47,7 +44,7 @@ async def create_category(body: NewCategory, session: SessionDep, who: Manager, 
     return answer
 
 
-@categories.get("/{slug}/", response_model=CategoryAnswer)
+@router.get("/{slug}/", response_model=CategoryAnswer)
 async def get_category(slug: str, session: SessionDep, request: Request, response: Response) -> Any:
     """A category by slug or id."""
     category = await access_category(session, slug)
@@ -55,7 +52,9 @@ async def get_category(slug: str, session: SessionDep, request: Request, respons
     return etags.answer(request, response, _tag(category.version, answer)) or answer
 
 
-@categories.patch("/{slug}/", response_model=CategoryAnswer, responses=raises(SlugTaken, CategoryCycle))
+@router.patch(
+    "/{slug}/", response_model=CategoryAnswer, responses=raises(SlugTaken, CategoryCycle, CategoryTooDeep)
+)
 async def change_category(
     slug: str, body: CategoryChange, session: SessionDep, who: Manager, request: Request, response: Response
 ) -> Any:
@@ -69,7 +68,7 @@ async def change_category(
     return answer
 
 
-@categories.delete("/{slug}/", response_model=Done, responses=raises(CategoryInUse))
+@router.delete("/{slug}/", response_model=Done, responses=raises(CategoryInUse))
 async def delete_category(slug: str, session: SessionDep, who: Manager, request: Request) -> Any:
     """Delete a category that holds neither courses nor other categories."""
     await service.lock_tree(session)
@@ -77,11 +76,3 @@ async def delete_category(slug: str, session: SessionDep, who: Manager, request:
     etags.check_if_match(request, category.version)
     await service.delete_category(session, who, category)
     return {"detail": "The category is deleted."}
-
-
-@tags.get("/", response_model=Page[TagAnswer])
-async def list_tags(session: SessionDep, search: str | None = None) -> Any:
-    """All tags on one page, the most used first."""
-    if search and "\0" in search:
-        raise BadRequest("search must not contain NUL.")
-    return _whole(await find_tags(session, search))

@@ -1,4 +1,4 @@
-"""Bodies of categories and tags."""
+"""Bodies of categories."""
 
 from typing import Annotated
 from uuid import UUID
@@ -50,10 +50,3 @@ class CategoryAnswer(BaseModel):
     depth: int
     courses_count: int = Field(description="published courses in it and below it")
     children: list[CategoryCard]
-
-
-class TagAnswer(BaseModel):
-    uuid: UUID
-    name: str
-    slug: str
-    courses_count: int

@@ -17,9 +17,9 @@ from libs.common.outbox import record
 from libs.common.tokens import Principal
 from services.catalog.access import by_name
 from services.catalog.categories.schemas import CategoryChange, NewCategory
-from services.catalog.errors import CategoryCycle, CategoryInUse, SlugTaken
+from services.catalog.errors import CategoryCycle, CategoryInUse, CategoryTooDeep, SlugTaken
 from services.catalog.models import Category, Course
-from services.catalog.rules import has_cycle, slug_of
+from services.catalog.rules import MOST_LEVELS, has_cycle, levels, slug_of
 from services.catalog.versions import moment, publish_version
 
 
@@ -71,13 +71,15 @@ async def create_category(session: AsyncSession, who: Principal, body: NewCatego
     uuid = uuid4()
     slug = body.slug or slug_of(body.name) or f"category-{uuid.hex[:8]}"
     await _check_slug(session, slug, uuid)
+    parent = await _parent(session, body.parent)
+    await _check_place(session, uuid, parent)
     category = Category(
         uuid=uuid,
         version=0,
         name=body.name,
         slug=slug,
         description=body.description,
-        parent_uuid=await _parent(session, body.parent),
+        parent_uuid=parent,
         position=body.order,
     )
     session.add(category)
@@ -99,8 +101,7 @@ async def change_category(
         return
     if "slug" in changed:
         await _check_slug(session, changed["slug"], category.uuid)
-    if changed.get("parent_uuid"):
-        await _check_cycle(session, category.uuid, changed["parent_uuid"])
+    await _check_place(session, category.uuid, changed.get("parent_uuid"))
     for name, value in changed.items():
         setattr(category, name, value)
     await _publish(session, who, category, CategoryUpdated)
@@ -116,14 +117,21 @@ async def change_category(
             await publish_version(session, course, who, CourseUpdated, changed=("category",))
 
 
-async def _check_cycle(session: AsyncSession, own: UUID, parent: UUID) -> None:
+async def _check_place(session: AsyncSession, own: UUID, parent: UUID | None) -> None:
+    """Raises CategoryCycle, CategoryTooDeep."""
+    if parent is None:
+        return
     rows = await session.execute(
-        select(Category.uuid, Category.parent_uuid).where(Category.parent_uuid.is_not(None))
+        select(Category.uuid, Category.parent_uuid).where(
+            Category.parent_uuid.is_not(None), Category.deleted_at.is_(None)
+        )
     )
-    edges: dict[UUID, list[UUID]] = {uuid: [above] for uuid, above in rows if above}
-    edges[own] = [parent]
-    if has_cycle(own, edges):
+    above: dict[UUID, UUID] = {uuid: place for uuid, place in rows if place}
+    above[own] = parent
+    if has_cycle(own, {uuid: [place] for uuid, place in above.items()}):
         raise CategoryCycle
+    if levels(own, above) > MOST_LEVELS:
+        raise CategoryTooDeep
 
 
 async def delete_category(session: AsyncSession, who: Principal, category: Category) -> None:

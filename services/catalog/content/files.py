@@ -1,7 +1,12 @@
-"""Which files lessons and the media library take."""
+"""Which files lessons and the media library take, and what they keep of them."""
 
-from libs.common.errors import FileTypeRefused
+import sys
+from collections.abc import AsyncIterator
+
+from libs.common.errors import FileTypeRefused, PayloadTooLarge
+from libs.common.pictures import FORMATS
 from libs.common.uploads import DOCUMENTS, IMAGES, checked_type, extension_of
+from services.catalog.thumbnails.pictures import Pictures
 
 ALLOWED = {
     "video": frozenset({"mp4", "m4v", "webm", "mp3", "ogg", "wav"}),
@@ -21,6 +26,8 @@ LIBRARY = {
     "zip": "archive",
 }
 """Extensions that the media library takes, and the kind of each."""
+MOST_PICTURE = 25_000_000
+"""Bytes of a picture, which is decoded."""
 
 
 def media_type(content_type: str, name: str, head: bytes) -> str:
@@ -39,8 +46,32 @@ def refuse_extension(name: str) -> None:
         raise FileTypeRefused(f"the library takes one of: {', '.join(sorted(LIBRARY))}")
 
 
+def most_bytes(name: str) -> int:
+    """How large a file of the library with this name may be, whatever the limit."""
+    return MOST_PICTURE if LIBRARY[extension_of(name)] == "image" else sys.maxsize
+
+
 def library_type(name: str, head: bytes) -> tuple[str, str]:
     """Kind and type of a file for the library. Raises FileTypeRefused."""
     refuse_extension(name)
     extension = extension_of(name)
     return LIBRARY[extension], checked_type(extension, head)
+
+
+async def kept(
+    chunks: AsyncIterator[bytes], size: int, media_type: str, pictures: Pictures
+) -> AsyncIterator[bytes]:
+    """What is stored of a file of this size: of a picture what is to be seen, without where it was taken.
+
+    Raises PayloadTooLarge, FileTypeRefused.
+    """
+    if media_type not in FORMATS:
+        return chunks
+    if size > MOST_PICTURE:
+        raise PayloadTooLarge(f"A picture may have {MOST_PICTURE:,} bytes.")
+    data = b"".join([chunk async for chunk in chunks])
+    return _whole(await pictures.without_metadata(data, media_type))
+
+
+async def _whole(data: bytes) -> AsyncIterator[bytes]:
+    yield data

@@ -1,7 +1,7 @@
 """HTTP of modules and lessons (api.md §3)."""
 
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
@@ -15,7 +15,7 @@ from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from libs.common.uploads import HEAD, chunks, shown_name
 from services.catalog.access import View, access_course, access_module, lock_lesson, lock_module
 from services.catalog.content import service
-from services.catalog.content.files import media_type
+from services.catalog.content.files import kept, media_type
 from services.catalog.content.schemas import (
     Done,
     LessonAnswer,
@@ -25,6 +25,7 @@ from services.catalog.content.schemas import (
     NewLesson,
     NewModule,
 )
+from services.catalog.content.uploads import attach_file, store_file
 from services.catalog.content.views import (
     WHICH,
     find_lesson,
@@ -34,7 +35,13 @@ from services.catalog.content.views import (
     show_module,
     show_modules,
 )
-from services.catalog.errors import CourseRequired, FileMissing
+from services.catalog.errors import (
+    CourseRequired,
+    CourseTooLarge,
+    FileMissing,
+    MediaQuotaExceeded,
+    ObjectExpired,
+)
 from services.catalog.models import Course
 from services.catalog.parts import StorageDep
 
@@ -70,11 +77,11 @@ async def list_modules(
     if uuid is None:
         raise CourseRequired
     view = await access_course(session, who, uuid)
-    shown = show_modules(view, await seen_structure(session, view), storage)
+    shown = await show_modules(view, await seen_structure(session, view), storage)
     return {"count": len(shown), "next": None, "previous": None, "results": shown}
 
 
-@modules.post("/", status_code=201, response_model=ModuleAnswer)
+@modules.post("/", status_code=201, response_model=ModuleAnswer, responses=raises(CourseTooLarge))
 async def create_module(
     body: NewModule, session: SessionDep, who: CurrentUser, storage: StorageDep, response: Response
 ) -> Any:
@@ -88,7 +95,7 @@ async def _module_answer(
 ) -> dict[str, Any]:
     view = View(course, True, False)
     module = find_module(await seen_structure(session, view), uuid)
-    shown = show_module(view, module, storage)
+    shown = await show_module(view, module, storage)
     response.headers["ETag"] = _tag(view, module, shown)
     return shown
 
@@ -105,7 +112,7 @@ async def get_module(
     """One module, as the caller may see it."""
     view = await access_course(session, who, (await access_module(session, uuid)).course_uuid)
     module = find_module(await seen_structure(session, view), uuid)
-    shown = show_module(view, module, storage)
+    shown = await show_module(view, module, storage)
     return etags.answer(request, response, _tag(view, module, shown)) or shown
 
 
@@ -141,11 +148,12 @@ async def list_lessons(
     which = choose("view", view, WHICH)
     seen = await access_course(session, who, course)
     structure = await seen_structure(session, seen, which)
-    shown = [show_lesson(seen, lesson, storage) for module in structure for lesson in module["lessons"]]
+    modules = await show_modules(seen, structure, storage)
+    shown = [lesson for module in modules for lesson in module["lessons"]]
     return {"count": len(shown), "next": None, "previous": None, "results": shown}
 
 
-@lessons.post("/", status_code=201, response_model=LessonAnswer, responses=raises(FileTypeRefused))
+@lessons.post("/", status_code=201, response_model=LessonAnswer, responses=raises(CourseTooLarge))
 async def create_lesson(
     course: UUID,
     body: NewLesson,
@@ -164,7 +172,7 @@ async def _lesson_answer(
 ) -> dict[str, Any]:
     view = View(course, True, False)
     lesson = find_lesson(await seen_structure(session, view), uuid)
-    shown = show_lesson(view, lesson, storage)
+    shown = await show_lesson(view, lesson, storage)
     response.headers["ETag"] = _tag(view, lesson, shown)
     return shown
 
@@ -182,7 +190,7 @@ async def get_lesson(
     """One lesson: its body for the enrolled and for editors, a preview's for all; else the outline."""
     view = await access_course(session, who, course)
     lesson = find_lesson(await seen_structure(session, view), uuid)
-    shown = show_lesson(view, lesson, storage)
+    shown = await show_lesson(view, lesson, storage)
     return etags.answer(request, response, _tag(view, lesson, shown)) or shown
 
 
@@ -217,7 +225,7 @@ async def remove_lesson(
     "/{uuid}/upload/",
     response_model=LessonAnswer,
     max_body_size=UPLOAD_BODY,
-    responses=raises(FileMissing, FileTypeRefused),
+    responses=raises(FileMissing, FileTypeRefused, MediaQuotaExceeded, ObjectExpired),
 )
 async def upload_lesson_file(
     course: UUID,
@@ -231,9 +239,19 @@ async def upload_lesson_file(
     """Store the lesson's file from the multipart field `file` or `resource`; another one replaces it."""
     # Refuse before a byte of the body is read, and hold no lock while it arrives.
     async with request.app.state.db.sessions() as early:
-        _, lesson, _ = await lock_lesson(early, who, course, uuid, request)
-        content_type = lesson.content_type
-    limit = request.app.state.settings.file_limit
+        before, lesson, _ = await lock_lesson(early, who, course, uuid, request)
+        owner, content_type = before.instructor, lesson.content_type
+    file = await _received(request, owner, uuid, content_type)
+    row, lesson, _ = await lock_lesson(session, who, course, uuid, request)
+    state = request.app.state
+    await attach_file(session, who, row, lesson, file, state.settings.media_quota, state.clock())
+    return await _lesson_answer(session, row, uuid, storage, response)
+
+
+async def _received(request: Request, owner: UUID, lesson: UUID, content_type: str) -> dict[str, Any]:
+    """The multipart file, stored. One that the lesson does not come to have is swept away."""
+    state = request.app.state
+    limit: int = state.settings.file_limit
     if int(request.headers.get("content-length") or 0) > limit + 64 * 1024:
         raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
     async with request.form(max_files=1, max_fields=10) as form:
@@ -243,19 +261,6 @@ async def upload_lesson_file(
         name = shown_name(file.filename or "")
         kind = media_type(content_type, name, await file.read(HEAD))
         await file.seek(0)
-        path = f"lessons/{uuid}/{uuid4()}"
-        stored = await storage.put(path, chunks(file), limit)
-    try:
-        row, lesson, _ = await lock_lesson(session, who, course, uuid, request)
-        record = {
-            "path": path,
-            "name": name,
-            "media_type": kind,
-            "size": stored.size,
-            "sha256": stored.sha256,
-        }
-        await service.attach_file(session, who, row, lesson, record)
-        return await _lesson_answer(session, row, uuid, storage, response)
-    except BaseException:
-        await storage.delete(path)
-        raise
+        content = await kept(chunks(file), file.size or 0, kind, state.pictures)
+        stored = await store_file(state.db, state.storage, owner, lesson, content, limit)
+    return {**stored, "name": name, "media_type": kind}

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 
 from libs.common.events.fields import ContentType
+from libs.common.richtext import RichText
 from libs.common.schemas import Body, EmptyIsNone, Moment, Text
 
 
@@ -172,7 +173,7 @@ class LessonAnswer(BaseModel):
     course: UUID
     module: UUID
     title: str
-    description: str
+    description: RichText | None
     content_type: ContentType
     order: int
     estimated_time_minutes: int | None
@@ -197,7 +198,7 @@ class ModuleAnswer(BaseModel):
     uuid: UUID
     course: UUID
     title: str
-    description: str
+    description: RichText
     order: int
     lessons: list[LessonAnswer]
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.auth import at_least
@@ -13,7 +13,6 @@ from libs.common.events.catalog import (
     CourseUpdated,
     LessonAdded,
     LessonChanged,
-    LessonFileUploaded,
     LessonRemoved,
     ModuleAdded,
     ModuleChanged,
@@ -26,7 +25,7 @@ from services.catalog.content.schemas import LessonChange, ModuleChange, NewLess
 from services.catalog.courses.schemas import NewOrder
 from services.catalog.media.models import MediaFile
 from services.catalog.models import Course, Lesson, Module
-from services.catalog.rules import check_tree, place
+from services.catalog.rules import check_room, check_tree, place
 from services.catalog.versions import moment, publish_tree_version
 
 
@@ -34,7 +33,7 @@ def _module_fact(module: Module) -> dict[str, Any]:
     return {"module": module.uuid, "module_title": module.title, "order": module.position}
 
 
-def _lesson_fact(lesson: Lesson) -> dict[str, Any]:
+def lesson_fact(lesson: Lesson) -> dict[str, Any]:
     return {
         "module": lesson.module_uuid,
         "lesson": lesson.uuid,
@@ -62,18 +61,31 @@ async def _lessons(session: AsyncSession, module: UUID) -> list[Lesson]:
     return list(rows)
 
 
-def _placed(wanted: int | None, siblings: Iterable[Module | Lesson]) -> int:
-    """The newcomer's position; neighbours in its way move one further."""
+def _placed(wanted: int | None, siblings: Iterable[Module | Lesson], before: int | None = None) -> int:
+    """The position of what is new, or was at `before`, among its siblings; those in its way move on."""
     rows = list(siblings)
-    position, pushed = place(wanted, [row.position for row in rows if row.position is not None])
+    position, moved = place(wanted, [row.position for row in rows if row.position is not None], before)
     for row in rows:
-        if row.position in pushed:
-            row.position += 1
+        if row.position in moved:
+            row.position = moved[row.position]
     return position
 
 
+async def _check_room(session: AsyncSession, course: Course, *, modules: int = 0, lessons: int = 0) -> None:
+    """Raises CourseTooLarge where no such number more fits in. The caller holds the course's lock."""
+    has = [
+        await session.scalar(
+            select(func.count()).where(table.course_uuid == course.uuid, table.removed_at.is_(None))
+        )
+        for table in (Module, Lesson)
+    ]
+    check_room((has[0] or 0) + modules, (has[1] or 0) + lessons)
+
+
 async def create_module(session: AsyncSession, who: Principal, body: NewModule) -> tuple[Course, Module]:
+    """Add a module, last without a wish. Raises CourseTooLarge."""
     course = await access_taught_course(session, who, body.course)
+    await _check_room(session, course, modules=1)
     module = Module(
         uuid=uuid4(),
         course_uuid=course.uuid,
@@ -87,6 +99,13 @@ async def create_module(session: AsyncSession, who: Principal, body: NewModule) 
     return course, module
 
 
+def _drop_untouched(given: dict[str, Any], row: Module | Lesson) -> None:
+    """Leave out what an editor was shown, when it is sent back as it was."""
+    for name in ("description", "text_content"):
+        if name in given and given[name] == as_text(getattr(row, name)):
+            del given[name]
+
+
 async def change_module(
     session: AsyncSession, who: Principal, course: Course, module: Module, body: ModuleChange
 ) -> None:
@@ -95,10 +114,11 @@ async def change_module(
     if given.pop("course", None) not in (None, course.uuid):
         raise Unprocessable.field("course", "a module stays in its course")
     order = given.pop("order", None)
+    _drop_untouched(given, module)
     changed = {name: value for name, value in given.items() if getattr(module, name) != value}
     if order is not None and order != module.position:
         others = [row for row in await _modules(session, course.uuid) if row is not module]
-        changed["position"] = _placed(order, others)
+        changed["position"] = _placed(order, others, module.position)
     if not changed:
         return
     for name, value in changed.items():
@@ -145,7 +165,9 @@ async def _check_resources(
 async def create_lesson(
     session: AsyncSession, who: Principal, uuid: UUID, body: NewLesson
 ) -> tuple[Course, Lesson]:
+    """Add a lesson to a module, last without a wish. Raises CourseTooLarge."""
     course = await access_taught_course(session, who, uuid)
+    await _check_room(session, course, lessons=1)
     module = await _module_of(session, course, body.module)
     given = body.given()
     for name in ("module", "order"):
@@ -162,7 +184,7 @@ async def create_lesson(
         version=course.version + 1,
     )
     session.add(lesson)
-    await publish_tree_version(session, course, who, LessonAdded, **_lesson_fact(lesson))
+    await publish_tree_version(session, course, who, LessonAdded, **lesson_fact(lesson))
     return course, lesson
 
 
@@ -173,8 +195,7 @@ async def change_lesson(
     given = body.given()
     target = given.pop("module", lesson.module_uuid)
     order = given.pop("order", None)
-    if given.get("text_content") == as_text(lesson.text_content):
-        del given["text_content"]  # what an editor was shown, sent back untouched
+    _drop_untouched(given, lesson)
     changed = {name: value for name, value in given.items() if getattr(lesson, name) != value}
     if "resources" in changed:
         await _check_resources(session, who, changed["resources"], lesson.resources)
@@ -184,48 +205,42 @@ async def change_lesson(
         changed["module_uuid"] = target
     elif order is not None and order != lesson.position:
         others = [row for row in await _lessons(session, target) if row is not lesson]
-        changed["position"] = _placed(order, others)
+        changed["position"] = _placed(order, others, lesson.position)
     if not changed:
         return
     for name, value in changed.items():
         setattr(lesson, name, value)
     lesson.version = course.version + 1
-    await publish_tree_version(session, course, who, LessonChanged, **_lesson_fact(lesson))
+    await publish_tree_version(session, course, who, LessonChanged, **lesson_fact(lesson))
 
 
 async def remove_lesson(session: AsyncSession, who: Principal, course: Course, lesson: Lesson) -> None:
     """Take a lesson out of the working structure; a published revision keeps it."""
-    fact = _lesson_fact(lesson)
+    fact = lesson_fact(lesson)
     lesson.removed_at, lesson.position = await moment(session), None
     lesson.version = course.version + 1
     await publish_tree_version(session, course, who, LessonRemoved, **fact)
 
 
-async def attach_file(
-    session: AsyncSession, who: Principal, course: Course, lesson: Lesson, file: dict[str, Any]
-) -> None:
-    """Make a stored object the lesson's file. The one before stays stored: revisions may refer to it."""
-    lesson.file = {**file, "uploaded_at": (await moment(session)).isoformat()}
-    lesson.version = course.version + 1
-    await publish_tree_version(
-        session,
-        course,
-        who,
-        LessonFileUploaded,
-        **_lesson_fact(lesson),
-        media_type=file["media_type"],
-        size=file["size"],
-    )
-
-
 async def reorder_tree(session: AsyncSession, who: Principal, course: Course, body: NewOrder) -> None:
-    """Put all modules and lessons into the order given. Raises IncompleteTree. The caller holds the lock."""
+    """Put all modules and lessons into the order given; nothing happens where they have it.
+
+    Raises IncompleteTree. The caller holds the course's lock.
+    """
     modules = {module.uuid: module for module in await _modules(session, course.uuid)}
     rows = await session.scalars(
-        select(Lesson).where(Lesson.course_uuid == course.uuid, Lesson.removed_at.is_(None))
+        select(Lesson)
+        .where(Lesson.course_uuid == course.uuid, Lesson.removed_at.is_(None))
+        .order_by(Lesson.position)
     )
     lessons = {lesson.uuid: lesson for lesson in rows}
-    check_tree([(item.uuid, item.lessons) for item in body.modules], modules, lessons)
+    wanted = [(item.uuid, item.lessons) for item in body.modules]
+    check_tree(wanted, modules, lessons)
+    inside: dict[UUID, list[UUID]] = {uuid: [] for uuid in modules}
+    for lesson in lessons.values():
+        inside[lesson.module_uuid].append(lesson.uuid)
+    if wanted == list(inside.items()):
+        return
     for position, item in enumerate(body.modules):
         _move(modules[item.uuid], course, position=position)
         for place_in, uuid in enumerate(item.lessons):

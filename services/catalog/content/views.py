@@ -1,6 +1,8 @@
 """Modules and lessons as one person sees them."""
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,12 +16,14 @@ from services.catalog.rules import shows_body
 from services.catalog.versions import Structure, published_structure_of, working_structure
 
 WHICH = ("draft", "published")
+MUCH = 20_000
+"""Characters that take so long to render that it is done beside the loop."""
+Shown = TypeVar("Shown")
 
 OUTLINE = (
     "uuid",
     "module",
     "title",
-    "description",
     "content_type",
     "order",
     "estimated_time_minutes",
@@ -77,23 +81,38 @@ def find_lesson(structure: Structure, uuid: UUID) -> dict[str, Any]:
     raise NotFound
 
 
-def show_modules(view: View, structure: Structure, storage: Storage) -> list[dict[str, Any]]:
-    return [show_module(view, module, storage) for module in structure]
+async def show_modules(view: View, structure: Structure, storage: Storage) -> list[dict[str, Any]]:
+    lessons = [lesson for module in structure for lesson in module["lessons"]]
+    return await _beside(lessons, lambda: [_module(view, module, storage) for module in structure])
 
 
-def show_module(view: View, module: dict[str, Any], storage: Storage) -> dict[str, Any]:
+async def show_module(view: View, module: dict[str, Any], storage: Storage) -> dict[str, Any]:
+    return (await show_modules(view, [module], storage))[0]
+
+
+async def show_lesson(view: View, lesson: dict[str, Any], storage: Storage) -> dict[str, Any]:
+    """A lesson with its body where the viewer may read it; the outline otherwise."""
+    return await _beside([lesson], lambda: _lesson(view, lesson, storage))
+
+
+async def _beside(lessons: Structure, show: Callable[[], Shown]) -> Shown:
+    """What `show` makes of lessons. Much text takes long the first time; others go on meanwhile."""
+    size = sum(len(lesson["text_content"]) for lesson in lessons)
+    return show() if size < MUCH else await asyncio.to_thread(show)
+
+
+def _module(view: View, module: dict[str, Any], storage: Storage) -> dict[str, Any]:
     return {
         "uuid": module["uuid"],
         "course": str(view.course.uuid),
         "title": module["title"],
         "description": module["description"],
         "order": module["order"],
-        "lessons": [show_lesson(view, lesson, storage) for lesson in module["lessons"]],
+        "lessons": [_lesson(view, lesson, storage) for lesson in module["lessons"]],
     }
 
 
-def show_lesson(view: View, lesson: dict[str, Any], storage: Storage) -> dict[str, Any]:
-    """A lesson with its body where the viewer may read it; the outline otherwise."""
+def _lesson(view: View, lesson: dict[str, Any], storage: Storage) -> dict[str, Any]:
     open_ = shows_body(edits=view.edits, enrolled=view.enrolled, is_preview=lesson["is_preview"])
     shown = {name: lesson[name] for name in OUTLINE} | {
         "course": str(view.course.uuid),
@@ -102,11 +121,12 @@ def show_lesson(view: View, lesson: dict[str, Any], storage: Storage) -> dict[st
         "is_locked": not open_,
     }
     if not open_:
-        empty = ("text_content", "content", "text_html", "video_url", "file", "file_url")
+        empty = ("description", "text_content", "content", "text_html", "video_url", "file", "file_url")
         return shown | dict.fromkeys(empty) | {"resources": []}
     source = as_text(lesson["text_content"])
     file = show_file(lesson["file"], storage)
     return shown | {
+        "description": lesson["description"],
         "text_content": source,
         "content": source,
         "text_html": as_html(lesson["text_content"]),

@@ -6,12 +6,12 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Forbidden
 from libs.common.events.catalog import CourseCreated
 from libs.common.tokens import Principal
-from services.catalog.access import access_course, access_taught_course
-from services.catalog.courses.service import free_slug, hold_category
+from services.catalog.access import access_taught_course
+from services.catalog.courses.service import free_slug, hold_names
 from services.catalog.models import Course, CoursePrerequisite, CourseStats, Lesson, Module, User
+from services.catalog.rules import check_room
 from services.catalog.versions import LESSON_FIELDS, moment, publish_version
 
 COPIED = (
@@ -22,12 +22,12 @@ SUFFIX = " (copy)"
 
 
 async def duplicate_course(session: AsyncSession, who: Principal, uuid: UUID) -> Course:
-    """A draft of the caller's own, like the working structure of a course that they teach."""
-    view = await access_course(session, who, uuid)
-    if not view.edits:
-        raise Forbidden("This course belongs to somebody else.")
-    if view.course.category_uuid:
-        await hold_category(session, str(view.course.category_uuid))
+    """A draft of the caller's own, like the working structure of a course that they teach.
+
+    Raises CourseTooLarge for one from before there was a limit.
+    """
+    seen = await access_taught_course(session, who, uuid, lock=False)
+    await hold_names(session, str(seen.category_uuid) if seen.category_uuid else None, tags=True)
     source = await access_taught_course(session, who, uuid)
     title = source.title[: 200 - len(SUFFIX)] + SUFFIX
     now = await moment(session)
@@ -76,8 +76,10 @@ async def _copy_structure(session: AsyncSession, source: Course, copy: Course) -
     lessons = await session.scalars(
         select(Lesson).where(Lesson.course_uuid == source.uuid, Lesson.removed_at.is_(None))
     )
+    found, inside = modules.all(), lessons.all()
+    check_room(len(found), len(inside))
     copies: dict[UUID, UUID] = {}
-    for module in modules.all():
+    for module in found:
         copies[module.uuid] = uuid4()
         session.add(
             Module(
@@ -100,5 +102,5 @@ async def _copy_structure(session: AsyncSession, source: Course, copy: Course) -
             position=lesson.position,
             version=1,
         )
-        for lesson in lessons
+        for lesson in inside
     )

@@ -10,9 +10,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from services.catalog.courses.queries import PUBLIC, Wanted, matching, search_terms
 
 MOST_TAGS = 50
+# Each category with itself and every one that it lies within: a filter by these takes its courses, too.
+_WITHIN = """within AS (
+  SELECT uuid, uuid AS above FROM categories WHERE deleted_at IS NULL
+  UNION SELECT w.uuid, p.uuid FROM within w JOIN categories g ON g.uuid = w.above
+   JOIN categories p ON p.uuid = g.parent_uuid AND p.deleted_at IS NULL)"""
 _VALUES = {
     "category": (
-        "JOIN categories g ON g.uuid = c.category_uuid",
+        "JOIN within w ON w.uuid = c.category_uuid JOIN categories g ON g.uuid = w.above",
         "g.uuid, g.name, g.slug, count(*)::int AS count",
         "GROUP BY g.uuid ORDER BY count(*) DESC, g.name",
     ),
@@ -40,8 +45,8 @@ def facet_statement(filters: tuple[str, ...], search: bool) -> TextClause:
             f"'{name}', (SELECT coalesce(json_agg(row_to_json(f)), '[]')"
             f" FROM (SELECT {columns} FROM {source} {join} WHERE {where} {rest}) f)"
         )
-    head = f"WITH {search_terms(PUBLIC)} " if search else ""
-    return text(f"{head}SELECT json_build_object({', '.join(parts)})::text")
+    terms = f", {search_terms(PUBLIC)}" if search else ""
+    return text(f"WITH RECURSIVE {_WITHIN}{terms} SELECT json_build_object({', '.join(parts)})::text")
 
 
 async def count_facets(reader: AsyncConnection, wanted: Wanted) -> dict[str, Any]:

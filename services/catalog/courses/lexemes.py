@@ -1,18 +1,53 @@
-"""The words that misspelt searches are compared with (`corrected_query`), drawn from the search index."""
+"""The words that misspelt searches are compared with (`corrected_query`): those of published courses.
 
-from sqlalchemy import text
+What is published is noted at once, so that it is found; a sweep draws all of them anew from the search index.
+"""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import bindparam, text
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.types import Uuid
 
+# Those who note words do so side by side, in the order of the words; others want to be alone.
+SHARED = text("SELECT pg_advisory_xact_lock_shared(hashtext('catalog.lexemes'))")
 LOCK = text("SELECT pg_advisory_xact_lock(hashtext('catalog.lexemes'))")
-# Without weight B, which holds the names of instructors.
+_PUBLISHED = "status = 'published' AND deleted_at IS NULL"
+_COMPARED = "length(word) BETWEEN 3 AND 40 AND word ~ '^[[:alnum:]]*[[:alpha:]][[:alnum:]]*$'"
+NOTE = text(
+    "INSERT INTO course_lexemes (word, courses)"
+    " SELECT DISTINCT word, 1 FROM courses, unnest(tsvector_to_array(search)) AS word"
+    f" WHERE uuid = ANY(:courses) AND {_PUBLISHED} AND {_COMPARED} ORDER BY word ON CONFLICT DO NOTHING"
+).bindparams(bindparam("courses", type_=ARRAY(Uuid())))
+FORGET = text(
+    "DELETE FROM course_lexemes"
+    " WHERE word = ANY(tsvector_to_array(to_tsvector('english', plain_words(:names))))"
+    f" AND NOT EXISTS (SELECT FROM courses WHERE search @@ plainto_tsquery('simple', word) AND {_PUBLISHED})"
+)
 REFRESH = text(
     "WITH found AS MATERIALIZED (SELECT word, ndoc FROM ts_stat("
-    "'SELECT search FROM courses WHERE status = ''published'' AND deleted_at IS NULL', 'acd')"
-    " WHERE length(word) BETWEEN 4 AND 40 AND word ~ '^[[:alpha:]]+$'),"
+    "'SELECT search FROM courses WHERE status = ''published'' AND deleted_at IS NULL')"
+    f" WHERE {_COMPARED}),"
     " gone AS (DELETE FROM course_lexemes l WHERE NOT EXISTS (SELECT FROM found f WHERE f.word = l.word))"
     " INSERT INTO course_lexemes AS l (word, courses) SELECT word, ndoc FROM found"
     " ON CONFLICT (word) DO UPDATE SET courses = excluded.courses WHERE l.courses <> excluded.courses"
 )
+
+
+async def note_words(session: AsyncSession, courses: Collection[UUID]) -> None:
+    """Take in the words of these courses, where they are published. The caller holds their row locks."""
+    if courses:
+        await session.execute(SHARED)
+        await session.execute(NOTE, {"courses": list(courses)})
+
+
+async def forget_names(session: AsyncSession, names: Collection[str]) -> None:
+    """Forget the words of names that courses no longer show, but for those that some course has."""
+    if any(names):
+        await session.execute(LOCK)
+        await session.execute(FORGET, {"names": " ".join(names)})
 
 
 async def refresh_lexemes(session: AsyncSession) -> None:

@@ -7,9 +7,10 @@ from services.catalog.models import Base
 
 
 class CourseLexeme(Base):
-    """A word stem of published courses, without tags and names: what misspelt words are compared with.
+    """A word stem of published courses: what misspelt words are compared with.
 
-    Drawn anew from the search index by a sweep (`courses/lexemes.py`).
+    Noted when a course is published, and drawn anew from the search index by a sweep (`courses/lexemes.py`);
+    the words of an erased instructor's name go with it.
     """
 
     __tablename__ = "course_lexemes"

@@ -14,7 +14,9 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from libs.common.auth import at_least
+from libs.common.errors import NotFound
 from libs.common.paging import Paging
+from libs.common.richtext import as_text
 from libs.common.tokens import Principal
 
 SORTS = ("relevance", "newest", "popular", "rating", "duration")
@@ -73,18 +75,17 @@ _SEARCH = """q AS MATERIALIZED (
  exact AS MATERIALIZED (
   SELECT c.uuid, ts_rank(c.search, q.query) AS rank
   FROM q, courses c WHERE c.search @@ q.query AND {visible}),
- fixed AS MATERIALIZED (
-  SELECT corrected_query(q.words) AS query FROM q WHERE NOT EXISTS (SELECT FROM exact)),
+ missed AS MATERIALIZED (
+  SELECT words, corrected_query(words) AS query FROM q WHERE NOT EXISTS (SELECT FROM exact)),
  mended AS MATERIALIZED (
-  SELECT c.uuid, ts_rank(c.search, fixed.query) AS rank
-  FROM fixed, courses c WHERE c.search @@ fixed.query AND {visible}),
+  SELECT c.uuid, ts_rank(c.search, missed.query) AS rank
+  FROM missed, courses c WHERE c.search @@ missed.query AND {visible}),
  hits AS MATERIALIZED (
   SELECT uuid, rank FROM exact UNION ALL SELECT uuid, rank FROM mended UNION ALL
   SELECT near.uuid, near.rank FROM (
    SELECT c.uuid, s.rank, max(s.rank) OVER () AS best
-   FROM q, similar_courses(q.words) s, courses c WHERE c.uuid = s.uuid AND {visible}) AS near
-  WHERE near.rank >= 0.8 * near.best AND NOT EXISTS (SELECT FROM exact)
-   AND NOT EXISTS (SELECT FROM mended))"""
+   FROM missed, similar_courses(missed.words) s, courses c WHERE c.uuid = s.uuid AND {visible}) AS near
+  WHERE near.rank >= 0.8 * near.best AND NOT EXISTS (SELECT FROM mended))"""
 
 PUBLIC = "c.status = 'published' AND c.deleted_at IS NULL"
 _CONDITIONS = {
@@ -199,7 +200,7 @@ async def list_courses(
     if wanted.search is not None:
         parameters["search"] = wanted.search
     row = (await reader.execute(statement, parameters)).one()
-    return row[0], bytes(row[1])
+    return row[0], _served(bytes(row[1]))
 
 
 async def list_own(
@@ -218,12 +219,25 @@ async def list_favorites(
 
 
 async def get_card(session: AsyncSession, who: Principal | None, uuid: UUID) -> dict[str, Any]:
-    """The card of one course that the caller has been allowed to see."""
+    """The card of one course that they have been allowed to see. Raises NotFound if it has gone since."""
     _, cards = await list_courses(
         session, who, Wanted({"uuid": str(uuid)}), 1, visible="c.deleted_at IS NULL"
     )
-    card: dict[str, Any] = orjson.loads(cards)[0]
-    return card
+    found: list[dict[str, Any]] = orjson.loads(cards)
+    if not found:
+        raise NotFound
+    return found[0]
+
+
+def _served(cards: bytes) -> bytes:
+    """Cards with their rich text as it is served everywhere; most hold nothing that could act."""
+    lower = cards.lower()
+    if not any(mark in lower for mark in (b"<", b"javascript", b"vbscript", b"data")):
+        return cards
+    rows = orjson.loads(cards)
+    for row in rows:
+        row["short_description"] = as_text(row["short_description"])
+    return orjson.dumps(rows)
 
 
 def page_bytes(

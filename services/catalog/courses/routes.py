@@ -1,9 +1,11 @@
 """HTTP of courses (api.md §3)."""
 
+from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import Field
 
 from libs.common import etags
 from libs.common.auth import CurrentUser, OptionalUser, Teacher, at_least
@@ -12,11 +14,12 @@ from libs.common.errors import BadRequest, Forbidden, NotAuthenticated
 from libs.common.events.fields import CourseLevel
 from libs.common.openapi import raises
 from libs.common.paging import PagingDep, choose, choose_bool, choose_uuid
+from libs.common.schemas import EmptyIsNone
 from libs.common.tokens import Principal
 from services.catalog.access import View, access_course, access_taught_course
 from services.catalog.content.service import reorder_tree
 from services.catalog.content.views import WHICH, seen_structure, show_modules
-from services.catalog.courses import copies, service
+from services.catalog.courses import copies, removal, service
 from services.catalog.courses.facets import count_facets
 from services.catalog.courses.queries import SORTS, Wanted, list_courses, list_own, page_bytes
 from services.catalog.courses.schemas import (
@@ -37,6 +40,7 @@ from services.catalog.courses.schemas import (
 from services.catalog.courses.views import course_tag, list_instructors, list_prerequisites, show_course
 from services.catalog.courses.visits import note_view
 from services.catalog.errors import (
+    CourseTooLarge,
     FeaturingNotAllowed,
     IncompleteTree,
     InvalidTransition,
@@ -44,12 +48,14 @@ from services.catalog.errors import (
     PrerequisiteCycle,
     SlugTaken,
 )
+from services.catalog.models import Course
 from services.catalog.parts import TRUTHS, StorageDep, one_of
 from services.catalog.rules import STATUSES
 
 router = APIRouter(prefix="/api/courses", tags=["courses"])
 
 Words = Annotated[str | None, Query(max_length=200)]
+Rating = Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)]
 LEVELS = CourseLevel.__args__  # type: ignore[attr-defined]
 
 
@@ -60,7 +66,7 @@ async def list_wanted(
     level: Annotated[str | None, one_of(LEVELS)] = None,
     language: Words = None,
     instructor: Words = None,
-    min_rating: Annotated[float | None, Query(ge=0, le=5, allow_inf_nan=False)] = None,
+    min_rating: Annotated[Rating | None, EmptyIsNone, Query()] = None,
     is_featured: Annotated[str | None, one_of(TRUTHS)] = None,
     status: Annotated[str | None, one_of(STATUSES, "; with my_courses only")] = None,
     my_courses: Annotated[str | None, one_of(TRUTHS)] = None,
@@ -77,8 +83,10 @@ async def list_wanted(
         "instructor": str(teacher) if teacher else None,
         "min_rating": min_rating,
         "is_featured": choose_bool("is_featured", is_featured),
-        "status": choose("status", status, STATUSES) if own else None,
+        "status": choose("status", status, STATUSES),
     }
+    if not own:
+        del filters["status"]
     search = (search or "").strip() or None
     for name, value in [*filters.items(), ("search", search)]:
         if isinstance(value, str) and "\0" in value:
@@ -107,7 +115,7 @@ async def list_all_courses(
     who: OptionalUser,
     page: PagingDep,
     wanted: WantedDep,
-    facets: Annotated[str | None, Query(max_length=5, description="true: count what filters leave")] = None,
+    facets: Annotated[str | None, one_of(TRUTHS, "; true: count what filters leave")] = None,
 ) -> Response:
     """Published courses, searched, filtered, sorted. `my_courses=true`: all of one's own, on one page."""
     with_facets = choose_bool("facets", facets)
@@ -182,7 +190,7 @@ async def change_course(
     response: Response,
 ) -> Any:
     """Change what is sent. A changed `status` publishes, unpublishes or archives."""
-    await service.hold_category(session, body.category)
+    await service.hold_names(session, body.category, "tags" in body.model_fields_set)
     course = await access_taught_course(session, who, uuid)
     etags.check_if_match(request, course.edited_version)
     await service.change_course(session, who, course, body)
@@ -194,7 +202,7 @@ async def delete_course(uuid: UUID, session: SessionDep, who: CurrentUser, reque
     """Delete the course; once anyone has enrolled it is archived instead."""
     course = await access_taught_course(session, who, uuid)
     etags.check_if_match(request, course.edited_version)
-    return service.answer_removed(await service.delete_course(session, who, course))
+    return removal.answer_removed(await removal.delete_course(session, who, course))
 
 
 @router.post(
@@ -212,14 +220,7 @@ async def publish_course(
     """Show the working structure to learners as the course's next revision, now or at `publish_at`."""
     course = await access_taught_course(session, who, uuid)
     etags.check_if_match(request, course.edited_version)
-    if (
-        body is None
-        or "publish_at" not in body.model_fields_set
-        or (body.publish_at is not None and body.publish_at <= request.app.state.clock())
-    ):
-        await service.publish(session, who, course)
-    else:
-        await service.schedule(session, who, course, body.publish_at)
+    await service.publish_or_plan(session, who, course, body, request.app.state.clock())
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
@@ -239,7 +240,9 @@ async def unpublish_course(
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
-@router.post("/{uuid}/duplicate/", status_code=201, response_model=CourseAnswer)
+@router.post(
+    "/{uuid}/duplicate/", status_code=201, response_model=CourseAnswer, responses=raises(CourseTooLarge)
+)
 async def duplicate_course(
     uuid: UUID, session: SessionDep, who: CurrentUser, storage: StorageDep, response: Response
 ) -> Any:
@@ -273,30 +276,61 @@ async def reorder_course(
     etags.check_if_match(request, course.edited_version)
     await reorder_tree(session, who, course, body)
     seen = View(course, True, False)
-    return {"modules": show_modules(seen, await seen_structure(session, seen), storage)}
+    return {"modules": await show_modules(seen, await seen_structure(session, seen), storage)}
 
 
 @router.get("/{uuid}/instructors/", response_model=Instructors)
-async def get_instructors(uuid: UUID, session: SessionDep, who: OptionalUser) -> Any:
-    """Who teaches the course, the owner first."""
-    return {"instructors": await list_instructors(session, await access_course(session, who, uuid))}
+async def get_instructors(
+    uuid: UUID, session: SessionDep, who: CurrentUser, request: Request, response: Response
+) -> Any:
+    """Who teaches the course, the owner first; for those who do."""
+    course = await access_taught_course(session, who, uuid, lock=False)
+    return await _answer_people(session, course, request, response)
+
+
+async def _answer_people(session: SessionDep, course: Course, request: Request, response: Response) -> Any:
+    answer = {"instructors": await list_instructors(session, View(course, True, False))}
+    return etags.answer(request, response, etags.etag(course.edited_version, answer)) or answer
 
 
 @router.put("/{uuid}/instructors/", response_model=Instructors)
-async def set_instructors(uuid: UUID, body: InstructorList, session: SessionDep, who: CurrentUser) -> Any:
+async def set_instructors(
+    uuid: UUID,
+    body: InstructorList,
+    session: SessionDep,
+    who: CurrentUser,
+    request: Request,
+    response: Response,
+) -> Any:
     """Name the co-instructors; the owner stays."""
-    course = await service.set_instructors(session, who, uuid, body.instructors)
-    return {"instructors": await list_instructors(session, View(course, True, False))}
+    check = partial(etags.check_if_match, request)
+    course = await service.set_instructors(session, who, uuid, body.instructors, check)
+    return await _answer_people(session, course, request, response)
 
 
 @router.get("/{uuid}/prerequisites/", response_model=Prerequisites)
-async def get_prerequisites(uuid: UUID, session: SessionDep, who: OptionalUser) -> Any:
+async def get_prerequisites(
+    uuid: UUID, session: SessionDep, who: OptionalUser, request: Request, response: Response
+) -> Any:
     """The courses that must be completed before enrolling."""
-    return {"prerequisites": await list_prerequisites(session, await access_course(session, who, uuid))}
+    return await _answer_required(session, await access_course(session, who, uuid), request, response)
+
+
+async def _answer_required(session: SessionDep, view: View, request: Request, response: Response) -> Any:
+    answer = {"prerequisites": await list_prerequisites(session, view)}
+    return etags.answer(request, response, etags.etag(view.course.edited_version, answer)) or answer
 
 
 @router.put("/{uuid}/prerequisites/", response_model=Prerequisites, responses=raises(PrerequisiteCycle))
-async def set_prerequisites(uuid: UUID, body: PrerequisiteList, session: SessionDep, who: CurrentUser) -> Any:
+async def set_prerequisites(
+    uuid: UUID,
+    body: PrerequisiteList,
+    session: SessionDep,
+    who: CurrentUser,
+    request: Request,
+    response: Response,
+) -> Any:
     """Name the courses that must be completed before; a circle is refused."""
-    course = await service.set_prerequisites(session, who, uuid, body.prerequisites)
-    return {"prerequisites": await list_prerequisites(session, View(course, True, False))}
+    check = partial(etags.check_if_match, request)
+    course = await service.set_prerequisites(session, who, uuid, body.prerequisites, check)
+    return await _answer_required(session, View(course, True, False), request, response)

@@ -1,13 +1,14 @@
 """Bodies of courses (api.md §3)."""
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
 from libs.common.events.fields import CourseLevel, CourseStatus
 from libs.common.paging import Page
+from libs.common.richtext import RichText
 from libs.common.schemas import Body, EmptyIsNone, Moment, Text
 from services.catalog.content.schemas import LessonAnswer, ModuleAnswer, OptionalUrl
 from services.catalog.reviews.schemas import ReviewAnswer
@@ -101,13 +102,20 @@ class CourseChange(Body):
 
 
 class Publication(Body):
-    """When to publish: at once without `publish_at`; `null` ends a plan."""
+    """When to publish: at once without `publish_at`, at most ten years from now; `null` ends a plan."""
 
-    publish_at: Annotated[AwareDatetime | None, EmptyIsNone] = None
+    publish_at: AwareDatetime | None = None
 
     model_config = Body.model_config | {
         "json_schema_extra": {"examples": [{"publish_at": "2026-09-01T06:00:00Z"}]}
     }
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_is_not_given(cls, body: Any) -> Any:
+        if isinstance(body, dict) and body.get("publish_at") == "":
+            return {name: value for name, value in body.items() if name != "publish_at"}
+        return body
 
 
 class InstructorList(Body):
@@ -160,7 +168,7 @@ class CourseCard(BaseModel):
     uuid: UUID
     title: str
     slug: str
-    short_description: str
+    short_description: RichText
     thumbnail: str | None
     thumbnail_variants: dict[str, str] | None = Field(description="URLs by width: 320, 640, 1280")
     preview_video: str | None
@@ -224,8 +232,8 @@ class CourseAnswer(CourseCard):
 
     description: str = Field(description="as written, without what could act in a browser")
     description_html: str = Field(description="rendered and sanitised")
-    learning_outcomes: str
-    prerequisites: str
+    learning_outcomes: RichText
+    prerequisites: RichText
     prerequisite_courses: list[PrerequisiteCard]
     instructors: list[InstructorCard]
     revision: int | None

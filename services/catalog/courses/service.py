@@ -1,7 +1,7 @@
 """What teachers do with a course as a whole: one function per intent, in the request's transaction."""
 
-from datetime import datetime
-from typing import Any
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import delete, exists, select, text
@@ -14,14 +14,15 @@ from libs.common.errors import NotFound, Unprocessable
 from libs.common.events.catalog import (
     CourseArchived,
     CourseCreated,
-    CourseDeleted,
     CoursePublished,
     CourseUnpublished,
     CourseUpdated,
 )
+from libs.common.logs import get_logger
 from libs.common.richtext import as_text
 from libs.common.tokens import Principal
 from services.catalog.access import access_course, access_taught_course, by_name
+from services.catalog.courses.lexemes import note_words
 from services.catalog.courses.schemas import CourseChange, NewCourse, Publication
 from services.catalog.errors import FeaturingNotAllowed, NothingToPublish, PrerequisiteCycle, SlugTaken
 from services.catalog.models import (
@@ -30,8 +31,6 @@ from services.catalog.models import (
     CoursePrerequisite,
     CourseRevision,
     CourseStats,
-    Enrollment,
-    Tag,
     User,
 )
 from services.catalog.rules import (
@@ -42,6 +41,7 @@ from services.catalog.rules import (
     published_structure,
     slug_of,
 )
+from services.catalog.tags.service import hold_tags, known_tags
 from services.catalog.versions import (
     moment,
     publish_version,
@@ -49,12 +49,21 @@ from services.catalog.versions import (
     working_structure,
 )
 
+log = get_logger(__name__)
+
+Check = Callable[[int], None]
+PLANNED_AHEAD = timedelta(days=3653)
+RICH = ("description", "short_description", "learning_outcomes", "prerequisites")
+FOUND = {"title", "tags", "short_description", "description", "learning_outcomes"}
+"""What the search finds."""
+
 
 async def create_course(session: AsyncSession, who: Principal, body: NewCourse) -> Course:
     """Make a draft of the caller's own."""
     if body.is_featured and not at_least(who, "manager"):
         raise FeaturingNotAllowed
     values = body.model_dump(exclude={"category", "tags", "slug", "status"})
+    await hold_tags(session)
     category = await _category(session, body.category)
     now = await moment(session)
     course = Course(
@@ -63,7 +72,7 @@ async def create_course(session: AsyncSession, who: Principal, body: NewCourse) 
         version=0,
         slug=await free_slug(session, body.slug, body.title),
         category_uuid=category.uuid if category else None,
-        tags=await _tags(session, body.tags),
+        tags=await known_tags(session, body.tags),
         status="draft",
         instructor=who.user,
         co_instructors=[],
@@ -87,10 +96,12 @@ async def create_course(session: AsyncSession, who: Principal, body: NewCourse) 
     return course
 
 
-async def hold_category(session: AsyncSession, name: str | None) -> None:
-    """Hold a category before the course that goes into it: the same order as a rename takes."""
-    if name is not None:
-        await session.execute(select(Category.uuid).where(by_name(name)).with_for_update(read=True))
+async def hold_names(session: AsyncSession, category: str | None, tags: bool) -> None:
+    """Hold a category, and the tags, before the course that gets them: the same order as a rename takes."""
+    if category is not None:
+        await session.execute(select(Category.uuid).where(by_name(category)).with_for_update(read=True))
+    if tags:
+        await hold_tags(session)
 
 
 async def _category(session: AsyncSession, name: str | None) -> Category | None:
@@ -128,23 +139,10 @@ async def free_slug(session: AsyncSession, wanted: str | None, title: str, own: 
     return f"{base}-{uuid4().hex[:8]}"
 
 
-async def _tags(session: AsyncSession, names: list[str]) -> list[str]:
-    """The names as the table of tags has them; unknown ones are made."""
-    if not names:
-        return []
-    rows = [
-        {"uuid": uuid4(), "name": name, "slug": slug_of(name)} for name in sorted(names, key=str.casefold)
-    ]
-    await session.execute(insert(Tag).values(rows).on_conflict_do_nothing(index_elements=["name"]))
-    known = await session.scalars(select(Tag.name).where(Tag.name.in_(names)))
-    canonical = {name.casefold(): name for name in known}
-    return [canonical.get(name.casefold(), name) for name in names]
-
-
 async def change_course(session: AsyncSession, who: Principal, course: Course, body: CourseChange) -> None:
     """Change what was sent and differs; a changed status publishes, unpublishes or archives afterwards.
 
-    The caller holds the row lock; a category, if one is sent, was held before it.
+    The caller holds the row lock; a category and the tags, if they are sent, were held before it.
     """
     given = {name: getattr(body, name) for name in body.model_fields_set}
     status = given.pop("status", course.status)
@@ -154,11 +152,12 @@ async def change_course(session: AsyncSession, who: Principal, course: Course, b
         category = await _category(session, given.pop("category"))
         given["category_uuid"] = category.uuid if category else None
     if "tags" in given:
-        given["tags"] = await _tags(session, given["tags"])
+        given["tags"] = await known_tags(session, given["tags"])
     if given.get("slug") and given["slug"] != course.slug:
         given["slug"] = await free_slug(session, given["slug"], course.title, course.uuid)
-    if given.get("description") == as_text(course.description):
-        del given["description"]  # what an editor was shown, sent back untouched
+    for name in RICH:
+        if given.get(name) == as_text(getattr(course, name)):
+            del given[name]  # what an editor was shown, sent back untouched
     changed = sorted(name for name, value in given.items() if getattr(course, name) != value)
     for name in changed:
         setattr(course, name, given[name])
@@ -167,21 +166,25 @@ async def change_course(session: AsyncSession, who: Principal, course: Course, b
         await publish_version(session, course, who, CourseUpdated, changed=names)
     if status != course.status:
         await {"published": publish, "draft": unpublish, "archived": archive}[status](session, who, course)
+    elif FOUND & set(changed):
+        await note_words(session, [course.uuid])
 
 
 async def publish_or_plan(
     session: AsyncSession, who: Principal, course: Course, body: Publication | None, now: datetime
 ) -> None:
-    """Publish now, or at the body's later time; a time of null ends the plan."""
+    """Publish now, or at the body's later time; a time of null ends the plan. Holds the row lock."""
     planned = body is not None and "publish_at" in body.model_fields_set
     at = body.publish_at if body else None
+    if at is not None and at > now + PLANNED_AHEAD:
+        raise Unprocessable.field("publish_at", "must lie within the next ten years")
     if planned and (at is None or at > now):
         await schedule(session, who, course, at)
     else:
         await publish(session, who, course)
 
 
-async def schedule(session: AsyncSession, who: Principal, course: Course, at: datetime | None) -> None:
+async def schedule(session: AsyncSession, who: Principal | None, course: Course, at: datetime | None) -> None:
     """Publish later, or with None not by itself. Raises NothingToPublish. The caller holds the row lock."""
     if at is not None:
         check_publishable(await working_structure(session, course.uuid))
@@ -197,15 +200,21 @@ async def publish_due(db: Database, now: datetime) -> None:
             select(Course.uuid).where(Course.publish_at <= now, Course.deleted_at.is_(None)).limit(1000)
         )
     for uuid in due.all():
-        async with db.session() as session:
-            course = await session.get_one(Course, uuid, with_for_update=True)
-            if course.deleted_at is not None or course.publish_at is None or course.publish_at > now:
-                continue
-            try:
-                await publish(session, None, course)
-            except NothingToPublish:  # emptied meanwhile; the plan ends, for it can never come true
-                course.publish_at = None
-                await publish_version(session, course, None, CourseUpdated, changed=("publish_at",))
+        try:
+            async with db.session() as session:
+                await _publish_planned(session, uuid, now)
+        except Exception as error:  # the others are due, too
+            log.error("publication_failed", course=str(uuid), exc_info=error)
+
+
+async def _publish_planned(session: AsyncSession, uuid: UUID, now: datetime) -> None:
+    course = await session.get_one(Course, uuid, with_for_update=True)
+    if course.deleted_at is not None or course.publish_at is None or course.publish_at > now:
+        return
+    try:
+        await publish(session, None, course)
+    except NothingToPublish:  # emptied meanwhile; the plan ends, for it can never come true
+        await schedule(session, None, course, None)
 
 
 async def publish(session: AsyncSession, who: Principal | None, course: Course) -> None:
@@ -214,9 +223,7 @@ async def publish(session: AsyncSession, who: Principal | None, course: Course) 
     Without `who` the plan does it. Raises NothingToPublish. The caller holds the row lock.
     """
     if course.status == "published" and not course.draft_changed:
-        if course.publish_at is not None:
-            course.publish_at = None
-            await publish_version(session, course, who, CourseUpdated, changed=("publish_at",))
+        await schedule(session, who, course, None)
         return
     working = await working_structure(session, course.uuid)
     check_publishable(working)
@@ -253,6 +260,7 @@ async def publish(session: AsyncSession, who: Principal | None, course: Course) 
         lesson_count=course.total_lessons,
         added_lessons=tuple(UUID(uuid) for uuid in added),
     )
+    await note_words(session, [course.uuid])
 
 
 async def unpublish(session: AsyncSession, who: Principal, course: Course) -> None:
@@ -270,29 +278,24 @@ async def unpublish(session: AsyncSession, who: Principal, course: Course) -> No
 
 
 async def archive(session: AsyncSession, who: Principal, course: Course) -> None:
-    """Take the course out of the catalogue; the enrolled keep reading it. Twice is once."""
+    """Take the course out of the catalogue, and end the plan to publish it; the enrolled keep reading it.
+
+    Twice is once.
+    """
     if check_transition(course.status, "archived"):
         course.status = "archived"
         course.publish_at = None
         await publish_version(session, course, who, CourseArchived)
+    else:
+        await schedule(session, who, course, None)
 
 
-async def delete_course(session: AsyncSession, who: Principal, course: Course) -> str:
-    """Delete a course in which nobody ever enrolled, archive any other; says which. Holds the row lock."""
-    enrolled = await session.scalar(
-        select(exists().where(Enrollment.course == course.uuid, Enrollment.status != "waitlisted"))
-    )
-    if enrolled:
-        await archive(session, who, course)
-        return "archived"
-    course.deleted_at = await moment(session)
-    await publish_version(session, course, who, CourseDeleted)
-    return "deleted"
-
-
-async def set_instructors(session: AsyncSession, who: Principal, uuid: UUID, people: list[UUID]) -> Course:
+async def set_instructors(
+    session: AsyncSession, who: Principal, uuid: UUID, people: list[UUID], check: Check
+) -> Course:
     """Name the co-instructors. Raises Unprocessable for anyone who is not an active teacher or above."""
     course = await access_taught_course(session, who, uuid)
+    check(course.edited_version)
     wanted = [person for person in dict.fromkeys(people) if person != course.instructor]
     able = set(
         await session.scalars(
@@ -308,20 +311,26 @@ async def set_instructors(session: AsyncSession, who: Principal, uuid: UUID, peo
     return course
 
 
-async def set_prerequisites(session: AsyncSession, who: Principal, uuid: UUID, courses: list[UUID]) -> Course:
-    """Name the courses to be completed before. Raises PrerequisiteCycle, Unprocessable for an unseen one."""
+async def set_prerequisites(
+    session: AsyncSession, who: Principal, uuid: UUID, courses: list[UUID], check: Check
+) -> Course:
+    """Name the courses to be completed before. Raises PrerequisiteCycle, Unprocessable for an unseen one.
+
+    What it has already may stay, whatever has become of it.
+    """
     # Two changes that would close a circle together must see each other: the graph has one lock.
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('course prerequisites'))"))
     course = await access_taught_course(session, who, uuid)
+    check(course.edited_version)
     wanted = set(courses)
-    for other in wanted:
-        await _check_required(session, who, other)
     edges: dict[UUID, list[UUID]] = {}
     for row in await session.execute(
         select(CoursePrerequisite.course_uuid, CoursePrerequisite.requires_uuid)
     ):
         edges.setdefault(row[0], []).append(row[1])
     before = set(edges.get(uuid, ()))
+    for other in sorted(wanted - before):
+        await _check_required(session, who, other)
     edges[uuid] = list(wanted)
     if has_cycle(uuid, edges):
         raise PrerequisiteCycle
@@ -337,11 +346,3 @@ async def _check_required(session: AsyncSession, who: Principal, uuid: UUID) -> 
         await access_course(session, who, uuid)
     except NotFound as error:
         raise Unprocessable.field("prerequisites", f"there is no course {uuid}") from error
-
-
-def answer_removed(status: str) -> dict[str, Any]:
-    detail = {
-        "deleted": "The course is deleted.",
-        "archived": "People have enrolled, so the course is archived instead of deleted.",
-    }[status]
-    return {"detail": detail, "status": status}

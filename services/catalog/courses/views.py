@@ -18,7 +18,12 @@ from services.catalog.favorites.service import is_favorite
 from services.catalog.models import Course, CoursePrerequisite, User
 from services.catalog.reviews.queries import newest_reviews, own_review
 
-PLAIN = ("learning_outcomes", "prerequisites", "revision")
+# What the course's row says itself is shown as of one moment, that of its tag.
+PLAIN = (
+    "title", "slug", "short_description", "preview_video", "is_featured", "status", "level", "language",
+    "tags", "duration_hours", "enrollment_limit", "created_at", "updated_at", "published_at",
+    "learning_outcomes", "prerequisites", "revision",
+)  # fmt: skip
 
 
 async def show_course(
@@ -27,7 +32,8 @@ async def show_course(
     """The card, and beside it texts, people and the structure that the caller may see."""
     course = view.course
     structure = await seen_structure(session, view, which)
-    modules = show_modules(view, structure, storage)
+    modules = await show_modules(view, structure, storage)
+    lessons = [lesson for module in modules for lesson in module["lessons"]]
     card = await get_card(session, who, course.uuid)
     return {
         **card,
@@ -39,8 +45,9 @@ async def show_course(
         "has_draft_changes": course.draft_changed if view.edits else None,
         "can_edit": view.edits,
         "publish_at": course.publish_at if view.edits else None,
+        "total_lessons": len(lessons),
         "modules": modules,
-        "lessons": [lesson for module in modules for lesson in module["lessons"]],
+        "lessons": lessons,
         "reviews": await newest_reviews(session, who, course.uuid),
         "my_review": await own_review(session, who, course.uuid) if who else None,
         "is_favorite": await is_favorite(session, who, course.uuid),

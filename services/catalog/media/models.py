@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, In
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.tables import Timestamps
-from services.catalog.models import Base
+from services.catalog.models import Base, StoredObject
 
 
 class MediaFile(Timestamps, Base):
@@ -45,17 +45,13 @@ class MediaFile(Timestamps, Base):
     )
 
 
-class MediaObject(Base):
-    """A stored object of the library, written down before; swept away when no file or part is it.
-
-    Once it is condemned, nothing becomes it any more; the row goes when the object has gone.
-    """
+class MediaObject(StoredObject, Base):
+    """A stored object of the library; swept away an hour after no file or part is it any more."""
 
     __tablename__ = "media_objects"
 
     path: Mapped[str] = mapped_column(primary_key=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
-    condemned_at: Mapped[datetime | None]
 
 
 class MediaUpload(Base):

@@ -5,35 +5,40 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import bindparam, func, select, text
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.types import Uuid
 
 from libs.common.paging import Paging, paginate
 from libs.common.storage import Storage
+from services.catalog.content.models import LessonObject
+from services.catalog.content.queries import is_used
 from services.catalog.media.models import MediaFile, MediaUpload
+from services.catalog.models import Course
 
-# Working lessons and those of the published revision; a lesson that is both counts once.
+# Working lessons and those of the published revision; a lesson that is both counts once. Both are found by
+# indexes of the files that they name.
 _USES = text(
     "SELECT DISTINCT (r->>'media')::uuid AS media, c.uuid AS course, c.title AS course_title,"
     " l.uuid AS lesson, l.title AS lesson_title"
     " FROM (SELECT course_uuid, uuid, title, resources FROM lessons WHERE removed_at IS NULL"
+    "   AND jsonb_path_query_array(resources, '$[*].media') ?| CAST(:named AS text[])"
     "  UNION ALL SELECT v.course_uuid, (x->>'uuid')::uuid, x->>'title', x->'resources'"
     "  FROM courses k JOIN course_revisions v ON v.course_uuid = k.uuid AND v.number = k.revision,"
-    "  jsonb_array_elements(v.content) AS m, jsonb_array_elements(m->'lessons') AS x"
-    "  WHERE NOT EXISTS (SELECT FROM lessons w WHERE w.uuid = (x->>'uuid')::uuid"
+    "  jsonb_path_query(v.content, '$[*].lessons[*]') AS x"
+    "  WHERE jsonb_path_query_array(v.content, '$[*].lessons[*].resources[*].media')"
+    "   ?| CAST(:named AS text[]) AND NOT EXISTS (SELECT FROM lessons w WHERE w.uuid = (x->>'uuid')::uuid"
     "   AND w.removed_at IS NULL AND w.resources = x->'resources')) AS l"
     " JOIN courses c ON c.uuid = l.course_uuid AND c.deleted_at IS NULL,"
-    " jsonb_array_elements(l.resources) AS r WHERE (r->>'media')::uuid = ANY(:media) ORDER BY 3, 5"
-).bindparams(bindparam("media", type_=ARRAY(Uuid())))
+    " jsonb_array_elements(l.resources) AS r WHERE r->>'media' = ANY(CAST(:named AS text[])) ORDER BY 3, 5"
+)
 
 
 async def uses_of(session: AsyncSession, media: Collection[UUID]) -> dict[UUID, list[dict[str, Any]]]:
     """By file, the lessons that have it."""
     found: dict[UUID, list[dict[str, Any]]] = {uuid: [] for uuid in media}
     if media:
-        for row in (await session.execute(_USES, {"media": list(media)})).mappings():
+        named = [str(uuid) for uuid in media]
+        for row in (await session.execute(_USES, {"named": named})).mappings():
             use = dict(row)
             found[use.pop("media")].append(use)
     return found
@@ -86,7 +91,10 @@ async def list_media(
 
 
 async def bytes_of(session: AsyncSession, owner: UUID, now: datetime, but: UUID | None = None) -> int:
-    """Bytes that somebody's files take, `but` one, and those reserved for what is still coming in."""
+    """Bytes that somebody's files take, `but` one of the library, and those of what is still coming in.
+
+    They are the library's and those of lessons, while a course that is not deleted uses them.
+    """
     query = select(func.coalesce(func.sum(MediaFile.size), 0)).where(
         MediaFile.owner == owner, MediaFile.deleted_at.is_(None)
     )
@@ -95,7 +103,10 @@ async def bytes_of(session: AsyncSession, owner: UUID, now: datetime, but: UUID 
     coming = select(func.coalesce(func.sum(MediaUpload.length), 0)).where(
         MediaUpload.owner == owner, MediaUpload.media.is_(None), MediaUpload.expires_at > now
     )
-    return int(await session.scalar(query) or 0) + int(await session.scalar(coming) or 0)
+    of_lessons = select(func.coalesce(func.sum(LessonObject.size), 0)).where(
+        LessonObject.owner == owner, is_used(Course.deleted_at.is_(None))
+    )
+    return sum([int(await session.scalar(each) or 0) for each in (query, coming, of_lessons)])
 
 
 async def resolved(session: AsyncSession, media: Collection[UUID]) -> dict[str, MediaFile]:

@@ -1,5 +1,6 @@
 """HTTP of the media library (api.md §3)."""
 
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -19,7 +20,7 @@ from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_bool
 from libs.common.storage import URL_SECONDS, Storage
 from libs.common.uploads import HEAD, chunks, shown_name
-from services.catalog.content.files import library_type
+from services.catalog.content.files import kept, library_type
 from services.catalog.content.routes import UPLOAD_BODY
 from services.catalog.content.schemas import Done
 from services.catalog.errors import FileMissing, MediaInUse, MediaQuotaExceeded, ObjectExpired
@@ -27,11 +28,15 @@ from services.catalog.media import service
 from services.catalog.media.models import MediaFile
 from services.catalog.media.queries import list_media, media_answers
 from services.catalog.media.schemas import KINDS, Download, MediaAnswer, MediaChange
-from services.catalog.parts import StorageDep, one_of
+from services.catalog.parts import TRUTHS, StorageDep, one_of
 
 router = APIRouter(prefix="/api/core/media", tags=["media"])
 
-FILE = {"type": "string", "format": "binary", "description": "at most 500 MB"}
+FILE = {
+    "type": "string",
+    "format": "binary",
+    "description": "at most 500 MB; a picture 25 MB, of which is kept what is to be seen",
+}
 FORM = {
     "requestBody": {
         "required": True,
@@ -63,13 +68,14 @@ async def received(request: Request) -> AsyncIterator[tuple[service.StoredFile, 
         name = shown_name(file.filename or "")
         kind, media_type = library_type(name, await file.read(HEAD))
         await file.seek(0)
+        content = await kept(chunks(file), file.size or 0, media_type, state.pictures)
         title = str(form.get("title") or name).strip()
         if "\0" in title or not 0 < len(title) <= 200:
             raise Unprocessable.field("title", "must have 1 to 200 characters")
         stored = await service.store_object(
             state.db,
             state.storage,
-            chunks(file),
+            content,
             name=name,
             kind=kind,
             media_type=media_type,
@@ -81,8 +87,14 @@ async def received(request: Request) -> AsyncIterator[tuple[service.StoredFile, 
 async def answer_media(
     session: SessionDep, storage: Storage, media: MediaFile, response: Response
 ) -> dict[str, Any]:
-    response.headers["ETag"] = etags.etag(media.version)
-    return (await media_answers(session, storage, [media]))[0]
+    answer = (await media_answers(session, storage, [media]))[0]
+    response.headers["ETag"] = media_tag(media, answer)
+    return answer
+
+
+def media_tag(media: MediaFile, answer: dict[str, Any]) -> str:
+    """Of the file and where it is used. Signed URLs in it live five minutes, so a tag with some lives two."""
+    return etags.etag(media.version, answer["used_in"], time.time() // 120 if media.variants else 0)
 
 
 @router.get("/", response_model=Page[MediaAnswer])
@@ -120,10 +132,12 @@ async def upload_media(
 
 @router.get("/{uuid}/", response_model=MediaAnswer)
 async def get_media(
-    uuid: UUID, session: SessionDep, who: Teacher, storage: StorageDep, response: Response
+    uuid: UUID, session: SessionDep, who: Teacher, storage: StorageDep, request: Request, response: Response
 ) -> Any:
     """A file of one's own, and the lessons that have it."""
-    return await answer_media(session, storage, await service.access_media(session, who, uuid), response)
+    media = await service.access_media(session, who, uuid)
+    answer = await answer_media(session, storage, media, response)
+    return etags.answer(request, response, response.headers["ETag"]) or answer
 
 
 @router.patch("/{uuid}/", response_model=MediaAnswer)
@@ -161,7 +175,7 @@ async def download_media(
     who: Teacher,
     storage: StorageDep,
     request: Request,
-    redirect: Annotated[str | None, Query(max_length=5, description="false: answer the URL")] = None,
+    redirect: Annotated[str | None, one_of(TRUTHS, "; false: answer the URL")] = None,
 ) -> Any:
     """A signed URL of the file that lives five minutes and takes range requests."""
     media = await service.access_media(session, who, uuid)

@@ -2,10 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, exists, or_, select, text, update
+from sqlalchemy import exists, or_, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.auth import at_least
@@ -13,17 +13,14 @@ from libs.common.db import Database
 from libs.common.errors import NotFound
 from libs.common.storage import Storage
 from libs.common.tokens import Principal
-from services.catalog.errors import MediaInUse, MediaQuotaExceeded, ObjectExpired, PictureRefused
+from services.catalog.errors import MediaInUse, MediaQuotaExceeded, PictureRefused
 from services.catalog.media.models import MediaFile, MediaObject, MediaPart
 from services.catalog.media.queries import bytes_of, uses_of, variant_path
+from services.catalog.objects import claim_object, delete_unused, note_object
 from services.catalog.thumbnails.pictures import WIDTHS, Pictures
 from services.catalog.versions import moment
 
-LEFT_ALONE = timedelta(hours=1)
-"""Time in which a stored object may wait for the file that is to be it."""
 DECODED = frozenset({"image/jpeg", "image/png", "image/webp"})
-MOST_PICTURE = 25_000_000
-"""Bytes of a picture that is decoded for its variants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,19 +46,6 @@ async def access_media(session: AsyncSession, who: Principal, uuid: UUID, *, loc
     return media
 
 
-async def note_object(db: Database, path: str) -> None:
-    """Write an object down before it is stored, so that the sweep finds it."""
-    async with db.session() as ledger:
-        ledger.add(MediaObject(path=path))
-
-
-async def claim_object(session: AsyncSession, path: str) -> None:
-    """Hold the object's row while something becomes it. Raises ObjectExpired where the sweep was first."""
-    row = await session.get(MediaObject, path, with_for_update=True, populate_existing=True)
-    if row is None or row.condemned_at is not None:
-        raise ObjectExpired
-
-
 async def store_object(
     db: Database,
     storage: Storage,
@@ -74,14 +58,14 @@ async def store_object(
 ) -> StoredFile:
     """Store a stream. Raises PayloadTooLarge."""
     path = f"library/{uuid4()}"
-    await note_object(db, path)
+    await note_object(db, MediaObject(path=path))
     stored = await storage.put(path, chunks, limit)
     return StoredFile(path, name, kind, media_type, stored.size, stored.sha256)
 
 
 async def store_variants(storage: Storage, pictures: Pictures, stored: StoredFile) -> StoredFile:
-    """Store a picture in smaller widths beside it. What cannot be decoded has none."""
-    if stored.media_type not in DECODED or stored.size > MOST_PICTURE:
+    """Store a picture in smaller widths beside it. One with too many pixels has none."""
+    if stored.media_type not in DECODED:
         return stored
     try:
         made = await pictures.make_variants(await storage.read_all(stored.path))
@@ -108,7 +92,7 @@ async def create_media(
 ) -> MediaFile:
     """Put a stored object into one's library. Raises MediaQuotaExceeded, ObjectExpired."""
     await check_quota(session, who.user, stored.size, quota, now=now)
-    await claim_object(session, stored.path)
+    await claim_object(session, MediaObject, stored.path)
     media = MediaFile(uuid=uuid4(), owner=who.user, title=title, created_at=now, updated_at=now, version=1)
     _become(media, stored)
     session.add(media)
@@ -136,7 +120,7 @@ async def replace_file(
     await check_quota(session, media.owner, stored.size, quota, uuid, now=now)
     media = await access_media(session, who, uuid, lock=True)
     check(media.version)
-    await claim_object(session, stored.path)
+    await claim_object(session, MediaObject, stored.path)
     _become(media, stored)
     await _changed(session, media)
     return media
@@ -173,35 +157,12 @@ async def delete_media(
 
 
 async def delete_orphans(db: Database, storage: Storage, now: datetime) -> None:
-    """Delete objects that no file or part is: replaced, deleted, and those whose request failed.
-
-    They are condemned first: nothing becomes them any more, and storage may take its time outside of any
-    transaction. What a sweep that was killed has condemned is deleted by the next one.
-    """
+    """Delete objects that no file or part is: replaced, deleted, and those whose request failed."""
     used = or_(
         exists().where(MediaFile.path == MediaObject.path, MediaFile.deleted_at.is_(None)),
         exists().where(MediaPart.path == MediaObject.path),
     )
-    async with db.session() as session:
-        waiting = (
-            select(MediaObject.path)
-            .where(MediaObject.created_at < now - LEFT_ALONE, ~used)
-            .with_for_update(skip_locked=True)
-            .limit(500)
-        )
-        await session.execute(
-            update(MediaObject).where(MediaObject.path.in_(waiting)).values(condemned_at=now)
-        )
-    async with db.session() as session:
-        # What became something in the very moment: it is seen from here, and later ones are refused.
-        condemned = MediaObject.condemned_at.is_not(None)
-        await session.execute(update(MediaObject).where(condemned, used).values(condemned_at=None))
-        paths = (await session.scalars(select(MediaObject.path).where(condemned).limit(500))).all()
-    for path in paths:
-        for one in objects_at(path):
-            await storage.delete(one)
-    async with db.session() as session:
-        await session.execute(delete(MediaObject).where(MediaObject.path.in_(paths)))
+    await delete_unused(db, storage, MediaObject.path, used, now, objects_at)
 
 
 def objects_at(path: str) -> list[str]:

@@ -7,6 +7,7 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Request, Response
 from starlette.requests import ClientDisconnect
 
+from libs.common import etags
 from libs.common.auth import Teacher
 from libs.common.db import SessionDep
 from libs.common.errors import BadRequest, FileTypeRefused, PayloadTooLarge
@@ -42,7 +43,12 @@ def _told(response: Response, upload: MediaUpload) -> MediaUpload:
     response.headers["Upload-Offset"] = str(upload.received)
     response.headers["Upload-Length"] = str(upload.length)
     response.headers["Cache-Control"] = "no-store"
+    response.headers["ETag"] = _tag(upload)
     return upload
+
+
+def _tag(upload: MediaUpload) -> str:
+    return etags.etag(upload.received, upload.media, upload.expires_at)
 
 
 @router.post(
@@ -65,7 +71,8 @@ async def get_upload(
     uuid: UUID, session: SessionDep, who: Teacher, request: Request, response: Response
 ) -> Any:
     """Where it stands, also in the headers `Upload-Offset` and `Upload-Length`; HEAD gives these alone."""
-    return _told(response, await uploads.access_upload(session, who, uuid, request.app.state.clock()))
+    upload = await uploads.access_upload(session, who, uuid, request.app.state.clock())
+    return etags.answer(request, response, _tag(upload)) or _told(response, upload)
 
 
 @router.head("/{uuid}/", include_in_schema=False)
@@ -102,7 +109,8 @@ async def whole_chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     "/{uuid}/finish/",
     status_code=201,
     response_model=MediaAnswer,
-    responses=raises(UploadIncomplete, FileTypeRefused, MediaQuotaExceeded, ObjectExpired),
+    responses=raises(UploadIncomplete, FileTypeRefused, MediaQuotaExceeded, ObjectExpired, PayloadTooLarge)
+    | {200: {"model": MediaAnswer, "description": "It is finished already: the same file"}},
 )
 async def finish_upload(
     uuid: UUID, session: SessionDep, who: Teacher, storage: StorageDep, request: Request, response: Response
@@ -110,7 +118,7 @@ async def finish_upload(
     """Make a file of the parts: 201, and 200 with the same file when repeated."""
     state = request.app.state
     now, settings = state.clock(), state.settings
-    stored = await uploads.assemble(state.db, storage, who, uuid, settings.file_limit, now)
+    stored = await uploads.assemble(state.db, storage, state.pictures, who, uuid, settings.file_limit, now)
     if stored is not None:
         stored = await service.store_variants(storage, state.pictures, stored)
     media, new = await uploads.finish_upload(session, who, uuid, stored, settings.media_quota, now)

@@ -16,19 +16,19 @@ from libs.common.errors import NotFound, PayloadTooLarge, Unprocessable
 from libs.common.storage import Storage
 from libs.common.tokens import Principal
 from libs.common.uploads import HEAD, shown_name
-from services.catalog.content.files import library_type, refuse_extension
+from services.catalog.content.files import kept, library_type, most_bytes, refuse_extension
 from services.catalog.errors import TooManyUploads, UploadFinished, UploadIncomplete, UploadOffsetMismatch
-from services.catalog.media.models import MediaFile, MediaPart, MediaUpload
+from services.catalog.media.models import MediaFile, MediaObject, MediaPart, MediaUpload
 from services.catalog.media.schemas import NewUpload
 from services.catalog.media.service import (
     StoredFile,
     access_media,
     check_quota,
-    claim_object,
     create_media,
-    note_object,
     store_object,
 )
+from services.catalog.objects import claim_object, note_object
+from services.catalog.thumbnails.pictures import Pictures
 
 KEPT = timedelta(hours=24)
 """Time that an upload waits for its next part."""
@@ -46,8 +46,9 @@ async def begin_upload(
     """
     name = shown_name(body.name)
     refuse_extension(name)
-    if body.length > limit:
-        raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
+    most = min(limit, most_bytes(name))
+    if body.length > most:
+        raise PayloadTooLarge(f"The file is larger than {most:,} bytes.")
     await check_quota(session, who.user, body.length, quota, now=now)
     still = (MediaUpload.owner == who.user, MediaUpload.media.is_(None), MediaUpload.expires_at > now)
     if (await session.scalar(select(func.count()).where(*still)) or 0) >= MOST_OPEN:
@@ -96,7 +97,7 @@ async def append_part(
         check_offset(upload, offset)
         room = min(upload.length - offset, MOST_PART)
     path = f"uploads/{uuid}/{uuid4()}"
-    await note_object(db, path)
+    await note_object(db, MediaObject(path=path))
     stored = await storage.put(path, chunks, room)
     async with db.session() as session:
         upload = await access_upload(session, who, uuid, now, lock=True)
@@ -104,7 +105,7 @@ async def append_part(
         if stored.size:
             if await session.scalar(select(func.count()).where(MediaPart.upload_uuid == uuid)) == MOST_PARTS:
                 raise Unprocessable(f"An upload has at most {MOST_PARTS:,} parts: send larger ones.")
-            await claim_object(session, path)
+            await claim_object(session, MediaObject, path)
             session.add(MediaPart(upload_uuid=uuid, start=offset, size=stored.size, path=path))
             upload.received += stored.size
             upload.expires_at = now + KEPT
@@ -112,11 +113,17 @@ async def append_part(
 
 
 async def assemble(
-    db: Database, storage: Storage, who: Principal, uuid: UUID, limit: int, now: datetime
+    db: Database,
+    storage: Storage,
+    pictures: Pictures,
+    who: Principal,
+    uuid: UUID,
+    limit: int,
+    now: datetime,
 ) -> StoredFile | None:
     """The parts as one object that no file is yet; None where the upload is finished already.
 
-    Raises UploadIncomplete, FileTypeRefused.
+    Raises UploadIncomplete, FileTypeRefused, PayloadTooLarge.
     """
     async with db.session() as session:
         upload = await access_upload(session, who, uuid, now)
@@ -127,11 +134,10 @@ async def assemble(
         found = await session.scalars(
             select(MediaPart).where(MediaPart.upload_uuid == uuid).order_by(MediaPart.start)
         )
-        parts, name = found.all(), upload.name
+        parts, name, length = found.all(), upload.name, upload.length
     kind, media_type = library_type(name, await _head(storage, parts))
-    return await store_object(
-        db, storage, _joined(storage, parts), name=name, kind=kind, media_type=media_type, limit=limit
-    )
+    content = await kept(_joined(storage, parts), length, media_type, pictures)
+    return await store_object(db, storage, content, name=name, kind=kind, media_type=media_type, limit=limit)
 
 
 async def _head(storage: Storage, parts: Sequence[MediaPart]) -> bytes:

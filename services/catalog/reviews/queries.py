@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.paging import Paging
 from libs.common.tokens import Principal
-from services.catalog.models import HelpfulVote, Review, User
+from services.catalog.models import User
+from services.catalog.reviews.models import HelpfulVote, Review
 
 HELPFUL = (
     select(func.count())

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
+from libs.common.richtext import RichText
 from libs.common.schemas import Answer, Body, Moment, Text
 
 Stars = Annotated[int, Field(ge=1, le=5)]
@@ -48,7 +49,7 @@ class ReviewAnswer(Answer):
     student_name: str
     student_avatar: str | None
     rating: int
-    comment: str = Field(description="plain text")
+    comment: RichText = Field(description="as written, without what could act in a browser")
     helpful_count: int
     is_helpful: bool = Field(description="whether the caller finds it helpful")
     is_own: bool

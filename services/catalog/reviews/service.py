@@ -11,10 +11,12 @@ from libs.common.audit_log import write_entry
 from libs.common.auth import is_staff
 from libs.common.errors import Forbidden, NotFound, Unprocessable
 from libs.common.events.catalog import ReviewChanged, ReviewFact, ReviewPosted, ReviewRemoved
+from libs.common.richtext import as_text
 from libs.common.tokens import Principal
 from services.catalog.access import View, access_course
 from services.catalog.errors import AlreadyReviewed, NotEnrolled, OwnReview
-from services.catalog.models import CourseStats, HelpfulVote, Review
+from services.catalog.models import CourseStats
+from services.catalog.reviews.models import HelpfulVote, Review
 from services.catalog.reviews.schemas import NewReview, ReviewChange
 from services.catalog.versions import moment, publish_version
 
@@ -103,6 +105,8 @@ async def change_review(
     given = {name: getattr(body, name) for name in body.model_fields_set}
     if given.pop("course", None) not in (None, review.course_uuid):
         raise Unprocessable.field("course", "a review stays with its course")
+    if given.get("comment") == as_text(review.comment):
+        del given["comment"]  # what its author was shown, sent back untouched
     changed = {name: value for name, value in given.items() if getattr(review, name) != value}
     if changed:
         for name, value in changed.items():
@@ -134,12 +138,14 @@ async def remove_review(session: AsyncSession, who: Principal, uuid: UUID, check
 
 
 async def toggle_helpful(session: AsyncSession, who: Principal, uuid: UUID) -> None:
-    """Find a review helpful, or no longer. Raises OwnReview."""
+    """Find a review helpful, or no longer. Raises OwnReview, NotFound for one that goes in the moment."""
     _, review = await access_review(session, who, uuid)
     if review.student == who.user:
         raise OwnReview
     # Two clicks of one person take turns: the second undoes the first.
     await session.refresh(review, with_for_update=True)
+    if review.removed_at is not None:
+        raise NotFound
     vote = (HelpfulVote.review_uuid == uuid, HelpfulVote.user == who.user)
     taken_back = await session.scalar(delete(HelpfulVote).where(*vote).returning(HelpfulVote.user))
     if taken_back is None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from conftest import OpenHarness
-from libs.common.clock import system_clock
+from libs.common.clock import SettableClock, system_clock
 from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
 from libs.common.testing import Harness, Person
@@ -104,6 +104,14 @@ class School:
 
     async def enroll(self, course: dict, student: Person, **fields: Any) -> None:
         await self.catalog.deliver(enrollment_state(course["uuid"], student.uuid, **fields))
+
+
+async def swept(catalog: Harness, task: str, clock: SettableClock | None = None) -> None:
+    """Let a sweep find what nothing uses, and an hour later delete it."""
+    clock = clock or SettableClock(datetime.now(UTC))
+    await catalog.run_task(f"catalog.sweep_{task}", clock=clock)
+    clock.advance(minutes=61)
+    await catalog.run_task(f"catalog.sweep_{task}", clock=clock)
 
 
 def ok(answer: httpx.Response, status: int = 200) -> Any:

@@ -60,6 +60,31 @@ async def test_the_whole_tree_is_reordered_at_once(school: School, teacher: Pers
     assert await outline(teacher, course) == [("Two", ["b", "a"]), ("One", [])]
 
 
+async def test_a_lesson_moves_one_down_and_up_again(school: School, teacher: Person):
+    course = await school.course(teacher)
+    module = await school.module(teacher, course)
+    lessons = [await school.lesson(teacher, module, f"Lesson {n}") for n in range(3)]
+    path = f"/api/courses/{course['uuid']}/lessons/"
+
+    async def titles() -> list[str]:
+        return [lesson["title"] for lesson in ok(await teacher.client.get(path))["results"]]
+
+    ok(await teacher.client.patch(f"{path}{lessons[0]['uuid']}/", json={"order": 1}))
+    assert await titles() == ["Lesson 1", "Lesson 0", "Lesson 2"]
+    ok(await teacher.client.patch(f"{path}{lessons[0]['uuid']}/", json={"order": 0}))
+    assert await titles() == ["Lesson 0", "Lesson 1", "Lesson 2"]
+
+
+async def test_the_same_order_again_is_no_change(school: School, teacher: Person):
+    course = await school.published(teacher)
+    path = f"/api/courses/{course['uuid']}/"
+    seen = ok(await teacher.client.get(path))
+    tree = [{"uuid": m["uuid"], "lessons": [x["uuid"] for x in m["lessons"]]} for m in seen["modules"]]
+    before = (await teacher.client.get(path)).headers["etag"]
+    ok(await teacher.client.post(f"{path}reorder/", json={"modules": tree}))
+    assert (await teacher.client.get(path)).headers["etag"] == before
+
+
 async def test_every_change_of_the_tree_is_one_version_on_both_topics(
     school: School, teacher: Person, catalog: Harness
 ):

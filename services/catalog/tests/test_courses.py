@@ -241,6 +241,55 @@ async def test_a_course_is_deleted_until_somebody_enrolled(
     assert await scalar(catalog, tombstones) == 1
 
 
+async def test_a_course_deleted_while_somebody_enrolled_comes_back_archived(
+    school: School, teacher: Person, student: Person, catalog: Harness
+):
+    """The seat was taken before anybody here knew: nothing that its learner has is lost."""
+    course = await school.published(teacher)
+    path = f"/api/courses/{course['uuid']}/"
+    waiting = await school.person("Wanda Waiting", "student")
+    assert ok(await teacher.client.delete(path))["status"] == "deleted"
+    await school.enroll(course, waiting, status="waitlisted")
+    refused(await student.client.get(path), 404)
+    await school.enroll(course, student)
+    seen = ok(await student.client.get(path))
+    assert (seen["status"], seen["slug"], seen["is_enrolled"]) == ("archived", course["slug"], True)
+    assert seen["modules"][0]["lessons"][0]["text_content"] == "*Edges*."
+    assert ok(await catalog.client().get("/api/courses/"))["count"] == 0
+    states = [seq for kind, key, seq in await catalog.published() if kind == "catalog.course.v1"]
+    assert states == sorted(set(states)), "the state that brings it back follows the tombstone"
+    ok(await teacher.client.patch(path, json={"title": "Kept for its learners"}))
+
+
+async def test_who_teaches_is_for_those_who_do(
+    school: School, teacher: Person, student: Person, catalog: Harness
+):
+    course = await school.published(teacher)
+    path = f"/api/courses/{course['uuid']}/instructors/"
+    refused(await catalog.client().get(path), 401)
+    refused(await student.client.get(path), 403)
+    answer = await teacher.client.get(path)
+    tag = answer.headers["etag"]
+    assert [person["name"] for person in ok(answer)["instructors"]] == ["Tara Teacher"]
+    assert (await teacher.client.get(path, headers={"If-None-Match": tag})).status_code == 304
+    other = await school.person("Tomas Tutor", "teacher")
+    body = {"instructors": [str(other.uuid)]}
+    ok(await teacher.client.put(path, json=body, headers={"If-Match": tag}))
+    refused(await teacher.client.put(path, json={"instructors": []}, headers={"If-Match": tag}), 412)
+    required = f"/api/courses/{course['uuid']}/prerequisites/"
+    refused(await teacher.client.put(required, json={"prerequisites": []}, headers={"If-Match": tag}), 412)
+
+
+async def test_a_prerequisite_that_has_gone_may_stay(school: School, teacher: Person):
+    first, second = await school.course(teacher, "First"), await school.course(teacher, "Second")
+    path = f"/api/courses/{second['uuid']}/prerequisites/"
+    ok(await teacher.client.put(path, json={"prerequisites": [first["uuid"]]}))
+    ok(await teacher.client.delete(f"/api/courses/{first['uuid']}/"))
+    ok(await teacher.client.put(path, json={"prerequisites": [first["uuid"]]}))
+    ok(await teacher.client.put(path, json={"prerequisites": []}))
+    refused(await teacher.client.put(path, json={"prerequisites": [first["uuid"]]}), 422)
+
+
 @pytest.mark.promise("injection")
 async def test_a_description_is_served_without_what_acts(school: School, teacher: Person, catalog: Harness):
     wild = DESCRIPTION + "<script>alert(1)</script> <b>bold</b>"

@@ -1,9 +1,6 @@
-"""The list: search, filters, order, pages; categories and tags."""
-
-import time
+"""The list: filters, order, pages, facets; categories."""
 
 import pytest
-from sqlalchemy import text
 
 from libs.common.testing import Harness, Person
 from services.catalog.courses.schemas import CourseList
@@ -12,59 +9,6 @@ from services.catalog.tests.conftest import School, ok, refused
 
 async def titles(client, query: str) -> list[str]:
     return [row["title"] for row in ok(await client.get(f"/api/courses/?{query}"))["results"]]
-
-
-async def test_search_ranks_titles_first_and_forgives_typos(
-    school: School, teacher: Person, catalog: Harness
-):
-    about = "A long walk through many subjects, among which python appears once, in passing."
-    await school.published(teacher, "Reading Homer", description=about)
-    await school.published(teacher, "Python for economists", tags=["Économie"])
-    await school.course(teacher, "Python in secret")
-    client = catalog.client()
-    assert await titles(client, "search=python") == ["Python for economists", "Reading Homer"]
-    assert await titles(client, "search=pyhton") == ["Python for economists"]
-    assert await titles(client, "search=economie") == ["Python for economists"]
-    assert await titles(client, "search=tara+homer") == ["Reading Homer"]
-    assert await titles(client, "search=pyth") == ["Python for economists"]
-    assert await titles(client, "search=zzzzqqq") == []
-    assert len(await titles(client, "search=python&sortBy=newest")) == 2
-    for odd in ("%27%3B--", "%22unclosed", "%25", "a%26%7C%21%28", "x" * 200):
-        await titles(client, f"search={odd}")
-
-
-async def test_misspelt_words_are_found_in_descriptions_and_outcomes(
-    school: School, teacher: Person, catalog: Harness
-):
-    about = "Photosynthesis, step by step, in leaves that everybody finds on the way to work."
-    await school.published(teacher, "Green things", description=about)
-    await school.published(teacher, "Cities", learning_outcomes="Read a cadastre")
-    await school.course(teacher, "Drafts", description="Xylophones are taught here in secret, for a while.")
-    client = catalog.client()
-    assert await titles(client, "search=photosinthesis") == []
-    await catalog.run_task("catalog.sweep_lexemes")
-    for misspelt in ("photosinthesis", "phtoosynthesis+leaves", "leavse"):
-        assert await titles(client, f"search={misspelt}") == ["Green things"], misspelt
-    assert await titles(client, "search=cadaster") == ["Cities"]
-    assert await titles(client, "search=xylofones") == []
-    assert await titles(client, "search=zzzzqqq") == []
-    for odd in ("it's+wrrong", "a%26b%7Cc+%21%28d", "%5C%27%27quoted%5C", "-photosinthesis"):
-        await titles(client, f"search={odd}")
-    async with catalog.db.session() as session:
-        words = set(await session.scalars(text("SELECT word FROM course_lexemes")))
-    assert {"photosynthesi", "cadastr"} <= words
-    assert not words & {"tara", "teacher", "xylophon"}  # neither names nor drafts
-
-
-async def test_what_is_published_is_found_within_two_seconds(
-    school: School, teacher: Person, catalog: Harness
-):
-    await school.published(teacher, "Meteorology", description="Clouds, fronts and the forecast, " * 4)
-    begun = time.monotonic()
-    assert await titles(catalog.client(), "search=meteorology") == ["Meteorology"]
-    assert await titles(catalog.client(), "search=forecast") == ["Meteorology"]
-    assert await titles(catalog.client(), "search=meteorolgy") == ["Meteorology"]
-    assert time.monotonic() - begun < 2
 
 
 async def test_filters_and_orders(
@@ -120,6 +64,8 @@ async def test_filters_and_orders(
         "sortBy=best",
         "level=expert",
         "is_featured=maybe",
+        "facets=maybe",
+        "status=hidden",
         "instructor=me",
         "min_rating=9",
         "min_rating=x",
@@ -135,6 +81,28 @@ async def test_an_unknown_filter_value_is_a_400(catalog: Harness, query: str):
     body = refused(await catalog.client().get(f"/api/courses/?{query}"), 400)
     if query.startswith("sortBy"):
         assert "relevance, newest, popular, rating, duration" in body["detail"]
+
+
+async def test_an_empty_filter_is_none(school: School, teacher: Person, catalog: Harness):
+    await school.published(teacher)
+    found = ok(
+        await catalog.client().get("/api/courses/?min_rating=&level=&category=&search=&tag=&instructor=")
+    )
+    assert found["count"] == 1
+
+
+async def test_a_subject_counts_what_lies_below_it(
+    school: School, teacher: Person, manager: Person, catalog: Harness
+):
+    ok(await manager.client.post("/api/categories/", json={"name": "Maths"}), 201)
+    ok(await manager.client.post("/api/categories/", json={"name": "Logic", "parent": "maths"}), 201)
+    await school.published(teacher, "Numbers", category="maths")
+    await school.published(teacher, "Proofs", category="logic")
+    facets = ok(await catalog.client().get("/api/courses/?facets=true"))["facets"]
+    counted = {row["slug"]: row["count"] for row in facets["category"]}
+    assert counted == {"maths": 2, "logic": 1}
+    for slug, count in counted.items():
+        assert ok(await catalog.client().get(f"/api/courses/?category={slug}"))["count"] == count
 
 
 async def test_pages_link_to_each_other(school: School, teacher: Person, catalog: Harness):

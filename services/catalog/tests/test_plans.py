@@ -2,6 +2,8 @@
 
 import asyncio
 
+from sqlalchemy import text
+
 from libs.common.clock import SettableClock
 from libs.common.testing import Harness, Person
 from services.catalog.tests.conftest import PDF, School, ok, refused
@@ -56,6 +58,39 @@ async def test_a_plan_ends_by_null_by_unpublishing_and_by_archiving(
     await catalog.run_task("catalog.sweep_publications", clock=clock)
     assert ok(await teacher.client.get(path))["status"] == "archived"
     assert ok(await teacher.client.post(f"{path}publish/", json=plan))["status"] == "published"
+
+
+async def test_an_empty_time_is_none_at_all(catalog: Harness, school: School, teacher: Person):
+    catalog.app.state.clock = SettableClock()
+    path = f"/api/courses/{(await ready(school, teacher))['uuid']}/publish/"
+    assert ok(await teacher.client.post(path, json={"publish_at": "2026-03-02T10:00:00Z"}))["publish_at"]
+    now = ok(await teacher.client.post(path, json={"publish_at": ""}))
+    assert (now["publish_at"], now["status"]) == (None, "published")
+
+
+async def test_one_course_that_cannot_be_published_holds_up_no_other(
+    catalog: Harness, school: School, teacher: Person
+):
+    clock = catalog.app.state.clock = SettableClock()
+    courses = [await ready(school, teacher) for _ in range(2)]
+    for course in courses:
+        body = {"publish_at": "2026-03-02T10:00:00Z"}
+        ok(await teacher.client.post(f"/api/courses/{course['uuid']}/publish/", json=body))
+    broken = (
+        f"ALTER TABLE course_revisions ADD CONSTRAINT broken CHECK (course_uuid <> '{courses[0]['uuid']}')"
+    )
+    async with catalog.db.session() as session:
+        await session.execute(text(broken))
+    try:
+        clock.advance(hours=2)
+        await catalog.run_task("catalog.sweep_publications", clock=clock)
+    finally:
+        async with catalog.db.session() as session:
+            await session.execute(text("ALTER TABLE course_revisions DROP CONSTRAINT broken"))
+    status = [ok(await teacher.client.get(f"/api/courses/{c['uuid']}/"))["status"] for c in courses]
+    assert status == ["draft", "published"]
+    await catalog.run_task("catalog.sweep_publications", clock=clock)
+    assert ok(await teacher.client.get(f"/api/courses/{courses[0]['uuid']}/"))["status"] == "published"
 
 
 async def test_a_copy_is_a_draft_of_ones_own_that_shares_files(

@@ -19,8 +19,9 @@ DECIDED = {
     "reviews": "stay with their stars, without the words", "helpful_votes": "go", "favorites": "go",
     "thumbnails": "nothing personal: pictures of courses",
     "media_files": "go, but for what lessons have",
-    "course_lexemes": "words of published courses, without names",
+    "course_lexemes": "words of published courses; those of a name go with it",
     "media_objects": "generated names only",
+    "lesson_objects": "stay: generated names, and whose course they were stored for",
     "media_uploads": "go, with their parts", "media_parts": "generated names only",
     "course_views": "a keyed hash, for two days",
     "privacy_parts": "ids only: the proof",
@@ -47,6 +48,7 @@ async def test_courses_of_an_erased_teacher_stay_without_a_name(
 ):
     course = await school.published(teacher)
     await catalog.deliver(user_state(teacher.uuid, "Canary Teacher", "teacher"))
+    await catalog.run_task("catalog.sweep_lexemes")
     path = f"/api/courses/{course['uuid']}/"
     before = ok(await student.client.get(path))
     assert before["instructor_name"] == "Canary Teacher"

@@ -1,14 +1,12 @@
 """Thumbnails: taken in, made anew, shown to all, swept away."""
 
-from datetime import UTC, datetime
 from io import BytesIO
 
 import pytest
 from PIL import Image
 
-from libs.common.clock import SettableClock
 from libs.common.testing import Harness, Person
-from services.catalog.tests.conftest import School, ok, refused
+from services.catalog.tests.conftest import School, ok, refused, swept
 
 
 def picture(kind: str = "JPEG", size: tuple[int, int] = (1600, 900)) -> bytes:
@@ -82,10 +80,6 @@ async def test_a_replaced_picture_goes_after_an_hour(catalog: Harness, school: S
     course = await school.published(teacher)
     first = ok(await upload(teacher, course))["thumbnail"]
     second = ok(await upload(teacher, course))["thumbnail"]
-    clock = SettableClock(datetime.now(UTC))
-    await catalog.run_task("catalog.sweep_thumbnails", clock=clock)
-    assert (await fetch(catalog, first)).status_code == 200
-    clock.advance(hours=2)
-    await catalog.run_task("catalog.sweep_thumbnails", clock=clock)
+    await swept(catalog, "thumbnails")
     assert (await fetch(catalog, first)).status_code == 404
     assert (await fetch(catalog, second)).status_code == 200

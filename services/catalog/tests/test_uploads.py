@@ -20,8 +20,10 @@ from libs.common.testing import Harness, Person
 from libs.common.tokens import Principal
 from services.catalog.errors import ObjectExpired
 from services.catalog.media import service, uploads
+from services.catalog.media.models import MediaObject
 from services.catalog.media.upload_routes import whole_chunks
-from services.catalog.tests.conftest import PDF, School, ok, refused
+from services.catalog.objects import claim_object
+from services.catalog.tests.conftest import PDF, School, ok, refused, swept
 
 UPLOADS = "/api/core/media/uploads/"
 
@@ -165,12 +167,11 @@ async def test_an_upload_that_nobody_goes_on_with_is_swept_away(
     path, done = await begin(teacher), await whole(teacher)
     ok(await send(teacher, path, 0, PDF[:10]))
     clock = SettableClock(datetime.now(UTC))
-    clock.advance(hours=2)
-    await catalog.run_task("catalog.sweep_media", clock=clock)
+    await swept(catalog, "media", clock)
     assert ok(await teacher.client.get(path))["offset"] == 10
     assert len(await objects.now()) == 2  # the part that waits, and the file
     clock.advance(hours=23)
-    await catalog.run_task("catalog.sweep_media", clock=clock)
+    await swept(catalog, "media", clock)
     refused(await teacher.client.get(path), 404)
     assert len(await objects.now()) == 1
     ok(await teacher.client.get(f"/api/core/media/{done['uuid']}/"))
@@ -182,6 +183,7 @@ async def test_what_a_killed_sweep_has_condemned_is_refused_and_deleted_later(
     made = await whole(teacher)
     ok(await teacher.client.delete(f"/api/core/media/{made['uuid']}/"))
     clock = SettableClock(datetime.now(UTC))
+    await catalog.run_task("catalog.sweep_media", clock=clock)
     clock.advance(hours=2)
 
     async def killed(*_):
@@ -199,7 +201,7 @@ async def test_what_a_killed_sweep_has_condemned_is_refused_and_deleted_later(
         assert len(paths) == 2
         for path in paths:
             with pytest.raises(ObjectExpired):
-                await service.claim_object(session, path)
+                await claim_object(session, MediaObject, path)
     await catalog.run_task("catalog.sweep_media", clock=clock)
     assert await objects.now() == set()
 
@@ -219,9 +221,7 @@ async def test_pictures_have_variants_without_what_the_camera_wrote(
         assert b"canary" not in data
     assert (await whole(teacher))["variants"] is None
     ok(await teacher.client.delete(f"/api/core/media/{made['uuid']}/"))
-    clock = SettableClock(datetime.now(UTC))
-    clock.advance(hours=2)
-    await catalog.run_task("catalog.sweep_media", clock=clock)
+    await swept(catalog, "media")
     assert len(await objects.now()) == 1
 
 

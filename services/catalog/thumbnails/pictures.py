@@ -1,8 +1,10 @@
 """What an uploaded picture becomes: decoded, turned upright, shrunk and encoded anew, and nothing else."""
 
+from functools import partial
+
 from PIL import Image
 
-from libs.common.pictures import PicturePool, encoded, is_picture, opened, shrunk
+from libs.common.pictures import PicturePool, encoded, is_picture, opened, shrunk, without_metadata
 from services.catalog.errors import PictureRefused
 
 WIDTHS = (320, 640, 1280)
@@ -29,7 +31,11 @@ def make_variants(data: bytes) -> dict[int, bytes]:
 
 
 class Pictures(PicturePool):
-    """Makes variants, a few pictures at a time."""
+    """Decodes and encodes, a few pictures at a time."""
 
     async def make_variants(self, data: bytes) -> dict[int, bytes]:
         return await self.run(make_variants, data)
+
+    async def without_metadata(self, data: bytes, media_type: str) -> bytes:
+        """The picture in its own format. Raises FileTypeRefused."""
+        return await self.run(partial(without_metadata, media_type=media_type), data)

@@ -12,7 +12,7 @@ from libs.common.auth import CurrentUser
 from libs.common.db import SessionDep
 from libs.common.errors import PayloadTooLarge
 from libs.common.openapi import raises
-from services.catalog.access import View
+from services.catalog.access import View, access_taught_course
 from services.catalog.courses.schemas import CourseAnswer
 from services.catalog.courses.views import course_tag, show_course
 from services.catalog.errors import PictureMissing, PictureRefused
@@ -46,8 +46,13 @@ FORM = {
 }
 
 
-async def uploaded(request: Request) -> bytes:
-    """The file of the field `thumbnail`. Raises PictureMissing, PictureRefused or PayloadTooLarge."""
+async def uploaded(uuid: UUID, request: Request, who: CurrentUser) -> bytes:
+    """The file of the field `thumbnail`. Raises PictureMissing, PictureRefused or PayloadTooLarge.
+
+    Who may not change the course is refused before a byte of it is read, and holds no lock.
+    """
+    async with request.app.state.db.sessions() as early:
+        await access_taught_course(early, who, uuid, lock=False)
     async with request.form(max_files=1, max_fields=10) as form:
         file = form.get("thumbnail")
         if not isinstance(file, UploadFile):
@@ -77,9 +82,10 @@ async def upload_thumbnail(
 ) -> Any:
     """Take the file of the field `thumbnail` as the course's picture: re-encoded, 320, 640, 1280 wide."""
     state = request.app.state
-    url = await service.store_thumbnail(state.db, storage, state.pictures, who, uuid, data)
+    picture = await service.store_thumbnail(state.db, storage, state.pictures, data)
     check = partial(etags.check_if_match, request)
-    view = View(await service.show_thumbnail(session, who, uuid, url, check), True, False)
+    course = await service.show_thumbnail(session, storage, who, uuid, picture, check)
+    view = View(course, True, False)
     answer = await show_course(session, who, view, storage)
     response.headers["ETag"] = course_tag(view, answer)
     return answer

@@ -1,0 +1,27 @@
+"""Bodies of tags."""
+
+from uuid import UUID
+
+from pydantic import BaseModel, Field
+
+from libs.common.schemas import Body
+from services.catalog.courses.schemas import TagName
+
+
+class NewTag(Body):
+    name: TagName
+
+    model_config = Body.model_config | {"json_schema_extra": {"examples": [{"name": "Graphs"}]}}
+
+
+class TagChange(Body):
+    name: TagName = ""
+
+    model_config = Body.model_config | {"json_schema_extra": {"examples": [{"name": "Graph theory"}]}}
+
+
+class TagAnswer(BaseModel):
+    uuid: UUID
+    name: str
+    slug: str
+    courses_count: int = Field(description="published courses that carry it")

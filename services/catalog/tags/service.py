@@ -1,0 +1,107 @@
+"""Which tags a course gets, and what managers do with them.
+
+A course's state shows its tags: each course tells a rename. Whoever gives a course its tags holds them all
+first, and whoever changes one waits for that: the order of locks is tags, course.
+"""
+
+from collections.abc import Callable
+from uuid import UUID, uuid4
+
+from sqlalchemy import any_, literal, select, text
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.errors import NotFound
+from libs.common.events.catalog import CourseUpdated
+from libs.common.tokens import Principal
+from services.catalog.courses.lexemes import note_words
+from services.catalog.errors import TagTaken
+from services.catalog.models import Course
+from services.catalog.rules import slug_of
+from services.catalog.tags.models import Tag
+from services.catalog.versions import publish_version
+
+Check = Callable[[int], None]
+
+
+async def hold_tags(session: AsyncSession) -> None:
+    """Until the end of the transaction no tag is renamed or deleted."""
+    await session.execute(text("SELECT pg_advisory_xact_lock_shared(hashtext('course tags'))"))
+
+
+async def lock_tags(session: AsyncSession) -> None:
+    """One change of tags at a time, while no course gets any."""
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('course tags'))"))
+
+
+async def known_tags(session: AsyncSession, names: list[str]) -> list[str]:
+    """The names as the table of tags has them; unknown ones are made. The caller holds the tags."""
+    if not names:
+        return []
+    rows = [
+        {"uuid": uuid4(), "name": name, "slug": slug_of(name)} for name in sorted(names, key=str.casefold)
+    ]
+    await session.execute(insert(Tag).values(rows).on_conflict_do_nothing(index_elements=["name"]))
+    known = await session.scalars(select(Tag.name).where(Tag.name.in_(names)))
+    canonical = {name.casefold(): name for name in known}
+    return [canonical.get(name.casefold(), name) for name in names]
+
+
+async def create_tag(session: AsyncSession, name: str) -> Tag:
+    """Raises TagTaken."""
+    await lock_tags(session)
+    await _check_name(session, name)
+    tag = Tag(uuid=uuid4(), name=name, slug=slug_of(name), version=1)
+    session.add(tag)
+    await session.flush()
+    return tag
+
+
+async def change_tag(
+    session: AsyncSession, who: Principal, uuid: UUID, name: str | None, check: Check
+) -> Tag:
+    """Rename a tag, and with it what courses carry. Raises TagTaken; `check` refuses by the version."""
+    tag = await _locked_tag(session, uuid)
+    check(tag.version)
+    if name is not None and name != tag.name:
+        await _check_name(session, name, uuid)
+        before, tag.name, tag.slug = tag.name, name, slug_of(name)
+        tag.version += 1
+        await _retag(session, who, before, [name])
+    return tag
+
+
+async def delete_tag(session: AsyncSession, who: Principal, uuid: UUID, check: Check) -> None:
+    """Take the tag off every course, and forget it."""
+    tag = await _locked_tag(session, uuid)
+    check(tag.version)
+    await session.delete(tag)
+    await _retag(session, who, tag.name, [])
+
+
+async def _locked_tag(session: AsyncSession, uuid: UUID) -> Tag:
+    await lock_tags(session)
+    tag = await session.get(Tag, uuid, populate_existing=True)
+    if tag is None:
+        raise NotFound
+    return tag
+
+
+async def _check_name(session: AsyncSession, name: str, own: UUID | None = None) -> None:
+    if await session.scalar(select(Tag.uuid).where(Tag.name == name, Tag.uuid != own)):
+        raise TagTaken
+
+
+async def _retag(session: AsyncSession, who: Principal, before: str, after: list[str]) -> None:
+    found = await session.scalars(
+        select(Course)
+        .where(literal(before) == any_(Course.tags), Course.deleted_at.is_(None))
+        .order_by(Course.uuid)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    courses = found.all()
+    for course in courses:
+        course.tags = [tag for name in course.tags for tag in (after if name == before else [name])]
+        await publish_version(session, course, who, CourseUpdated, changed=("tags",))
+    await note_words(session, [course.uuid for course in courses])

@@ -43,8 +43,8 @@ def _tagged(scope: Scope, start: Message, message: Message) -> tuple[Message, Me
     tag = f'W/"{digest.hexdigest()}"'
     headers = MutableHeaders(raw=list(start["headers"]))
     headers["ETag"] = tag
-    start = start | {"headers": headers.raw}
+    start = {**start, "headers": headers.raw}
     if not is_known(Headers(scope=scope).get("if-none-match"), tag):
         return start, message
     del headers["content-length"], headers["content-type"]
-    return start | {"status": 304, "headers": headers.raw}, message | {"body": b""}
+    return {**start, "status": 304, "headers": headers.raw}, {**message, "body": b""}

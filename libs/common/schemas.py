@@ -1,6 +1,7 @@
 """Bases and types of request and response bodies."""
 
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Annotated, Any
 
 from pydantic import (
@@ -45,3 +46,18 @@ ShortText = Annotated[str, StringConstraints(max_length=255), AfterValidator(_no
 EmptyIsNone = BeforeValidator(_empty_is_none)
 # RFC 3339 in UTC with a `Z`.
 Moment = Annotated[datetime, PlainSerializer(_utc, return_type=str, when_used="json")]
+
+
+MOST_DIGITS = 30
+
+
+def _exactly(value: Decimal) -> Decimal:
+    """A huge exponent is a few letters, and gigabytes as a fraction."""
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int) or exponent < -MOST_DIGITS or value.adjusted() > MOST_DIGITS:
+        raise ValueError(f"may have {MOST_DIGITS} digits before its point, and as many behind it")
+    return value
+
+
+Exact = Annotated[Decimal, AfterValidator(_exactly)]
+"""A number that can be worked with exactly."""

@@ -225,7 +225,7 @@ class GradeMark(Base):
     event: Mapped[UUID | None]
 
     __table_args__ = (
-        CheckConstraint("status IN ('submitted', 'graded', 'excused')", name="status"),
+        CheckConstraint("status IN ('submitted', 'graded', 'excused', 'open')", name="status"),
         CheckConstraint("(score IS NOT NULL) = (status = 'graded')", name="score"),
         Index(None, "course", "item", "student", "at"),
     )

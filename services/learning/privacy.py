@@ -8,8 +8,9 @@ files and feedback go. Seats of courses underway are freed.
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import case, delete, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from libs.common.events.learning import (
     ExportPartFailed,
@@ -44,6 +45,8 @@ from services.learning.models import (
     SubmissionVersion,
     User,
 )
+from services.learning.quizzes.grading import settle_waiting
+from services.learning.quizzes.rules import GRACE
 
 UNDERWAY = ("enrolled", "in_progress")
 WRITTEN = ("short_answer", "essay")
@@ -114,14 +117,31 @@ async def _learnt(session: AsyncSession, user: UUID) -> dict[str, object]:
     return {"enrollments": enrollments, "lessons": lessons, "study_days": days}
 
 
+def _own_extension(student: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+    return and_(QuizExtension.quiz == Quiz.uuid, QuizExtension.student == student)
+
+
+def _seen(what: str) -> ColumnElement[bool]:
+    """Whether the quiz's policy shows something by now, here as everywhere."""
+    policy = Quiz.feedback[what].astext
+    closed = func.now() - GRACE > func.greatest(Quiz.closes_at, QuizExtension.closes_at)
+    after = and_(policy == "after_close", Quiz.closes_at.is_not(None), closed)
+    return or_(policy == "immediately", after)
+
+
 async def _worked(session: AsyncSession, user: UUID) -> dict[str, object]:
+    """What they may see of it: a grade that is hidden from them is not in their copy either."""
+    shown = _seen("score")
     attempts = await rows_of(
         session,
         select(
             Attempt.uuid, Quiz.title.label("quiz"), Attempt.number, Attempt.status, Attempt.started_at,
-            Attempt.submitted_at, Attempt.score, Attempt.max_score, Attempt.percentage, Attempt.passed,
+            Attempt.submitted_at, Attempt.max_score,
+            *(case((shown, column)).label(column.key)
+              for column in (Attempt.score, Attempt.percentage, Attempt.passed)),
         )
         .join(Quiz, Quiz.uuid == Attempt.quiz)
+        .outerjoin(QuizExtension, _own_extension(Attempt.student))
         .where(Attempt.student == user)
         .order_by(Attempt.started_at),
     )  # fmt: skip
@@ -130,12 +150,11 @@ async def _worked(session: AsyncSession, user: UUID) -> dict[str, object]:
         select(
             AttemptQuestion.attempt, AttemptQuestion.text.label("question"), AttemptQuestion.kind,
             AttemptQuestion.answer, AttemptQuestion.saved_at,
-            # A comment may say what is right, so it follows the quiz's policy here, too.
-            case((Quiz.feedback["correctness"].astext == "immediately", AttemptQuestion.comment), else_="")
-            .label("comment"),
+            case((_seen("correctness"), AttemptQuestion.comment), else_="").label("comment"),
         )
         .join(Attempt, Attempt.uuid == AttemptQuestion.attempt)
         .join(Quiz, Quiz.uuid == Attempt.quiz)
+        .outerjoin(QuizExtension, _own_extension(Attempt.student))
         .where(Attempt.student == user)
         .order_by(Attempt.started_at, AttemptQuestion.position),
     )  # fmt: skip
@@ -144,24 +163,27 @@ async def _worked(session: AsyncSession, user: UUID) -> dict[str, object]:
         select(Quiz.title.label("quiz"), QuizResult.percentage, QuizResult.finished_at)
         .join(Quiz, Quiz.uuid == QuizResult.quiz)
         .join(Enrollment, Enrollment.uuid == QuizResult.enrollment)
-        .where(Enrollment.student == user)
+        .outerjoin(QuizExtension, _own_extension(Enrollment.student))
+        .where(Enrollment.student == user, shown)
         .order_by(Quiz.title),
     )
     submissions = await rows_of(
         session,
         select(
-            Submission.uuid, Assignment.title.label("assignment"), Submission.status, Submission.score,
-            Assignment.points, Submission.feedback, Submission.graded_at,
+            Submission.uuid, Assignment.title.label("assignment"), Assignment.points,
+            case((Assignment.posted, Submission.status), else_="submitted").label("status"),
+            *(case((Assignment.posted, column)).label(column.key)
+              for column in (Submission.score, Submission.feedback, Submission.graded_at)),
         )
         .join(Assignment, Assignment.uuid == Submission.assignment)
-        .where(Submission.student == user)
+        .where(Submission.student == user, or_(Submission.number > 0, Assignment.posted))
         .order_by(Submission.uuid),
     )  # fmt: skip
     extensions = await rows_of(
         session,
         select(
             Quiz.title.label("quiz"), QuizExtension.extra_seconds, QuizExtension.extra_attempts,
-            QuizExtension.closes_at,
+            QuizExtension.closes_at, QuizExtension.excused,
         )
         .join(Quiz, Quiz.uuid == QuizExtension.quiz)
         .where(QuizExtension.student == user)
@@ -193,7 +215,10 @@ async def _worked(session: AsyncSession, user: UUID) -> dict[str, object]:
             GradeMark.points, GradeMark.late_seconds, GradeMark.at,
         )
         .outerjoin(Course, Course.uuid == GradeMark.course)
-        .where(GradeMark.student == user)
+        .outerjoin(Quiz, Quiz.uuid == GradeMark.item)
+        .outerjoin(QuizExtension, _own_extension(GradeMark.student))
+        .outerjoin(Assignment, Assignment.uuid == GradeMark.item)
+        .where(GradeMark.student == user, or_(GradeMark.status == "submitted", shown, Assignment.posted))
         .order_by(GradeMark.at),
     )  # fmt: skip
     return {
@@ -297,6 +322,7 @@ async def _redact_work(erasure: Erasure) -> None:
         .values(answer=None)
         .execution_options(synchronize_session=False)
     )
+    erasure.rows += await settle_waiting(session, user, erasure.now, erasure.trace)
     submissions = await session.execute(
         select(Submission, Assignment)
         .join(Assignment, Assignment.uuid == Submission.assignment)
@@ -353,6 +379,7 @@ async def _take_extensions_back(erasure: Erasure) -> None:
         .execution_options(populate_existing=True)
     )
     for extension, course in found.all():
+        extension.excused = False
         if not (extension.extra_seconds or extension.extra_attempts or extension.closes_at):
             continue
         extension.extra_seconds = extension.extra_attempts = 0

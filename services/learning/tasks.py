@@ -33,6 +33,7 @@ from services.learning.models import (
 from services.learning.privacy import PRIVACY
 from services.learning.quizzes.attempts import close_attempts
 from services.learning.quizzes.rules import GRACE
+from services.learning.quizzes.visibility import list_otherwise, tell_visibility
 from services.learning.settings import Settings
 
 log = get_logger(__name__)
@@ -155,6 +156,19 @@ async def _closed(run: TaskRun, batch: list[UUID], now: datetime) -> bool:
         log.exception("attempts not graded", attempts=[str(uuid) for uuid in batch])
         return False
     return True
+
+
+@TASKS.task(every=30)
+async def sweep_visibility(run: TaskRun) -> None:
+    """Say again of graded attempts whose learners may see their score by now, or no longer, that they may."""
+    now, after = run.clock(), UUID(int=0)
+    while True:
+        async with run.db.session() as session:
+            found = await list_otherwise(session, now, after, MOST)
+            await tell_visibility(session, found, now)
+        if len(found) < MOST:
+            return
+        after = found[-1]
 
 
 @TASKS.task()

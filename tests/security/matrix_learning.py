@@ -39,13 +39,13 @@ LEARNING = {
     "learning_list_attempts": Row("401 404 404 404 2xx 2xx 2xx 2xx", things.published_quiz),
     "learning_get_attempt": Row(LEARNERS_OWN, things.attempt, learner=True),
     "learning_save_answer": Row(
-        "401 404 404 404 404 404 2xx 404",
+        "401 404 404 404 403 403 2xx 403",
         things.attempt,
         lambda t: (t["uuid"], t["question"]),
         body={"answer": True},
         learner=True,
     ),
-    "learning_submit_attempt": Row("401 404 404 404 404 404 2xx 404", things.attempt, learner=True),
+    "learning_submit_attempt": Row("401 404 404 404 403 403 2xx 403", things.attempt, learner=True),
     "learning_grade_answer": Row(
         "401 404 404 404 2xx 2xx 2xx 403",
         things.submitted_attempt,
@@ -64,6 +64,12 @@ LEARNING = {
         things.published_quiz,
         lambda t: (t["uuid"], t["member"]),
         body={"extra_seconds": 60},
+    ),
+    "learning_excuse_learner": Row(
+        "401 404 404 404 2xx 2xx 2xx 403",
+        things.published_quiz,
+        lambda t: (t["uuid"], t["member"]),
+        body={"excused": True},
     ),
     "learning_create_bank": Row(
         "401 403 404 404 2xx 2xx 2xx 403",

@@ -63,8 +63,8 @@ class QuizSubmitted(AttemptFact):
 
 
 class QuizDeadlineMoved(AttemptFact):
-    """Trigger: the learner's extension moves the deadline of an attempt under way. Key: attempt.
-    Consumers: analytics."""
+    """Trigger: the learner's extension, or another close of the quiz, moves the deadline of an attempt under
+    way. Key: attempt. Consumers: analytics."""
 
     type = "learning.quiz_deadline_moved.v1"
 
@@ -96,7 +96,8 @@ class QuestionResult(Payload):
 
 
 class QuizGraded(AttemptFact):
-    """Trigger: an attempt is graded whole, at once, by hand or anew (`is_regrade`): the last one counts.
+    """Trigger: an attempt is graded whole, at once, by hand or anew (`is_regrade`), or its learner may see
+    the score by now, or no longer: the last one counts.
     A survey has neither `percentage` nor `passed`. `score_visible`: the learner may see the score by now.
     Key: attempt. Consumers: analytics, notify."""
 
@@ -171,6 +172,22 @@ class QuizExtensionChanged(Event):
     extra_seconds: Count
     extra_attempts: Count
     closes_at: Instant | None
+    actor: UUID | None
+
+
+class QuizExcused(Event):
+    """Trigger: a teacher excuses a learner from a quiz, or takes that back. Key: extension.
+    Consumers: analytics."""
+
+    type = "learning.quiz_excused.v1"
+    topic = "learning.events"
+    key_field = "extension"
+
+    extension: UUID
+    quiz: UUID
+    course: UUID
+    student: UUID
+    excused: bool
     actor: UUID | None
 
 

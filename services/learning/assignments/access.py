@@ -56,6 +56,11 @@ async def access_taught_assignment(session: AsyncSession, who: Principal, uuid: 
     return assignment
 
 
+async def hold_assignment(session: AsyncSession, assignment: Assignment) -> None:
+    """Keep it as it is until the transaction ends; who grades beside somebody else does not wait for them."""
+    await session.refresh(assignment, with_for_update={"read": True})
+
+
 async def access_submission(
     session: AsyncSession, who: Principal, uuid: UUID
 ) -> tuple[Submission, Assignment, bool]:
@@ -73,7 +78,7 @@ async def access_submission(
     submission, assignment, course = row
     own = submission.student == who.user
     taught = teaches(who, course)
-    hidden = submission.number == 0 and not assignment.posted
-    if not taught and (not own or hidden):
+    given = assignment.posted and submission.status != "submitted"
+    if not taught and not (own and (submission.number or given)):
         raise NotFound
     return submission, assignment, not own

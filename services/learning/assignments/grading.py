@@ -1,6 +1,9 @@
-"""Grades of handed-in work: by points or by rubric, given again, or excused."""
+"""Grades of handed-in work: by points or by rubric, given again, or excused.
 
-from dataclasses import dataclass
+Locks: the assignment, shared; the learner's enrolment; submissions by id.
+"""
+
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
@@ -16,7 +19,7 @@ from libs.common.outbox import record
 from libs.common.tokens import Principal
 from services.learning.access import lock_seat
 from services.learning.assignments import rules
-from services.learning.assignments.access import access_assignment, access_submission
+from services.learning.assignments.access import access_assignment, access_submission, hold_assignment
 from services.learning.assignments.schemas import GradeBody
 from services.learning.assignments.submissions import identity, new_submission
 from services.learning.completion.checks import want_checks
@@ -36,13 +39,16 @@ class Grade:
 async def grade_submission(
     session: AsyncSession, who: Principal, uuid: UUID, body: GradeBody, request: Request, now: datetime
 ) -> Submission:
-    """Grade, grade anew, or excuse; only the feedback may be changed alone once there is a grade.
+    """Grade, grade anew, excuse, or end an excuse; only the feedback may be changed alone once there is a
+    grade.
 
-    The grade is the whole group's, except for members with a grade of their own (`individual`).
+    The grade is the whole group's, except for members with a grade of their own (`individual`); feedback
+    alone is for this member.
     """
     submission, assignment, taught = await access_submission(session, who, uuid)
     if not taught:
         raise Forbidden
+    await hold_assignment(session, assignment)
     return await _grade(session, who, submission, assignment, body, request, now)
 
 
@@ -59,6 +65,7 @@ async def grade_learner(
     assignment, taught = await access_assignment(session, who, uuid)
     if not taught:
         raise Forbidden
+    await hold_assignment(session, assignment)
     seat = await lock_seat(session, Enrollment.course == assignment.course, Enrollment.student == student)
     if seat is None or seat.enrollment.status not in SEATED:
         raise NotFound
@@ -81,16 +88,58 @@ async def _grade(
     request: Request,
     now: datetime,
 ) -> Submission:
+    """The caller holds the assignment, for whether its grades are posted."""
     together = await _lock_together(session, submission)
     check_if_match(request, submission.version)
-    grade = _new_grade(submission, assignment, body)
+    taken_back = body.excused is False and submission.status == "excused"
+    if body.score is None and body.rubric_scores is None and not (body.excused or taken_back):
+        await _change_feedback(session, who, submission, assignment, body)
+        return submission
     alone = bool(body.individual and submission.team)
+    grade = None if taken_back and not _given(body) else _new_grade(assignment, body)
     for each in together:
-        if each is submission or not (alone or each.individual):
+        if each is not submission and (alone or each.individual):
+            continue
+        if grade is not None:
             await keep_grade(session, who, each, assignment, grade, body.feedback, now)
+        elif each.status == "excused":
+            await _take_back(session, who, each, assignment, body.feedback, now)
     submission.individual = alone
     await session.flush()
     return submission
+
+
+async def _change_feedback(
+    session: AsyncSession, who: Principal, submission: Submission, assignment: Assignment, body: GradeBody
+) -> None:
+    """What is said to a grade, for this member of the group alone. Raises Unprocessable where none was given
+    to the newest version."""
+    if submission.status == "submitted":
+        raise Unprocessable.field("score", "is needed, or rubric_scores, or excused")
+    individual = submission.individual if body.individual is None else body.individual
+    if body.feedback is None and individual == submission.individual:
+        return
+    submission.individual = individual and submission.team is not None
+    submission.feedback = submission.feedback if body.feedback is None else body.feedback
+    publish_grade(session, submission, assignment, who)
+    await session.flush()
+
+
+async def _take_back(
+    session: AsyncSession,
+    who: Principal,
+    submission: Submission,
+    assignment: Assignment,
+    feedback: str | None,
+    now: datetime,
+) -> None:
+    """End an excuse: the grade from before stands again; without one the work waits, or there is none."""
+    waits = submission.score is None or submission.graded_number not in (None, submission.number)
+    submission.status = "submitted" if waits else "graded"
+    if feedback is not None:
+        submission.feedback = feedback
+    event = publish_grade(session, submission, assignment, who)
+    await note_standing(session, submission, assignment, event, now)
 
 
 async def _lock_together(session: AsyncSession, submission: Submission) -> list[Submission]:
@@ -122,68 +171,149 @@ async def keep_grade(
 ) -> None:
     """Write a grade into a locked submission, its event and the history; no feedback: what was stays.
 
-    `late` are the seconds that the grade counts as too late, if not those of the newest version.
+    It costs what the newest version is too late, unless `late` (0) says otherwise. An excuse keeps the grade
+    behind it.
     """
-    submission.score = grade.score
-    submission.rubric_scores = grade.rubric_scores
     submission.status = "excused" if grade.score is None else "graded"
+    if grade.score is not None:
+        submission.score = grade.score
+        submission.rubric_scores = grade.rubric_scores
+        submission.graded_number = submission.number if late is None else None
     if feedback is not None:
         submission.feedback = feedback
     submission.graded_by = who.user
     submission.graded_at = now
-    mark = _publish(session, submission, assignment, who)
-    keep_mark(
-        session, course=assignment.course, item=assignment.uuid, student=submission.student,
-        status=submission.status, score=grade.score, points=assignment.points,
-        late_seconds=await _lateness(session, submission) if late is None else late, at=now, event=mark,
-    )  # fmt: skip
+    event = publish_grade(session, submission, assignment, who)
+    await note_standing(session, submission, assignment, event, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What of an assignment decides about grades that are given already."""
+
+    points: Decimal
+    due_at: datetime | None
+    posted: bool
+    most: dict[str, Decimal] = field(compare=False)
+    """The points of each criterion of the rubric, by which scores were given."""
+
+
+def terms_of(assignment: Assignment) -> Terms:
+    most = {criterion["uuid"]: Decimal(criterion["points"]) for criterion in assignment.rubric}
+    return Terms(assignment.points, assignment.due_at, assignment.posted, most)
+
+
+async def revise_grades(
+    session: AsyncSession, who: Principal, assignment: Assignment, before: Terms, now: datetime
+) -> None:
+    """Carry changed points, due time and visibility of a locked assignment into the grades that it has.
+
+    A score keeps its share of the points. Each grade that changes, in itself or for whoever sees it, is a
+    version of its submission.
+    """
+    rows = await session.execute(
+        select(Submission, SubmissionVersion.submitted_at)
+        .outerjoin(
+            SubmissionVersion,
+            (SubmissionVersion.submission == Submission.uuid)
+            & (SubmissionVersion.number == Submission.graded_number),
+        )
+        .where(Submission.assignment == assignment.uuid)
+        .where(or_(Submission.status != "submitted", Submission.score.is_not(None)))
+        .order_by(Submission.uuid)
+        .with_for_update(of=Submission, key_share=True)
+        .execution_options(populate_existing=True)
+    )
+    changed = []
+    for submission, at in rows.all():
+        score = _rescaled(submission, before, assignment.points)
+        counts = score != submission.score or _late(at, before.due_at) != _late(at, assignment.due_at)
+        if not counts and assignment.posted == before.posted:
+            continue
+        submission.score = score
+        event = publish_grade(session, submission, assignment, who)
+        if counts and submission.status != "excused":
+            _note(session, submission, assignment, at, event, now)
+        changed.append(submission.enrollment)
+    await session.flush()
+    await want_checks(session, changed, now)
+
+
+def _rescaled(submission: Submission, before: Terms, points: Decimal) -> Decimal | None:
+    if submission.score is None or points == before.points:
+        return submission.score
+    given = {uuid: Decimal(each) for uuid, each in (submission.rubric_scores or {}).items()}
+    if given and given.keys() == before.most.keys():
+        return rules.score_by_rubric(before.most, given, points)
+    return rules.rescaled(submission.score, before.points, points)
+
+
+async def note_standing(
+    session: AsyncSession, submission: Submission, assignment: Assignment, event: UUID, now: datetime
+) -> None:
+    """Note in the history of grades where its learner stands by a locked submission."""
+    submitted_at = await session.scalar(
+        select(SubmissionVersion.submitted_at).where(
+            SubmissionVersion.submission == submission.uuid,
+            SubmissionVersion.number == submission.graded_number,
+        )
+    )
+    _note(session, submission, assignment, submitted_at, event, now)
     await session.flush()
     await want_checks(session, [submission.enrollment], now)
 
 
-async def publish_grades(session: AsyncSession, who: Principal, assignment: Assignment) -> None:
-    """Say of every grade of a locked assignment whether its learner may see it by now."""
-    rows = await session.scalars(
-        select(Submission)
-        .where(Submission.assignment == assignment.uuid, Submission.status.in_(("graded", "excused")))
-        .order_by(Submission.uuid)
-        .with_for_update(key_share=True)
-        .execution_options(populate_existing=True)
-    )
-    for submission in rows.all():
-        _publish(session, submission, assignment, who)
-    await session.flush()
+def _note(
+    session: AsyncSession,
+    submission: Submission,
+    assignment: Assignment,
+    submitted_at: datetime | None,
+    event: UUID,
+    now: datetime,
+) -> None:
+    """`submitted_at` is when the version came that the grade is of."""
+    status, score = submission.status, None
+    if status != "excused" and submission.score is not None:
+        status, score = "graded", submission.score
+    elif status == "submitted" and not submission.number:
+        status = "open"
+    keep_mark(
+        session, course=assignment.course, item=assignment.uuid, student=submission.student, status=status,
+        score=score, points=assignment.points, late_seconds=_late(submitted_at, assignment.due_at), at=now,
+        event=event,
+    )  # fmt: skip
 
 
-def _publish(session: AsyncSession, submission: Submission, assignment: Assignment, who: Principal) -> UUID:
+def _late(submitted_at: datetime | None, due_at: datetime | None) -> int:
+    return 0 if submitted_at is None else rules.late_seconds(submitted_at, due_at)
+
+
+def publish_grade(
+    session: AsyncSession, submission: Submission, assignment: Assignment, who: Principal
+) -> UUID:
     """The next version of a locked submission, and the event of its grade."""
     submission.version += 1
-    score = submission.score
+    excused = submission.status == "excused"
+    score = None if excused else submission.score
     event = SubmissionGraded(
         **identity(submission, assignment),
         score=None if score is None else float(score),
         points=float(assignment.points),
         percentage=None if score is None else float(round(score * 100 / assignment.points, 2)),
-        excused=score is None,
+        excused=excused,
         posted=assignment.posted,
         actor=who.user,
     )
     return record(session, event, submission.version)
 
 
-async def _lateness(session: AsyncSession, submission: Submission) -> int:
-    """Seconds by which the newest version was late."""
-    late = await session.scalar(
-        select(SubmissionVersion.late_seconds).where(
-            SubmissionVersion.submission == submission.uuid, SubmissionVersion.number == submission.number
-        )
-    )
-    return late or 0
+def _given(body: GradeBody) -> list[str]:
+    return [name for name in ("score", "rubric_scores") if getattr(body, name) is not None]
 
 
-def _new_grade(submission: Submission, assignment: Assignment, body: GradeBody) -> Grade:
+def _new_grade(assignment: Assignment, body: GradeBody) -> Grade:
     """Raises Unprocessable where the body does not say how the work is graded."""
-    given = [name for name in ("score", "rubric_scores") if getattr(body, name) is not None]
+    given = _given(body)
     if body.excused:
         if given:
             raise Unprocessable.field(given[0], "cannot go with excused")
@@ -192,13 +322,7 @@ def _new_grade(submission: Submission, assignment: Assignment, body: GradeBody) 
         raise Unprocessable.field("score", "follows from rubric_scores: send one of the two")
     if body.rubric_scores is not None:
         return _by_rubric(assignment, {str(each): points for each, points in body.rubric_scores.items()})
-    if body.score is None:
-        if body.excused is None and submission.status == "excused":
-            return Grade(None)
-        if submission.score is None:
-            raise Unprocessable.field("score", "is needed, or rubric_scores, or excused")
-        return Grade(submission.score, submission.rubric_scores)
-    if body.score > assignment.points:
+    if body.score is None or body.score > assignment.points:
         raise Unprocessable.field("score", f"must be at most {assignment.points.normalize():f}")
     return Grade(body.score)
 

@@ -136,7 +136,7 @@ async def members_of(
                 "student": submission.student,
                 "student_name": name or "",
                 "submission": submission.uuid if taught else None,
-                "score": shown(submission.score) if taught else None,
+                "score": shown(submission.score) if taught and submission.status != "excused" else None,
                 "individual": submission.individual if taught else None,
             }
         )
@@ -144,7 +144,8 @@ async def members_of(
 
 
 def first_of_team() -> ColumnElement[bool]:
-    """Of a group's submissions in one state, the one that stands for all in lists for teachers."""
+    """Of a group's submissions in one state, the one that stands for all in lists for teachers; those with a
+    grade of their own stand for themselves."""
     other = aliased(Submission)
     seat = aliased(Enrollment)
     earlier = exists().where(
@@ -152,9 +153,10 @@ def first_of_team() -> ColumnElement[bool]:
             other.assignment == Submission.assignment,
             other.team == Submission.team,
             other.status == Submission.status,
+            ~other.individual,
             other.uuid < Submission.uuid,
             seat.uuid == other.enrollment,
             seat.status.in_(SEATED),
         )
     )
-    return or_(Submission.team.is_(None), ~earlier)
+    return or_(Submission.team.is_(None), Submission.individual, ~earlier)

@@ -50,8 +50,11 @@ class Assignment(Aggregate, Base):
 class Submission(Aggregate, Base):
     """A learner's work for an assignment: submitted → graded or excused; submitted again by a newer version.
 
-    `number` counts the versions handed in; a grade stays until the next one is given. `rubric_scores` are
-    points by criterion of the rubric, when the grade was given so. Those of one `team` were handed in
+    `number` counts the versions handed in; without any, submitted means that there is nothing. A grade stays
+    until the next one is given: under a newer version that waits, and behind an excuse, which stays until it
+    is taken back. `rubric_scores` are points by criterion of the rubric, when the grade was given so;
+    `graded_number` is the version that it is of, whose lateness counts (0: of none; null: lateness does not
+    count). Those of one `team` were handed in
     together and are graded together, but for an `individual` grade.
     """
 
@@ -70,6 +73,7 @@ class Submission(Aggregate, Base):
     feedback: Mapped[str] = mapped_column(default="")
     graded_by: Mapped[UUID | None]
     graded_at: Mapped[datetime | None]
+    graded_number: Mapped[int | None]
 
     __table_args__ = (
         UniqueConstraint("assignment", "enrollment"),
@@ -79,7 +83,10 @@ class Submission(Aggregate, Base):
 
 
 class SubmissionVersion(Base):
-    """One version of the work, kept as it was handed in; null: by the learner themselves."""
+    """One version of the work, kept as it was handed in; `submitted_by` null: by the learner themselves.
+
+    `late_seconds` is by the due time of that moment; what counts goes by the due time as it is.
+    """
 
     __tablename__ = "submission_versions"
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, or_, select
+from sqlalchemy import ColumnElement, false, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.auth import at_least
@@ -54,14 +54,13 @@ async def list_submissions(
 ) -> tuple[int, list[dict[str, Any]]]:
     """Everybody's for who teaches the assignment, one for each group; one's own otherwise."""
     query = select(Submission).where(Submission.assignment == assignment.uuid)
-    if not taught:
-        query = query.where(Submission.student == who.user)
-        if not assignment.posted:  # a grade without any work would show that there is one
-            query = query.where(Submission.number > 0)
-    else:
-        query = query.where(first_of_team())
-        if status is not None:
-            query = query.where(Submission.status == status)
+    query = query.where(first_of_team() if taught else Submission.student == who.user)
+    # A hidden grade without any work would show that there is one; and without both there is nothing.
+    given = Submission.status != "submitted" if taught or assignment.posted else false()
+    query = query.where(or_(Submission.number > 0, given))
+    if status is not None:
+        shown = Submission.status if taught or assignment.posted else literal("submitted")
+        query = query.where(shown == status)
     count, rows = await paginate(session, query.order_by(Submission.uuid), page)
     return count, await show(session, rows, assignment, storage, taught=taught)
 
@@ -99,7 +98,7 @@ async def list_waiting(
     if only == "ungraded":
         query = query.where(Submission.graded_at.is_(None))
     elif only == "late":
-        query = query.where(SubmissionVersion.late_seconds > 0)
+        query = query.where(SubmissionVersion.submitted_at > Assignment.due_at)
     elif only == "resubmitted":
         query = query.where(Submission.number > 1)
     count = await session.scalar(select(func.count()).select_from(query.order_by(None).subquery()))

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
 from libs.common.richtext import RichText
-from libs.common.schemas import Answer, Body, Text
+from libs.common.schemas import Answer, Body, Exact, Text
 
-Points = Annotated[Decimal, Field(ge=0, le=10_000, decimal_places=4)]
+Points = Annotated[Exact, Field(ge=0, le=10_000, decimal_places=4)]
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
 Description = Annotated[Text, StringConstraints(max_length=2000)]
 

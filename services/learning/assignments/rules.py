@@ -1,17 +1,17 @@
 """Pure decisions about handed-in work."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from uuid import UUID
 
 
 def late_seconds(submitted_at: datetime, due_at: datetime | None) -> int:
-    """How much too late; 0 in time or without a due time."""
+    """How much too late, a second begun is one; 0 in time or without a due time."""
     if due_at is None or submitted_at <= due_at:
         return 0
-    return int((submitted_at - due_at).total_seconds())
+    return -((due_at - submitted_at) // timedelta(seconds=1))
 
 
 def may_submit(handed_in: int, most: int | None) -> bool:
@@ -27,6 +27,11 @@ def score_by_rubric(most: Mapping[str, Decimal], given: Mapping[str, Decimal], p
     total = sum(most.values(), Decimal(0))
     earned = sum(given.values(), Decimal(0))
     return (earned * points / total).quantize(Decimal("0.0001"), ROUND_HALF_UP)
+
+
+def rescaled(score: Decimal, before: Decimal, points: Decimal) -> Decimal:
+    """The same share of other points; ten places, as scores are kept."""
+    return (score * points / before).quantize(Decimal("1e-10"), ROUND_HALF_UP)
 
 
 def team_of(teams: Sequence[Mapping[str, Any]], student: UUID) -> Mapping[str, Any] | None:

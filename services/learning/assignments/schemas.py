@@ -7,10 +7,11 @@ from uuid import UUID
 from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
 
 from libs.common.richtext import RichText
-from libs.common.schemas import Answer, Body, EmptyIsNone, Moment, Text
+from libs.common.schemas import Answer, Body, EmptyIsNone, Exact, Moment, Text
 from libs.common.storage import Storage
 from libs.common.uploads import TYPES
 from services.learning.assignments.rubrics import CriterionOut, Points, Rubric, total
+from services.learning.assignments.rules import late_seconds
 from services.learning.models import Assignment, Submission, SubmissionFile, SubmissionVersion
 from services.learning.quizzes.rules import shown
 from services.learning.quizzes.schemas import Long, OptionalMoment, Title, _known_zone
@@ -25,7 +26,7 @@ def _extensions(wanted: Any) -> Any:
         name = each.strip().lower().removeprefix(".")
         same = [name] if name in TYPES else [known for known, kind in TYPES.items() if kind == name]
         if not same:
-            raise ValueError(f"{each[:50]} is none of: {', '.join(sorted(TYPES))}")
+            raise ValueError(f"each must be one of: {', '.join(sorted(TYPES))}")
         found += [extension for extension in same if extension not in found]
     return found or None
 
@@ -42,7 +43,7 @@ class AssignmentPatch(Body):
     lesson: Annotated[UUID | None, EmptyIsNone] = None
     title: Title | None = None
     instructions: Long | None = None
-    points: Decimal | None = Field(None, gt=0, le=10_000, decimal_places=4)
+    points: Exact | None = Field(None, gt=0, le=10_000, decimal_places=4)
     due_at: OptionalMoment = None
     closes_at: OptionalMoment = None
     time_zone: str | None = Field(None, max_length=64, description="where the dates were set; the author's")
@@ -95,7 +96,7 @@ class AssignmentBody(AssignmentPatch):
     course: UUID
     title: Title
     instructions: Long = ""
-    points: Decimal = Field(
+    points: Exact = Field(
         Decimal(100), gt=0, le=10_000, decimal_places=4, description="without it what a rubric brings, or 100"
     )
     rubric: Rubric = []
@@ -140,12 +141,14 @@ class SubmissionBody(Body):
 class GradeBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"score": 18, "feedback": "Well drawn."}]})
 
-    score: Decimal | None = Field(None, ge=0, le=10_000, decimal_places=4)
+    score: Exact | None = Field(None, ge=0, le=10_000, decimal_places=4)
     rubric_scores: dict[UUID, Points] | None = Field(
         None, description="points by criterion, all of them; the score follows"
     )
     feedback: Long | None = None
-    excused: bool | None = None
+    excused: bool | None = Field(
+        None, description="false alone: the grade from before the excuse stands again"
+    )
     individual: bool | None = Field(
         None, description="for this member of the group alone; later grades of the group leave it as it is"
     )
@@ -199,7 +202,10 @@ class MemberOut(Answer):
 
 
 class SubmissionOut(Answer):
-    """`group` and `members` where a group handed in together; `submitted_at` is null without any work."""
+    """`group` and `members` where a group handed in together; `submitted_at` is null without any work.
+
+    `submitted` waits for a grade: `score` is then what an earlier version got, and counts until the next one.
+    """
 
     uuid: UUID
     assignment: UUID
@@ -245,7 +251,8 @@ def submission_out(
 ) -> dict[str, Any]:
     """What a learner gets hides score and feedback until the assignment's grades are posted."""
     visible = taught or assignment.posted
-    shown_versions = [_version_out(submission, version, files, storage) for version in versions]
+    scored = visible and submission.status != "excused"
+    shown_versions = [_version_out(submission, version, assignment, files, storage) for version in versions]
     return {
         **(shown_versions[-1] if shown_versions else NO_WORK),
         "uuid": submission.uuid,
@@ -255,10 +262,10 @@ def submission_out(
         "group": submission.team,
         "members": members,
         "status": submission.status if visible else "submitted",
-        "score": shown(submission.score) if visible else None,
+        "score": shown(submission.score) if scored else None,
         "points": shown(assignment.points),
         "feedback": submission.feedback if visible else None,
-        "rubric_scores": submission.rubric_scores if visible else None,
+        "rubric_scores": submission.rubric_scores if scored else None,
         "graded_at": submission.graded_at if visible else None,
         "versions": shown_versions,
     }
@@ -270,14 +277,18 @@ NO_WORK: dict[str, Any] = {
 
 
 def _version_out(
-    submission: Submission, version: SubmissionVersion, files: list[SubmissionFile], storage: Storage
+    submission: Submission,
+    version: SubmissionVersion,
+    assignment: Assignment,
+    files: list[SubmissionFile],
+    storage: Storage,
 ) -> dict[str, Any]:
     return {
         "version": version.number,
         "text": version.text,
         "submitted_at": version.submitted_at,
         "submitted_by": version.submitted_by or submission.student,
-        "late_seconds": version.late_seconds,
+        "late_seconds": late_seconds(version.submitted_at, assignment.due_at),
         "files": [
             {
                 "uuid": file.uuid,
@@ -306,7 +317,7 @@ def waiting_out(
         "group": submission.team,
         "version": version.number,
         "submitted_at": version.submitted_at,
-        "late_seconds": version.late_seconds,
+        "late_seconds": late_seconds(version.submitted_at, assignment.due_at),
         "score": shown(submission.score),
         "points": shown(assignment.points),
     }

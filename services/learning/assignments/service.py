@@ -21,7 +21,7 @@ from services.learning.access import access_taught_course
 from services.learning.assignments.access import (
     access_taught_assignment,
 )
-from services.learning.assignments.grading import publish_grades
+from services.learning.assignments.grading import revise_grades, terms_of
 from services.learning.assignments.rubrics import rubric_kept
 from services.learning.assignments.schemas import AssignmentBody, AssignmentPatch
 from services.learning.completion.checks import want_course_check
@@ -59,7 +59,8 @@ async def create_assignment(
 async def change_assignment(
     session: AsyncSession, who: Principal, uuid: UUID, body: AssignmentPatch, request: Request, now: datetime
 ) -> Assignment:
-    """Change text, points, dates or rules; what is not sent stays. Grades that are shown or hidden say so."""
+    """Change text, points, dates or rules; what is not sent stays. Grades that were given follow: they keep
+    their share of the points, cost what they are late by now, and say so when they are shown or hidden."""
     assignment = await access_taught_assignment(session, who, uuid)
     check_if_match(request, assignment.version)
     changes = body.model_dump(exclude_unset=True, exclude={"rubric"})
@@ -69,13 +70,13 @@ async def change_assignment(
         raise Unprocessable.field("course", "cannot be changed")
     if changes.get("lesson") is not None:
         check_lesson(await access_taught_course(session, who, assignment.course), changes["lesson"])
-    shown = assignment.posted
+    before = terms_of(assignment)
     for field, value in changes.items():
         setattr(assignment, field, value)
     _check_dates(assignment.due_at, assignment.closes_at)
     await publish(session, assignment, AssignmentChanged, who, now)
-    if assignment.posted != shown:
-        await publish_grades(session, who, assignment)
+    if terms_of(assignment) != before:
+        await revise_grades(session, who, assignment, before, now)
     return assignment
 
 

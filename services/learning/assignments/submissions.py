@@ -33,6 +33,7 @@ async def submit_work(
 ) -> Submission:
     """Hand in work, or a newer version of it; the assignment's lesson completes with the first.
 
+    A grade or an excuse that was given before stands until the next one is given.
     `files` are stored ones of theirs that wait, with the SHA-256 of each.
     """
     assignment = await access_open_assignment(session, who, uuid, now)
@@ -113,7 +114,8 @@ async def _add_version(
     now: datetime,
 ) -> None:
     submission.number += 1
-    submission.status = "submitted"
+    if submission.status != "excused":
+        submission.status = "submitted"
     submission.version += 1
     late = rules.late_seconds(now, assignment.due_at)
     day = local_date(now, seat.time_zone)
@@ -121,10 +123,11 @@ async def _add_version(
         **identity(submission, assignment), version=submission.number, late_seconds=late, local_date=day
     )
     mark = record(session, event, submission.version)
-    keep_mark(
-        session, course=assignment.course, item=assignment.uuid, student=submission.student,
-        status="submitted", score=None, points=assignment.points, late_seconds=late, at=now, event=mark,
-    )  # fmt: skip
+    if submission.status == "submitted" and submission.score is None:  # else what stands goes on to stand
+        keep_mark(
+            session, course=assignment.course, item=assignment.uuid, student=submission.student,
+            status="submitted", score=None, points=assignment.points, late_seconds=late, at=now, event=mark,
+        )  # fmt: skip
     await session.flush()
     session.add(
         SubmissionVersion(

@@ -28,6 +28,8 @@ from services.learning.models import Assignment, SubmissionFile
 MOST_FILES = 10
 """Files of one version."""
 UPLOAD_BODY = 128 * 1024 * 1024
+BESIDE_FILES = 1024 * 1024
+"""Bytes of a form for its text and what stands between its parts."""
 MOST_PICTURE = 32 * 1024 * 1024
 _PICTURES = asyncio.Semaphore(2)
 """Pictures that are decoded at once: each takes hundreds of MB at most."""
@@ -69,9 +71,11 @@ async def received(uuid: UUID, request: Request, who: CurrentUser, now: Now) -> 
         assignment = await access_open_assignment(early, who, uuid, now)
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         return Work(_body(await _limited(request)).text)
+    limit = min(request.app.state.settings.file_limit, assignment.max_bytes or UPLOAD_BODY)
+    if int(request.headers.get("content-length") or 0) > MOST_FILES * limit + BESIDE_FILES:
+        raise PayloadTooLarge(f"A file may have {limit:,} bytes, and {MOST_FILES} files may come at once.")
     async with request.form(max_files=MOST_FILES, max_fields=10) as form:
         files, body = _parts(form)
-        limit = request.app.state.settings.file_limit
         rows = []
         for place, file in enumerate(files):
             row, files[place] = await _checked(file, assignment, limit, who.user, place)
@@ -140,10 +144,9 @@ async def _checked(
         raise FileTypeRefused(f"the assignment takes one of: {', '.join(sorted(takes))}")
     media_type = checked_type(extension, await file.read(HEAD))
     await file.seek(0)
-    most = min(limit, assignment.max_bytes or limit)
     size = file.size or 0
-    if size > most:
-        raise PayloadTooLarge(f"A file may have {most:,} bytes, and {name} has {size:,}.")
+    if size > limit:
+        raise PayloadTooLarge(f"A file may have {limit:,} bytes, and {name} has {size:,}.")
     if media_type in FORMATS:
         if size > MOST_PICTURE:
             raise PayloadTooLarge(f"A picture may have {MOST_PICTURE:,} bytes, and {name} has {size:,}.")

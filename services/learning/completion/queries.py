@@ -15,7 +15,15 @@ from libs.common.tables import among
 from services.learning.completion.rules import ALL_LESSONS, Facts, Kind, Rule
 from services.learning.gradebook import rules as grading
 from services.learning.gradebook.queries import load_book
-from services.learning.models import Assignment, CompletionRules, Enrollment, Quiz, QuizResult, Submission
+from services.learning.models import (
+    Assignment,
+    CompletionRules,
+    Enrollment,
+    Quiz,
+    QuizExtension,
+    QuizResult,
+    Submission,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +83,13 @@ async def facts_of(
             select(QuizResult.quiz, QuizResult.enrollment).where(
                 among(QuizResult.enrollment, uuids), QuizResult.finished_at.is_not(None)
             )
+        ):
+            passed[enrollment].add(quiz)
+        for quiz, enrollment in await session.execute(
+            select(QuizExtension.quiz, Enrollment.uuid)
+            .join(Enrollment, Enrollment.student == QuizExtension.student)
+            .join(Quiz, (Quiz.uuid == QuizExtension.quiz) & (Quiz.course == Enrollment.course))
+            .where(QuizExtension.excused, among(Enrollment.uuid, uuids))
         ):
             passed[enrollment].add(quiz)
     if "assignment_graded" in saved.kinds:

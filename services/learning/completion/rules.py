@@ -36,7 +36,7 @@ class Facts:
     completed: Collection[UUID]
     score: Decimal | None = None
     passed: Collection[UUID] = ()
-    """Quizzes passed by their scoring; of surveys those submitted."""
+    """Quizzes passed by their scoring, or excused from; of surveys those submitted."""
     graded: Collection[UUID] = ()
     """Assignments with a posted grade or excuse."""
     items: Collection[UUID] = ()

@@ -1,12 +1,11 @@
 """Bodies of completion rules."""
 
-from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from libs.common.schemas import Answer, Body
+from libs.common.schemas import Answer, Body, Exact
 from services.learning.completion.rules import Kind, Rule
 
 NEEDED: dict[str, str | None] = {
@@ -25,7 +24,7 @@ class RuleBody(Body):
     lessons: Annotated[list[UUID], Field(min_length=1, max_length=1000)] | None = Field(
         None, description="of required_lessons"
     )
-    score: Annotated[Decimal, Field(gt=0, le=100, max_digits=7, decimal_places=4)] | None = Field(
+    score: Annotated[Exact, Field(gt=0, le=100, max_digits=7, decimal_places=4)] | None = Field(
         None, description="of minimum_score: the least final grade as shown, of what is posted"
     )
     quiz: UUID | None = Field(None, description="of quiz_passed; a survey is passed by submitting it")

@@ -214,7 +214,7 @@ def _book_mark(
     status = rules.status_of(
         graded=kept is not None and kept.status == "graded",
         excused=kept is not None and kept.status == "excused",
-        submitted=kept is not None,
+        submitted=kept is not None and kept.status == "submitted",
         due_at=item.due_at,
         now=as_of,
     )

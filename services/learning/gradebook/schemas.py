@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
-from libs.common.schemas import Answer, Body, Moment, Text
+from libs.common.schemas import Answer, Body, Exact, Moment, Text
 from services.learning.gradebook import rules
 
-Percent = Annotated[Decimal, Field(ge=0, le=100, decimal_places=4)]
+Percent = Annotated[Exact, Field(ge=0, le=100, decimal_places=4)]
 Name = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
 Drops = Annotated[int, Field(ge=0, le=100)]
 Items = Annotated[list[UUID], Field(max_length=500)]
@@ -18,7 +18,7 @@ Items = Annotated[list[UUID], Field(max_length=500)]
 class GroupBody(Body):
     uuid: UUID = Field(default_factory=uuid4, description="made when missing")
     name: Name
-    weight: Annotated[Decimal, Field(ge=0, le=1000, decimal_places=4)]
+    weight: Annotated[Exact, Field(ge=0, le=1000, decimal_places=4)]
     drop_lowest: Drops = 0
     drop_highest: Drops = 0
     items: Items = Field([], description="quizzes and assignments; an assignment may name its group instead")

@@ -12,9 +12,12 @@ UNFINISHED = text(
     "SELECT q.title FROM quizzes q WHERE q.lesson = :lesson AND q.course = :course AND q.is_published"
     " AND q.deleted_at IS NULL AND NOT EXISTS (SELECT 1 FROM quiz_results r"
     " WHERE r.quiz = q.uuid AND r.enrollment = :enrollment AND r.finished_at IS NOT NULL)"
+    " AND NOT EXISTS (SELECT 1 FROM quiz_extensions x JOIN enrollments e ON e.student = x.student"
+    " WHERE x.quiz = q.uuid AND x.excused AND e.uuid = :enrollment)"
     " UNION ALL SELECT a.title FROM assignments a WHERE a.lesson = :lesson AND a.course = :course"
     " AND a.deleted_at IS NULL AND NOT EXISTS"
-    " (SELECT 1 FROM submissions s WHERE s.assignment = a.uuid AND s.enrollment = :enrollment)"
+    " (SELECT 1 FROM submissions s WHERE s.assignment = a.uuid AND s.enrollment = :enrollment"
+    "  AND (s.number > 0 OR s.status = 'excused' AND a.posted))"
 )
 
 KEEP_COMPLETION = text(
@@ -56,7 +59,8 @@ KEEP_HEARTBEAT = text(
 
 
 async def unfinished_work(session: AsyncSession, course: UUID, enrollment: UUID, lesson: UUID) -> list[str]:
-    """Titles of the lesson's published quizzes not passed and assignments not handed in."""
+    """Titles of the lesson's published quizzes not passed and assignments not handed in; what the learner is
+    excused from, and may know of, is not asked for."""
     rows = await session.scalars(UNFINISHED, {"course": course, "enrollment": enrollment, "lesson": lesson})
     return list(rows)
 

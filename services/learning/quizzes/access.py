@@ -89,6 +89,18 @@ async def access_attempt(session: AsyncSession, who: Principal, uuid: UUID) -> t
     return attempt, quiz, taught
 
 
+async def refuse_others(session: AsyncSession, who: Principal, uuid: UUID) -> None:
+    """Only its learner writes in an attempt. Raises Forbidden for those who may see it, else NotFound."""
+    attempt, _, _ = await access_attempt(session, who, uuid)
+    if attempt.student != who.user:
+        raise Forbidden("Only the learner writes in an attempt.")
+
+
+async def hold_quiz(session: AsyncSession, quiz: Quiz) -> None:
+    """Keep it as it is until the transaction ends, side by side with others who do."""
+    await session.refresh(quiz, with_for_update={"read": True})
+
+
 async def find_extension(session: AsyncSession, quiz: UUID, student: UUID) -> QuizExtension | None:
     """What a learner has beyond others in a quiz."""
     found: QuizExtension | None = await session.scalar(

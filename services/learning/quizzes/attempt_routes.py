@@ -22,10 +22,10 @@ from services.learning.errors import (
     QuizClosed,
     QuizNotOpen,
 )
-from services.learning.quizzes import attempts, extensions, grading, saves, starts, statistics, views
+from services.learning.quizzes import attempts, excuses, extensions, grading, saves, starts, statistics, views
 from services.learning.quizzes.grading_schemas import AnswerGradeBody, QuizStatistics, RegradeBody, Regraded
 from services.learning.quizzes.routes import Filter
-from services.learning.quizzes.schemas import ExtensionBody, ExtensionForTeacher
+from services.learning.quizzes.schemas import ExcuseBody, ExtensionBody, ExtensionForTeacher
 
 router = APIRouter(tags=["attempts"])
 STATUSES = ("in_progress", "submitted", "graded")
@@ -91,7 +91,7 @@ async def save_answer(
 @router.post("/api/attempts/{uuid}/submit/", response_model=views.AttemptOut)
 async def submit_attempt(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Hand in what was saved; again → the same result."""
-    case = await attempts.close_attempt(session, uuid, now, owner=who.user)
+    case = await attempts.close_attempt(session, who, uuid, now)
     return views.as_answer(views.show_case(case, now))
 
 
@@ -123,12 +123,15 @@ async def grade_answer(
     response_model=Regraded,
     responses=raises(QuestionKindChanged),
 )
-async def regrade_quiz(uuid: UUID, body: RegradeBody, who: CurrentUser, session: SessionDep, now: Now) -> Any:
+async def regrade_quiz(
+    uuid: UUID, body: RegradeBody, request: Request, who: CurrentUser, session: SessionDep, now: Now
+) -> Any:
     """Grade a question anew in all attempts, by the question as it is now; `dry_run` only shows the changes.
 
-    Completed lessons and courses stay completed. The act is kept in the audit log, with its `reason`.
+    `If-Match` takes the quiz's ETag. Completed lessons and courses stay completed. The act is kept in the
+    audit log, with its `reason`.
     """
-    return {"changes": await grading.regrade(session, who, uuid, body, now)}
+    return {"changes": await grading.regrade(session, who, uuid, body, request, now)}
 
 
 @router.get("/api/quizzes/{uuid}/extensions/", response_model=list[ExtensionForTeacher])
@@ -150,6 +153,23 @@ async def put_extension(
 ) -> Any:
     """Give a learner more time, attempts or a later close, also in an attempt that is under way."""
     extension = await extensions.put_extension(session, who, uuid, user, body, request, now)
+    response.headers["ETag"] = etags.etag(extension.version)
+    return await extensions.show_extension(session, extension)
+
+
+@router.put("/api/quizzes/{uuid}/grades/{user}/", response_model=ExtensionForTeacher)
+async def excuse_learner(
+    uuid: UUID,
+    user: UUID,
+    body: ExcuseBody,
+    request: Request,
+    response: Response,
+    who: CurrentUser,
+    session: SessionDep,
+    now: Now,
+) -> Any:
+    """Excuse a learner from a quiz, or take that back; their attempts stay, and count as soon as it is."""
+    extension = await excuses.excuse_learner(session, who, uuid, user, body, request, now)
     response.headers["ETag"] = etags.etag(extension.version)
     return await extensions.show_extension(session, extension)
 

@@ -1,6 +1,6 @@
 """Attempts that are handed in and graded, or left open until their deadline: all by the server's clock.
 
-Locks: the learner's enrolment, then the attempt.
+Locks: the quiz, shared; the learner's enrolment; the attempt.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -16,6 +16,7 @@ from libs.common.errors import NotFound
 from libs.common.events.quizzes import QuizSubmitted
 from libs.common.outbox import record
 from libs.common.tables import among
+from libs.common.tokens import Principal
 from libs.common.trace import Trace, current_trace
 from services.learning.access import lock_seats
 from services.learning.enrollments.rules import local_date
@@ -23,6 +24,7 @@ from services.learning.gradebook.service import keep_mark
 from services.learning.lessons.queries import KEEP_STUDY_DAYS
 from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension
 from services.learning.quizzes import rules
+from services.learning.quizzes.access import refuse_others
 from services.learning.quizzes.results import (
     Case,
     earned,
@@ -59,6 +61,7 @@ async def close_attempts(
             select(Attempt.uuid, Attempt.enrollment, Attempt.student, Quiz)
             .join(Quiz, Quiz.uuid == Attempt.quiz)
             .where(among(Attempt.uuid, wanted))
+            .with_for_update(of=Quiz, read=True)
         )
         if owners is None or (attempt, student) in owners
     }
@@ -126,10 +129,11 @@ async def hand_in_together(
     }
 
 
-async def close_attempt(session: AsyncSession, uuid: UUID, now: datetime, *, owner: UUID) -> Case:
-    """The same for one. Raises NotFound."""
-    cases = await close_attempts(session, {uuid: current_trace()}, now, owners={(uuid, owner)})
+async def close_attempt(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> Case:
+    """The same for one of one's own. Raises NotFound, or Forbidden for its teacher."""
+    cases = await close_attempts(session, {uuid: current_trace()}, now, owners={(uuid, who.user)})
     if uuid not in cases:
+        await refuse_others(session, who, uuid)
         raise NotFound
     return cases[uuid]
 
@@ -178,7 +182,7 @@ async def close_open(session: AsyncSession, cases: Sequence[Case], now: datetime
         await _score(session, [case for case in cases if case.quiz.kind != "survey"])
     await settle(session, cases, now, is_regrade=False)
     for case in cases:
-        if case.attempt.status == "submitted" and not case.earlier:
+        if case.attempt.status == "submitted" and not case.earlier and not case.excused:
             attempt = case.attempt
             keep_mark(
                 session, course=case.quiz.course, item=case.quiz.uuid, student=attempt.student,
@@ -192,7 +196,9 @@ async def _score(session: AsyncSession, cases: Sequence[Case]) -> None:
     scores = []
     for case in cases:
         for question in case.questions:
-            if not rules.awaits_grading(question.kind, question.answer, question.score):
+            if rules.has_full_credit(question.content):
+                continue
+            if not rules.awaits_grading(question.kind, question.content, question.answer, question.score):
                 points = case.points[question.question] = earned(question)
                 question.score = rules.stored(points)
                 scores.append(

@@ -7,7 +7,6 @@ from fastapi import Request
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Unprocessable
 from libs.common.etags import check_if_match
 from libs.common.events.quizzes import (
     QuestionBankChanged,
@@ -30,6 +29,7 @@ from services.learning.quizzes.schemas import (
     BankPatch,
     QuestionBody,
     QuestionPatch,
+    check_unchanged,
     question_out,
 )
 
@@ -49,8 +49,10 @@ async def change_bank(
 ) -> QuestionBank:
     bank = await access_bank(session, who, uuid, lock=True)
     check_if_match(request, bank.version)
-    if body.course not in (None, bank.course):
-        raise Unprocessable.field("course", "cannot be changed here")
+    shown = await show_bank(session, who, bank)
+    check_unchanged(
+        body, ("uuid", "course", "question_count", "questions", "created_at", "updated_at"), shown
+    )
     if body.title is not None:
         bank.title = body.title
     await _publish(session, bank, QuestionBankChanged, who, now)

@@ -3,11 +3,12 @@
 Locks: the learner's enrolment, the extension, the open attempt.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
 from fastapi import Request
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.audit_log import write_entry
@@ -20,7 +21,7 @@ from services.learning.access import lock_seat
 from services.learning.gradebook.facts import note_extension
 from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension, User
 from services.learning.quizzes.access import access_taught_quiz, find_extension
-from services.learning.quizzes.attempts import extended_deadline, lock_attempt
+from services.learning.quizzes.attempts import extended_deadline
 from services.learning.quizzes.results import identity
 from services.learning.quizzes.schemas import ExtensionBody, ExtensionForTeacher
 
@@ -42,8 +43,9 @@ async def put_extension(
     extension = await find_extension(session, quiz.uuid, user)
     if extension is None:
         extension = QuizExtension(
-            uuid=uuid4(), version=0, quiz=quiz.uuid, student=user, extra_seconds=0, extra_attempts=0
-        )
+            uuid=uuid4(), version=0, quiz=quiz.uuid, student=user, extra_seconds=0, extra_attempts=0,
+            excused=False,
+        )  # fmt: skip
         session.add(extension)
     check_if_match(request, extension.version)
     before = (extension.extra_seconds, extension.extra_attempts, extension.closes_at)
@@ -68,34 +70,50 @@ async def put_extension(
     details = body.model_dump(mode="json") | {"student": str(user)}
     await write_entry(session, "quiz.extended", quiz.uuid, actor=who.user, details=details)
     await session.flush()
-    await _move_deadline(session, who, quiz, extension)
+    for attempt in await _lock_open(session, Attempt.quiz == quiz.uuid, Attempt.student == user):
+        _move(session, who, quiz, attempt, extension)
+    await session.flush()
     return extension
 
 
-async def _move_deadline(session: AsyncSession, who: Principal, quiz: Quiz, extension: QuizExtension) -> None:
-    open_one = await session.scalar(
-        select(Attempt.uuid).where(
-            Attempt.quiz == quiz.uuid,
-            Attempt.student == extension.student,
-            Attempt.status == "in_progress",
-        )
+async def _lock_open(session: AsyncSession, *conditions: ColumnElement[bool]) -> Sequence[Attempt]:
+    rows = await session.scalars(
+        select(Attempt)
+        .where(Attempt.status == "in_progress", *conditions)
+        .order_by(Attempt.uuid)
+        .with_for_update(key_share=True)
+        .execution_options(populate_existing=True)
     )
-    if open_one is None:
-        return
-    attempt = await lock_attempt(session, open_one)
+    return rows.all()
+
+
+def _move(
+    session: AsyncSession, who: Principal, quiz: Quiz, attempt: Attempt, extension: QuizExtension | None
+) -> None:
     deadline = extended_deadline(attempt, extension)
-    if attempt.status != "in_progress" or deadline == attempt.deadline:
+    if deadline == attempt.deadline:
         return
     attempt.deadline = deadline
     attempt.version += 1
     moved = QuizDeadlineMoved(**identity(attempt, quiz), deadline=deadline, actor=who.user)
     record(session, moved, attempt.version)
+
+
+async def move_deadlines(session: AsyncSession, who: Principal, quiz: Quiz, now: datetime) -> None:
+    """Let the open attempts of a locked quiz end by its close as it is; one in the past ends them now."""
+    attempts = await _lock_open(session, Attempt.quiz == quiz.uuid)
+    rows = await session.scalars(select(QuizExtension).where(QuizExtension.quiz == quiz.uuid))
+    extensions = {extension.student: extension for extension in rows}
+    for attempt in attempts:
+        attempt.closes_at = None if quiz.closes_at is None else max(quiz.closes_at, now)
+        _move(session, who, quiz, attempt, extensions.get(attempt.student))
     await session.flush()
 
 
 async def show_extension(session: AsyncSession, extension: QuizExtension) -> ExtensionForTeacher:
     name = await session.scalar(select(User.full_name).where(User.uuid == extension.student))
-    return _shown(extension, name)
+    zone = await session.scalar(select(Quiz.time_zone).where(Quiz.uuid == extension.quiz))
+    return _shown(extension, name, zone or "UTC")
 
 
 async def list_extensions(session: AsyncSession, who: Principal, uuid: UUID) -> list[ExtensionForTeacher]:
@@ -107,10 +125,10 @@ async def list_extensions(session: AsyncSession, who: Principal, uuid: UUID) -> 
         .where(QuizExtension.quiz == quiz.uuid)
         .order_by(User.full_name, QuizExtension.uuid)
     )
-    return [_shown(extension, name) for extension, name in rows]
+    return [_shown(extension, name, quiz.time_zone) for extension, name in rows]
 
 
-def _shown(extension: QuizExtension, name: str | None) -> ExtensionForTeacher:
+def _shown(extension: QuizExtension, name: str | None, zone: str) -> ExtensionForTeacher:
     return ExtensionForTeacher(
         quiz=extension.quiz,
         user=extension.student,
@@ -118,5 +136,7 @@ def _shown(extension: QuizExtension, name: str | None) -> ExtensionForTeacher:
         extra_seconds=extension.extra_seconds,
         extra_attempts=extension.extra_attempts,
         closes_at=extension.closes_at,
+        time_zone=zone,
+        excused=extension.excused,
         updated_at=extension.updated_at,
     )

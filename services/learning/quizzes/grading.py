@@ -1,8 +1,9 @@
 """Grading by hand and regrading: what people decide about attempts that are handed in.
 
-Locks: enrolments in order, then attempts in order. Each change of an attempt is a version of it.
+Locks: the quiz; enrolments in order; attempts in order. Each change of an attempt is a version of it.
 """
 
+import random
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
@@ -19,12 +20,14 @@ from libs.common.errors import Forbidden, NotFound, Unprocessable
 from libs.common.etags import check_if_match
 from libs.common.events.quizzes import QuizAnswerGraded
 from libs.common.outbox import record
+from libs.common.tables import among
 from libs.common.tokens import Principal
-from services.learning.access import lock_seat
+from libs.common.trace import Trace
+from services.learning.access import lock_seat, lock_seats
 from services.learning.errors import AttemptNotSubmitted, QuestionKindChanged
 from services.learning.models import Attempt, AttemptQuestion, Enrollment, Question, Quiz
 from services.learning.quizzes import rules
-from services.learning.quizzes.access import access_attempt, access_taught_quiz
+from services.learning.quizzes.access import access_attempt, access_taught_quiz, hold_quiz
 from services.learning.quizzes.attempts import lock_attempt
 from services.learning.quizzes.grading_schemas import AnswerGradeBody, PointsChange, RegradeBody
 from services.learning.quizzes.results import Case, earned, identity, list_questions_of, settle
@@ -40,6 +43,7 @@ async def grade_answer(
     found, quiz, taught = await access_attempt(session, who, uuid)
     if not taught:
         raise Forbidden
+    await hold_quiz(session, quiz)
     seat = await lock_seat(session, Enrollment.uuid == found.enrollment)
     if seat is None:
         raise NotFound
@@ -55,9 +59,9 @@ async def grade_answer(
         raise Unprocessable.field("question", "the attempt has no such question")
     if body.points > question.points:
         raise Unprocessable.field("points", f"must be at most {question.points.normalize():f}")
-    before = question.score
+    before = rules.counted(question.content, question.points, question.score)
     question.score = body.points
-    question.content = {name: value for name, value in question.content.items() if name != "full_credit"}
+    question.content = rules.without_regrades(question.content)
     if body.comment is not None:
         question.comment = body.comment
     question.graded_by = who.user
@@ -75,15 +79,16 @@ async def grade_answer(
 
 
 async def regrade(
-    session: AsyncSession, who: Principal, uuid: UUID, body: RegradeBody, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, body: RegradeBody, request: Request, now: datetime
 ) -> list[PointsChange]:
     """Grade a question anew in every attempt that has it. Returns whose points change.
 
-    Points stay what they were when the attempt started, and so do points that a teacher gave, except for
-    `full_credit`. Attempts under way are graded by the new key once they are handed in. A dry run writes
-    nothing. Raises QuestionKindChanged.
+    Points stay what they were when the attempt started, and so do points that a teacher gave: full credit
+    lies above them, and they count again when it is taken back. Attempts under way are graded by the new key
+    once they are handed in. A dry run writes nothing. Raises QuestionKindChanged.
     """
     quiz = await access_taught_quiz(session, who, uuid, lock=not body.dry_run)
+    check_if_match(request, quiz.version)
     current = await session.get(Question, body.question)
     mine = select(Attempt.uuid).where(
         Attempt.quiz == quiz.uuid,
@@ -114,6 +119,54 @@ async def regrade(
             session, "quiz.regraded", quiz.uuid, actor=who.user, reason=body.reason, details=details
         )
     return changes
+
+
+async def settle_graded(session: AsyncSession, quiz: Quiz, now: datetime) -> None:
+    """Settle every graded attempt of a locked quiz anew, after its scoring or its pass mark has changed."""
+    found = (
+        await session.scalars(
+            select(Attempt.uuid).where(Attempt.quiz == quiz.uuid, Attempt.status == "graded")
+        )
+    ).all()
+    attempts = await _load(session, found, lock=True)
+    seats = {
+        seat.enrollment.uuid: seat
+        for seat in await lock_seats(
+            session, among(Enrollment.uuid, {attempt.enrollment for attempt in attempts})
+        )
+    }
+    questions = await _questions(session, found)
+    rounds: defaultdict[int, list[Case]] = defaultdict(list)  # of one learner only one at a time
+    for attempt in attempts:
+        case = Case(seats[attempt.enrollment], attempt, quiz, questions[attempt.uuid])
+        rounds[attempt.number].append(case)
+    for number in sorted(rounds):
+        await settle(session, rounds[number], now, is_regrade=True)
+
+
+async def settle_waiting(session: AsyncSession, student: UUID, now: datetime, trace: Trace) -> int:
+    """Settle what still waits for a teacher of somebody whose texts are erased: nobody can read it any more.
+    Returns how many attempts."""
+    found = await session.execute(
+        select(Attempt.uuid, Attempt.enrollment, Quiz)
+        .join(Quiz, Quiz.uuid == Attempt.quiz)
+        .where(Attempt.student == student, Attempt.status == "submitted")
+        .order_by(Attempt.uuid)
+    )
+    waiting = found.all()
+    for uuid, enrollment, quiz in waiting:
+        seat = await lock_seat(session, Enrollment.uuid == enrollment)
+        assert seat is not None
+        attempt = await lock_attempt(session, uuid)
+        questions = (await list_questions_of(session, [uuid]))[uuid]
+        for question in questions:
+            await session.refresh(question)  # the erasure wrote below the ORM
+        await settle(session, [Case(seat, attempt, quiz, questions, trace=trace)], now, is_regrade=False)
+    return len(waiting)
+
+
+def _shuffled(ones: list[Any]) -> list[Any]:
+    return random.sample(ones, len(ones))
 
 
 def _belongs(question: Question, quiz: Quiz) -> bool:
@@ -167,25 +220,25 @@ def _rekey(
     content: Any = old_content
     partial = old_partial
     if body.mode == "full_credit":
-        content = rules.regraded(question.kind, old_content, {}, body.mode)
+        content = rules.regraded(question.kind, old_content, {}, body.mode, _shuffled)
     elif current is not None:
         if current.kind != question.kind:
             raise QuestionKindChanged
         earlier = {**old_content, "partial_credit": old_partial}
-        content = rules.regraded(question.kind, earlier, current.content, body.mode)
+        content = rules.regraded(question.kind, earlier, current.content, body.mode, _shuffled)
         partial = current.partial_credit
     handed_in = attempt.status != "in_progress" and quiz.kind != "survey"
     before = earned(question)
     others = sum((earned(one) for one in pinned if one is not question), Fraction(0))
-    after = before
-    if handed_in and not rules.awaits_grading(question.kind, question.answer, question.score):
-        after = _points(question, content, partial)
-    elif handed_in and body.mode == "full_credit":
-        after = Fraction(question.points)
+    after = _points(question, content, partial) if handed_in else before
     if write:
         question.content, question.partial_credit = dict(content), partial
-        if handed_in and after != before:
-            question.score = rules.stored(after)
+        if handed_in and not rules.has_full_credit(content) and question.graded_by is None:
+            # Under full credit stays what there was, for when it is taken back. An essay that nobody had
+            # read by then has no points until somebody gives some.
+            was_full = rules.has_full_credit(old_content)
+            if question.kind != "essay" or (was_full and question.score is None):
+                question.score = rules.stored(after)
     if not handed_in or after == before:
         return None
     return PointsChange(
@@ -202,8 +255,7 @@ def _points(question: AttemptQuestion, content: Any, partial: bool) -> Fraction:
         kind=question.kind,
         points=question.points,
         answer=question.answer,
-        # What full credit gave to an empty answer goes with it.
-        score=None if question.content.get("full_credit") else question.score,
+        score=question.score,
         graded_by=question.graded_by,
         content=content,
         partial_credit=partial,
@@ -243,7 +295,7 @@ def _record_answer(
     event = QuizAnswerGraded(
         **identity(attempt, quiz),
         question=question.question,
-        score=rules.shown(question.score) or 0,
+        score=rules.shown(rules.counted(question.content, question.points, question.score)) or 0,
         points=float(question.points),
         is_regrade=is_regrade,
         actor=who.user,

@@ -1,13 +1,12 @@
 """Bodies of grading by hand, regrading and statistics."""
 
-from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints
 
 from libs.common.richtext import RichText
-from libs.common.schemas import Answer, Body, Text
+from libs.common.schemas import Answer, Body, Exact, Text
 from services.learning.quizzes.schemas import Long, QuestionKind
 
 
@@ -25,7 +24,7 @@ class AnswerGradeBody(Body):
     )
 
     question: UUID
-    points: Decimal = Field(ge=0, le=10_000, decimal_places=4)
+    points: Exact = Field(ge=0, le=10_000, decimal_places=4)
     comment: Long | None = Field(None, description="what is not sent stays")
 
 

@@ -87,7 +87,10 @@ class QuestionBank(Aggregate, Base):
 
 
 class QuizExtension(Aggregate, Base):
-    """What one learner has beyond others in a quiz: time, attempts, a later close; zeros when taken back."""
+    """What one learner has beyond others in a quiz: time, attempts, a later close; zeros when taken back.
+
+    `excused`: the quiz does not count for them, until a teacher takes that back.
+    """
 
     __tablename__ = "quiz_extensions"
     __topics__ = ("learning.events",)
@@ -97,6 +100,7 @@ class QuizExtension(Aggregate, Base):
     extra_seconds: Mapped[int] = mapped_column(default=0)
     extra_attempts: Mapped[int] = mapped_column(default=0)
     closes_at: Mapped[datetime | None]
+    excused: Mapped[bool] = mapped_column(default=False, server_default="false")
     updated_at: Mapped[datetime]
 
     __table_args__ = (
@@ -109,7 +113,9 @@ class Attempt(Aggregate, Base):
     """A learner's attempt at a quiz: in_progress → submitted → graded. At most one is open per learner.
 
     It stays submitted while an answer waits for a teacher, and has no score until then. `time_limit_seconds`
-    and `closes_at` are the quiz's when it started: `deadline` follows from them and the learner's extension.
+    is the quiz's when it started, `closes_at` the quiz's as long as it is open: `deadline` follows from them
+    and the learner's extension. `score_shown` is what its last event said of the score's visibility; null
+    where an earlier release graded it, by the policy of that moment.
     """
 
     __tablename__ = "attempts"
@@ -129,6 +135,7 @@ class Attempt(Aggregate, Base):
     max_score: Mapped[Decimal]
     percentage: Mapped[Decimal | None]
     passed: Mapped[bool | None]
+    score_shown: Mapped[bool | None]
 
     __table_args__ = (
         UniqueConstraint("quiz", "student", "number"),
@@ -141,13 +148,15 @@ class Attempt(Aggregate, Base):
             postgresql_where=text("status = 'in_progress'"),
         ),
         Index("ix_attempts_deadline", "deadline", postgresql_where=text("status = 'in_progress'")),
+        Index("ix_attempts_shown", "quiz", "score_shown", postgresql_where=text("status = 'graded'")),
     )
 
 
 class AttemptQuestion(Base):
     """A question as an attempt pinned it, with its saved answer: the record of an autosave.
 
-    `graded_by` is who gave the points by hand; null where the rules did.
+    `score` is what the rules gave, or by hand `graded_by`; what full credit adds is not written into it, and
+    goes when that is taken back. Null while a teacher has to read the answer.
     """
 
     __tablename__ = "attempt_questions"

@@ -27,7 +27,7 @@ async def add(session: AsyncSession, place: Quiz | QuestionBank, body: QuestionB
         position=body.order if body.order is not None else (-1 if last is None else last) + 1,
         kind=body.kind,
         text=body.text,
-        points=body.points or Decimal(1),
+        points=Decimal(1) if body.points is None else body.points,
         explanation=body.explanation or "",
         partial_credit=body.partial_credit is not False,
         content=_content(body.kind, body, {}),

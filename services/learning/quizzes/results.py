@@ -71,6 +71,8 @@ class Case:
     questions: Sequence[AttemptQuestion | PinnedQuestion]
     extended: datetime | None = None
     """The learner's own close of the quiz."""
+    excused: bool = False
+    """Whether the quiz does not count for them: then attempts change nothing in the gradebook."""
     earlier: list[tuple[int, Decimal]] = field(default_factory=list)
     """Number and percentage of the learner's other graded attempts at the quiz."""
     trace: Trace = field(default_factory=current_trace)
@@ -87,7 +89,7 @@ class Case:
     def waits(self) -> bool:
         """Whether an answer waits for a teacher."""
         return self.quiz.kind != "survey" and any(
-            rules.awaits_grading(q.kind, q.answer, q.score) for q in self.questions
+            rules.awaits_grading(q.kind, q.content, q.answer, q.score) for q in self.questions
         )
 
 
@@ -130,13 +132,13 @@ async def load_standing(session: AsyncSession, cases: Sequence[Case]) -> None:
         by_learner[case.learner].append(case)
     quizzes, students = {quiz for quiz, _ in by_learner}, {student for _, student in by_learner}
     extensions = await session.execute(
-        select(QuizExtension.quiz, QuizExtension.student, QuizExtension.closes_at).where(
-            among(QuizExtension.quiz, quizzes), among(QuizExtension.student, students)
-        )
+        select(
+            QuizExtension.quiz, QuizExtension.student, QuizExtension.closes_at, QuizExtension.excused
+        ).where(among(QuizExtension.quiz, quizzes), among(QuizExtension.student, students))
     )
-    for quiz, student, closes_at in extensions:
+    for quiz, student, closes_at, excused in extensions:
         for case in by_learner.get((quiz, student), ()):
-            case.extended = closes_at
+            case.extended, case.excused = closes_at, excused
     graded = await session.execute(
         select(Attempt.quiz, Attempt.student, Attempt.uuid, Attempt.number, Attempt.percentage).where(
             among(Attempt.quiz, quizzes),
@@ -153,12 +155,13 @@ async def load_standing(session: AsyncSession, cases: Sequence[Case]) -> None:
 def earned(question: AttemptQuestion | PinnedQuestion) -> Fraction:
     """Points, exact where the rules gave them: rounded thirds would not add up.
 
-    What a teacher gave stands, and what was given for a text that is erased by now.
+    What a teacher gave stands, and what was given for a text that is erased by now; above both lies full
+    credit.
     """
-    erased = question.answer is None and question.score and not question.content.get("full_credit")
+    if rules.has_full_credit(question.content):
+        return Fraction(question.points)
+    erased = question.answer is None and question.score
     if question.graded_by is not None or erased or question.kind == "essay":
-        if question.content.get("full_credit"):
-            return Fraction(question.points)
         return Fraction(question.score or 0)
     share = rules.share(question.kind, question.content, question.answer, question.partial_credit)
     return Fraction(question.points) * share
@@ -200,31 +203,45 @@ def _grade(session: AsyncSession, case: Case, now: datetime, *, is_regrade: bool
         attempt.score = rules.stored(total)
         if attempt.max_score:
             attempt.percentage = rules.stored(total * 100 / Fraction(attempt.max_score))
-            attempt.passed = rules.is_passing(attempt.percentage, quiz.pass_mark)
+        attempt.passed = _is_passed(case, attempt.percentage)
     closes_at = rules.latest_close(quiz.closes_at, case.extended)
-    attempt.version += 1
-    graded = QuizGraded(
-        **identity(attempt, quiz),
-        score=rules.shown(attempt.score) or 0,
-        max_score=0 if survey else float(attempt.max_score),
-        percentage=rules.shown(attempt.percentage),
-        passed=attempt.passed,
-        is_regrade=is_regrade,
-        score_visible=not survey and rules.is_visible(quiz.feedback["score"], closes_at, now),
-        questions=tuple(_result(question, points) for question, points in results),
-    )
-    event = record(session, graded, attempt.version, trace=case.trace)
+    attempt.score_shown = not survey and rules.is_visible(quiz.feedback["score"], closes_at, now)
+    event = publish_graded(session, attempt, quiz, results, is_regrade=is_regrade, trace=case.trace)
     reached = list(case.earlier)
     if attempt.percentage is not None:
         reached.append((attempt.number, attempt.percentage))
     percentage = rules.standing(quiz.scoring, [share for _, share in sorted(reached)])
-    if percentage is not None:
+    if percentage is not None and not case.excused:
         keep_mark(
             session, course=quiz.course, item=quiz.uuid, student=attempt.student, status="graded",
             score=percentage * attempt.max_score / 100, points=attempt.max_score, late_seconds=0, at=now,
             event=event,
         )  # fmt: skip
     return percentage
+
+
+def publish_graded(
+    session: AsyncSession,
+    attempt: Attempt,
+    quiz: Quiz,
+    results: Sequence[tuple[AttemptQuestion | PinnedQuestion, Fraction]],
+    *,
+    is_regrade: bool,
+    trace: Trace,
+) -> UUID:
+    """The next version of a locked attempt that is graded, with the points of each question."""
+    attempt.version += 1
+    graded = QuizGraded(
+        **identity(attempt, quiz),
+        score=rules.shown(attempt.score) or 0,
+        max_score=0 if quiz.kind == "survey" else float(attempt.max_score),
+        percentage=rules.shown(attempt.percentage),
+        passed=attempt.passed,
+        is_regrade=is_regrade,
+        score_visible=bool(attempt.score_shown),
+        questions=tuple(_result(question, points) for question, points in results),
+    )
+    return record(session, graded, attempt.version, trace=trace)
 
 
 def _earned(case: Case, question: AttemptQuestion | PinnedQuestion) -> Fraction:
@@ -243,14 +260,18 @@ def _result(question: AttemptQuestion | PinnedQuestion, points: Fraction) -> Que
     )
 
 
+def _is_passed(case: Case, percentage: Decimal | None) -> bool:
+    """Where there is nothing to earn, nobody fails."""
+    return not case.attempt.max_score or rules.is_passing(percentage, case.quiz.pass_mark)
+
+
 async def _keep_results(
     session: AsyncSession, cases: Sequence[Case], standings: dict[UUID, Decimal | None], now: datetime
 ) -> set[tuple[UUID, UUID]]:
     """Where the learners stand by now. Returns quiz and enrolment of those for whom the quiz counts as
     finished."""
     finished = [
-        case.quiz.kind == "survey" or rules.is_passing(standings[case.attempt.uuid], case.quiz.pass_mark)
-        for case in cases
+        case.quiz.kind == "survey" or _is_passed(case, standings[case.attempt.uuid]) for case in cases
     ]
     kept = await session.execute(
         KEEP_RESULTS,

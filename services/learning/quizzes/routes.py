@@ -73,7 +73,7 @@ async def change_quiz(
     session: SessionDep,
     now: Now,
 ) -> Any:
-    """Change settings; open attempts keep their questions and deadline."""
+    """Change settings. Open attempts keep their questions and time limit; a moved close moves their end."""
     quiz = await service.change_quiz(session, who, uuid, body, request, now)
     response.headers["ETag"] = etags.etag(quiz.version)
     return await queries.for_teacher(session, quiz)
@@ -87,9 +87,13 @@ async def delete_quiz(uuid: UUID, request: Request, who: Teacher, session: Sessi
 
 
 @router.post("/{uuid}/publish/", response_model=QuizForTeacher, responses=raises(QuizEmpty, PoolTooSmall))
-async def publish_quiz(uuid: UUID, who: Teacher, session: SessionDep, now: Now) -> Any:
+async def publish_quiz(
+    uuid: UUID, request: Request, response: Response, who: Teacher, session: SessionDep, now: Now
+) -> Any:
     """Open a quiz to learners."""
-    return await queries.for_teacher(session, await service.publish_quiz(session, who, uuid, now))
+    quiz = await service.publish_quiz(session, who, uuid, request, now)
+    response.headers["ETag"] = etags.etag(quiz.version)
+    return await queries.for_teacher(session, quiz)
 
 
 @router.get("/{uuid}/questions/", response_model=list[QuestionForTeacher])

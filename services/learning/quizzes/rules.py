@@ -115,7 +115,7 @@ def check_answer(kind: str, content: Content, answer: Any) -> None:
 
 def share(kind: str, content: Content, answer: Any, partial_credit: bool) -> Fraction:
     """The right part of an answer, 0 to 1. An essay's is 0 here: people read it."""
-    if content.get("full_credit"):
+    if has_full_credit(content):
         return Fraction(1)
     if (earlier := content.get("earlier")) is not None:
         now = {name: value for name, value in content.items() if name != "earlier"}
@@ -236,9 +236,27 @@ def latest_close(closes_at: datetime | None, extended: datetime | None) -> datet
     return max(closes_at, extended)
 
 
-def awaits_grading(kind: str, answer: Any, score: Decimal | None) -> bool:
+def awaits_grading(kind: str, content: Content, answer: Any, score: Decimal | None) -> bool:
     """Whether a teacher has to read the answer; one that was left empty is worth nothing."""
-    return kind == "essay" and score is None and bool(answer and answer.strip())
+    if kind != "essay" or score is not None or has_full_credit(content):
+        return False
+    return bool(answer and answer.strip())
+
+
+def has_full_credit(content: Content) -> bool:
+    """Whether a regrade gave everybody all points, which a later `old_or_new` does not take."""
+    earlier = content.get("earlier")
+    return bool(content.get("full_credit")) or (earlier is not None and has_full_credit(earlier))
+
+
+def counted(content: Content, points: Decimal, score: Decimal | None) -> Decimal | None:
+    """What counts of a question's score; None where a teacher has to read the answer first."""
+    return points if has_full_credit(content) else score
+
+
+def without_regrades(content: Content) -> dict[str, Any]:
+    """Content as it is graded when a teacher decides on an answer."""
+    return {name: value for name, value in content.items() if name not in ("full_credit", "earlier")}
 
 
 def in_order(kind: str, content: Content, shuffle: Callable[[list[Any]], list[Any]], mixed: bool) -> Content:
@@ -250,8 +268,11 @@ def in_order(kind: str, content: Content, shuffle: Callable[[list[Any]], list[An
     return content
 
 
-def regraded(kind: str, pinned: Content, current: Content, mode: str) -> Content:
-    """Pinned content that grades by the question as it is now, shown in the order in which it was.
+def regraded(
+    kind: str, pinned: Content, current: Content, mode: str, shuffle: Callable[[list[Any]], list[Any]]
+) -> Content:
+    """Pinned content that grades by the question as it is now, shown in the order in which it was, and what
+    is new in any order.
 
     `full_credit` is for everybody; `old_or_new` keeps the better of both keys; `new_only` forgets the old.
     """
@@ -264,7 +285,7 @@ def regraded(kind: str, pinned: Content, current: Content, mode: str) -> Content
     if kind in PLACED:
         known = _placeable(kind, current)
         kept = [uuid for uuid in pinned["order"] if uuid in known]
-        merged["order"] = kept + [uuid for uuid in known if uuid not in kept]
+        merged["order"] = kept + shuffle([uuid for uuid in known if uuid not in kept])
     if mode == "old_or_new":
         merged["earlier"] = pinned
     return merged
@@ -283,9 +304,12 @@ def is_over(deadline: datetime | None, now: datetime) -> bool:
 
 
 def is_visible(when: str, closes_at: datetime | None, now: datetime) -> bool:
-    """Whether the feedback policy shows something of a handed-in attempt by now."""
+    """Whether the feedback policy shows something of a handed-in attempt by now.
+
+    After the close means after its grace, too: somebody may still be writing.
+    """
     if when == "after_close":
-        return closes_at is not None and now >= closes_at
+        return closes_at is not None and is_over(closes_at, now)
     return when == "immediately"
 
 

@@ -18,6 +18,7 @@ from libs.common.errors import LecternError, NotFound
 from libs.common.tokens import Principal
 from services.learning.errors import AttemptAlreadySubmitted, AttemptClosed
 from services.learning.quizzes import rules
+from services.learning.quizzes.access import refuse_others
 
 FOUND = """
 SELECT a.student, a.status, a.deadline, q.kind, q.content FROM attempts a
@@ -64,12 +65,14 @@ class Saving:
 async def save_answer(
     session: AsyncSession, who: Principal, uuid: UUID, question: UUID, answer: Any, now: datetime
 ) -> datetime | None:
-    """Keep an answer. Returns the deadline. Raises AttemptClosed after it."""
+    """Keep an answer. Returns the deadline. Raises AttemptClosed after it, Forbidden for its teacher."""
     connection = await driver(session)
     found = await connection.execute(FOUND, {"attempt": uuid, "question": question})
     row: Any = await found.fetchone()
     if row is None:
         raise NotFound
+    if row[0] != who.user:
+        await refuse_others(session, who, uuid)
     saving = Saving(who.user, uuid, question, answer, now)
     saving.check(*row)
     await connection.execute(SAVE, _columns([saving]))

@@ -1,5 +1,6 @@
 """Bodies of quizzes and questions. What a teacher sees and what a student sees are separate models."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -7,8 +8,9 @@ from uuid import UUID
 
 from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, field_validator
 
+from libs.common.errors import Unprocessable
 from libs.common.richtext import RichText
-from libs.common.schemas import Answer, Body, EmptyIsNone, Moment, Text
+from libs.common.schemas import Answer, Body, EmptyIsNone, Exact, Moment, Text
 from services.learning.enrollments.rules import zone
 from services.learning.models import Question, Quiz
 from services.learning.quizzes.rules import CHOICE, shown
@@ -31,7 +33,7 @@ Long = Annotated[Text, StringConstraints(max_length=50_000)]
 # Dates beyond these overflow in one time zone or another.
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 OptionalMoment = Annotated[Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)] | None, EmptyIsNone]
-Number = Annotated[Decimal, Field(ge=-(10**30), le=10**30, allow_inf_nan=False)]
+Number = Annotated[Exact, Field(ge=-(10**30), le=10**30, allow_inf_nan=False)]
 
 
 def _known_zone(name: str | None) -> str | None:
@@ -84,7 +86,7 @@ class QuizBody(Body):
     time_zone: str | None = Field(None, max_length=64, description="where the dates were set; the author's")
     attempts_allowed: int | None = Field(None, ge=1, le=1000, description="null: any number")
     scoring: Scoring = "highest"
-    pass_mark: Decimal = Field(Decimal(50), ge=0, le=100, decimal_places=2)
+    pass_mark: Exact = Field(Decimal(50), ge=0, le=100, decimal_places=2)
     shuffle_questions: bool = False
     shuffle_answers: bool = False
     pools: Pools = Field(default_factory=list)
@@ -94,8 +96,17 @@ class QuizBody(Body):
 
 
 class QuizPatch(Body):
-    course: UUID | None = Field(None, description="accepted while it does not change")
-    is_published: bool | None = Field(None, description="accepted while it does not change")
+    """What is not sent stays, also of `feedback`; what only GET answers is taken while it does not change."""
+
+    uuid: UUID | None = None
+    course: UUID | None = None
+    is_published: bool | None = None
+    question_count: int | None = None
+    max_score: float | None = None
+    attempts_count: int | None = None
+    questions: list[Any] | None = None
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
     lesson: Annotated[UUID | None, EmptyIsNone] = None
     title: Title | None = None
     description: Long | None = None
@@ -106,7 +117,7 @@ class QuizPatch(Body):
     time_zone: str | None = Field(None, max_length=64)
     attempts_allowed: int | None = Field(None, ge=1, le=1000)
     scoring: Scoring | None = None
-    pass_mark: Decimal | None = Field(None, ge=0, le=100, decimal_places=2)
+    pass_mark: Exact | None = Field(None, ge=0, le=100, decimal_places=2)
     shuffle_questions: bool | None = None
     shuffle_answers: bool | None = None
     pools: Pools | None = None
@@ -115,8 +126,6 @@ class QuizPatch(Body):
     _zone = field_validator("time_zone")(_known_zone)
 
     @field_validator(
-        "course",
-        "is_published",
         "title",
         "description",
         "kind",
@@ -157,7 +166,7 @@ class QuestionPatch(Body):
     uuid: UUID | None = Field(None, description="accepted while it does not change")
     kind: QuestionKind | None = None
     text: Annotated[Text, StringConstraints(min_length=1, max_length=20_000)] | None = None
-    points: Decimal | None = Field(None, gt=0, le=10_000, decimal_places=4)
+    points: Exact | None = Field(None, ge=0, le=10_000, decimal_places=4, description="one, if not given")
     order: int | None = Field(None, ge=0, le=100_000)
     explanation: Long | None = None
     partial_credit: bool | None = None
@@ -275,10 +284,20 @@ class ExtensionBody(Body):
     closes_at: OptionalMoment = Field(None, description="the window's end for this learner, if it is later")
 
 
+class ExcuseBody(Body):
+    model_config = ConfigDict(json_schema_extra={"examples": [{"excused": True}]})
+
+    excused: bool = Field(description="the quiz does not count for them; false: it counts again")
+
+
 class ExtensionOut(Answer):
+    """`time_zone` is the quiz's."""
+
     extra_seconds: int
     extra_attempts: int
     closes_at: Moment | None
+    time_zone: str
+    excused: bool = Field(description="the quiz does not count for them")
 
 
 class ExtensionForTeacher(ExtensionOut):
@@ -295,6 +314,19 @@ class QuizForStudent(QuizCommon):
     attempts_left: int | None = Field(description="with those of an extension; null: any number")
     open_attempt: UUID | None
     extension: ExtensionOut | None = Field(description="what this learner has beyond others")
+
+
+# What changes by itself while somebody edits: an older value asks for nothing.
+MOVING = frozenset({"attempts_count", "updated_at"})
+
+
+def check_unchanged(body: Body, names: Sequence[str], shown: Answer) -> None:
+    """Raises Unprocessable where a field that only GET answers is sent with another value."""
+    sent = body.model_dump(mode="json", include=body.model_fields_set & {*names} - MOVING)
+    there = shown.model_dump(mode="json")
+    for name, value in sent.items():
+        if value != there[name]:
+            raise Unprocessable.field(name, "cannot be changed here")
 
 
 class Deleted(Answer):
@@ -343,7 +375,14 @@ class BankBody(Body):
 
 
 class BankPatch(Body):
-    course: UUID | None = Field(None, description="accepted while it does not change")
+    """What is not sent stays; what only GET answers is accepted while it does not change."""
+
+    uuid: UUID | None = None
+    course: UUID | None = None
+    question_count: int | None = None
+    questions: list[Any] | None = None
+    created_at: AwareDatetime | None = None
+    updated_at: AwareDatetime | None = None
     title: Title | None = None
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from fastapi import Request
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.errors import Unprocessable
@@ -23,11 +23,24 @@ from services.learning.access import access_taught_course
 from services.learning.completion.checks import want_course_check
 from services.learning.errors import PoolTooSmall, QuizEmpty
 from services.learning.gradebook.facts import note_items
-from services.learning.models import Course, Question, QuestionBank, Quiz, User
+from services.learning.models import Attempt, Course, Question, QuestionBank, Quiz, User
 from services.learning.quizzes import questions
 from services.learning.quizzes.access import access_question, access_taught_quiz
-from services.learning.quizzes.queries import totals
-from services.learning.quizzes.schemas import QuestionBody, QuestionPatch, QuizBody, QuizPatch
+from services.learning.quizzes.extensions import move_deadlines
+from services.learning.quizzes.grading import settle_graded
+from services.learning.quizzes.queries import for_teacher, totals
+from services.learning.quizzes.schemas import (
+    QuestionBody,
+    QuestionPatch,
+    QuizBody,
+    QuizPatch,
+    check_unchanged,
+)
+
+READ_ONLY = (
+    "uuid", "course", "is_published", "question_count", "max_score", "questions", "created_at",
+    "attempts_count", "updated_at",
+)  # fmt: skip
 
 
 async def create_quiz(session: AsyncSession, who: Principal, body: QuizBody, now: datetime) -> Quiz:
@@ -58,16 +71,20 @@ async def create_quiz(session: AsyncSession, who: Principal, body: QuizBody, now
 async def change_quiz(
     session: AsyncSession, who: Principal, uuid: UUID, body: QuizPatch, request: Request, now: datetime
 ) -> Quiz:
-    """Change settings; what is not sent stays."""
+    """Change settings; what is not sent stays. A moved close moves the deadlines of open attempts, and
+    attempts that are graded follow their scoring and pass mark."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
     check_if_match(request, quiz.version)
-    changes = body.model_dump(exclude_unset=True)
+    changes = body.model_dump(exclude_unset=True, exclude={*READ_ONLY})
+    check_unchanged(body, READ_ONLY, await for_teacher(session, quiz))
     if body.pools is not None:
         changes["pools"] = [pool.model_dump(mode="json") for pool in body.pools]
         await _check_pools(session, quiz.course, changes["pools"])
-    for read_only in ("course", "is_published"):
-        if read_only in changes and changes.pop(read_only) != getattr(quiz, read_only):
-            raise Unprocessable.field(read_only, "cannot be changed here")
+    if "feedback" in changes:
+        changes["feedback"] = {**quiz.feedback, **changes["feedback"]}
+    if changes.get("kind", quiz.kind) != quiz.kind and await _is_attempted(session, quiz):
+        raise Unprocessable.field("kind", "cannot be changed once somebody has started the quiz")
+    before = (quiz.closes_at, quiz.scoring, quiz.pass_mark)
     if changes.get("lesson") is not None:
         check_lesson(await access_taught_course(session, who, quiz.course), changes["lesson"])
     for field, value in changes.items():
@@ -76,12 +93,23 @@ async def change_quiz(
     if quiz.is_published and body.pools is not None:
         await _check_questions(session, quiz)
     await _publish(session, quiz, QuizChanged, who, now)
+    if quiz.closes_at != before[0]:
+        await move_deadlines(session, who, quiz, now)
+    if (quiz.scoring, quiz.pass_mark) != before[1:]:
+        await settle_graded(session, quiz, now)
     return quiz
 
 
-async def publish_quiz(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> Quiz:
+async def _is_attempted(session: AsyncSession, quiz: Quiz) -> bool:
+    return bool(await session.scalar(select(exists().where(Attempt.quiz == quiz.uuid))))
+
+
+async def publish_quiz(
+    session: AsyncSession, who: Principal, uuid: UUID, request: Request, now: datetime
+) -> Quiz:
     """Open the quiz to learners; again → nothing changes. Raises QuizEmpty, PoolTooSmall."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
+    check_if_match(request, quiz.version)
     if quiz.is_published:
         return quiz
     await _check_questions(session, quiz)

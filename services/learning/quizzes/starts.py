@@ -1,7 +1,7 @@
 """Starting attempts: the window, the learner's share of attempts, the questions that are pinned.
 
 A whole class presses the button when the window opens, so what is simple is started below the ORM and many in
-a transaction. Lock: the learner's enrolment.
+a transaction. Locks: the quiz, shared; the learner's enrolment.
 """
 
 import random
@@ -99,7 +99,7 @@ async def start_attempt(
     session: AsyncSession, who: Principal, uuid: UUID, now: datetime
 ) -> tuple[Case, bool]:
     """Start an attempt, or take up the open one. Returns it and whether it is new."""
-    quiz = await session.get(Quiz, uuid)
+    quiz = await session.get(Quiz, uuid, with_for_update={"read": True})
     if quiz is None or quiz.deleted_at is not None:
         raise NotFound
     seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == who.user)
@@ -130,9 +130,12 @@ async def start_together(
     quizzes = {
         quiz.uuid: quiz
         for quiz in await session.scalars(
-            select(Quiz).where(
+            select(Quiz)
+            .where(
                 among(Quiz.uuid, {one.quiz for one in wanted}), Quiz.is_published, Quiz.deleted_at.is_(None)
             )
+            .order_by(Quiz.uuid)
+            .with_for_update(read=True)
         )
     }
     there = [one for one in wanted if one.quiz in quizzes]

@@ -54,21 +54,23 @@ def _question(
     found: Sequence[AttemptQuestion], totals: dict[UUID, Any], *, graded: bool
 ) -> QuestionStatistics:
     newest = found[-1]
-    scored = [row for row in found if row.score is not None and row.points]
-    shares = [float(row.score / row.points) for row in scored if row.score is not None]
-    whole = [row for row in scored if row.attempt in totals]
-    points = float(sum(row.score or 0 for row in scored))
+    counted = {row.attempt: rules.counted(row.content, row.points, row.score) for row in found}
+    scores = {attempt: score for attempt, score in counted.items() if score is not None}
+    shares = [
+        float(scores[row.attempt] / row.points) for row in found if row.attempt in scores and row.points
+    ]
+    whole = [attempt for attempt in scores if attempt in totals]
     return QuestionStatistics(
         question=newest.question,
         kind=newest.kind,  # type: ignore[arg-type]
         text=newest.text,
         attempts=len(found),
         answered=sum(row.answer is not None for row in found),
-        average_points=round(points / len(scored), 2) if scored else None,
+        average_points=round(float(sum(scores.values()) / len(scores)), 2) if scores else None,
         difficulty=round(100 * sum(shares) / len(shares), 2) if shares else None,
         discrimination=rules.discrimination(
-            [float(row.score or 0) for row in whole],
-            [float(totals[row.attempt] - (row.score or 0)) for row in whole],
+            [float(scores[attempt]) for attempt in whole],
+            [float(totals[attempt] - scores[attempt]) for attempt in whole],
         ),
         distribution=_distribution(newest, found, graded=graded),
     )
@@ -94,17 +96,22 @@ def _distribution(
             for option in content["options"]
         ]
     if kind == "matching":
-        pairs = Counter((left, right) for answer in given for left, right in answer.items())
         lefts = {pair["left"]["uuid"]: pair for pair in content["pairs"]}
-        rights = {pair["right"]["uuid"]: pair["right"]["text"] for pair in content["pairs"]}
+        texts = {pair["right"]["uuid"]: pair["right"]["text"] for pair in content["pairs"]}
+        named = {rules.folded(text): text for text in reversed(texts.values())}
+        pairs = Counter(
+            (left, rules.folded(texts[right]))
+            for answer in given
+            for left, right in answer.items()
+            if left in lefts and right in texts
+        )
         return [
             Answered(
-                answer=f"{lefts[left]['left']['text']} → {rights[right]}",
+                answer=f"{lefts[left]['left']['text']} → {named[right]}",
                 count=count,
-                is_right=lefts[left]["right"]["text"] == rights[right] if graded else None,
+                is_right=rules.folded(lefts[left]["right"]["text"]) == right if graded else None,
             )
             for (left, right), count in pairs.most_common()
-            if left in lefts and right in rights
         ]
     answers = Counter(_written(kind, content, answer) for answer in given)
     firsts = {_written(kind, content, answer): answer for answer in given}

@@ -154,10 +154,11 @@ def _question_out(q: AttemptQuestion | PinnedQuestion, *, correctness: bool, ans
         "points": float(q.points),
         **_shown_parts(q),
     }
-    if correctness and q.score is not None:
+    score = rules.counted(q.content, q.points, q.score)
+    if correctness and score is not None:
         body |= {
-            "score": rules.shown(q.score),
-            "is_correct": q.score == q.points,
+            "score": rules.shown(score),
+            "is_correct": score == q.points,
             "comment": q.comment or None,
         }
     if answers:
@@ -234,7 +235,8 @@ async def read_attempt(
     ).one()
     questions = (await read_pinned(session, [uuid]))[uuid]
     body = show_attempt(attempt, quiz, questions, name, extended, now, taught=taught)
-    return body, etags.etag(attempt.version if taught else 0, body.model_dump_json())
+    seen = body.model_dump_json(exclude={"seconds_left"})
+    return body, etags.etag(attempt.version if taught else 0, seen)
 
 
 def show_saved(question: UUID, answer: Any, deadline: datetime | None, now: datetime) -> SavedAnswer:

@@ -92,6 +92,20 @@ async def test_somebodys_own_grade_stands_when_the_group_is_graded_again(band: B
     assert await band.scores() == {"Ada": (14, "graded"), "Eve": (14, "graded"), "Bob": (None, "open")}
 
 
+async def test_what_is_said_to_one_member_is_theirs_alone(band: Band, school: School):
+    await band.hand_in(band.ada)
+    ada, eve = await band.own(band.ada), await band.own(band.eve)
+    await band.give(ada, score=10, feedback="All of you.")
+    await band.give(eve, score=19, individual=True, feedback="You alone.")
+    await band.give(eve, feedback="You, again.")
+    seen = [await band.own(person) for person in (band.ada, band.eve)]
+    assert [(each["score"], each["feedback"]) for each in seen] == [(10, "All of you."), (19, "You, again.")]
+    await band.hand_in(band.eve)
+    path = f"/api/submissions/{eve['uuid']}/grade/"
+    refused(await school.teacher.client.patch(path, json={"feedback": "Silently?"}), 422, "invalid_input")
+    assert await band.scores() == {"Ada": (10, "graded"), "Eve": (19, "graded"), "Bob": (None, "open")}
+
+
 async def test_versions_and_their_limit_are_the_groups(school: School):
     band = await Band(school).set_up(max_submissions=2)
     await band.hand_in(band.ada, "One.")

@@ -206,7 +206,8 @@ async def test_nobody_else_sees_or_touches_an_attempt(school: School) -> None:
         refused(await person.client.get(url), 404, "not_found")
         refused(await person.client.post(f"{url}submit/"), 404, "not_found")
         refused(await save(person, attempt, attempt["questions"][0], None), 404, "not_found")
-    refused(await school.teacher.client.post(f"{url}submit/"), 404, "not_found")
+    refused(await school.teacher.client.post(f"{url}submit/"), 403, "forbidden")
+    refused(await save(school.teacher, attempt, attempt["questions"][0], None), 403, "forbidden")
     done(await school.teacher.client.get(url))
     mine = done(await classmate.client.get(f"/api/quizzes/{quiz['uuid']}/attempts/"))
     assert mine["count"] == 0

@@ -11,7 +11,8 @@ from libs.common.privacy_testing import apply, erase, export, tables_with, tombs
 from libs.common.storage import Storage
 from libs.common.testing import Person, as_record
 from services.learning.models import Base
-from services.learning.tests.conftest import School, done, refused
+from services.learning.tests.conftest import TRUTH, School, done, refused
+from services.learning.tests.quizzing import ESSAY, take
 
 # Every table was looked at for what it holds of people. A new one is to be gathered and erased in privacy.py,
 # or kept for a reason, and then named here.
@@ -89,6 +90,47 @@ async def test_an_export_holds_work_notes_and_certificates_with_their_files(scho
     assert [row["name"] for row in data["submitted_files"]] == ["Canary-file.txt"]
     names = [file["name"] for file in part["files"]]
     assert names == [f"{certificate['certificate_number']}.pdf", "submitted-1-Canary-file.txt"]
+
+
+async def test_an_export_holds_no_grade_that_is_hidden(school: School):
+    course = await school.course()
+    student = await school.enrolled(course)
+    never = {"score": "never", "correctness": "never", "answers": "never"}
+    quiz = await school.quiz(course, TRUTH, feedback=never)
+    attempt = await take(student, quiz, {TRUTH["text"]: False})
+    comment = {"question": attempt["questions"][0]["uuid"], "points": 0.75, "comment": "Canary-hidden"}
+    done(await school.teacher.client.patch(f"/api/attempts/{attempt['uuid']}/grade/", json=comment))
+    work = await school.assignment(course, posted=False)
+    path = f"/api/assignments/{work['uuid']}/submissions/"
+    handed_in = done(await student.client.post(path, json={"text": "Mine."}), 201)
+    grade = {"score": 13.5, "feedback": "Canary-hidden"}
+    done(await school.teacher.client.patch(f"/api/submissions/{handed_in['uuid']}/grade/", json=grade))
+    unseen = await school.assignment(course, posted=False)
+    grades = f"/api/assignments/{unseen['uuid']}/grades/{student.uuid}/"
+    done(await school.teacher.client.put(grades, json={"score": 13.5}))
+    data = (await export(school.harness, student.uuid))["data"]
+    assert "Canary-hidden" not in str(data)
+    assert "13.5" not in str(data)
+    assert [(row["score"], row["passed"]) for row in data["quiz_attempts"]] == [(None, None)]
+    assert [(row["status"], row["score"]) for row in data["submissions"]] == [("submitted", None)]
+    assert data["quiz_results"] == []
+    assert {row["status"] for row in data["grades"]} == {"submitted"}
+    done(await school.teacher.client.patch(f"/api/assignments/{work['uuid']}/", json={"posted": True}))
+    data = (await export(school.harness, student.uuid))["data"]
+    assert [row["score"] for row in data["submissions"]] == [13.5]
+
+
+async def test_what_waited_for_a_teacher_is_settled_when_its_text_goes(school: School):
+    course = await school.course()
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, ESSAY, TRUTH)
+    await take(student, quiz, {ESSAY["text"]: "Canary-essay", TRUTH["text"]: False})
+    queue = f"/api/quizzes/{quiz['uuid']}/attempts/?status=submitted"
+    assert done(await school.teacher.client.get(queue))["count"] == 1
+    await erase(school.harness, student.uuid, tombstone_first=False)
+    assert done(await school.teacher.client.get(queue))["count"] == 0
+    [row] = done(await school.teacher.client.get(f"/api/quizzes/{quiz['uuid']}/attempts/"))["results"]
+    assert (row["status"], row["score"]) == ("graded", 1)
 
 
 @pytest.mark.parametrize("tombstone_first", [True, False])

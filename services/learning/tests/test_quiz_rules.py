@@ -116,9 +116,11 @@ def test_a_regrade_gives_the_new_share_the_better_one_or_all(right, data):
     pinned = {**choice(right), "partial_credit": partial}
     expected = {"full_credit": Fraction(1), "new_only": new, "old_or_new": max(old, new)}
     for mode, share in expected.items():
-        content = rules.regraded(kind, pinned, choice(corrected), mode)
+        content = rules.regraded(kind, pinned, choice(corrected), mode, list)
         assert rules.share(kind, content, chosen, then) == share
-        again = rules.regraded(kind, {**content, "partial_credit": then}, choice(corrected), "old_or_new")
+        again = rules.regraded(
+            kind, {**content, "partial_credit": then}, choice(corrected), "old_or_new", list
+        )
         assert rules.share(kind, again, chosen, then) == max(share, new)
 
 

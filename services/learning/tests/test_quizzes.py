@@ -159,7 +159,7 @@ async def test_a_bad_change_is_refused_and_not_written(school: School, change) -
         ({"kind": "single_choice", "text": "Which?", "options": [{"text": "a"}]}, "invalid_question"),
         ({"kind": "numeric", "text": "How many?", "value": "many"}, "invalid_input"),
         ({"kind": "short_answer", "text": "What?", "accepted": []}, "invalid_question"),
-        ({"kind": "true_false", "text": "Is it?", "correct": True, "points": 0}, "invalid_input"),
+        ({"kind": "true_false", "text": "Is it?", "correct": True, "points": -1}, "invalid_input"),
         ({"text": "Is it?"}, "invalid_input"),
     ],
 )

@@ -127,7 +127,8 @@ def test_what_shows_after_close_never_shows_without_a_close():
     assert quizzes.is_visible("immediately", None, NOW)
     assert not quizzes.is_visible("after_close", None, NOW)
     assert not quizzes.is_visible("after_close", NOW + timedelta(seconds=1), NOW)
-    assert quizzes.is_visible("after_close", NOW, NOW)
+    assert not quizzes.is_visible("after_close", NOW, NOW + quizzes.GRACE), "somebody may still be writing"
+    assert quizzes.is_visible("after_close", NOW, NOW + quizzes.GRACE + timedelta(milliseconds=1))
     assert not quizzes.is_visible("never", NOW, NOW)
 
 
@@ -247,8 +248,9 @@ def test_certificate_numbers_are_random_and_unambiguous():
     )
 
 
-def test_work_is_late_by_whole_seconds():
+def test_a_second_begun_is_late():
     assert work.late_seconds(NOW, None) == work.late_seconds(NOW, NOW) == 0
-    assert work.late_seconds(NOW + timedelta(seconds=61.9), NOW) == 61
+    assert work.late_seconds(NOW + timedelta(seconds=61), NOW) == 61
+    assert work.late_seconds(NOW + timedelta(seconds=60, microseconds=1), NOW) == 61
     assert work.may_submit(1, None)
     assert not work.may_submit(1, 1)

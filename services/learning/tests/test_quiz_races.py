@@ -1,6 +1,8 @@
 """Quizzes under several hands at once."""
 
 import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -8,9 +10,9 @@ import httpx
 from sqlalchemy import text
 
 from libs.common.clock import SettableClock
-from libs.common.testing import Person
+from libs.common.testing import Person, eventually
 from services.learning.tests.conftest import TRUTH, School, done
-from services.learning.tests.quizzing import save, start, submit
+from services.learning.tests.quizzing import SINGLE, save, start, submit
 
 
 async def test_the_limit_of_attempts_holds_however_many_start_and_submit(school: School) -> None:
@@ -157,3 +159,71 @@ async def test_an_attempt_that_cannot_be_graded_holds_up_no_other(school: School
     assert [done(answer)["score"] for answer in answers if answer.status_code == 200] == [1] * 4
     shown = done(await students[2].client.get(f"/api/attempts/{attempts[2]['uuid']}/"))
     assert shown["status"] == "in_progress"
+
+
+@asynccontextmanager
+async def seat_held(school: School, student: Person) -> AsyncIterator[Callable[[int], Awaitable[Any]]]:
+    """A learner's seat is locked meanwhile. Gives what waits until so many requests wait for locks."""
+    async with school.harness.db.session() as session:
+        await session.execute(
+            text("SELECT 1 FROM enrollments WHERE student = :student FOR UPDATE"), {"student": student.uuid}
+        )
+
+        async def waiting(number: int) -> bool:
+            async with school.harness.db.sessions() as other:
+                query = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
+                return int(await other.scalar(query) or 0) >= number
+
+        yield lambda number: eventually(lambda: waiting(number))
+
+
+async def test_another_pass_mark_waits_for_who_is_handing_in(school: School) -> None:
+    course = await school.course()
+    quiz = await school.quiz(course, TRUTH, SINGLE, pass_mark=80)
+    student = await school.enrolled(course)
+    attempt = await start(student, quiz)
+    [question] = [one for one in attempt["questions"] if one["text"] == TRUTH["text"]]
+    done(await save(student, attempt, question, TRUTH["correct"]))
+    async with asyncio.TaskGroup() as tasks, seat_held(school, student) as waiting:
+        tasks.create_task(hand_in(student, attempt))
+        await waiting(1)
+        body = {"pass_mark": 50}
+        changing = tasks.create_task(school.teacher.client.patch(f"/api/quizzes/{quiz['uuid']}/", json=body))
+        await waiting(2)
+    assert done(await changing)["pass_mark"] == 50
+    shown = done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))
+    assert (shown["percentage"], shown["passed"]) == (50, True)
+
+
+async def test_another_close_waits_for_who_is_starting(school: School) -> None:
+    course = await school.course()
+    close = school.clock() + timedelta(hours=1)
+    quiz = await school.quiz(course, TRUTH, closes_at=close.isoformat())
+    student = await school.enrolled(course)
+    body = {"closes_at": (close + timedelta(hours=3)).isoformat()}
+    async with asyncio.TaskGroup() as tasks, seat_held(school, student) as waiting:
+        starting = tasks.create_task(start(student, quiz))
+        await waiting(1)
+        tasks.create_task(school.teacher.client.patch(f"/api/quizzes/{quiz['uuid']}/", json=body))
+        await waiting(2)
+    attempt = await starting
+    shown = done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))
+    assert shown["seconds_left"] == 4 * 3600
+
+
+async def test_handing_in_twice_at_once_keeps_the_learners_own_close(school: School) -> None:
+    course = await school.course()
+    close = school.clock() + timedelta(hours=1)
+    policy = {"score": "after_close", "correctness": "after_close", "answers": "after_close"}
+    quiz = await school.quiz(course, TRUTH, closes_at=close.isoformat(), feedback=policy)
+    student = await school.enrolled(course)
+    path = f"/api/quizzes/{quiz['uuid']}/extensions/{student.uuid}/"
+    later = {"closes_at": (close + timedelta(hours=1)).isoformat()}
+    done(await school.teacher.client.put(path, json=later))
+    attempts = [await start(student, quiz)]
+    school.clock.advance(hours=1, seconds=30)  # closed for everybody else
+    answers = await asyncio.gather(*(hand_in(student, attempts[0]) for _ in range(4)))
+    for answer in answers:
+        shown = done(answer)
+        assert (shown["status"], shown["score"]) == ("graded", None)
+        assert shown["questions"][0]["right_answer"] is None

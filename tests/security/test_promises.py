@@ -70,13 +70,16 @@ async def test_enumeration(world: World, path: str) -> None:
     """Through the gateway, a known and an unknown address get the same answer in the same time."""
     times: dict[bool, list[float]] = {True: [], False: []}
     seen = set()
-    for number in range(100):
-        for known in (True, False):
-            email = world.student.email if known else f"nobody{number}@lectern.example"
-            began = time.perf_counter()
-            answer = await world.anonymous.raw("POST", f"/api/accounts/{path}", json={"email": email})
-            times[known].append(time.perf_counter() - began)
-            seen.add((answer.status_code, answer.text))
+
+    async def ask(known: bool, number: int) -> None:
+        email = world.student.email if known else f"nobody{number}@lectern.example"
+        began = time.perf_counter()
+        answer = await world.anonymous.raw("POST", f"/api/accounts/{path}", json={"email": email})
+        times[known].append(time.perf_counter() - began)
+        seen.add((answer.status_code, answer.text))
+
+    for number in range(100):  # in pairs, by turns the one and the other first
+        await asyncio.gather(*(ask(known, number) for known in (number % 2 == 0, number % 2 == 1)))
     assert len(seen) == 1
     one, other = (sorted(times[known]) for known in (True, False))
     pairs = sum((a > b) + 0.5 * (a == b) for a in one for b in other)

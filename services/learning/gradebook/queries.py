@@ -71,7 +71,6 @@ class Book:
     items: list[BookItem]
     names: dict[UUID, str]
     marks: dict[UUID, list[BookMark]]
-    as_of: datetime
 
 
 async def policy_at(session: AsyncSession, course: UUID, moment: datetime) -> SavedPolicy:
@@ -138,7 +137,7 @@ async def load_book(
     }
     if student is not None:
         items = [item.for_learner(later.get((item.item.uuid, student)), moment) for item in items]
-    return Book(saved, items, names, marks, moment)
+    return Book(saved, items, names, marks)
 
 
 def _items(facts: dict[UUID, ItemFact], moment: datetime, policy: PolicyBody) -> list[BookItem]:

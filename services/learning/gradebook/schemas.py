@@ -159,7 +159,7 @@ class GradeRow(Answer):
 class Gradebook(Answer):
     items: list[ItemOut]
     rows: list[GradeRow]
-    as_of: Moment
+    as_of: Moment | None = Field(description="the past moment that is shown; null: now")
 
 
 class OwnGrades(Answer):
@@ -170,7 +170,7 @@ class OwnGrades(Answer):
     current: float | None
     final: float | None
     letter: str | None
-    as_of: Moment
+    as_of: Moment | None = Field(description="the past moment that is shown; null: now")
 
 
 class Imported(Answer):

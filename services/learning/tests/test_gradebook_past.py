@@ -166,7 +166,23 @@ async def test_a_moment_to_come_or_none_is_now(school: School) -> None:
     course = await school.course()
     for moment in ("", (school.clock() + timedelta(days=400)).isoformat()):
         book = done(await school.teacher.client.get(url(course), params={"as_of": moment}))
-        assert book["as_of"] == school.clock().isoformat().replace("+00:00", "Z")
+        assert book["as_of"] is None
+
+
+async def test_grades_that_stay_answer_304(school: School) -> None:
+    course = await school.course()
+    ada = await school.enrolled(course)
+    await school.assignment(course)
+    explained = f"grades/{ada.uuid}/explain/"
+    reads = [(school.teacher, url(course)), (ada, url(course, "grades/me/")), (ada, url(course, explained))]
+    reads += [(ada, "/api/learning/streak/"), (ada, "/api/learning/summary/")]
+    for person, path in reads:
+        tag = (await person.client.get(path)).headers["etag"]
+        school.clock.advance(seconds=1)
+        assert (await person.client.get(path, headers={"If-None-Match": tag})).status_code == 304, path
+    await school.assignment(course)
+    for person, path in reads[:2]:
+        assert (await person.client.get(path, headers={"If-None-Match": tag})).status_code == 200
 
 
 async def test_a_grade_is_explained_down_to_the_version_of_its_policy(school: School) -> None:

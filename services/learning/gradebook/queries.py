@@ -208,7 +208,9 @@ async def _newest_marks(
 def _book_mark(
     item: BookItem, kept: _Kept | None, policy: SavedPolicy, as_of: datetime, posted_only: bool
 ) -> BookMark:
-    if kept is not None and kept.status != "submitted" and posted_only and not item.posted:
+    # That somebody is excused from a quiz, they are told anyhow.
+    tells = ("graded",) if item.kind == "quiz" else ("graded", "excused")
+    if kept is not None and kept.status in tells and posted_only and not item.posted:
         return BookMark(rules.Mark(item.item, "submitted"), None, kept.late_seconds, None)
     status = rules.status_of(
         graded=kept is not None and kept.status == "graded",

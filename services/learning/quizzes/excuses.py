@@ -5,25 +5,24 @@ Locks: the quiz, shared; the learner's enrolment; the extension, which keeps the
 
 from datetime import datetime
 from decimal import Decimal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.audit_log import write_entry
-from libs.common.errors import NotFound, Unprocessable
-from libs.common.etags import check_if_match
+from libs.common.errors import Unprocessable
 from libs.common.events.quizzes import QuizExcused
 from libs.common.outbox import record
 from libs.common.tokens import Principal
-from services.learning.access import lock_seat
 from services.learning.completion.checks import want_checks
 from services.learning.gradebook.facts import COUNTED_QUIZZES
 from services.learning.gradebook.service import keep_mark
-from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension
+from services.learning.models import Attempt, Quiz, QuizExtension
 from services.learning.quizzes import rules
-from services.learning.quizzes.access import access_taught_quiz, find_extension, hold_quiz
+from services.learning.quizzes.access import access_taught_quiz, hold_quiz
+from services.learning.quizzes.extensions import hold_extension
 from services.learning.quizzes.queries import totals
 from services.learning.quizzes.schemas import ExcuseBody
 
@@ -43,17 +42,7 @@ async def excuse_learner(
     await hold_quiz(session, quiz)
     if quiz.kind not in COUNTED_QUIZZES:
         raise Unprocessable.field("excused", f"a quiz that is {quiz.kind} counts for nobody")
-    seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == user)
-    if seat is None:
-        raise NotFound
-    extension = await find_extension(session, quiz.uuid, user)
-    if extension is None:
-        extension = QuizExtension(
-            uuid=uuid4(), version=0, quiz=quiz.uuid, student=user, extra_seconds=0, extra_attempts=0,
-            excused=False, updated_at=now,
-        )  # fmt: skip
-        session.add(extension)
-    check_if_match(request, extension.version)
+    seat, extension = await hold_extension(session, quiz, user, request, now)
     if extension.version and extension.excused == body.excused:
         return extension
     extension.excused = body.excused

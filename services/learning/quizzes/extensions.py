@@ -17,13 +17,32 @@ from libs.common.etags import check_if_match
 from libs.common.events.quizzes import QuizDeadlineMoved, QuizExtensionChanged
 from libs.common.outbox import record
 from libs.common.tokens import Principal
-from services.learning.access import lock_seat
+from services.learning.access import Seat, lock_seat
 from services.learning.gradebook.facts import note_extension
 from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension, User
 from services.learning.quizzes.access import access_taught_quiz, find_extension
 from services.learning.quizzes.attempts import extended_deadline
 from services.learning.quizzes.results import identity
 from services.learning.quizzes.schemas import ExtensionBody, ExtensionForTeacher
+
+
+async def hold_extension(
+    session: AsyncSession, quiz: Quiz, user: UUID, request: Request, now: datetime
+) -> tuple[Seat, QuizExtension]:
+    """A learner's seat, locked, and what they have beyond others; a new row of version 0 where that is
+    nothing. Raises NotFound, PreconditionFailed."""
+    seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == user)
+    if seat is None:
+        raise NotFound
+    extension = await find_extension(session, quiz.uuid, user)
+    if extension is None:
+        extension = QuizExtension(
+            uuid=uuid4(), version=0, quiz=quiz.uuid, student=user, extra_seconds=0, extra_attempts=0,
+            excused=False, updated_at=now,
+        )  # fmt: skip
+        session.add(extension)
+    check_if_match(request, extension.version)
+    return seat, extension
 
 
 async def put_extension(
@@ -37,17 +56,7 @@ async def put_extension(
 ) -> QuizExtension:
     """Set what a learner of the course has beyond others; the same again changes nothing. Raises NotFound."""
     quiz = await access_taught_quiz(session, who, uuid)
-    seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == user)
-    if seat is None:
-        raise NotFound
-    extension = await find_extension(session, quiz.uuid, user)
-    if extension is None:
-        extension = QuizExtension(
-            uuid=uuid4(), version=0, quiz=quiz.uuid, student=user, extra_seconds=0, extra_attempts=0,
-            excused=False,
-        )  # fmt: skip
-        session.add(extension)
-    check_if_match(request, extension.version)
+    _, extension = await hold_extension(session, quiz, user, request, now)
     before = (extension.extra_seconds, extension.extra_attempts, extension.closes_at)
     after = (body.extra_seconds, body.extra_attempts, body.closes_at)
     if extension.version and before == after:

@@ -84,6 +84,10 @@ async def test_an_excused_quiz_counts_for_nothing_until_that_is_taken_back(schoo
     done(await excuse(school, quiz, ada, False))
     assert await cell(ada) == (1, "graded", 66.67)
     done(await excuse(school, quiz, eve))
+    hide = {"feedback": {"score": "never"}}
+    done(await school.teacher.client.patch(f"/api/quizzes/{quiz['uuid']}/", json=hide))
+    mine = done(await eve.client.get(f"/api/courses/{course}/grades/me/"))
+    assert mine["cells"][quiz["uuid"]] == {"score": None, "status": "excused"}
     await school.complete(eve, course, lesson)
     assert await school.events("quiz_excused") == ["quiz_excused"] * 3
     shown = done(await eve.client.get(f"/api/quizzes/{quiz['uuid']}/"))

@@ -1,13 +1,12 @@
 """Folding events into the read models. Every handler gets all events of its class in a batch.
 
-What is applied is also appended to the event log, in the same transaction: a rebuild folds it again with the
-same handlers.
+What is applied is also appended to the event log (`event_log.py`), in the same transaction: a rebuild folds
+it again with the same handlers.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-import orjson
 from sqlalchemy import Table, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,44 +15,8 @@ from libs.common.events import forum, identity, learning, quizzes, support
 from libs.common.events.catalog import CourseState
 from libs.common.inbox import Handler
 from services.analytics import projection as p
+from services.analytics.event_log import Batch
 from services.analytics.privacy import PRIVACY
-from services.analytics.projection import use_live
-
-# Received[…] of the class that the handler is registered for.
-Batch = Sequence[Any]
-PERSONAL = ("email", "first_name", "last_name", "full_name", "bio")
-APPEND = text(
-    "INSERT INTO analytics.event_log (occurred_at, event_id, topic, key, seq, type, payload)"
-    " SELECT * FROM unnest(CAST(:at AS timestamptz[]), CAST(:id AS uuid[]), CAST(:topic AS text[]),"
-    " CAST(:key AS text[]), CAST(:seq AS bigint[]), CAST(:type AS text[]), CAST(:payload AS jsonb[]))"
-)
-
-
-def without_personal(kind: str, value: bytes | None) -> str | None:
-    """The payload as the log keeps it: names and addresses are blanked, avatars dropped."""
-    if value is None:
-        return None
-    if kind != identity.UserState.type:
-        return value.decode()
-    state = orjson.loads(value)
-    return orjson.dumps(state | dict.fromkeys(PERSONAL, "") | {"avatar": None}).decode()
-
-
-async def append_to_log(session: AsyncSession, batch: Batch) -> None:
-    """Keep every applied event, whatever its type. Also points the transaction at the live projection."""
-    await use_live(session, writing=True)
-    await session.execute(
-        APPEND,
-        {
-            "at": [item.occurred_at for item in batch],
-            "id": [item.id for item in batch],
-            "topic": [item.topic for item in batch],
-            "key": [item.key for item in batch],
-            "seq": [item.seq for item in batch],
-            "type": [item.type for item in batch],
-            "payload": [without_personal(item.type, item.record.value) for item in batch],
-        },
-    )
 
 
 async def merge(session: AsyncSession, table: Table, rows: Iterable[dict[str, Any]]) -> None:

@@ -2,7 +2,8 @@
 
 from libs.common.inbox import Subscription
 from libs.common.topics import TOPICS
-from services.analytics.consumers import HANDLERS, append_to_log
+from services.analytics.consumers import HANDLERS
+from services.analytics.event_log import append_to_log
 
 SUBSCRIPTION = Subscription(
     "analytics", HANDLERS, observe=append_to_log, also=tuple(topic.name for topic in TOPICS)

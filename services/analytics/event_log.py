@@ -1,0 +1,47 @@
+"""The event log: every event that was applied, in order, for a rebuild to fold again."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.events import identity
+from services.analytics.projection import use_live
+
+# Received[…] of the class that the handler is registered for.
+Batch = Sequence[Any]
+PERSONAL = ("email", "first_name", "last_name", "full_name", "bio")
+APPEND = text(
+    "INSERT INTO analytics.event_log (occurred_at, event_id, topic, key, seq, type, payload)"
+    " SELECT * FROM unnest(CAST(:at AS timestamptz[]), CAST(:id AS uuid[]), CAST(:topic AS text[]),"
+    " CAST(:key AS text[]), CAST(:seq AS bigint[]), CAST(:type AS text[]), CAST(:payload AS jsonb[]))"
+)
+
+
+def without_personal(kind: str, value: bytes | None) -> str | None:
+    """The payload as the log keeps it: names and addresses are blanked, avatars dropped."""
+    if value is None:
+        return None
+    if kind != identity.UserState.type:
+        return value.decode()
+    state = orjson.loads(value)
+    return orjson.dumps(state | dict.fromkeys(PERSONAL, "") | {"avatar": None}).decode()
+
+
+async def append_to_log(session: AsyncSession, batch: Batch) -> None:
+    """Keep every applied event, whatever its type. Also points the transaction at the live projection."""
+    await use_live(session, writing=True)
+    await session.execute(
+        APPEND,
+        {
+            "at": [item.occurred_at for item in batch],
+            "id": [item.id for item in batch],
+            "topic": [item.topic for item in batch],
+            "key": [item.key for item in batch],
+            "seq": [item.seq for item in batch],
+            "type": [item.type for item in batch],
+            "payload": [without_personal(item.type, item.record.value) for item in batch],
+        },
+    )

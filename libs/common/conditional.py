@@ -5,7 +5,6 @@ changed names its version (etags.py), and that is left as it is.
 """
 
 import hashlib
-from typing import Any
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import Message, Scope, Send
@@ -39,8 +38,8 @@ def _wants_tag(start: Message) -> bool:
 
 
 def _tagged(scope: Scope, start: Message, message: Message) -> tuple[Message, Message]:
-    digest: Any = hashlib.blake2b(message.get("body", b""), digest_size=12)
-    tag = f'W/"{digest.hexdigest()}"'
+    digest = hashlib.blake2b(message.get("body", b""), digest_size=12).hexdigest()
+    tag = f'W/"{digest}"'
     headers = MutableHeaders(raw=list(start["headers"]))
     headers["ETag"] = tag
     start = {**start, "headers": headers.raw}

@@ -13,10 +13,11 @@ from uuid import UUID
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from libs.common.auth import check_token
 from libs.common.tokens import Principal
+from libs.common.web import again
 
 MOST_BYTES = 65_536
 
@@ -58,7 +59,7 @@ async def try_hot(handler: HotHandler, scope: Scope, receive: Receive, send: Sen
     if request.headers.get("content-type", "").startswith("application/json"):
         first = await receive()
         content = first.get("body", b"")
-        receive = _again(first, receive)
+        receive = again(first, receive)
         if first.get("more_body") or len(content) > MOST_BYTES:
             return receive
         try:
@@ -83,12 +84,3 @@ def _uuid(value: str) -> UUID | None:
     except ValueError:
         return None
     return uuid if str(uuid) == value else None
-
-
-def _again(first: Message, receive: Receive) -> Receive:
-    unread = [first]
-
-    async def replay() -> Message:
-        return unread.pop() if unread else await receive()
-
-    return replay

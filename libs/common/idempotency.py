@@ -22,6 +22,7 @@ from libs.common.db import Database
 from libs.common.errors import BadRequest, Conflict, Unprocessable
 from libs.common.outbox import consistency_token
 from libs.common.tokens import InvalidToken, TokenVerifier
+from libs.common.web import again
 
 KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -64,7 +65,7 @@ class Idempotency:
         if not KEY.match(key):
             raise BadRequest("Idempotency-Key takes 1 to 255 visible ASCII characters.")
         first = await self._read(receive)
-        receive = _again(first, receive)
+        receive = again(first, receive)
         if len(first["body"]) > self.limit:  # the route has a limit of its own
             await self.app(scope, receive, send)
             return
@@ -145,16 +146,6 @@ def _without_boundary(body: bytes, kind: str) -> bytes:
     """What is compared of a body: clients draw a new boundary each time that they send the same form."""
     match = BOUNDARY.match(kind)
     return body.replace(b"--" + match[1].encode("latin-1"), b"--") if match else body
-
-
-def _again(first: Message, receive: Receive) -> Receive:
-    """Receives what was received already, then goes on."""
-    unread = [first]
-
-    async def replay() -> Message:
-        return unread.pop() if unread else await receive()
-
-    return replay
 
 
 async def _lock(session: AsyncSession, principal: str, key: str) -> Any:

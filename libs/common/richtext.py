@@ -9,9 +9,9 @@ would take longer, which nobody writes who wants to be read, is shown as the pla
 
 import html
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache, wraps
-from typing import Annotated
+from typing import Annotated, Any
 
 import nh3
 from markdown_it import MarkdownIt
@@ -121,6 +121,13 @@ def as_text(source: str) -> str:
     if _MARKUP.search(source):
         source = _without_markup(source)
     return _SCRIPT_LINK.sub(r"\1unsafe:", source)
+
+
+def drop_untouched(given: dict[str, Any], row: object, names: Iterable[str]) -> None:
+    """Leave out rich text that an editor was shown, when it is sent back as it was."""
+    for name in names:
+        if name in given and given[name] == as_text(getattr(row, name)):
+            del given[name]
 
 
 @_remembered

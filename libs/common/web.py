@@ -200,13 +200,14 @@ async def _sniff_multipart(scope: Scope, receive: Receive, headers: Headers) -> 
         label = b'multipart/form-data; boundary="' + match[1] + b'"'
         scope["headers"] = [(n, v) for n, v in scope["headers"] if n != b"content-type"]
         scope["headers"].append((b"content-type", label))
-    given = False
+    return again(first, receive)
+
+
+def again(first: Message, receive: Receive) -> Receive:
+    """Receives what was received already, then goes on."""
+    unread = [first]
 
     async def replay() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return first
+        return unread.pop() if unread else await receive()
 
     return replay

@@ -18,7 +18,7 @@ from libs.common.events.catalog import (
     ModuleChanged,
     ModuleRemoved,
 )
-from libs.common.richtext import as_text
+from libs.common.richtext import drop_untouched
 from libs.common.tokens import Principal
 from services.catalog.access import access_taught_course
 from services.catalog.content.schemas import LessonChange, ModuleChange, NewLesson, NewModule
@@ -99,13 +99,6 @@ async def create_module(session: AsyncSession, who: Principal, body: NewModule) 
     return course, module
 
 
-def _drop_untouched(given: dict[str, Any], row: Module | Lesson) -> None:
-    """Leave out what an editor was shown, when it is sent back as it was."""
-    for name in ("description", "text_content"):
-        if name in given and given[name] == as_text(getattr(row, name)):
-            del given[name]
-
-
 async def change_module(
     session: AsyncSession, who: Principal, course: Course, module: Module, body: ModuleChange
 ) -> None:
@@ -114,7 +107,7 @@ async def change_module(
     if given.pop("course", None) not in (None, course.uuid):
         raise Unprocessable.field("course", "a module stays in its course")
     order = given.pop("order", None)
-    _drop_untouched(given, module)
+    drop_untouched(given, module, ("description",))
     changed = {name: value for name, value in given.items() if getattr(module, name) != value}
     if order is not None and order != module.position:
         others = [row for row in await _modules(session, course.uuid) if row is not module]
@@ -195,7 +188,7 @@ async def change_lesson(
     given = body.given()
     target = given.pop("module", lesson.module_uuid)
     order = given.pop("order", None)
-    _drop_untouched(given, lesson)
+    drop_untouched(given, lesson, ("description", "text_content"))
     changed = {name: value for name, value in given.items() if getattr(lesson, name) != value}
     if "resources" in changed:
         await _check_resources(session, who, changed["resources"], lesson.resources)

@@ -19,7 +19,7 @@ from libs.common.events.catalog import (
     CourseUpdated,
 )
 from libs.common.logs import get_logger
-from libs.common.richtext import as_text
+from libs.common.richtext import drop_untouched
 from libs.common.tokens import Principal
 from services.catalog.access import access_course, access_taught_course, by_name
 from services.catalog.courses.lexemes import note_words
@@ -155,9 +155,7 @@ async def change_course(session: AsyncSession, who: Principal, course: Course, b
         given["tags"] = await known_tags(session, given["tags"])
     if given.get("slug") and given["slug"] != course.slug:
         given["slug"] = await free_slug(session, given["slug"], course.title, course.uuid)
-    for name in RICH:
-        if given.get(name) == as_text(getattr(course, name)):
-            del given[name]  # what an editor was shown, sent back untouched
+    drop_untouched(given, course, RICH)
     changed = sorted(name for name, value in given.items() if getattr(course, name) != value)
     for name in changed:
         setattr(course, name, given[name])

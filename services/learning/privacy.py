@@ -8,9 +8,8 @@ files and feedback go. Seats of courses underway are freed.
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, delete, func, or_, select, update
+from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
 from libs.common.events.learning import (
     ExportPartFailed,
@@ -47,6 +46,7 @@ from services.learning.models import (
 )
 from services.learning.quizzes.grading import settle_waiting
 from services.learning.quizzes.rules import GRACE
+from services.learning.quizzes.visibility import OWN_CLOSE, is_seen, own_extension
 
 UNDERWAY = ("enrolled", "in_progress")
 WRITTEN = ("short_answer", "essay")
@@ -117,16 +117,9 @@ async def _learnt(session: AsyncSession, user: UUID) -> dict[str, object]:
     return {"enrollments": enrollments, "lessons": lessons, "study_days": days}
 
 
-def _own_extension(student: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
-    return and_(QuizExtension.quiz == Quiz.uuid, QuizExtension.student == student)
-
-
 def _seen(what: str) -> ColumnElement[bool]:
-    """Whether the quiz's policy shows something by now, here as everywhere."""
-    policy = Quiz.feedback[what].astext
-    closed = func.now() - GRACE > func.greatest(Quiz.closes_at, QuizExtension.closes_at)
-    after = and_(policy == "after_close", Quiz.closes_at.is_not(None), closed)
-    return or_(policy == "immediately", after)
+    """Whether the quiz's policy shows something by now."""
+    return is_seen(what, func.now() - GRACE, OWN_CLOSE)
 
 
 async def _worked(session: AsyncSession, user: UUID) -> dict[str, object]:
@@ -141,7 +134,7 @@ async def _worked(session: AsyncSession, user: UUID) -> dict[str, object]:
               for column in (Attempt.score, Attempt.percentage, Attempt.passed)),
         )
         .join(Quiz, Quiz.uuid == Attempt.quiz)
-        .outerjoin(QuizExtension, _own_extension(Attempt.student))
+        .outerjoin(QuizExtension, own_extension(Attempt.student))
         .where(Attempt.student == user)
         .order_by(Attempt.started_at),
     )  # fmt: skip
@@ -154,7 +147,7 @@ async def _worked(session: AsyncSession, user: UUID) -> dict[str, object]:
         )
         .join(Attempt, Attempt.uuid == AttemptQuestion.attempt)
         .join(Quiz, Quiz.uuid == Attempt.quiz)
-        .outerjoin(QuizExtension, _own_extension(Attempt.student))
+        .outerjoin(QuizExtension, own_extension(Attempt.student))
         .where(Attempt.student == user)
         .order_by(Attempt.started_at, AttemptQuestion.position),
     )  # fmt: skip
@@ -163,7 +156,7 @@ async def _worked(session: AsyncSession, user: UUID) -> dict[str, object]:
         select(Quiz.title.label("quiz"), QuizResult.percentage, QuizResult.finished_at)
         .join(Quiz, Quiz.uuid == QuizResult.quiz)
         .join(Enrollment, Enrollment.uuid == QuizResult.enrollment)
-        .outerjoin(QuizExtension, _own_extension(Enrollment.student))
+        .outerjoin(QuizExtension, own_extension(Enrollment.student))
         .where(Enrollment.student == user, shown)
         .order_by(Quiz.title),
     )
@@ -216,7 +209,7 @@ async def _worked(session: AsyncSession, user: UUID) -> dict[str, object]:
         )
         .outerjoin(Course, Course.uuid == GradeMark.course)
         .outerjoin(Quiz, Quiz.uuid == GradeMark.item)
-        .outerjoin(QuizExtension, _own_extension(GradeMark.student))
+        .outerjoin(QuizExtension, own_extension(GradeMark.student))
         .outerjoin(Assignment, Assignment.uuid == GradeMark.item)
         .where(GradeMark.student == user, or_(GradeMark.status == "submitted", shown, Assignment.posted))
         .order_by(GradeMark.at),

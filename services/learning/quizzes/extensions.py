@@ -23,7 +23,7 @@ from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension, U
 from services.learning.quizzes.access import access_taught_quiz, find_extension
 from services.learning.quizzes.attempts import extended_deadline
 from services.learning.quizzes.results import identity
-from services.learning.quizzes.schemas import ExtensionBody, ExtensionForTeacher
+from services.learning.quizzes.schemas import ExtensionBody, ExtensionForTeacher, extension_out
 
 
 async def hold_extension(
@@ -142,10 +142,6 @@ def _shown(extension: QuizExtension, name: str | None, zone: str) -> ExtensionFo
         quiz=extension.quiz,
         user=extension.student,
         user_name=name or "",
-        extra_seconds=extension.extra_seconds,
-        extra_attempts=extension.extra_attempts,
-        closes_at=extension.closes_at,
-        time_zone=zone,
-        excused=extension.excused,
         updated_at=extension.updated_at,
+        **dict(extension_out(extension, zone)),
     )

@@ -102,7 +102,7 @@ async def regrade(
     if current is None and body.mode != "full_credit":
         raise Unprocessable.field("question", "is deleted, so that only full_credit can regrade it")
     attempts = await _load(session, found, lock=not body.dry_run)
-    questions = await _questions(session, found)
+    questions = await list_questions_of(session, found)
     changes = []
     for attempt in attempts:
         pinned = questions[attempt.uuid]
@@ -135,7 +135,7 @@ async def settle_graded(session: AsyncSession, quiz: Quiz, now: datetime) -> Non
             session, among(Enrollment.uuid, {attempt.enrollment for attempt in attempts})
         )
     }
-    questions = await _questions(session, found)
+    questions = await list_questions_of(session, found)
     rounds: defaultdict[int, list[Case]] = defaultdict(list)  # of one learner only one at a time
     for attempt in attempts:
         case = Case(seats[attempt.enrollment], attempt, quiz, questions[attempt.uuid])
@@ -159,8 +159,6 @@ async def settle_waiting(session: AsyncSession, student: UUID, now: datetime, tr
         assert seat is not None
         attempt = await lock_attempt(session, uuid)
         questions = (await list_questions_of(session, [uuid]))[uuid]
-        for question in questions:
-            await session.refresh(question)  # the erasure wrote below the ORM
         await settle(session, [Case(seat, attempt, quiz, questions, trace=trace)], now, is_regrade=False)
     return len(waiting)
 
@@ -190,19 +188,6 @@ async def _load(session: AsyncSession, found: Sequence[UUID], *, lock: bool) -> 
         .with_for_update(key_share=True)
     )
     return (await session.scalars(query.with_for_update(key_share=True))).all()
-
-
-async def _questions(session: AsyncSession, found: Sequence[UUID]) -> dict[UUID, list[AttemptQuestion]]:
-    rows = await session.scalars(
-        select(AttemptQuestion)
-        .where(AttemptQuestion.attempt.in_(found))
-        .order_by(AttemptQuestion.attempt, AttemptQuestion.position)
-        .execution_options(populate_existing=True)
-    )
-    questions = defaultdict(list)
-    for row in rows:
-        questions[row.attempt].append(row)
-    return questions
 
 
 def _rekey(

@@ -13,13 +13,13 @@ from libs.common.paging import Paging, paginate
 from libs.common.tokens import Principal
 from services.learning.access import taught_by, teaches
 from services.learning.enrollments.rules import SEATED
-from services.learning.models import Attempt, Course, Enrollment, Question, Quiz, QuizExtension
+from services.learning.models import Attempt, Course, Enrollment, Question, Quiz
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import find_extension
 from services.learning.quizzes.schemas import (
-    ExtensionOut,
     QuizForStudent,
     QuizForTeacher,
+    extension_out,
     question_out,
     quiz_fields,
 )
@@ -84,20 +84,10 @@ async def for_student(session: AsyncSession, quiz: Quiz, student: UUID) -> QuizF
     allowed = rules.attempts_allowed(quiz.attempts_allowed, extension.extra_attempts if extension else 0)
     return QuizForStudent(
         **quiz_fields(quiz, *await totals(session, quiz)),
-        extension=_extension_out(extension, quiz.time_zone) if extension else None,
+        extension=extension_out(extension, quiz.time_zone) if extension else None,
         attempts_used=len(attempts),
         attempts_left=None if allowed is None else max(0, allowed - len(attempts)),
         open_attempt=next((uuid for uuid, status in attempts if status == "in_progress"), None),
-    )
-
-
-def _extension_out(extension: QuizExtension, zone: str) -> ExtensionOut:
-    return ExtensionOut(
-        extra_seconds=extension.extra_seconds,
-        extra_attempts=extension.extra_attempts,
-        closes_at=extension.closes_at,
-        time_zone=zone,
-        excused=extension.excused,
     )
 
 

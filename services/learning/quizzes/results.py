@@ -96,11 +96,12 @@ class Case:
 async def list_questions_of(
     session: AsyncSession, attempts: Iterable[UUID]
 ) -> dict[UUID, list[AttemptQuestion]]:
-    """By attempt, as it pinned them, in its order."""
+    """By attempt, as it pinned them, in its order; read anew."""
     rows = await session.scalars(
         select(AttemptQuestion)
-        .where(AttemptQuestion.attempt.in_(attempts))
+        .where(among(AttemptQuestion.attempt, attempts))
         .order_by(AttemptQuestion.attempt, AttemptQuestion.position)
+        .execution_options(populate_existing=True)
     )
     questions = defaultdict(list)
     for row in rows:

@@ -12,7 +12,7 @@ from libs.common.errors import Unprocessable
 from libs.common.richtext import RichText
 from libs.common.schemas import Answer, Body, EmptyIsNone, Exact, Moment, Text
 from services.learning.enrollments.rules import zone
-from services.learning.models import Question, Quiz
+from services.learning.models import Question, Quiz, QuizExtension
 from services.learning.quizzes.rules import CHOICE, shown
 
 When = Literal["immediately", "after_close", "never"]
@@ -331,6 +331,17 @@ def check_unchanged(body: Body, names: Sequence[str], shown: Answer) -> None:
 
 class Deleted(Answer):
     deleted: bool = True
+
+
+def extension_out(extension: QuizExtension, zone: str) -> ExtensionOut:
+    """`zone` is the quiz's."""
+    return ExtensionOut(
+        extra_seconds=extension.extra_seconds,
+        extra_attempts=extension.extra_attempts,
+        closes_at=extension.closes_at,
+        time_zone=zone,
+        excused=extension.excused,
+    )
 
 
 def question_out(question: Question) -> QuestionForTeacher:

@@ -76,7 +76,8 @@ async def change_quiz(
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
     check_if_match(request, quiz.version)
     changes = body.model_dump(exclude_unset=True, exclude={*READ_ONLY})
-    check_unchanged(body, READ_ONLY, await for_teacher(session, quiz))
+    if body.model_fields_set & {*READ_ONLY}:
+        check_unchanged(body, READ_ONLY, await for_teacher(session, quiz))
     if body.pools is not None:
         changes["pools"] = [pool.model_dump(mode="json") for pool in body.pools]
         await _check_pools(session, quiz.course, changes["pools"])

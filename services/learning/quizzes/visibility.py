@@ -5,10 +5,12 @@ Others learn of it from the attempt's next `quiz_graded`. `attempts.score_shown`
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select, text
+from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from libs.common.tables import among
 from libs.common.trace import new_trace
@@ -16,24 +18,41 @@ from services.learning.models import Attempt, Quiz, QuizExtension
 from services.learning.quizzes import rules
 from services.learning.quizzes.results import earned, publish_graded, read_pinned
 
-_SEEN = """CASE q.feedback->>'score' WHEN 'immediately' THEN true
- WHEN 'after_close' THEN q.closes_at IS NOT NULL AND :before > {close} ELSE false END"""
-# Few rows of each quiz say the opposite of what the quiz says by now: an index finds them. Among them are
-# learners with a later close of their own.
-OTHERWISE = text(
-    "SELECT a.uuid FROM quizzes q JOIN attempts a ON a.quiz = q.uuid AND a.status = 'graded'"
-    f" AND a.score_shown = NOT {_SEEN.format(close='q.closes_at')}"
-    " LEFT JOIN quiz_extensions e ON e.quiz = a.quiz AND e.student = a.student"
-    " WHERE q.kind <> 'survey' AND q.deleted_at IS NULL AND a.uuid > :after"
-    f" AND a.score_shown <> {_SEEN.format(close='greatest(q.closes_at, e.closes_at)')}"
-    " ORDER BY a.uuid LIMIT :limit"
-)
+OWN_CLOSE = func.greatest(Quiz.closes_at, QuizExtension.closes_at)
+"""When a quiz that closes does so for a learner, with what `own_extension` joins."""
+
+
+def own_extension(student: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+    """Joins the learner's extension of the quiz."""
+    return and_(QuizExtension.quiz == Quiz.uuid, QuizExtension.student == student)
+
+
+def is_seen(what: str, before: Any, closes_at: ColumnElement[Any]) -> ColumnElement[bool]:
+    """`rules.is_visible` in SQL; `before` is the moment less the grace."""
+    policy = Quiz.feedback[what].astext
+    closed = and_(policy == "after_close", Quiz.closes_at.is_not(None), closes_at < before)
+    return or_(policy == "immediately", closed)
 
 
 async def list_otherwise(session: AsyncSession, now: datetime, after: UUID, limit: int) -> Sequence[UUID]:
     """Graded attempts whose last event no longer tells whether their learner may see the score."""
-    values = {"before": now - rules.GRACE, "after": after, "limit": limit}
-    return (await session.scalars(OTHERWISE, values)).all()
+    before = now - rules.GRACE
+    query = (
+        select(Attempt.uuid)
+        .join(Quiz, Quiz.uuid == Attempt.quiz)
+        .outerjoin(QuizExtension, own_extension(Attempt.student))
+        .where(
+            Quiz.kind != "survey",
+            Quiz.deleted_at.is_(None),
+            Attempt.status == "graded",
+            # Few rows of each quiz say the opposite of what the quiz says by now: an index finds them. Among
+            # them are learners with a later close of their own.
+            Attempt.score_shown == not_(is_seen("score", before, Quiz.closes_at.expression)),
+            Attempt.score_shown != is_seen("score", before, OWN_CLOSE),
+            Attempt.uuid > after,
+        )
+    )
+    return (await session.scalars(query.order_by(Attempt.uuid).limit(limit))).all()
 
 
 async def tell_visibility(session: AsyncSession, uuids: Sequence[UUID], now: datetime) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -95,3 +96,49 @@ def test_the_gateway_and_the_service_agree_on_who_may_come_without_a_token(
     assert not (gateway_asks and open_to_all), "the gateway refuses callers that the service would serve"
     if match.route.auth == "ignore":
         assert open_to_all, "the gateway drops the token that the service wants"
+
+
+def strings(schema: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """All texts within a schema, by where they stand. A decimal may be sent as a text: that is none."""
+    if not isinstance(schema, dict):
+        return
+    if schema.get("type") == "string":
+        yield place, schema
+    for kind in ("anyOf", "oneOf", "allOf"):
+        choices = schema.get(kind, [])
+        number = any(choice.get("type") in ("number", "integer") for choice in choices)
+        for choice in choices:
+            if not (number and choice.get("type") == "string"):
+                yield from strings(choice, place)
+    yield from strings(schema.get("items"), f"{place}[]")
+    yield from strings(schema.get("additionalProperties"), f"{place}{{}}")
+    for name, part in schema.get("properties", {}).items():
+        yield from strings(part, f"{place}.{name}")
+
+
+def bodies() -> Iterator[tuple[str, Any]]:
+    yield from DOCUMENT["components"]["schemas"].items()
+    for method, path, operation in OPERATIONS:
+        for content in operation.get("requestBody", {}).get("content", {}).values():
+            yield f"{method} {path}", content["schema"]
+        for answer in operation["responses"].values():
+            for content in answer.get("content", {}).values():
+                yield f"answer of {method} {path}", content.get("schema")
+
+
+def test_every_text_is_plain_or_markdown_or_safe_html_or_for_programs() -> None:
+    said = {"contentMediaType", "format", "pattern", "enum", "const"}
+    untold = [
+        place for name, schema in bodies() for place, text in strings(schema, name) if not said & text.keys()
+    ]
+    assert untold == [], "texts of no type of libs.common.schemas"
+
+
+def test_only_what_is_rendered_says_that_it_is_html() -> None:
+    rendered = {
+        place.rsplit(".", 1)[-1]
+        for name, schema in bodies()
+        for place, text in strings(schema, name)
+        if text.get("contentMediaType") == "text/html"
+    }
+    assert {name for name in rendered if not name.endswith("_html")} == {"text_content", "content"}

@@ -27,26 +27,28 @@ from libs.common.errors import (
 
 Json = dict[str, Any]
 
+PLAIN_TEXT: Json = {"type": "string", "contentMediaType": "text/plain"}
+IDENTIFIER: Json = {"type": "string", "format": "identifier"}
 PROBLEM: Json = {
     "type": "object",
     "title": "Problem",
     "description": "An error (RFC 9457). `code` is stable; `detail` is one sentence for people.",
     "required": ["type", "title", "status", "code", "detail", "errors", "request_id"],
     "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
+        "type": {"type": "string", "format": "uri"},
+        "title": PLAIN_TEXT,
         "status": {"type": "integer"},
-        "code": {"type": "string"},
-        "detail": {"type": "string"},
+        "code": IDENTIFIER,
+        "detail": PLAIN_TEXT,
         "errors": {
             "type": "array",
             "items": {
                 "type": "object",
                 "required": ["field", "message"],
-                "properties": {"field": {"type": "string"}, "message": {"type": "string"}},
+                "properties": {"field": IDENTIFIER, "message": PLAIN_TEXT},
             },
         },
-        "request_id": {"type": "string"},
+        "request_id": IDENTIFIER,
     },
 }
 

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, Select, func, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.errors import BadRequest, InvalidFilter
+from libs.common.schemas import Uri
 
 T = TypeVar("T")
 DEFAULT_SIZE = 20
@@ -26,8 +27,8 @@ class Page(BaseModel, Generic[T]):
     """One page of a list; `next` and `previous` are absolute URLs or null."""
 
     count: int
-    next: str | None
-    previous: str | None
+    next: Uri | None
+    previous: Uri | None
     results: list[T]
 
 

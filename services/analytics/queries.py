@@ -1,13 +1,14 @@
 """Reads that several dashboards share."""
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.zones import local_date
 
 TAKING_PART = "status IN ('enrolled', 'in_progress', 'completed')"
 
@@ -20,11 +21,8 @@ async def as_of(session: AsyncSession, now: datetime) -> datetime:
 
 async def local_today(session: AsyncSession, user: UUID, now: datetime) -> date:
     """The calendar day at the user's place."""
-    zone = await session.scalar(text("SELECT time_zone FROM users WHERE uuid = :u"), {"u": user})
-    try:
-        return now.astimezone(ZoneInfo(zone or "UTC")).date()
-    except (ZoneInfoNotFoundError, ValueError):
-        return now.astimezone(UTC).date()
+    name = await session.scalar(text("SELECT time_zone FROM users WHERE uuid = :u"), {"u": user})
+    return local_date(now, name)
 
 
 async def rows(session: AsyncSession, query: str, **values: Any) -> Sequence[Any]:

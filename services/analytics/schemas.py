@@ -5,19 +5,19 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from libs.common.schemas import Moment
+from libs.common.schemas import Day, Identifier, Moment, PlainText, Uri
 
 
 class ChartData(BaseModel):
-    labels: list[str]
+    labels: list[PlainText]
     datasets: list[dict[str, Any]]
 
 
 class Chart(BaseModel):
     """A Chart.js object."""
 
-    type: str
-    title: str
+    type: Identifier
+    title: PlainText
     data: ChartData
 
 
@@ -29,17 +29,17 @@ class Dashboard(BaseModel):
 class ActivityLine(BaseModel):
     uuid: UUID
     user: UUID
-    kind: str
+    kind: Identifier
     course_uuid: UUID | None
-    course_title: str | None
-    title: str | None
+    course_title: PlainText | None
+    title: PlainText | None
     at: Moment
 
 
 class ActivityPage(BaseModel):
     count: int
-    next: str | None
-    previous: str | None
+    next: Uri | None
+    previous: Uri | None
     results: list[ActivityLine]
 
 
@@ -63,18 +63,18 @@ class Performance(BaseModel):
 
 class CourseProgress(BaseModel):
     course_uuid: UUID
-    course_title: str
+    course_title: PlainText
     progress: float
     progress_percentage: float
-    status: str
+    status: Identifier
     completed_lessons: int
     total_lessons: int
-    category: str | None
+    category: Identifier | None
     last_accessed: Moment | None
 
 
 class DayMinutes(BaseModel):
-    date: str
+    date: Day
     minutes: float
 
 
@@ -84,13 +84,13 @@ class StudyTime(BaseModel):
 
 
 class QuizPoint(BaseModel):
-    date: str
-    title: str | None
+    date: Day
+    title: PlainText | None
     score: float
 
 
 class SubjectPerformance(BaseModel):
-    subject: str
+    subject: PlainText
     courses: int
     average_progress: float
     average_score: float
@@ -116,7 +116,7 @@ class TeacherSummary(BaseModel):
 
 class CoursePerformance(BaseModel):
     course_uuid: UUID
-    course_title: str
+    course_title: PlainText
     students: int
     avg_progress: float
     completion_rate: float
@@ -145,12 +145,12 @@ class LearnerAtRisk(BaseModel):
     student: UUID
     course_uuid: UUID
     progress: float
-    last_active: str | None
+    last_active: Day | None
     avg_quiz_score: float | None
 
 
 class AtRisk(BaseModel):
-    rule: str
+    rule: PlainText
     learners: list[LearnerAtRisk]
 
 
@@ -184,7 +184,7 @@ class CourseSummary(BaseModel):
 
 class FunnelStep(BaseModel):
     lesson_uuid: UUID
-    lesson_title: str
+    lesson_title: PlainText
     completed: int
     completion_rate: float
     drop_off: float
@@ -192,9 +192,9 @@ class FunnelStep(BaseModel):
 
 class QuestionStatistics(BaseModel):
     quiz: UUID
-    quiz_title: str | None
+    quiz_title: PlainText | None
     question: UUID
-    kind: str
+    kind: Identifier
     answers: int
     difficulty: float
     discrimination: float | None
@@ -202,7 +202,7 @@ class QuestionStatistics(BaseModel):
 
 class CourseDashboard(Dashboard):
     course_uuid: UUID
-    course_title: str
+    course_title: PlainText
     summary: CourseSummary
     studentActivity: StudentActivity
     funnel: list[FunnelStep]
@@ -229,7 +229,7 @@ class PlatformActivity(BaseModel):
 
 
 class GrowthDay(BaseModel):
-    date: str
+    date: Day
     new_users: int
     enrollments: int
     completions: int
@@ -237,7 +237,7 @@ class GrowthDay(BaseModel):
 
 
 class CategoryInsight(BaseModel):
-    category: str
+    category: Identifier
     courses: int
     enrollments: int
     avg_progress: float

@@ -3,32 +3,32 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel
 
-from libs.common.schemas import Body, ShortText, Text
+from libs.common.schemas import Body, Identifier, Length, Markdown, PlainText, Uri
 
-Content = Annotated[Text, StringConstraints(min_length=1, max_length=20_000)]
-Title = Annotated[ShortText, StringConstraints(min_length=3, max_length=200)]
+Content = Annotated[Markdown, Length(1, 20_000)]
+Title = Annotated[PlainText, Length(3, 200)]
 
 
 class PersonAnswer(BaseModel):
     uuid: UUID
-    full_name: str
-    avatar: str | None
-    role: str
+    full_name: PlainText
+    avatar: Uri | None
+    role: Identifier
 
 
 class Authored(BaseModel):
     """Who wrote it: as a card, and flat."""
 
     author: PersonAnswer
-    author_name: str
-    author_avatar: str | None
-    author_role: str
+    author_name: PlainText
+    author_avatar: Uri | None
+    author_role: Identifier
 
 
 class NewFlag(Body):
-    reason: Annotated[Text, StringConstraints(max_length=1000)] = ""
+    reason: Annotated[PlainText, Length(0, 1000)] = ""
 
 
 class Flagged(BaseModel):

@@ -5,7 +5,6 @@ from datetime import date
 from typing import Annotated, Any, Literal
 from unicodedata import category
 from uuid import UUID
-from zoneinfo import available_timezones
 
 from pydantic import (
     AfterValidator,
@@ -17,7 +16,19 @@ from pydantic import (
     model_validator,
 )
 
-from libs.common.schemas import Answer, Body, EmptyIsNone, Moment, ShortText
+from libs.common.schemas import (
+    Answer,
+    Body,
+    EmptyIsNone,
+    Identifier,
+    Length,
+    Moment,
+    PlainText,
+    Says,
+    Stripped,
+    Uri,
+)
+from libs.common.zones import zone
 from services.identity.rules import Role
 
 
@@ -37,11 +48,12 @@ def _name(value: str) -> str:
     return value
 
 
-Name = Annotated[ShortText, StringConstraints(min_length=1, max_length=150), AfterValidator(_name)]
+Name = Annotated[PlainText, Length(1, 150), AfterValidator(_name)]
+ShortText = Annotated[PlainText, Length(0, 255)]
 Email = Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(str.lower)]
-Password = Annotated[str, StringConstraints(strip_whitespace=False, min_length=1, max_length=1024)]
-Code = Annotated[str, StringConstraints(pattern=r"^\d{6}$")]
-Words = Annotated[ShortText, StringConstraints(max_length=5000)]
+Password = Annotated[str, StringConstraints(min_length=1, max_length=1024), Says("format", "password")]
+Code = Annotated[str, StringConstraints(pattern=r"^\d{6}$"), Stripped]
+Words = Annotated[PlainText, Length(0, 5000)]
 
 
 def _phone(value: str) -> str:
@@ -57,7 +69,7 @@ def _url(value: str) -> str:
 
 
 def _zone(value: str) -> str:
-    if value and value not in available_timezones():
+    if value and zone(value) is None:
         raise ValueError("must be an IANA time zone")
     return value
 
@@ -68,8 +80,8 @@ def _language(value: str) -> str:
     return value
 
 
-Phone = Annotated[ShortText, AfterValidator(_phone)]
-Url = Annotated[ShortText, StringConstraints(max_length=500), AfterValidator(_url)]
+Phone = Annotated[Identifier, AfterValidator(_phone), Stripped]
+Url = Annotated[Uri, StringConstraints(max_length=500), AfterValidator(_url), Stripped]
 OptionalDate = Annotated[date | None, EmptyIsNone]
 
 
@@ -102,8 +114,8 @@ class Registration(Body):
 class Registered(BaseModel):
     """The same whether the address was known or not."""
 
-    detail: str
-    email: str
+    detail: PlainText
+    email: Identifier
 
 
 class EmailOnly(Body):
@@ -158,9 +170,9 @@ class PasswordChange(Body):
 
 
 class Login(Body):
-    email: Annotated[str, StringConstraints(max_length=254, to_lower=True)]
+    email: Annotated[Identifier, StringConstraints(max_length=254, to_lower=True), Stripped]
     password: Password
-    otp: Annotated[str, StringConstraints(max_length=32)] | None = Field(
+    otp: Annotated[Identifier, StringConstraints(max_length=32), Stripped] | None = Field(
         None, description="where a second factor is asked for: of the authenticator, or a recovery code"
     )
 
@@ -168,44 +180,46 @@ class Login(Body):
 
 
 class Refresh(Body):
-    refresh: Annotated[str, StringConstraints(min_length=20, max_length=200)]
+    refresh: Annotated[Identifier, StringConstraints(min_length=20, max_length=200), Stripped]
 
     model_config = example(refresh="q5Y3u0bT8mJr2vN7wLx4zKc9sHf1dGa6pEoQiUyRtWk")
 
 
 class Logout(Body):
     all: bool = False
-    refresh: str | None = Field(None, max_length=200, description="accepted and ignored: the session ends")
+    refresh: Identifier | None = Field(
+        None, max_length=200, description="accepted and ignored: the session ends"
+    )
 
     model_config = example(all=False)
 
 
 class Tokens(BaseModel):
-    access: str
-    refresh: str
+    access: Identifier
+    refresh: Identifier
 
 
 class Profile(BaseModel):
     """What people tell about themselves; the last three are numbers of their learning."""
 
-    bio: str = ""
-    education_level: str = ""
-    institution: str = ""
-    field_of_study: str = ""
-    teaching_experience: str = ""
-    expertise_areas: str = ""
-    certifications: str = ""
-    learning_goals: str = ""
-    preferred_language: str = "en"
-    time_zone: str = "UTC"
-    address: str = ""
-    city: str = ""
-    state: str = ""
-    postal_code: str = ""
-    country: str = ""
-    linkedin_url: str = ""
-    github_url: str = ""
-    website_url: str = ""
+    bio: PlainText = ""
+    education_level: PlainText = ""
+    institution: PlainText = ""
+    field_of_study: PlainText = ""
+    teaching_experience: PlainText = ""
+    expertise_areas: PlainText = ""
+    certifications: PlainText = ""
+    learning_goals: PlainText = ""
+    preferred_language: Identifier = "en"
+    time_zone: Identifier = "UTC"
+    address: PlainText = ""
+    city: PlainText = ""
+    state: PlainText = ""
+    postal_code: PlainText = ""
+    country: PlainText = ""
+    linkedin_url: Uri = ""
+    github_url: Uri = ""
+    website_url: Uri = ""
     courses_completed: int = 0
     total_study_hours: float = 0
     points_earned: int = 0
@@ -214,18 +228,18 @@ class Profile(BaseModel):
 class UserAnswer(Answer):
     uuid: UUID
     id: UUID
-    email: str
-    first_name: str
-    last_name: str
-    full_name: str
+    email: Identifier
+    first_name: PlainText
+    last_name: PlainText
+    full_name: PlainText
     role: Role
-    role_display: str
+    role_display: PlainText
     is_staff: bool
     is_verified: bool
     is_active: bool
     mfa_enabled: bool
-    avatar: str | None
-    phone_number: str
+    avatar: Uri | None
+    phone_number: Identifier
     date_of_birth: date | None
     date_joined: Moment
     last_login: Moment | None
@@ -237,18 +251,18 @@ class Card(Answer):
 
     uuid: UUID
     id: UUID
-    full_name: str
-    first_name: str
-    last_name: str
-    avatar: str | None
-    bio: str
+    full_name: PlainText
+    first_name: PlainText
+    last_name: PlainText
+    avatar: Uri | None
+    bio: PlainText
     role: Role
-    role_display: str
+    role_display: PlainText
 
 
 class LoggedIn(BaseModel):
-    access: str
-    refresh: str
+    access: Identifier
+    refresh: Identifier
     user: UserAnswer
 
 
@@ -273,8 +287,8 @@ class ProfileChange(Body):
     expertise_areas: Words | None = None
     certifications: Words | None = None
     learning_goals: Words | None = None
-    preferred_language: Annotated[ShortText, AfterValidator(_language)] | None = None
-    time_zone: Annotated[ShortText, AfterValidator(_zone)] | None = None
+    preferred_language: Annotated[Identifier, AfterValidator(_language), Stripped] | None = None
+    time_zone: Annotated[Identifier, AfterValidator(_zone), Stripped] | None = None
     address: ShortText | None = None
     city: ShortText | None = None
     state: ShortText | None = None
@@ -301,8 +315,8 @@ class UserChange(Body):
 
 class SessionAnswer(Answer):
     uuid: UUID
-    device: str
-    ip: str
+    device: PlainText
+    ip: Identifier
     created_at: Moment
     last_seen: Moment
     expires_at: Moment
@@ -311,16 +325,16 @@ class SessionAnswer(Answer):
 
 class ActivityAnswer(Answer):
     uuid: UUID
-    kind: str
-    ip: str
-    device: str
+    kind: Identifier
+    ip: Identifier
+    device: PlainText
     created_at: Moment
 
 
 class Done(BaseModel):
     """An answer that only says what was done."""
 
-    detail: str
+    detail: PlainText
 
 
 class Jwks(BaseModel):

@@ -5,17 +5,17 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from libs.common.schemas import Body, Moment
+from libs.common.schemas import Body, Identifier, Moment, PlainText, Uri
 
 
 class NotificationAnswer(BaseModel):
     uuid: UUID
     id: UUID
-    notification_type: str
-    type: str
-    title: str
-    message: str
-    action_url: str
+    notification_type: Identifier
+    type: Identifier
+    title: PlainText
+    message: PlainText
+    action_url: Uri
     course: UUID | None
     is_read: bool
     created_at: Moment
@@ -34,13 +34,13 @@ class MarkedRead(UnreadCount):
 
 
 class Done(BaseModel):
-    detail: str
+    detail: PlainText
 
 
 class TicketAnswer(BaseModel):
     """A single-use ticket for one socket."""
 
-    ticket: str
+    ticket: Identifier
     expires_in: int
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.auth import is_staff
+from libs.common.richtext import as_html
 from libs.common.tokens import Principal
 from services.support.models import CourseTitle, Message, Person, Ticket
 from services.support.rules import DONE, Calendar, due_times, is_breached
@@ -99,6 +100,7 @@ def ticket_card(
         "ticket_number": ticket.number,
         "subject": ticket.subject,
         "description": ticket.description,
+        "description_html": as_html(ticket.description),
         "status": ticket.status,
         "priority": ticket.priority,
         "category": ticket.category,
@@ -147,6 +149,7 @@ async def ticket_answer(
             "uuid": message.uuid,
             "author": person_answer(people, message.author),
             "content": message.content,
+            "content_html": as_html(message.content),
             "is_internal": message.is_internal,
             "created_at": message.created_at,
         }

@@ -5,11 +5,22 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from libs.common.richtext import RichText
-from libs.common.schemas import Answer, Body, EmptyIsNone, Moment, ShortText, Text
+from libs.common.schemas import (
+    Answer,
+    Body,
+    EmptyIsNone,
+    Identifier,
+    Length,
+    Markdown,
+    Moment,
+    PlainText,
+    SafeHtml,
+    Stripped,
+    Uri,
+)
 from services.support.rules import Priority, Status
 
-Content = Annotated[Text, StringConstraints(min_length=1, max_length=20_000)]
+Content = Annotated[Markdown, Length(1, 20_000)]
 
 
 def _slug(value: str) -> str:
@@ -17,10 +28,12 @@ def _slug(value: str) -> str:
 
 
 class NewTicket(Body):
-    subject: Annotated[ShortText, StringConstraints(min_length=5, max_length=200)]
-    description: Annotated[Text, StringConstraints(min_length=20, max_length=20_000)]
+    subject: Annotated[PlainText, Length(5, 200)]
+    description: Annotated[Markdown, Length(20, 20_000)]
     priority: Priority = "medium"
-    category: Annotated[ShortText, StringConstraints(max_length=50), AfterValidator(_slug)] = "general"
+    category: Annotated[Identifier, StringConstraints(max_length=50), AfterValidator(_slug), Stripped] = (
+        "general"
+    )
     course: Annotated[UUID | None, EmptyIsNone] = None
 
     model_config = Body.model_config | {
@@ -56,20 +69,21 @@ class PriorityChange(Body):
 
 class Rating(Body):
     rating: int = Field(ge=1, le=5)
-    comment: Annotated[Text, StringConstraints(max_length=5000)] = ""
+    comment: Annotated[PlainText, Length(0, 5000)] = ""
 
 
 class PersonAnswer(BaseModel):
     uuid: UUID
-    full_name: str
-    avatar: str | None
-    role: str
+    full_name: PlainText
+    avatar: Uri | None
+    role: Identifier
 
 
 class MessageAnswer(Answer):
     uuid: UUID
     author: PersonAnswer
-    content: RichText
+    content: Markdown
+    content_html: SafeHtml
     is_internal: bool
     created_at: Moment
 
@@ -85,19 +99,20 @@ class TicketCard(BaseModel):
     """A ticket as it stands in a list."""
 
     uuid: UUID
-    ticket_number: str
-    subject: str
-    description: RichText
+    ticket_number: Identifier
+    subject: PlainText
+    description: Markdown
+    description_html: SafeHtml
     status: Status
     priority: Priority
-    category: str
+    category: Identifier
     course: UUID | None
-    course_title: str | None
+    course_title: PlainText | None
     requester: PersonAnswer
     assigned_to: PersonAnswer | None
     sla: Sla
     rating: int | None
-    rating_comment: str
+    rating_comment: PlainText
     first_response_at: Moment | None
     resolved_at: Moment | None
     closed_at: Moment | None

@@ -3,14 +3,14 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StringConstraints
+from pydantic import BaseModel, Field
 
-from libs.common.schemas import Body, EmptyIsNone, Text
-from services.catalog.courses.schemas import CategoryCard, OptionalSlug, Slug
+from libs.common.schemas import Body, Identifier, Length, PlainText
+from services.catalog.courses.schemas import CategoryCard, CategoryName, OptionalSlug, Slug
 
-Name = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
-Long = Annotated[Text, StringConstraints(max_length=5000)]
-Parent = Annotated[Annotated[Text, StringConstraints(max_length=100)] | None, EmptyIsNone]
+Name = Annotated[PlainText, Length(1, 100)]
+Long = Annotated[PlainText, Length(0, 5000)]
+Parent = CategoryName
 Place = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -42,9 +42,9 @@ class CategoryAnswer(BaseModel):
     """A category; the list holds them all, parents before their children."""
 
     uuid: UUID
-    name: str
-    slug: str
-    description: str
+    name: PlainText
+    slug: Identifier
+    description: PlainText
     parent: UUID | None
     order: int
     depth: int

@@ -7,23 +7,23 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 
 from libs.common.events.fields import ContentType
-from libs.common.richtext import RichText
-from libs.common.schemas import Body, EmptyIsNone, Moment, Text
+from libs.common.schemas import (
+    Body,
+    EmptyIsNone,
+    Identifier,
+    Length,
+    Markdown,
+    Moment,
+    PlainText,
+    SafeHtml,
+    Stripped,
+    Uri,
+)
 
-
-def _no_nul(value: str) -> str:
-    if "\0" in value:
-        raise ValueError("must not contain NUL")
-    return value
-
-
-Title = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
-Long = Annotated[Text, StringConstraints(max_length=20_000)]
+Title = Annotated[PlainText, Length(1, 200)]
+Long = Annotated[PlainText, Length(0, 20_000)]
 # A lesson's text stays below the limit of a JSON body.
-# It is kept as written: four leading spaces mean something in Markdown.
-LessonText = Annotated[
-    str, StringConstraints(max_length=500_000, strip_whitespace=False), AfterValidator(_no_nul)
-]
+LessonText = Annotated[Markdown, Length(0, 500_000)]
 Position = Annotated[Annotated[int, Field(ge=0, le=1_000_000)] | None, EmptyIsNone]
 Minutes = Annotated[Annotated[int, Field(ge=0, le=100_000)] | None, EmptyIsNone]
 Seconds = Annotated[Annotated[int, Field(ge=0, le=1_000_000)] | None, EmptyIsNone]
@@ -37,7 +37,7 @@ def _url(value: str) -> str:
 
 
 OptionalUrl = Annotated[
-    Annotated[Text, StringConstraints(max_length=2048), AfterValidator(_url)] | None, EmptyIsNone
+    Annotated[Uri, StringConstraints(max_length=2048), AfterValidator(_url)] | None, EmptyIsNone, Stripped
 ]
 
 
@@ -71,15 +71,19 @@ class Resource(Body):
     """A file of the media library; without a title it shows the file's."""
 
     media: UUID
-    title: Annotated[Text, StringConstraints(max_length=200)] = ""
+    title: Annotated[PlainText, Length(0, 200)] = ""
+
+
+TEXTS = frozenset({"text_source", "text_content", "content"})
 
 
 class _LessonFields(Body):
-    """Both names of a lesson's text and of its minutes are taken; the two of a pair must not differ."""
+    """All three names of a lesson's text and both of its minutes are taken."""
 
     description: Long = ""
-    text_content: LessonText = ""
-    content: LessonText = Field("", description="the same as text_content")
+    text_source: LessonText = ""
+    text_content: LessonText = Field("", description="the same as text_source")
+    content: LessonText = Field("", description="the same as text_source")
     video_url: OptionalUrl = None
     video_duration: Seconds = Field(None, description="seconds")
     order: Position = None
@@ -92,23 +96,27 @@ class _LessonFields(Body):
 
     @model_validator(mode="after")
     def _one_meaning(self) -> Self:
-        for name, other in (("text_content", "content"), ("estimated_time_minutes", "duration_minutes")):
-            both = {name, other} <= self.model_fields_set
-            if both and getattr(self, name) != getattr(self, other):
-                raise ValueError(f"{name} and {other} are two names of one field and must not differ")
+        both = {"estimated_time_minutes", "duration_minutes"} <= self.model_fields_set
+        if both and self.estimated_time_minutes != self.duration_minutes:
+            raise ValueError(
+                "estimated_time_minutes and duration_minutes are two names of one field and must not differ"
+            )
         return self
 
+    def texts(self) -> set[str]:
+        """What was sent as the lesson's text, under whichever name."""
+        return {getattr(self, name) for name in TEXTS & self.model_fields_set}
+
     def given(self) -> dict[str, Any]:
-        """What the client sent, under the names of the columns."""
-        values = {name: getattr(self, name) for name in self.model_fields_set}
-        for name, other in (("text_content", "content"), ("estimated_time_minutes", "duration_minutes")):
-            if other in values:
-                values[name] = values.pop(other)
+        """What the client sent, under the names of the columns; its text as `texts`."""
+        values = {name: getattr(self, name) for name in self.model_fields_set - TEXTS}
+        if "duration_minutes" in values:
+            values["estimated_time_minutes"] = values.pop("duration_minutes")
         if "resources" in values:
             values["resources"] = [
                 {"media": str(each.media), "title": each.title} for each in values["resources"]
             ]
-        return values
+        return values | {"texts": self.texts()}
 
 
 class NewLesson(_LessonFields):
@@ -116,6 +124,12 @@ class NewLesson(_LessonFields):
     title: Title
     content_type: ContentType
     requires_submission: bool | None = Field(None, description="true for an assignment unless said otherwise")
+
+    @model_validator(mode="after")
+    def _one_text(self) -> Self:
+        if len(self.texts()) > 1:
+            raise ValueError("text_content and content are names of text_source and must not differ")
+        return self
 
     model_config = Body.model_config | {
         "json_schema_extra": {
@@ -133,7 +147,10 @@ class NewLesson(_LessonFields):
 
 
 class LessonChange(_LessonFields):
-    """What is left out stays; `module` moves the lesson."""
+    """What is left out stays; `module` moves the lesson.
+
+    A text that is sent back as it was shown, as source or rendered, changes nothing.
+    """
 
     module: UUID = UUID(int=0)
     title: Title = ""
@@ -146,24 +163,24 @@ class LessonChange(_LessonFields):
 class FileAnswer(BaseModel):
     """A lesson's file; `url` is signed and lives five minutes."""
 
-    name: str
-    media_type: str
+    name: PlainText
+    media_type: Identifier
     size: int
-    sha256: str
+    sha256: Identifier
     uploaded_at: Moment
-    url: str
+    url: Uri
 
 
 class ResourceAnswer(BaseModel):
     """A file of the library; `url` is signed and lives five minutes."""
 
     media: UUID
-    title: str
-    name: str
-    kind: str
-    media_type: str
+    title: PlainText
+    name: PlainText
+    kind: Identifier
+    media_type: Identifier
     size: int
-    url: str
+    url: Uri
 
 
 class LessonAnswer(BaseModel):
@@ -172,8 +189,8 @@ class LessonAnswer(BaseModel):
     uuid: UUID
     course: UUID
     module: UUID
-    title: str
-    description: RichText | None
+    title: PlainText
+    description: PlainText | None
     content_type: ContentType
     order: int
     estimated_time_minutes: int | None
@@ -185,20 +202,21 @@ class LessonAnswer(BaseModel):
     requires_submission: bool
     is_completed: bool
     is_locked: bool
-    text_content: str | None = Field(description="as written, without what could act in a browser")
-    content: str | None
-    text_html: str | None = Field(description="rendered and sanitised")
-    video_url: str | None
+    text_content: SafeHtml | None
+    content: SafeHtml | None = Field(description="the same as text_content")
+    text_html: SafeHtml | None = Field(description="the same as text_content")
+    text_source: Markdown | None = Field(description="as written")
+    video_url: Uri | None
     file: FileAnswer | None
-    file_url: str | None
+    file_url: Uri | None
     resources: list[ResourceAnswer]
 
 
 class ModuleAnswer(BaseModel):
     uuid: UUID
     course: UUID
-    title: str
-    description: RichText
+    title: PlainText
+    description: PlainText
     order: int
     lessons: list[LessonAnswer]
 
@@ -206,4 +224,4 @@ class ModuleAnswer(BaseModel):
 class Done(BaseModel):
     """An answer that only says what was done."""
 
-    detail: str
+    detail: PlainText

@@ -18,7 +18,7 @@ from libs.common.events.catalog import (
     ModuleChanged,
     ModuleRemoved,
 )
-from libs.common.richtext import drop_untouched
+from libs.common.richtext import is_rendered
 from libs.common.tokens import Principal
 from services.catalog.access import access_taught_course
 from services.catalog.content.schemas import LessonChange, ModuleChange, NewLesson, NewModule
@@ -107,7 +107,6 @@ async def change_module(
     if given.pop("course", None) not in (None, course.uuid):
         raise Unprocessable.field("course", "a module stays in its course")
     order = given.pop("order", None)
-    drop_untouched(given, module, ("description",))
     changed = {name: value for name, value in given.items() if getattr(module, name) != value}
     if order is not None and order != module.position:
         others = [row for row in await _modules(session, course.uuid) if row is not module]
@@ -165,6 +164,7 @@ async def create_lesson(
     given = body.given()
     for name in ("module", "order"):
         given.pop(name, None)
+    given["text_content"] = next(iter(given.pop("texts")), "")
     await _check_resources(session, who, given.get("resources"), [])
     if given.get("requires_submission") is None:
         given["requires_submission"] = body.content_type == "assignment"
@@ -188,7 +188,7 @@ async def change_lesson(
     given = body.given()
     target = given.pop("module", lesson.module_uuid)
     order = given.pop("order", None)
-    drop_untouched(given, lesson, ("description", "text_content"))
+    given |= _changed_text(lesson, given.pop("texts"))
     changed = {name: value for name, value in given.items() if getattr(lesson, name) != value}
     if "resources" in changed:
         await _check_resources(session, who, changed["resources"], lesson.resources)
@@ -205,6 +205,15 @@ async def change_lesson(
         setattr(lesson, name, value)
     lesson.version = course.version + 1
     await publish_tree_version(session, course, who, LessonChanged, **lesson_fact(lesson))
+
+
+def _changed_text(lesson: Lesson, texts: set[str]) -> dict[str, str]:
+    """The new source; what an editor was shown, as source or rendered, is no change."""
+    source = lesson.text_content
+    new = {text for text in texts if text != source and not is_rendered(text, source)}
+    if len(new) > 1:
+        raise Unprocessable.field("text_source", "text_content and content are names of it: send one")
+    return {"text_content": new.pop()} if new else {}
 
 
 async def remove_lesson(session: AsyncSession, who: Principal, course: Course, lesson: Lesson) -> None:

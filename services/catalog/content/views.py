@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.errors import NotFound
-from libs.common.richtext import as_html, as_text
+from libs.common.richtext import as_html
 from libs.common.storage import Storage
 from services.catalog.access import View
 from services.catalog.media.queries import resolved
@@ -20,6 +20,16 @@ MUCH = 20_000
 """Characters that take so long to render that it is done beside the loop."""
 Shown = TypeVar("Shown")
 
+LOCKED = (
+    "description",
+    "text_content",
+    "content",
+    "text_html",
+    "text_source",
+    "video_url",
+    "file",
+    "file_url",
+)
 OUTLINE = (
     "uuid",
     "module",
@@ -121,15 +131,15 @@ def _lesson(view: View, lesson: dict[str, Any], storage: Storage) -> dict[str, A
         "is_locked": not open_,
     }
     if not open_:
-        empty = ("description", "text_content", "content", "text_html", "video_url", "file", "file_url")
-        return shown | dict.fromkeys(empty) | {"resources": []}
-    source = as_text(lesson["text_content"])
+        return shown | dict.fromkeys(LOCKED) | {"resources": []}
+    rendered = as_html(lesson["text_content"])
     file = show_file(lesson["file"], storage)
     return shown | {
         "description": lesson["description"],
-        "text_content": source,
-        "content": source,
-        "text_html": as_html(lesson["text_content"]),
+        "text_content": rendered,
+        "content": rendered,
+        "text_html": rendered,
+        "text_source": lesson["text_content"],
         "video_url": lesson["video_url"],
         "file": file,
         "file_url": file["url"] if file else None,

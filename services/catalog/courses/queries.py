@@ -16,7 +16,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from libs.common.auth import at_least
 from libs.common.errors import NotFound
 from libs.common.paging import Paging
-from libs.common.richtext import as_text
 from libs.common.tokens import Principal
 
 SORTS = ("relevance", "newest", "popular", "rating", "duration")
@@ -200,7 +199,7 @@ async def list_courses(
     if wanted.search is not None:
         parameters["search"] = wanted.search
     row = (await reader.execute(statement, parameters)).one()
-    return row[0], _served(bytes(row[1]))
+    return row[0], bytes(row[1])
 
 
 async def list_own(
@@ -227,17 +226,6 @@ async def get_card(session: AsyncSession, who: Principal | None, uuid: UUID) -> 
     if not found:
         raise NotFound
     return found[0]
-
-
-def _served(cards: bytes) -> bytes:
-    """Cards with their rich text as it is served everywhere; most hold nothing that could act."""
-    lower = cards.lower()
-    if not any(mark in lower for mark in (b"<", b"javascript", b"vbscript", b"data")):
-        return cards
-    rows = orjson.loads(cards)
-    for row in rows:
-        row["short_description"] = as_text(row["short_description"])
-    return orjson.dumps(rows)
 
 
 def page_bytes(

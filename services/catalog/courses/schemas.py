@@ -8,24 +8,36 @@ from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringCons
 
 from libs.common.events.fields import CourseLevel, CourseStatus
 from libs.common.paging import Page
-from libs.common.richtext import RichText
-from libs.common.schemas import Body, EmptyIsNone, Moment, Text
+from libs.common.schemas import (
+    Body,
+    EmptyIsNone,
+    Identifier,
+    Length,
+    Markdown,
+    Moment,
+    PlainText,
+    SafeHtml,
+    Stripped,
+    Uri,
+)
 from services.catalog.content.schemas import LessonAnswer, ModuleAnswer, OptionalUrl
 from services.catalog.reviews.schemas import ReviewAnswer
 
-Title = Annotated[Text, StringConstraints(min_length=3, max_length=200)]
-Description = Annotated[Text, StringConstraints(min_length=50, max_length=50_000)]
-Long = Annotated[Text, StringConstraints(max_length=20_000)]
-Short = Annotated[Text, StringConstraints(max_length=500)]
-TagName = Annotated[Text, StringConstraints(min_length=1, max_length=50)]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100)]
+Title = Annotated[PlainText, Length(3, 200)]
+Description = Annotated[Markdown, Length(50, 50_000)]
+Long = Annotated[PlainText, Length(0, 20_000)]
+Short = Annotated[PlainText, Length(0, 500)]
+TagName = Annotated[PlainText, Length(1, 50), Stripped]
+Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100), Stripped]
 OptionalSlug = Annotated[Slug | None, EmptyIsNone]
 Hours = Annotated[
     Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] | None,
     EmptyIsNone,
 ]
 Limit = Annotated[Annotated[int, Field(ge=1, le=1_000_000)] | None, EmptyIsNone]
-CategoryName = Annotated[Annotated[Text, StringConstraints(max_length=100)] | None, EmptyIsNone]
+CategoryName = Annotated[
+    Annotated[Identifier, StringConstraints(max_length=100)] | None, EmptyIsNone, Stripped
+]
 
 
 def _language(value: str) -> str:
@@ -39,7 +51,7 @@ def _distinct(values: list[str]) -> list[str]:
     return list({value.casefold(): value for value in reversed(values)}.values())[::-1]
 
 
-Language = Annotated[Text, AfterValidator(_language)]
+Language = Annotated[Identifier, AfterValidator(_language), Stripped]
 TagNames = Annotated[list[TagName], Field(max_length=20), AfterValidator(_distinct)]
 
 
@@ -143,45 +155,45 @@ class NewOrder(Body):
 
 class CategoryCard(BaseModel):
     uuid: UUID
-    name: str
-    slug: str
+    name: PlainText
+    slug: Identifier
 
 
 class InstructorCard(BaseModel):
     """`email` is told to the course's teachers only."""
 
     uuid: UUID
-    full_name: str
-    name: str
-    email: str | None = None
-    avatar: str | None
-    bio: str
-    role: str
+    full_name: PlainText
+    name: PlainText
+    email: Identifier | None = None
+    avatar: Uri | None
+    bio: PlainText
+    role: Identifier
 
 
 class StudentCard(BaseModel):
     uuid: UUID
-    name: str
+    name: PlainText
 
 
 class CourseCard(BaseModel):
     uuid: UUID
-    title: str
-    slug: str
-    short_description: RichText
-    thumbnail: str | None
-    thumbnail_variants: dict[str, str] | None = Field(description="URLs by width: 320, 640, 1280")
-    preview_video: str | None
+    title: PlainText
+    slug: Identifier
+    short_description: PlainText
+    thumbnail: Uri | None
+    thumbnail_variants: dict[str, Uri] | None = Field(description="URLs by width: 320, 640, 1280")
+    preview_video: Uri | None
     is_featured: bool
     status: CourseStatus
     level: CourseLevel
-    language: str
+    language: Identifier
     category: CategoryCard | None
-    category_name: str | None
-    tags: list[str]
+    category_name: PlainText | None
+    tags: list[PlainText]
     instructor: InstructorCard
-    instructor_name: str
-    instructor_avatar: str | None
+    instructor_name: PlainText
+    instructor_avatar: Uri | None
     duration_hours: float | None
     enrollment_limit: int | None
     enrolled_count: int
@@ -199,7 +211,7 @@ class CourseCard(BaseModel):
 
 
 class FacetValue(BaseModel):
-    value: str
+    value: Identifier
     count: int
 
 
@@ -222,18 +234,18 @@ class CourseList(Page[CourseCard]):
 
 class PrerequisiteCard(BaseModel):
     uuid: UUID
-    title: str
-    slug: str
+    title: PlainText
+    slug: Identifier
     status: CourseStatus
 
 
 class CourseAnswer(CourseCard):
     """The whole course as the caller sees it: the published revision, or for its editors the working one."""
 
-    description: str = Field(description="as written, without what could act in a browser")
-    description_html: str = Field(description="rendered and sanitised")
-    learning_outcomes: RichText
-    prerequisites: RichText
+    description: Markdown
+    description_html: SafeHtml
+    learning_outcomes: PlainText
+    prerequisites: PlainText
     prerequisite_courses: list[PrerequisiteCard]
     instructors: list[InstructorCard]
     revision: int | None
@@ -252,7 +264,7 @@ class CourseAnswer(CourseCard):
 class Removed(BaseModel):
     """What became of a course that was to be deleted."""
 
-    detail: str
+    detail: PlainText
     status: Literal["deleted", "archived"]
 
 

@@ -19,7 +19,6 @@ from libs.common.events.catalog import (
     CourseUpdated,
 )
 from libs.common.logs import get_logger
-from libs.common.richtext import drop_untouched
 from libs.common.tokens import Principal
 from services.catalog.access import access_course, access_taught_course, by_name
 from services.catalog.courses.lexemes import note_words
@@ -53,7 +52,6 @@ log = get_logger(__name__)
 
 Check = Callable[[int], None]
 PLANNED_AHEAD = timedelta(days=3653)
-RICH = ("description", "short_description", "learning_outcomes", "prerequisites")
 FOUND = {"title", "tags", "short_description", "description", "learning_outcomes"}
 """What the search finds."""
 
@@ -155,7 +153,6 @@ async def change_course(session: AsyncSession, who: Principal, course: Course, b
         given["tags"] = await known_tags(session, given["tags"])
     if given.get("slug") and given["slug"] != course.slug:
         given["slug"] = await free_slug(session, given["slug"], course.title, course.uuid)
-    drop_untouched(given, course, RICH)
     changed = sorted(name for name, value in given.items() if getattr(course, name) != value)
     for name in changed:
         setattr(course, name, given[name])

@@ -8,7 +8,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common import etags
-from libs.common.richtext import as_html, as_text
+from libs.common.richtext import as_html
 from libs.common.storage import Storage
 from libs.common.tokens import Principal
 from services.catalog.access import View
@@ -38,7 +38,7 @@ async def show_course(
     return {
         **card,
         **{name: getattr(course, name) for name in PLAIN},
-        "description": as_text(course.description),
+        "description": course.description,
         "description_html": as_html(course.description),
         "prerequisite_courses": await list_prerequisites(session, view),
         "instructors": await list_instructors(session, view),

@@ -2,7 +2,9 @@
 
 from pydantic import BaseModel
 
+from libs.common.schemas import PlainText
+
 
 class FavoriteAnswer(BaseModel):
     is_favorite: bool
-    detail: str
+    detail: PlainText

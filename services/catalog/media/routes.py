@@ -16,7 +16,7 @@ from libs.common import etags
 from libs.common.auth import Teacher
 from libs.common.db import SessionDep
 from libs.common.errors import BadRequest, FileTypeRefused, PayloadTooLarge, Unprocessable
-from libs.common.openapi import raises
+from libs.common.openapi import PLAIN_TEXT, raises
 from libs.common.paging import Page, PagingDep, choose, choose_bool
 from libs.common.storage import URL_SECONDS, Storage
 from libs.common.uploads import HEAD, chunks, shown_name
@@ -45,7 +45,7 @@ FORM = {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
-                    "properties": {"file": FILE, "title": {"type": "string", "maxLength": 200}},
+                    "properties": {"file": FILE, "title": PLAIN_TEXT | {"maxLength": 200}},
                 }
             }
         },

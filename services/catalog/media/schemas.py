@@ -3,13 +3,13 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field
 
-from libs.common.schemas import Body, Moment, Text
+from libs.common.schemas import Body, Identifier, Length, Moment, PlainText, Uri
 
 Kind = Literal["video", "audio", "image", "document", "presentation", "archive"]
 KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
-Title = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
+Title = Annotated[PlainText, Length(1, 200)]
 
 
 class MediaChange(Body):
@@ -21,9 +21,9 @@ class MediaChange(Body):
 class NewUpload(Body):
     """A file that is to come in parts."""
 
-    name: Annotated[Text, StringConstraints(min_length=1, max_length=255)]
+    name: Annotated[PlainText, Length(1, 255)]
     length: int = Field(ge=1, le=2**53, description="bytes of the whole file")
-    title: Annotated[Text, StringConstraints(max_length=200)] = Field("", description="without it: the name")
+    title: Annotated[PlainText, Length(0, 200)] = Field("", description="without it: the name")
 
     model_config = Body.model_config | {
         "json_schema_extra": {"examples": [{"name": "lecture-1.mp4", "length": 48_000_000}]}
@@ -34,8 +34,8 @@ class UploadAnswer(BaseModel):
     """Where an upload stands: the next part begins at `offset`. `media` is the file, once it is finished."""
 
     uuid: UUID
-    title: str
-    name: str
+    title: PlainText
+    name: PlainText
     length: int = Field(description="bytes")
     offset: int = Field(validation_alias="received", description="bytes")
     media: UUID | None
@@ -49,21 +49,21 @@ class Use(BaseModel):
     """A lesson that has the file among its resources, in the working structure or as published."""
 
     course: UUID
-    course_title: str
+    course_title: PlainText
     lesson: UUID
-    lesson_title: str
+    lesson_title: PlainText
 
 
 class MediaAnswer(BaseModel):
     uuid: UUID
     owner: UUID
-    title: str
-    name: str
+    title: PlainText
+    name: PlainText
     kind: Kind
-    media_type: str
+    media_type: Identifier
     size: int = Field(description="bytes")
-    sha256: str
-    variants: dict[str, str] | None = Field(
+    sha256: Identifier
+    variants: dict[str, Uri] | None = Field(
         description="of a picture: signed URLs of WebP by width (320, 640, 1280), which live five minutes"
     )
     usage_count: int
@@ -75,5 +75,5 @@ class MediaAnswer(BaseModel):
 class Download(BaseModel):
     """A signed URL that takes range requests until `expires_at`."""
 
-    url: str
+    url: Uri
     expires_at: Moment

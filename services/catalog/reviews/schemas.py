@@ -3,13 +3,12 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
-from libs.common.richtext import RichText
-from libs.common.schemas import Answer, Body, Moment, Text
+from libs.common.schemas import Answer, Body, Length, Moment, PlainText, Uri
 
 Stars = Annotated[int, Field(ge=1, le=5)]
-Comment = Annotated[Text, StringConstraints(max_length=5000)]
+Comment = Annotated[PlainText, Length(0, 5000)]
 
 
 class NewReview(Body):
@@ -46,10 +45,10 @@ class ReviewAnswer(Answer):
     uuid: UUID
     course: UUID
     student: UUID
-    student_name: str
-    student_avatar: str | None
+    student_name: PlainText
+    student_avatar: Uri | None
     rating: int
-    comment: RichText = Field(description="as written, without what could act in a browser")
+    comment: PlainText
     helpful_count: int
     is_helpful: bool = Field(description="whether the caller finds it helpful")
     is_own: bool

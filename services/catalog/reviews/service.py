@@ -11,7 +11,6 @@ from libs.common.audit_log import write_entry
 from libs.common.auth import is_staff
 from libs.common.errors import Forbidden, NotFound, Unprocessable
 from libs.common.events.catalog import ReviewChanged, ReviewFact, ReviewPosted, ReviewRemoved
-from libs.common.richtext import as_text
 from libs.common.tokens import Principal
 from services.catalog.access import View, access_course
 from services.catalog.errors import AlreadyReviewed, NotEnrolled, OwnReview
@@ -105,8 +104,6 @@ async def change_review(
     given = {name: getattr(body, name) for name in body.model_fields_set}
     if given.pop("course", None) not in (None, review.course_uuid):
         raise Unprocessable.field("course", "a review stays with its course")
-    if given.get("comment") == as_text(review.comment):
-        del given["comment"]  # what its author was shown, sent back untouched
     changed = {name: value for name, value in given.items() if getattr(review, name) != value}
     if changed:
         for name, value in changed.items():

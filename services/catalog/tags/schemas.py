@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from libs.common.schemas import Body
+from libs.common.schemas import Body, Identifier, PlainText
 from services.catalog.courses.schemas import TagName
 
 
@@ -22,6 +22,6 @@ class TagChange(Body):
 
 class TagAnswer(BaseModel):
     uuid: UUID
-    name: str
-    slug: str
+    name: PlainText
+    slug: Identifier
     courses_count: int = Field(description="published courses that carry it")

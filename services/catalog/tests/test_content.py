@@ -110,15 +110,15 @@ async def test_bodies_are_for_the_enrolled_and_previews_for_all(
         shown = ok(await client.get(path))["results"]
         assert [row["is_locked"] for row in shown] == [True, False]
         one = ok(await client.get(f"{path}{locked['uuid']}/"))
-        assert (one["title"], one["content"], one["text_html"], one["video_url"]) == (
+        assert (one["title"], one["content"], one["text_source"], one["video_url"]) == (
             "What a graph is",
             None,
             None,
             None,
         )
-        assert ok(await client.get(f"{path}{preview['uuid']}/"))["content"] == "*Edges*."
+        assert ok(await client.get(f"{path}{preview['uuid']}/"))["text_source"] == "*Edges*."
     await school.enroll(course, student)
-    assert ok(await student.client.get(f"{path}{locked['uuid']}/"))["content"] == "*Edges*."
+    assert ok(await student.client.get(f"{path}{locked['uuid']}/"))["text_source"] == "*Edges*."
     await school.enroll(course, await school.person("Sofia Scholar", "student"), status="waitlisted")
     other = await school.published(teacher, "Another")
     refused(await student.client.get(f"{path}{other['lessons'][0]['uuid']}/"), 404)
@@ -199,12 +199,37 @@ async def test_code_in_a_lesson_survives_an_editor_that_changes_nothing(
     course = await school.course(teacher)
     source = "Look:\n\n```html\n<script>alert(1)</script>\n```\n"
     lesson = await school.lesson(teacher, await school.module(teacher, course), text_content=source)
-    assert "<script" not in str(lesson)
-    assert "&lt;script&gt;" in lesson["text_html"]
+    assert lesson["text_source"] == source
+    assert "<script" not in lesson["text_content"]
+    assert "&lt;script&gt;" in lesson["text_content"]
+    assert lesson["text_content"] == lesson["text_html"] == lesson["content"]
     path = f"/api/courses/{course['uuid']}/lessons/{lesson['uuid']}/"
-    ok(await teacher.client.patch(path, json={"text_content": lesson["text_content"], "title": "Code"}))
-    async with catalog.db.sessions() as session:
-        assert await session.scalar(text("SELECT text_content FROM lessons")) == source
+    shown = lesson["text_content"]
+    for text_content in (shown, shown.strip(), shown.replace("&lt;", "&#60;"), source):
+        for sent in ({}, {"text_source": source}):
+            ok(await teacher.client.patch(path, json={"text_content": text_content, "title": "Code", **sent}))
+            async with catalog.db.sessions() as session:
+                assert await session.scalar(text("SELECT text_content FROM lessons")) == source
+
+
+async def test_a_lesson_takes_its_new_text_under_each_of_its_names(school: School, teacher: Person):
+    course = await school.course(teacher)
+    lesson = await school.lesson(teacher, await school.module(teacher, course), text_content="*One*")
+    path = f"/api/courses/{course['uuid']}/lessons/{lesson['uuid']}/"
+    for number, name in enumerate(("text_source", "text_content", "content")):
+        # Whatever else was shown comes along as it was.
+        sent = {field: lesson[field] for field in ("text_source", "text_content", "content")}
+        new = f"  *Edition {number}* <String>\r\n"
+        lesson = ok(await teacher.client.patch(path, json=sent | {name: new}))
+        assert lesson["text_source"] == new
+        assert lesson["text_content"] == f"<p><em>Edition {number}</em> &lt;String&gt;</p>\n"
+    refused(await teacher.client.patch(path, json={"text_source": "One", "content": "Another"}), 422)
+    # What an editor of HTML made of the rendered form is new text, and nothing of it is lost.
+    edited = lesson["text_content"].replace("Edition", "Third edition")
+    lesson = ok(await teacher.client.patch(path, json={"text_content": edited}))
+    assert lesson["text_source"] == edited
+    assert lesson["text_content"].strip() == edited.strip()
+    assert ok(await teacher.client.patch(path, json={"text_source": ""}))["text_source"] == ""
 
 
 async def pdf_lesson(school: School, teacher: Person) -> tuple[dict, str]:

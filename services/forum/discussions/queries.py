@@ -8,7 +8,7 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from libs.common.richtext import as_html, as_text
+from libs.common.richtext import as_html
 from libs.common.tokens import Principal
 from services.forum.access import visible_to
 from services.forum.models import Course, Discussion, Follow, Forum, Reply
@@ -81,8 +81,8 @@ async def forum_answers(session: AsyncSession, forums: Sequence[Forum]) -> list[
                 "uuid": forum.uuid,
                 "course": forum.course,
                 "course_title": course_title,
-                "title": as_text(course_title or forum.title),
-                "description": as_text(forum.description),
+                "title": course_title or forum.title,
+                "description": forum.description,
                 "discussions_count": counts.get(forum.uuid, 0),
                 "created_at": forum.created_at,
                 "updated_at": forum.updated_at,
@@ -115,8 +115,8 @@ async def discussion_answers(
             "forum": d.forum,
             "course": d.course,
             "course_title": titles.get(d.course) if d.course else None,
-            "title": as_text(d.title),
-            "content": as_text(d.content),
+            "title": d.title,
+            "content": d.content,
             "content_html": as_html(d.content),
             "discussion_type": d.discussion_type,
             **author_fields(people, d.author),
@@ -145,7 +145,7 @@ def _latest(reply: Reply | None, people: dict[UUID, Any]) -> dict[str, Any] | No
         "uuid": reply.uuid,
         "author": author,
         "author_name": author["full_name"],
-        "content": as_text(reply.content[:EXCERPT]),
+        "content": reply.content[:EXCERPT],
         "created_at": reply.created_at,
     }
 

@@ -3,16 +3,16 @@
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import BaseModel, Field, StringConstraints, model_validator
+from pydantic import BaseModel, Field, model_validator
 
-from libs.common.schemas import Body, Moment, Text
+from libs.common.schemas import Body, Length, Markdown, Moment, PlainText, SafeHtml
 from services.forum.rules import DiscussionType
 from services.forum.schemas import Authored, Content, PersonAnswer, Title
 
 
 class NewForum(Body):
     title: Title
-    description: Annotated[Text, StringConstraints(max_length=2000)] = ""
+    description: Annotated[PlainText, Length(0, 2000)] = ""
 
     model_config = Body.model_config | {
         "json_schema_extra": {"examples": [{"title": "Café", "description": "Everything else."}]}
@@ -22,9 +22,9 @@ class NewForum(Body):
 class ForumAnswer(BaseModel):
     uuid: UUID
     course: UUID | None
-    course_title: str | None
-    title: str
-    description: str
+    course_title: PlainText | None
+    title: PlainText
+    description: PlainText
     discussions_count: int
     created_at: Moment
     updated_at: Moment
@@ -87,21 +87,21 @@ class Move(Body):
 class LatestReply(BaseModel):
     uuid: UUID
     author: PersonAnswer
-    author_name: str
-    content: str
+    author_name: PlainText
+    content: Markdown
     created_at: Moment
 
 
 class DiscussionAnswer(Authored):
-    """`content` is the source, made harmless; `content_html` is it rendered and sanitised."""
+    """`content` is the source; `content_html` is it rendered and sanitised."""
 
     uuid: UUID
     forum: UUID
     course: UUID | None
-    course_title: str | None
-    title: str
-    content: str
-    content_html: str
+    course_title: PlainText | None
+    title: PlainText
+    content: Markdown
+    content_html: SafeHtml
     discussion_type: DiscussionType
     is_pinned: bool
     is_locked: bool

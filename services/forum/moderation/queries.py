@@ -8,7 +8,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.auth import is_staff
-from libs.common.richtext import as_html, as_text
+from libs.common.richtext import as_html
 from libs.common.tokens import Principal
 from services.forum.models import Course, Discussion, Flag, Reply
 from services.forum.queries import author_fields, people_by_id, person_answer
@@ -63,15 +63,15 @@ async def moderation_items(session: AsyncSession, posts: Sequence[UUID]) -> list
                 "discussion": discussion.uuid,
                 "forum": discussion.forum,
                 "course": discussion.course,
-                "title": as_text(discussion.title),
-                "content": as_text(written.content),
+                "title": discussion.title,
+                "content": written.content,
                 "content_html": as_html(written.content),
                 **author_fields(people, written.author),
                 "is_deleted": written.deleted_at is not None,
                 "flags": [
                     {
                         "reporter": person_answer(people, each.reporter),
-                        "reason": as_text(each.reason),
+                        "reason": each.reason,
                         "created_at": each.created_at,
                     }
                     for each in flags

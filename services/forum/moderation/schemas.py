@@ -3,12 +3,12 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, StringConstraints
+from pydantic import BaseModel
 
-from libs.common.schemas import Body, Moment, Text
+from libs.common.schemas import Body, Length, Markdown, Moment, PlainText, SafeHtml
 from services.forum.schemas import Authored, PersonAnswer
 
-Reason = Annotated[Text, StringConstraints(max_length=1000)]
+Reason = Annotated[PlainText, Length(0, 1000)]
 
 
 class Decision(Body):
@@ -22,7 +22,7 @@ class Restoration(Body):
 
 class FlagAnswer(BaseModel):
     reporter: PersonAnswer
-    reason: str
+    reason: PlainText
     created_at: Moment
 
 
@@ -34,9 +34,9 @@ class ModerationItem(Authored):
     discussion: UUID
     forum: UUID
     course: UUID | None
-    title: str
-    content: str
-    content_html: str
+    title: PlainText
+    content: Markdown
+    content_html: SafeHtml
     is_deleted: bool
     flags: list[FlagAnswer]
     created_at: Moment

@@ -9,7 +9,7 @@ from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from libs.common.richtext import as_html, as_text
+from libs.common.richtext import as_html
 from services.forum.models import Reply, Upvote
 from services.forum.queries import author_fields, people_by_id
 
@@ -78,7 +78,7 @@ async def reply_answers(
             "discussion": reply.discussion,
             "parent": reply.parent,
             "seq": reply.seq,
-            "content": "" if reply.deleted_at else as_text(reply.content),
+            "content": "" if reply.deleted_at else reply.content,
             "content_html": "" if reply.deleted_at else as_html(reply.content),
             **author_fields(people, reply.author),
             "is_chat": reply.is_chat,

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from libs.common.schemas import Body, Moment
+from libs.common.schemas import Body, Markdown, Moment, SafeHtml
 from services.forum.schemas import Authored, Content
 
 
@@ -25,15 +25,15 @@ class ReplyChange(Body):
 
 
 class ReplyAnswer(Authored):
-    """`content` is the source, made harmless; `content_html` is it rendered and sanitised. A deleted reply
-    stays, without text, where others answered it or where its number is needed."""
+    """`content` is the source; `content_html` is it rendered and sanitised. A deleted reply stays,
+    without text, where others answered it or where its number is needed."""
 
     uuid: UUID
     discussion: UUID
     parent: UUID | None
     seq: int
-    content: str
-    content_html: str
+    content: Markdown
+    content_html: SafeHtml
     is_chat: bool
     is_instructor_reply: bool
     is_solution: bool

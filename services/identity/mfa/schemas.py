@@ -4,10 +4,10 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from libs.common.schemas import Body
+from libs.common.schemas import Body, Identifier, PlainText, Stripped, Uri
 from services.identity.schemas import Password, example
 
-Otp = Annotated[str, StringConstraints(min_length=1, max_length=32)]
+Otp = Annotated[Identifier, StringConstraints(min_length=1, max_length=32), Stripped]
 
 
 class OtpConfirmation(Body):
@@ -26,14 +26,14 @@ class SecondFactorProof(Body):
 class Enrolment(BaseModel):
     """For the authenticator: to be typed, followed or scanned. A login asks for nothing before `confirm/`."""
 
-    secret: str = Field(description="base 32", examples=["JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"])
-    otpauth_url: str = Field(
+    secret: Identifier = Field(description="base 32", examples=["JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"])
+    otpauth_url: Uri = Field(
         examples=["otpauth://totp/Lectern:ada%40lectern.example?secret=JBSWY3DPEHPK3PXP&issuer=Lectern"]
     )
-    qr_svg: str = Field(description="the same URL as a QR code", examples=["<svg …></svg>"])
+    qr_svg: PlainText = Field(description="the same URL as a QR code", examples=["<svg …></svg>"])
 
 
 class RecoveryCodes(BaseModel):
     """Shown once. Each stands in for the authenticator one time."""
 
-    recovery_codes: list[str] = Field(examples=[["4k7vd-9m2qx", "t0zha-81bnr"]])
+    recovery_codes: list[Identifier] = Field(examples=[["4k7vd-9m2qx", "t0zha-81bnr"]])

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, StringConstraints
 
-from libs.common.schemas import Answer, Body, Moment
+from libs.common.schemas import Answer, Body, Identifier, Moment, PlainText, Stripped, Uri
 from services.identity.schemas import Password
 
 
@@ -17,13 +17,13 @@ class Confirmation(Body):
     )
 
     password: Password
-    otp: Annotated[str, StringConstraints(max_length=64)] | None = None
+    otp: Annotated[Identifier, StringConstraints(max_length=64), Stripped] | None = None
 
 
 class ServiceAnswer(Answer):
     """What one service has said of the job; `rows` is how many it packed, or deleted and changed."""
 
-    service: str
+    service: Identifier
     acknowledged_at: Moment | None
     rows: int | None
 
@@ -36,8 +36,8 @@ class JobAnswer(Answer):
     status: Literal["queued", "running", "done", "failed", "cancelled"]
     percent: int
     eta_seconds: int | None
-    result_url: str | None
+    result_url: Uri | None
     expires_at: Moment | None
-    error: str | None
+    error: PlainText | None
     created_at: Moment
     services: list[ServiceAnswer]

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import Request
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, ConfigDict, Field
 from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -14,7 +14,7 @@ from sqlalchemy.orm import aliased
 from libs.common.errors import Unprocessable
 from libs.common.etags import check_if_match
 from libs.common.events.learning import AssignmentChanged
-from libs.common.schemas import Answer, Body, Text
+from libs.common.schemas import Answer, Body, Length, PlainText
 from libs.common.tokens import Principal
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_taught_assignment
@@ -23,7 +23,7 @@ from services.learning.enrollments.rules import SEATED
 from services.learning.models import Assignment, Enrollment, Submission, User
 from services.learning.quizzes.rules import shown
 
-Name = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
+Name = Annotated[PlainText, Length(1, 100)]
 
 
 class TeamBody(Body):
@@ -53,12 +53,12 @@ class TeamsBody(Body):
 
 class PersonOut(Answer):
     uuid: UUID
-    name: str
+    name: PlainText
 
 
 class TeamOut(Answer):
     uuid: UUID
-    name: str
+    name: PlainText
     members: list[PersonOut]
 
 

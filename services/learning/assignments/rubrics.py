@@ -4,14 +4,13 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from pydantic import AfterValidator, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from libs.common.richtext import RichText
-from libs.common.schemas import Answer, Body, Exact, Text
+from libs.common.schemas import Answer, Body, Exact, Length, PlainText
 
 Points = Annotated[Exact, Field(ge=0, le=10_000, decimal_places=4)]
-Name = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
-Description = Annotated[Text, StringConstraints(max_length=2000)]
+Name = Annotated[PlainText, Length(1, 200)]
+Description = Annotated[PlainText, Length(0, 2000)]
 
 
 class LevelBody(Body):
@@ -55,14 +54,14 @@ def rubric_kept(rubric: list[CriterionBody] | None) -> list[dict[str, Any]]:
 
 
 class LevelOut(Answer):
-    title: str
-    description: RichText
+    title: PlainText
+    description: PlainText
     points: float
 
 
 class CriterionOut(Answer):
     uuid: UUID
-    title: str
-    description: RichText
+    title: PlainText
+    description: PlainText
     points: float
     levels: list[LevelOut]

@@ -4,17 +4,27 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BeforeValidator, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from libs.common.richtext import RichText
-from libs.common.schemas import Answer, Body, EmptyIsNone, Exact, Moment, Text
+from libs.common.schemas import (
+    Answer,
+    Body,
+    EmptyIsNone,
+    Exact,
+    Identifier,
+    Length,
+    Moment,
+    PlainText,
+    TimeZone,
+    Uri,
+)
 from libs.common.storage import Storage
 from libs.common.uploads import TYPES
 from services.learning.assignments.rubrics import CriterionOut, Points, Rubric, total
 from services.learning.assignments.rules import late_seconds
 from services.learning.models import Assignment, Submission, SubmissionFile, SubmissionVersion
 from services.learning.quizzes.rules import shown
-from services.learning.quizzes.schemas import Long, OptionalMoment, Title, _known_zone
+from services.learning.quizzes.schemas import Long, OptionalMoment, Title
 
 
 def _extensions(wanted: Any) -> Any:
@@ -32,7 +42,7 @@ def _extensions(wanted: Any) -> Any:
 
 
 FileTypes = Annotated[
-    Annotated[list[str], Field(max_length=50)] | None,
+    Annotated[list[Identifier], Field(max_length=50)] | None,
     BeforeValidator(_extensions),
     Field(description="extensions or media types of files; none: all that are known"),
 ]
@@ -46,7 +56,7 @@ class AssignmentPatch(Body):
     points: Exact | None = Field(None, gt=0, le=10_000, decimal_places=4)
     due_at: OptionalMoment = None
     closes_at: OptionalMoment = None
-    time_zone: str | None = Field(None, max_length=64, description="where the dates were set; the author's")
+    time_zone: TimeZone | None = Field(None, description="where the dates were set; the author's")
     max_submissions: int | None = Field(None, ge=1, le=1000, description="null: any number")
     allowed_types: FileTypes = None
     max_bytes: int | None = Field(None, ge=1, le=2**40, description="of one file; null: the suite's limit")
@@ -54,8 +64,6 @@ class AssignmentPatch(Body):
     posted: bool | None = Field(None, description="whether a grade shows once given")
     group: Annotated[UUID | None, EmptyIsNone] = Field(None, description="of the grading policy")
     extra_credit: bool | None = Field(None, description="adds to what is earned only")
-
-    _zone = field_validator("time_zone")(_known_zone)
 
     @field_validator(
         "course", "title", "instructions", "points", "time_zone", "rubric", "posted", "extra_credit",
@@ -114,16 +122,16 @@ class AssignmentOut(Answer):
     uuid: UUID
     course: UUID
     lesson: UUID | None
-    title: str
-    instructions: RichText
+    title: PlainText
+    instructions: PlainText
     points: float
     group: UUID | None
     extra_credit: bool
     due_at: Moment | None
     closes_at: Moment | None
-    time_zone: str
+    time_zone: Identifier
     max_submissions: int | None
-    allowed_types: list[str]
+    allowed_types: list[Identifier]
     max_bytes: int | None
     rubric: list[CriterionOut]
     has_groups: bool
@@ -135,7 +143,7 @@ class AssignmentOut(Answer):
 class SubmissionBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "My graph has five vertices."}]})
 
-    text: Annotated[Text, StringConstraints(max_length=200_000)]
+    text: Annotated[PlainText, Length(0, 200_000)]
 
 
 class GradeBody(Body):
@@ -159,11 +167,11 @@ class WaitingOut(Answer):
 
     submission: UUID
     assignment: UUID
-    assignment_title: str
+    assignment_title: PlainText
     course: UUID
-    course_title: str
+    course_title: PlainText
     student: UUID
-    student_name: str
+    student_name: PlainText
     group: UUID | None
     version: int
     submitted_at: Moment
@@ -176,15 +184,15 @@ class FileOut(Answer):
     """A file as it was handed in; `url` needs no token and lives five minutes."""
 
     uuid: UUID
-    name: str
-    media_type: str
+    name: PlainText
+    media_type: Identifier
     size: int
-    url: str
+    url: Uri
 
 
 class VersionOut(Answer):
     version: int
-    text: RichText
+    text: PlainText
     files: list[FileOut]
     submitted_at: Moment
     submitted_by: UUID
@@ -195,7 +203,7 @@ class MemberOut(Answer):
     """A member of the group that handed in together; what was given them, for who teaches only."""
 
     student: UUID
-    student_name: str
+    student_name: PlainText
     submission: UUID | None
     score: float | None
     individual: bool | None
@@ -210,9 +218,9 @@ class SubmissionOut(Answer):
     uuid: UUID
     assignment: UUID
     student: UUID
-    student_name: str
+    student_name: PlainText
     version: int
-    text: RichText
+    text: PlainText
     files: list[FileOut]
     submitted_at: Moment | None
     submitted_by: UUID | None
@@ -222,7 +230,7 @@ class SubmissionOut(Answer):
     status: Literal["submitted", "graded", "excused"]
     score: float | None
     points: float
-    feedback: RichText | None
+    feedback: PlainText | None
     rubric_scores: dict[UUID, float] | None
     graded_at: Moment | None
     versions: list[VersionOut]

@@ -17,10 +17,11 @@ from libs.common.errors import Conflict
 from libs.common.events.learning import AssignmentSubmitted
 from libs.common.outbox import record
 from libs.common.tokens import Principal
+from libs.common.zones import local_date
 from services.learning.access import Seat, lock_seats
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_open_assignment
-from services.learning.enrollments.rules import SEATED, local_date
+from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NoSubmissionsLeft, NotEnrolled
 from services.learning.gradebook.service import keep_mark
 from services.learning.lessons.queries import keep_study_day

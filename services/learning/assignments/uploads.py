@@ -17,6 +17,7 @@ from starlette.datastructures import FormData, UploadFile
 from libs.common.auth import CurrentUser
 from libs.common.db import Database
 from libs.common.errors import FileTypeRefused, PayloadTooLarge, Unprocessable
+from libs.common.openapi import PLAIN_TEXT
 from libs.common.pictures import FORMATS, without_metadata
 from libs.common.storage import Storage
 from libs.common.uploads import HEAD, TYPES, checked_type, chunks, extension_of, shown_name
@@ -47,7 +48,7 @@ FORM: dict[str, Any] = {
                     "type": "object",
                     "description": "The assignment says `allowed_types` and `max_bytes`",
                     "properties": {
-                        "text": {"type": "string", "maxLength": 200_000},
+                        "text": PLAIN_TEXT | {"maxLength": 200_000},
                         "files": {"type": "array", "items": _FILE, "maxItems": MOST_FILES},
                     },
                 }

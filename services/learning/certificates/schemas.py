@@ -5,14 +5,12 @@ from html import escape
 from typing import Annotated, Any
 from uuid import UUID
 
-from pydantic import StringConstraints
-
-from libs.common.schemas import Answer, Body, Moment, Text
+from libs.common.schemas import Answer, Body, Identifier, Length, Moment, PlainText, Uri
 from libs.common.storage import Storage
 from services.learning.certificates.queries import Shown
 from services.learning.models import Certificate
 
-Reason = Annotated[Text, StringConstraints(max_length=500)]
+Reason = Annotated[PlainText, Length(0, 500)]
 
 
 class ReasonBody(Body):
@@ -23,30 +21,30 @@ class ReasonBody(Body):
 
 class Replacement(Answer):
     uuid: UUID
-    certificate_number: str
-    verification_url: str
+    certificate_number: Identifier
+    verification_url: Uri
 
 
 class CertificateBase(Answer):
     uuid: UUID
-    certificate_number: str
-    status: str
+    certificate_number: Identifier
+    status: Identifier
     is_valid: bool
     course: UUID
-    course_title: str
-    student_name: str
+    course_title: PlainText
+    student_name: PlainText
     issue_date: date | None
     completion_date: Moment
     final_score: float | None
-    pdf_file: str | None
-    verification_url: str
+    pdf_file: Uri | None
+    verification_url: Uri
     revoked_at: Moment | None
     replaces: UUID | None
     replaced_by: Replacement | None
 
 
 class CertificateOut(CertificateBase):
-    revocation_reason: str
+    revocation_reason: PlainText
 
 
 class CertificateCheck(CertificateBase):

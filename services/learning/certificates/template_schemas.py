@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from libs.common.schemas import Answer, Body, Moment, Text
+from libs.common.schemas import Answer, Body, Identifier, Length, Moment, PlainText
 from services.learning.certificates.document import PLAIN
 from services.learning.certificates.rules import is_readable
 from services.learning.models import CertificateTemplate
@@ -23,7 +23,7 @@ def _readable(value: str) -> str:
     return value.lower()
 
 
-Line = Annotated[Text, AfterValidator(_one_line)]
+Line = Annotated[PlainText, AfterValidator(_one_line)]
 Color = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$"), AfterValidator(_readable)]
 
 
@@ -44,21 +44,21 @@ class TemplateBody(Body):
         }
     )
 
-    title: Annotated[Line, StringConstraints(min_length=1, max_length=80)] = PLAIN.title
-    text: Annotated[Line, StringConstraints(max_length=240)] = Field(
+    title: Annotated[Line, Length(1, 80)] = PLAIN.title
+    text: Annotated[Line, Length(0, 240)] = Field(
         PLAIN.text, description="stands between the learner's name and the course's title"
     )
-    signer_name: Annotated[Line, StringConstraints(max_length=80)] = ""
-    signer_title: Annotated[Line, StringConstraints(max_length=120)] = ""
+    signer_name: Annotated[Line, Length(0, 80)] = ""
+    signer_title: Annotated[Line, Length(0, 120)] = ""
     accent_color: Color = Field(PLAIN.accent_color, description="#rrggbb, dark enough to be read on white")
 
 
 class TemplateOut(Answer):
-    title: str
-    text: str
-    signer_name: str
-    signer_title: str
-    accent_color: str
+    title: PlainText
+    text: PlainText
+    signer_name: PlainText
+    signer_title: PlainText
+    accent_color: Identifier
     has_logo: bool
     has_signature: bool
     updated_at: Moment | None

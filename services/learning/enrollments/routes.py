@@ -9,6 +9,7 @@ from libs.common.auth import CurrentUser, Teacher
 from libs.common.db import SessionDep
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
+from libs.common.schemas import PlainText
 from services.learning.access import teaches
 from services.learning.clock import Now
 from services.learning.enrollments import queries, service
@@ -58,7 +59,7 @@ async def enroll_in_course(
 
 @router.post(
     "/api/courses/{uuid}/unenroll/",
-    response_model=EnrollmentOut | dict[str, str],
+    response_model=EnrollmentOut | dict[str, PlainText],
     responses=raises(NotEnrolled, EnrollmentCompleted),
 )
 async def unenroll_from_course(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:

@@ -2,11 +2,10 @@
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from math import floor
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 HEARTBEAT_LIMIT = 60
 ALMOST = Decimal("99.99")
@@ -49,19 +48,6 @@ def next_lesson(completed: Iterable[UUID], lessons: Sequence[UUID]) -> UUID | No
 
 def has_seat(limit: int | None, taken: int) -> bool:
     return limit is None or taken < limit
-
-
-def zone(name: str | None) -> ZoneInfo | None:
-    """The zone of that name, None when there is none."""
-    try:
-        return ZoneInfo(name) if name else None
-    except (ValueError, OSError, KeyError):
-        return None
-
-
-def local_date(now: datetime, time_zone: str | None) -> date:
-    """The learner's own day; UTC where their zone is not known."""
-    return now.astimezone(zone(time_zone) or UTC).date()
 
 
 def count_study_time(counted_until: datetime, now: datetime, spent: int) -> tuple[int, datetime]:

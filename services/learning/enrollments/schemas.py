@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from libs.common.schemas import Answer, Body, Moment
+from libs.common.schemas import Answer, Body, Identifier, Moment, PlainText, Uri
 from services.learning.enrollments.queries import Listed, outline_next
 
 
@@ -17,38 +17,38 @@ class EnrollBody(Body):
 
 class CategoryOut(Answer):
     uuid: UUID
-    name: str
-    slug: str
+    name: PlainText
+    slug: Identifier
 
 
 class InstructorOut(Answer):
     uuid: UUID
-    full_name: str
-    name: str
-    avatar: str | None
-    bio: str
-    role: str
+    full_name: PlainText
+    name: PlainText
+    avatar: Uri | None
+    bio: PlainText
+    role: Identifier
 
 
 class CourseCard(Answer):
     """The card of a course. Views are catalog's alone: no event carries them, and they are 0 here."""
 
     uuid: UUID
-    title: str
-    slug: str
-    short_description: str
-    thumbnail: str | None
-    preview_video: str | None
+    title: PlainText
+    slug: Identifier
+    short_description: PlainText
+    thumbnail: Uri | None
+    preview_video: Uri | None
     is_featured: bool
-    status: str
-    level: str
-    language: str
+    status: Identifier
+    level: Identifier
+    language: Identifier
     category: CategoryOut | None
-    category_name: str | None
-    tags: list[str]
+    category_name: PlainText | None
+    tags: list[PlainText]
     instructor: InstructorOut
-    instructor_name: str
-    instructor_avatar: str | None
+    instructor_name: PlainText
+    instructor_avatar: Uri | None
     duration_hours: float | None
     enrolled_count: int
     enrollment_count: int
@@ -65,19 +65,19 @@ class CourseCard(Answer):
 
 class NextLesson(Answer):
     uuid: UUID
-    title: str
-    content_type: str
+    title: PlainText
+    content_type: Identifier
     module: UUID
-    module_title: str
+    module_title: PlainText
 
 
 class EnrollmentOut(Answer):
     uuid: UUID
     student: UUID
     course: CourseCard
-    title: str
-    thumbnail: str | None
-    status: str
+    title: PlainText
+    thumbnail: Uri | None
+    status: Identifier
     progress_percentage: float
     progress: float
     completed_lessons: list[UUID]
@@ -92,16 +92,16 @@ class EnrollmentOut(Answer):
 class RosterRow(EnrollmentOut):
     """What a teacher sees of a learner."""
 
-    name: str
-    email: str
+    name: PlainText
+    email: Identifier
     last_active: Moment | None
 
 
 class VisibleEnrollment(EnrollmentOut):
     """`name`, `email` and `last_active` only for those who teach the course."""
 
-    name: str | None = None
-    email: str | None = None
+    name: PlainText | None = None
+    email: Identifier | None = None
     last_active: Moment | None = None
 
 

@@ -28,6 +28,7 @@ from libs.common.events.learning import (
 from libs.common.outbox import Recorder, record, record_tombstone
 from libs.common.tokens import Principal
 from libs.common.trace import Trace
+from libs.common.zones import local_date
 from services.learning.access import Seat, teaches
 from services.learning.certificates.service import request_certificate
 from services.learning.completion.queries import Saved, facts_of, final_score, rules_of
@@ -266,7 +267,7 @@ class Completion:
 def add_completed(session: Recorder, seat: Seat, lesson: UUID, now: datetime) -> Completion:
     """Note that nothing of the lesson is left, with its event. The caller holds the seat and stores it."""
     enrollment = seat.enrollment
-    day = rules.local_date(now, seat.time_zone)
+    day = local_date(now, seat.time_zone)
     points = seat.points.get(str(lesson), 0)
     enrollment.completed_lessons = [*enrollment.completed_lessons, lesson]
     enrollment.points += points

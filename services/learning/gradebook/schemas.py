@@ -4,13 +4,13 @@ from decimal import Decimal
 from typing import Annotated, Literal
 from uuid import UUID, uuid4
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from libs.common.schemas import Answer, Body, Exact, Moment, Text
+from libs.common.schemas import Answer, Body, Exact, Length, Moment, PlainText
 from services.learning.gradebook import rules
 
 Percent = Annotated[Exact, Field(ge=0, le=100, decimal_places=4)]
-Name = Annotated[Text, StringConstraints(min_length=1, max_length=100)]
+Name = Annotated[PlainText, Length(1, 100)]
 Drops = Annotated[int, Field(ge=0, le=100)]
 Items = Annotated[list[UUID], Field(max_length=500)]
 
@@ -31,7 +31,7 @@ class LateBody(Body):
 
 
 class LetterBody(Body):
-    letter: Annotated[Text, StringConstraints(min_length=1, max_length=10)]
+    letter: Annotated[PlainText, Length(1, 10)]
     start: Percent = Field(alias="from")
 
     model_config = Body.model_config | ConfigDict(populate_by_name=True, serialize_by_alias=True)
@@ -89,7 +89,7 @@ class PolicyBody(Body):
 
 class GroupOut(Answer):
     uuid: UUID
-    name: str
+    name: PlainText
     weight: float
     drop_lowest: int
     drop_highest: int
@@ -103,7 +103,7 @@ class LateOut(Answer):
 
 
 class LetterOut(Answer):
-    letter: str
+    letter: PlainText
     start: float = Field(alias="from")
 
     model_config = Answer.model_config | ConfigDict(populate_by_name=True)
@@ -132,7 +132,7 @@ class Changes(Answer):
 class ItemOut(Answer):
     uuid: UUID
     kind: Literal["quiz", "assignment"]
-    title: str
+    title: PlainText
     points: float
     group: UUID | None
     extra_credit: bool
@@ -149,11 +149,11 @@ class Cell(Answer):
 
 class GradeRow(Answer):
     user: UUID
-    name: str
+    name: PlainText
     cells: dict[UUID, Cell]
     current: float | None
     final: float | None
-    letter: str | None
+    letter: PlainText | None
 
 
 class Gradebook(Answer):
@@ -169,7 +169,7 @@ class OwnGrades(Answer):
     cells: dict[UUID, Cell]
     current: float | None
     final: float | None
-    letter: str | None
+    letter: PlainText | None
     as_of: Moment | None = Field(description="the past moment that is shown; null: now")
 
 
@@ -178,17 +178,17 @@ class Imported(Answer):
 
     row: int
     user: UUID
-    name: str
+    name: PlainText
     item: UUID
-    title: str
+    title: PlainText
     before: Cell
     after: Cell
 
 
 class RowError(Answer):
     row: int
-    column: str
-    message: str
+    column: PlainText
+    message: PlainText
 
 
 class Import(Answer):
@@ -212,9 +212,9 @@ class Source(Answer):
 class Explanation(Answer):
     """A line of how a grade came about: `value` a percentage or points, `contribution` to the line above."""
 
-    label: str
+    label: PlainText
     value: float | None
     contribution: float | None
-    rule: str
+    rule: PlainText
     source: Source | None
     children: list["Explanation"]

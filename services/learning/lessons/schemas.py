@@ -6,8 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from libs.common.richtext import RichText
-from libs.common.schemas import Answer, Body, Moment, Text
+from libs.common.schemas import Answer, Body, Moment, PlainText
 from services.learning.enrollments.rules import HEARTBEAT_LIMIT
 
 NOTES_LIMIT = 65_536
@@ -61,10 +60,10 @@ class LessonProgressOut(Answer):
 class NotesBody(Body):
     model_config = Body.model_config | ConfigDict(str_strip_whitespace=False)
 
-    notes: Annotated[Text, AfterValidator(_fits)]
+    notes: Annotated[PlainText, AfterValidator(_fits)]
 
 
 class NotesOut(Answer):
     lesson: UUID
-    notes: RichText
+    notes: PlainText
     updated_at: Moment | None

@@ -10,8 +10,9 @@ from libs.common.errors import NotFound
 from libs.common.etags import check_if_match
 from libs.common.events.learning import StudyTimeRecorded
 from libs.common.tokens import Principal
+from libs.common.zones import local_date
 from services.learning.access import Seat, access_lesson_seat, access_seat
-from services.learning.enrollments.rules import SEATED, count_study_time, local_date
+from services.learning.enrollments.rules import SEATED, count_study_time
 from services.learning.enrollments.service import add_completed, complete_if_met, publish
 from services.learning.errors import LessonNotFinished
 from services.learning.lessons import queries

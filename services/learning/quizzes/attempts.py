@@ -18,8 +18,8 @@ from libs.common.outbox import record
 from libs.common.tables import among
 from libs.common.tokens import Principal
 from libs.common.trace import Trace, current_trace
+from libs.common.zones import local_date
 from services.learning.access import lock_seats
-from services.learning.enrollments.rules import local_date
 from services.learning.gradebook.service import keep_mark
 from services.learning.lessons.queries import KEEP_STUDY_DAYS
 from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension

@@ -3,10 +3,9 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import ConfigDict, Field
 
-from libs.common.richtext import RichText
-from libs.common.schemas import Answer, Body, Exact, Text
+from libs.common.schemas import Answer, Body, Exact, Length, PlainText
 from services.learning.quizzes.schemas import Long, QuestionKind
 
 
@@ -45,7 +44,7 @@ class RegradeBody(Body):
     question: UUID
     mode: Literal["full_credit", "old_or_new", "new_only"]
     dry_run: bool = False
-    reason: Annotated[Text, StringConstraints(max_length=1_000)] = ""
+    reason: Annotated[PlainText, Length(0, 1_000)] = ""
 
 
 class PointsChange(Answer):
@@ -64,7 +63,7 @@ class Regraded(Answer):
 class Answered(Answer):
     """One answer and how often it was given; of written ones only the most frequent."""
 
-    answer: RichText
+    answer: PlainText
     count: int
     is_right: bool | None
 
@@ -72,7 +71,7 @@ class Answered(Answer):
 class QuestionStatistics(Answer):
     question: UUID
     kind: QuestionKind
-    text: RichText
+    text: PlainText
     attempts: int = Field(description="handed-in attempts that had the question")
     answered: int
     average_points: float | None

@@ -6,12 +6,20 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import AwareDatetime, ConfigDict, Field, field_validator
 
 from libs.common.errors import Unprocessable
-from libs.common.richtext import RichText
-from libs.common.schemas import Answer, Body, EmptyIsNone, Exact, Moment, Text
-from services.learning.enrollments.rules import zone
+from libs.common.schemas import (
+    Answer,
+    Body,
+    EmptyIsNone,
+    Exact,
+    Identifier,
+    Length,
+    Moment,
+    PlainText,
+    TimeZone,
+)
 from services.learning.models import Question, Quiz, QuizExtension
 from services.learning.quizzes.rules import CHOICE, shown
 
@@ -28,18 +36,12 @@ QuestionKind = Literal[
     "ordering",
     "essay",
 ]
-Title = Annotated[Text, StringConstraints(min_length=1, max_length=200)]
-Long = Annotated[Text, StringConstraints(max_length=50_000)]
+Title = Annotated[PlainText, Length(1, 200)]
+Long = Annotated[PlainText, Length(0, 50_000)]
 # Dates beyond these overflow in one time zone or another.
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
 OptionalMoment = Annotated[Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)] | None, EmptyIsNone]
 Number = Annotated[Exact, Field(ge=-(10**30), le=10**30, allow_inf_nan=False)]
-
-
-def _known_zone(name: str | None) -> str | None:
-    if name is not None and zone(name) is None:
-        raise ValueError("must be an IANA time zone, such as Europe/London")
-    return name
 
 
 class Feedback(Body):
@@ -83,7 +85,7 @@ class QuizBody(Body):
     time_limit_seconds: int | None = Field(None, ge=1, le=604_800)
     opens_at: OptionalMoment = None
     closes_at: OptionalMoment = None
-    time_zone: str | None = Field(None, max_length=64, description="where the dates were set; the author's")
+    time_zone: TimeZone | None = Field(None, description="where the dates were set; the author's")
     attempts_allowed: int | None = Field(None, ge=1, le=1000, description="null: any number")
     scoring: Scoring = "highest"
     pass_mark: Exact = Field(Decimal(50), ge=0, le=100, decimal_places=2)
@@ -91,8 +93,6 @@ class QuizBody(Body):
     shuffle_answers: bool = False
     pools: Pools = Field(default_factory=list)
     feedback: Feedback = Feedback()
-
-    _zone = field_validator("time_zone")(_known_zone)
 
 
 class QuizPatch(Body):
@@ -114,7 +114,7 @@ class QuizPatch(Body):
     time_limit_seconds: int | None = Field(None, ge=1, le=604_800)
     opens_at: OptionalMoment = None
     closes_at: OptionalMoment = None
-    time_zone: str | None = Field(None, max_length=64)
+    time_zone: TimeZone | None = None
     attempts_allowed: int | None = Field(None, ge=1, le=1000)
     scoring: Scoring | None = None
     pass_mark: Exact | None = Field(None, ge=0, le=100, decimal_places=2)
@@ -122,8 +122,6 @@ class QuizPatch(Body):
     shuffle_answers: bool | None = None
     pools: Pools | None = None
     feedback: Feedback | None = None
-
-    _zone = field_validator("time_zone")(_known_zone)
 
     @field_validator(
         "title",
@@ -145,14 +143,14 @@ class QuizPatch(Body):
         return value
 
 
-Side = Annotated[Text, StringConstraints(min_length=1, max_length=5_000)]
+Side = Annotated[PlainText, Length(1, 5_000)]
 
 
 class OptionBody(Body):
     uuid: UUID | None = Field(None, description="made when missing")
     text: Side
     is_correct: bool = False
-    feedback: Annotated[Text, StringConstraints(max_length=5_000)] = ""
+    feedback: Annotated[PlainText, Length(0, 5_000)] = ""
 
 
 class PairBody(Body):
@@ -165,16 +163,14 @@ class QuestionPatch(Body):
 
     uuid: UUID | None = Field(None, description="accepted while it does not change")
     kind: QuestionKind | None = None
-    text: Annotated[Text, StringConstraints(min_length=1, max_length=20_000)] | None = None
+    text: Annotated[PlainText, Length(1, 20_000)] | None = None
     points: Exact | None = Field(None, ge=0, le=10_000, decimal_places=4, description="one, if not given")
     order: int | None = Field(None, ge=0, le=100_000)
     explanation: Long | None = None
     partial_credit: bool | None = None
     options: list[OptionBody] | None = Field(None, max_length=50)
     correct: bool | None = None
-    accepted: list[Annotated[Text, StringConstraints(min_length=1, max_length=2_000)]] | None = Field(
-        None, max_length=100
-    )
+    accepted: list[Annotated[PlainText, Length(1, 2_000)]] | None = Field(None, max_length=100)
     value: Number | None = None
     tolerance: Annotated[Number, Field(ge=0)] | None = None
     pairs: list[PairBody] | None = Field(None, max_length=50)
@@ -206,49 +202,49 @@ class QuestionBody(QuestionPatch):
     )
 
     kind: QuestionKind
-    text: Annotated[Text, StringConstraints(min_length=1, max_length=20_000)]
+    text: Annotated[PlainText, Length(1, 20_000)]
 
 
 class OptionForTeacher(Answer):
     uuid: UUID
-    text: RichText
+    text: PlainText
     is_correct: bool
-    feedback: RichText
+    feedback: PlainText
 
 
 class PairForTeacher(Answer):
-    left: RichText
-    right: RichText
+    left: PlainText
+    right: PlainText
 
 
 class QuestionForTeacher(Answer):
     uuid: UUID
     kind: QuestionKind
-    text: RichText
+    text: PlainText
     points: float
     order: int
-    explanation: RichText
+    explanation: PlainText
     partial_credit: bool
     options: list[OptionForTeacher] | None = None
     correct: bool | None = None
-    accepted: list[RichText] | None = None
+    accepted: list[PlainText] | None = None
     value: float | None = None
     tolerance: float | None = None
     pairs: list[PairForTeacher] | None = None
-    items: list[RichText] | None = None
+    items: list[PlainText] | None = None
 
 
 class QuizCommon(Answer):
     uuid: UUID
     course: UUID
     lesson: UUID | None
-    title: str
-    description: RichText
+    title: PlainText
+    description: PlainText
     kind: QuizKind
     time_limit_seconds: int | None
     opens_at: Moment | None
     closes_at: Moment | None
-    time_zone: str
+    time_zone: Identifier
     attempts_allowed: int | None
     scoring: Scoring
     pass_mark: float
@@ -296,14 +292,14 @@ class ExtensionOut(Answer):
     extra_seconds: int
     extra_attempts: int
     closes_at: Moment | None
-    time_zone: str
+    time_zone: Identifier
     excused: bool = Field(description="the quiz does not count for them")
 
 
 class ExtensionForTeacher(ExtensionOut):
     quiz: UUID
     user: UUID
-    user_name: str
+    user_name: PlainText
     updated_at: Moment
 
 
@@ -400,7 +396,7 @@ class BankPatch(Body):
 class BankOut(Answer):
     uuid: UUID
     course: UUID
-    title: str
+    title: PlainText
     question_count: int
     created_at: Moment
     updated_at: Moment

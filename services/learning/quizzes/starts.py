@@ -25,8 +25,9 @@ from libs.common.outbox import record
 from libs.common.tables import among
 from libs.common.tokens import Principal
 from libs.common.trace import Trace, current_trace
+from libs.common.zones import local_date
 from services.learning.access import Seat, lock_seat, lock_seats
-from services.learning.enrollments.rules import SEATED, local_date
+from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NoAttemptsLeft, NotEnrolled, QuizClosed, QuizNotOpen
 from services.learning.models import Attempt, Enrollment, Question, Quiz, QuizExtension
 from services.learning.quizzes import rules

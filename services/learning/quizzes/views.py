@@ -2,18 +2,17 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from fastapi.responses import Response
-from pydantic import ConfigDict, Field, PlainSerializer
+from pydantic import ConfigDict, Field
 from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common import etags
 from libs.common.paging import Paging
-from libs.common.richtext import RichText, as_text
-from libs.common.schemas import Answer, Body, Moment
+from libs.common.schemas import Answer, Body, Identifier, Moment, PlainText
 from libs.common.tokens import Principal
 from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension, User
 from services.learning.quizzes import rules
@@ -50,25 +49,17 @@ class SavedAnswer(Answer):
     seconds_left: int | None
 
 
-def _harmless(right: Any) -> Any:
-    """Accepted texts are written by people; everything else is ids, numbers and truth values."""
-    return [as_text(one) for one in right] if isinstance(right, list) else right
-
-
-RightAnswer = Annotated[Any, PlainSerializer(_harmless)]
-
-
 class OptionOut(Answer):
     uuid: UUID
-    text: RichText
+    text: PlainText
 
 
 class AttemptQuestionOut(Answer):
     """A question in an attempt's order. What the policy hides is null."""
 
     uuid: UUID
-    kind: str
-    text: RichText
+    kind: Identifier
+    text: PlainText
     points: float
     options: list[OptionOut] | None = None
     lefts: list[OptionOut] | None = None
@@ -76,22 +67,22 @@ class AttemptQuestionOut(Answer):
     items: list[OptionOut] | None = None
     score: float | None = None
     is_correct: bool | None = None
-    right_answer: RightAnswer = None
-    explanation: RichText | None = None
-    option_feedback: dict[UUID, RichText] | None = None
-    comment: RichText | None = Field(None, description="of who graded it; shown with the correctness")
+    right_answer: Any = None
+    explanation: PlainText | None = None
+    option_feedback: dict[UUID, PlainText] | None = None
+    comment: PlainText | None = Field(None, description="of who graded it; shown with the correctness")
 
 
 class AttemptRow(Answer):
     uuid: UUID
     quiz: UUID
     student: UUID
-    student_name: str
+    student_name: PlainText
     number: int
     status: Status
     started_at: Moment
     deadline: Moment | None
-    time_zone: str
+    time_zone: Identifier
     submitted_at: Moment | None
     seconds_left: int | None
     score: float | None

@@ -9,8 +9,8 @@ from sqlalchemy import select, text
 from libs.common.auth import CurrentUser
 from libs.common.db import SessionDep
 from libs.common.schemas import Answer
+from libs.common.zones import local_date
 from services.learning.clock import Now
-from services.learning.enrollments.rules import local_date
 from services.learning.models import StudyDay, User
 from services.learning.study.rules import streak
 

@@ -159,7 +159,7 @@ async def test_a_survey_with_an_essay_is_done_by_submitting(school: School) -> N
     assert row["progress"] == 50
 
 
-async def test_what_can_act_in_a_browser_is_not_served(school: School) -> None:
+async def test_texts_of_a_quiz_are_answered_as_they_were_written(school: School) -> None:
     course = await school.course()
     student = await school.enrolled(course)
     bad = "<img src=x onerror=alert(1)>"
@@ -182,6 +182,9 @@ async def test_what_can_act_in_a_browser_is_not_served(school: School) -> None:
     taught = done(await school.teacher.client.get(f"/api/quizzes/{quiz['uuid']}/"))
     seen = done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))
     statistics = done(await school.teacher.client.get(f"/api/quizzes/{quiz['uuid']}/statistics/"))
-    assert seen["questions"][0]["right_answer"]
-    assert seen["questions"][3]["comment"]
-    assert "onerror" not in json.dumps([attempt, taught, seen, statistics])
+    assert seen["questions"][0]["right_answer"] == [bad]
+    assert seen["questions"][3]["comment"] == bad
+    assert [question["text"] for question in taught["questions"]] == [bad] * 4
+    assert taught["questions"][1]["items"] == [bad, "b"]
+    assert json.dumps(statistics).count(bad) >= 4
+    assert {side["text"] for side in attempt["questions"][2]["lefts"]} == {bad, "x"}

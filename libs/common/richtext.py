@@ -8,6 +8,7 @@ import html
 import re
 from collections.abc import Callable, Sequence
 from functools import lru_cache, wraps
+from html.parser import HTMLParser
 from typing import Any
 
 import nh3
@@ -25,6 +26,8 @@ _HTML = nh3.ALLOWED_TAGS | {
     "noscript", "template", "video", "audio", "source", "marquee", "xmp", "plaintext", "noembed", "noframes",
 }  # fmt: skip
 """Elements of HTML. Other names between angle brackets are words, such as the type in `List<String>`."""
+_OTHERS = frozenset({"code", "pre", "kbd", "samp", "tt", "blockquote", "q", "cite"})
+_WITHIN_WORDS = frozenset({"a", "b", "i", "u", "s", "em", "strong", "del", "ins", "mark", "span"})
 # What a parser of HTML opens again in every paragraph until it is closed, or gathers up for ever.
 _LASTING = re.compile(
     r"(?i)<(?:b|big|code|em|font|i|nobr|s|small|strike|strong|tt|u|html|body)(?![a-z0-9])[^<>]*>?"
@@ -127,6 +130,37 @@ def is_rendered(text: str, source: str) -> bool:
         return True
     # Browsers write entities and empty elements their own way, and neither add nor drop a tag.
     return text.count("<") == shown.count("<") and nh3.clean(text).strip() == shown.strip()
+
+
+class _OwnWords(HTMLParser):
+    """Gathers what stands neither in code nor in a quotation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words: list[str] = []
+        self._within = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._within += tag in _OTHERS
+        if tag not in _WITHIN_WORDS:
+            self.words.append("\n")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._within -= tag in _OTHERS
+        if tag not in _WITHIN_WORDS:
+            self.words.append("\n")
+
+    def handle_data(self, data: str) -> None:
+        if not self._within:
+            self.words.append(data)
+
+
+def own_words(source: str) -> str:
+    """What the author says to the readers: the rendered text without code and quotations."""
+    parser = _OwnWords()
+    parser.feed(as_html(source))
+    parser.close()
+    return "".join(parser.words)
 
 
 def _rendered(source: str) -> str:

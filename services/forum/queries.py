@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 
 from libs.common.errors import BadRequest
 from libs.common.paging import Paging, encode_cursor
+from libs.common.richtext import own_words
 from services.forum.models import Course, Enrollment, Person, Reply
 from services.forum.rules import LEARNING, mentioned, mentions_of
 
@@ -48,8 +49,11 @@ def author_fields(people: dict[UUID, Person], uuid: UUID) -> dict[str, Any]:
 async def find_mentions(
     session: AsyncSession, content: str, course: UUID | None, author: UUID, discussion: UUID | None
 ) -> list[UUID]:
-    """Whom a text mentions: learners and instructors of the course and those who write in the discussion."""
-    names = mentioned(content)
+    """Whom a text mentions: learners and instructors of the course and those who write in the discussion.
+
+    Names in code and in quotations are not the author's own words, and call nobody.
+    """
+    names = mentioned(own_words(content))
     if not names:
         return []
     circles = []
@@ -74,6 +78,15 @@ async def find_mentions(
         .order_by(Person.uuid)
     )
     return mentions_of(names, [(uuid, full, first) for uuid, full, first in rows])
+
+
+async def find_new_mentions(
+    session: AsyncSession, old: str, new: str, course: UUID | None, author: UUID, discussion: UUID
+) -> tuple[UUID, ...]:
+    """Whom an edited text mentions and did not mention before."""
+    before = await find_mentions(session, old, course, author, discussion)
+    after = await find_mentions(session, new, course, author, discussion)
+    return tuple(user for user in after if user not in before)
 
 
 def ilike_pattern(search: str) -> str:

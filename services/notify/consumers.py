@@ -106,13 +106,17 @@ async def on_submission_graded(session: AsyncSession, batch: Batch) -> None:
 
 
 async def on_reply(session: AsyncSession, batch: Batch) -> None:
-    """The mentioned, then who is replied to, once each and never oneself; chat tells only the mentioned."""
+    """The mentioned, then who is replied to, once each and never oneself.
+
+    Chat and edits tell only the mentioned.
+    """
     news: list[News] = []
     for item in batch:
         event = item.event
         told = {event.author}
         url = f"/discussions/{event.discussion}?reply={event.reply}"
-        replied = () if event.is_chat else (event.parent_author, event.discussion_author)
+        posted = isinstance(event, forum.ReplyPosted) and not event.is_chat
+        replied = (event.parent_author, event.discussion_author) if posted else ()
         for kind, users in (("mention", event.mentions), ("forum_reply", replied)):
             for user in users:
                 if user is not None and user not in told:
@@ -193,7 +197,9 @@ HANDLERS: dict[type[Any], Handler] = {
     quizzes.QuizGraded: on_quiz_graded,
     learning.SubmissionGraded: on_submission_graded,
     forum.DiscussionStarted: on_discussion,
+    forum.DiscussionChanged: on_discussion,
     forum.ReplyPosted: on_reply,
+    forum.ReplyChanged: on_reply,
     forum.SolutionMarked: on_solution,
     support.TicketAnswered: on_ticket_answered,
     support.TicketAssigned: on_ticket_assigned,

@@ -44,11 +44,13 @@ class DiscussionStarted(DiscussionFact):
 
 
 class DiscussionChanged(DiscussionFact):
-    """Trigger: title, text, type or forum of a discussion change. Key: discussion. Consumers: analytics."""
+    """Trigger: title, text, type or forum of a discussion change; `mentions` are those whom the new text
+    mentions and the old one did not. Key: discussion. Consumers: analytics, notify."""
 
     type = "forum.discussion_changed.v1"
 
     actor: UUID
+    mentions: tuple[UUID, ...] = ()
 
 
 class DiscussionPinned(DiscussionFact):
@@ -135,11 +137,13 @@ class ReplyPosted(ReplyFact):
 
 
 class ReplyChanged(ReplyFact):
-    """Trigger: the text of a reply is edited. Key: reply. Consumers: analytics."""
+    """Trigger: the text of a reply is edited; `mentions` are those whom the new text mentions and the old one
+    did not. Key: reply. Consumers: analytics, notify."""
 
     type = "forum.reply_changed.v1"
 
     actor: UUID
+    mentions: tuple[UUID, ...] = ()
 
 
 class ReplyRedacted(ReplyFact):

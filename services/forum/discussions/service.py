@@ -31,7 +31,7 @@ from services.forum import errors
 from services.forum.access import access_discussion, access_discussion_as_moderator, access_forum
 from services.forum.discussions.schemas import DiscussionChange, NewDiscussion, NewForum
 from services.forum.models import Discussion, Flag, Follow, Forum
-from services.forum.queries import find_mentions
+from services.forum.queries import find_mentions, find_new_mentions
 from services.forum.rules import may_post
 
 
@@ -127,10 +127,18 @@ async def change_discussion(
     if not may_post(changes.get("discussion_type", "discussion"), place):
         raise errors.NotModerator("Announcements are for staff and instructors.")
     if changes:
+        mentions = await find_new_mentions(
+            session,
+            discussion.content,
+            changes.get("content", discussion.content),
+            discussion.course,
+            who.user,
+            discussion.uuid,
+        )
         for name, value in changes.items():
             setattr(discussion, name, value)
         discussion.edited_at = system_clock()
-        publish(session, discussion, DiscussionChanged, actor=who.user)
+        publish(session, discussion, DiscussionChanged, actor=who.user, mentions=mentions)
     return discussion
 
 

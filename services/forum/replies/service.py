@@ -30,7 +30,7 @@ from services.forum import errors
 from services.forum.access import access_discussion, access_reply
 from services.forum.discussions.service import flag, set_resolved
 from services.forum.models import Discussion, Reply, Upvote
-from services.forum.queries import find_mentions
+from services.forum.queries import find_mentions, find_new_mentions
 from services.forum.rules import may_reply
 
 
@@ -129,9 +129,12 @@ async def change_reply(
         raise errors.NotAuthor
     check_if_match(request, reply.version)
     if content != reply.content:
+        mentions = await find_new_mentions(
+            session, reply.content, content, discussion.course, who.user, discussion.uuid
+        )
         reply.content = content
         reply.edited_at = system_clock()
-        publish(session, reply, discussion, ReplyChanged, actor=who.user)
+        publish(session, reply, discussion, ReplyChanged, actor=who.user, mentions=mentions)
     return reply
 
 

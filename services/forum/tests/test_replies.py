@@ -177,14 +177,56 @@ async def test_mentions_are_people_of_the_course(forum: Harness, cast: Cast):
     text_ = "@bob_lovelace, @Teacher and @ada (that is me): not @eve, @rival or @nobody."
     discussion = await started(cast.ada, cast, content=text_)
     await replied(cast.bob, discussion, "Yes, @ada.lovelace?")
-    async with forum.db.session() as session:
-        rows = await session.scalars(text("SELECT convert_from(payload, 'UTF8') FROM outbox ORDER BY seq"))
-        events = [json.loads(row) for row in rows]
+    events = await facts(forum)
     by_kind = {"started": events[1], "posted": events[2]}
     assert set(by_kind["started"]["mentions"]) == {str(cast.bob.uuid), str(cast.teacher.uuid)}
     assert by_kind["posted"]["mentions"] == [str(cast.ada.uuid)]
     assert by_kind["posted"]["discussion_author"] == str(cast.ada.uuid)
     assert text_ not in json.dumps(events)
+
+
+QUOTING = [
+    "`@bob`",
+    "```\n@bob\n```",
+    "~~~py\n@bob\ndef f(): ...\n~~~",
+    "    @bob()",
+    "> @bob said so",
+    "> - so said @bob\nand more",
+    "<code>@bob</code>",
+    "<blockquote>\n@bob\n</blockquote>",
+    "<q>@bob</q>",
+    "bob@bob.example",
+    "<bob@bob.example>",
+]
+
+
+@pytest.mark.parametrize("content", QUOTING)
+async def test_names_in_code_and_quotations_call_nobody(forum: Harness, cast: Cast, content: str):
+    discussion = await started(cast.ada, cast, content=f"See:\n\n{content}\n\nwhat @teacher said.")
+    await replied(cast.ada, discussion, f"Again:\n\n{content}\n\n@teacher")
+    for event in await facts(forum):
+        assert event.get("mentions", [str(cast.teacher.uuid)]) == [str(cast.teacher.uuid)]
+
+
+async def test_an_edit_calls_those_whom_it_adds(forum: Harness, cast: Cast):
+    discussion = await started(cast.ada, cast, content="@teacher, look.")
+    reply = await replied(cast.ada, discussion, "And `@bob`.")
+    path = f"{DISCUSSIONS}{discussion['uuid']}/"
+    assert (await cast.ada.client.patch(path, json={"content": "@teacher and @bob, look."})).is_success
+    assert (await cast.ada.client.patch(path, json={"title": "Another title"})).is_success
+    assert (await cast.ada.client.patch(path, json={"content": "@bob, look."})).is_success
+    path = f"{REPLIES}{reply['uuid']}/"
+    assert (await cast.ada.client.patch(path, json={"content": "And @bob."})).is_success
+    assert (await cast.ada.client.patch(path, json={"content": "And @bob!"})).is_success
+    bob, teacher = str(cast.bob.uuid), str(cast.teacher.uuid)
+    mentions = [event["mentions"] for event in await facts(forum) if "mentions" in event]
+    assert mentions == [[teacher], [], [bob], [], [], [bob], []]
+
+
+async def facts(forum: Harness) -> list[dict[str, Any]]:
+    async with forum.db.session() as session:
+        rows = await session.scalars(text("SELECT convert_from(payload, 'UTF8') FROM outbox ORDER BY seq"))
+        return [json.loads(row) for row in rows]
 
 
 async def test_outsiders_find_no_reply(cast: Cast):

@@ -140,6 +140,23 @@ async def test_a_reply_tells_the_asker_and_the_mentioned_once_and_never_the_auth
     assert await results(scene.eve) == []
 
 
+async def test_an_edit_tells_only_those_whom_it_mentions_anew(scene: Scene):
+    place = {"discussion": uuid4(), "forum": uuid4(), "course": scene.course, "author": scene.eve.uuid}
+    await scene.service.deliver(
+        forum.ReplyChanged(
+            **place, reply=uuid4(), discussion_author=scene.ada.uuid, actor=scene.eve.uuid, mentions=()
+        ),
+        forum.DiscussionChanged(
+            **place,
+            discussion_type="question",
+            actor=scene.eve.uuid,
+            mentions=(scene.ada.uuid, scene.eve.uuid),
+        ),
+    )
+    assert [row["notification_type"] for row in await results(scene.ada)] == ["mention"]
+    assert await results(scene.eve) == []
+
+
 @pytest.mark.parametrize(("visible", "count"), [(True, 1), (False, 0)])
 async def test_hidden_results_are_not_told(scene: Scene, visible: bool, count: int):
     event = quizzes.QuizGraded(

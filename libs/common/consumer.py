@@ -6,9 +6,13 @@ A consumer that parks too much stops itself, because a bad deploy must not drain
 
 import asyncio
 import random
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import IllegalStateError, KafkaError
 from psycopg import Error as DatabaseError
 
 from libs.common import metrics
@@ -23,8 +27,12 @@ log = get_logger(__name__)
 # A killed member holds up its group for this long, and everything must be applied 30 s after a healing.
 SESSION_MS = 12_000
 REQUEST_MS = 40_000
-WATCHDOG_INTERVAL = 20.0
-WATCHDOG_LIMIT = 60.0
+ANSWER_SECONDS = 5.0
+WATCH_SECONDS = 2.0
+STILL_SECONDS = 10.0
+"""How long there may be events for a member of the group without it getting on."""
+JOINING_SECONDS = 2 * SESSION_MS / 1000
+"""The same while it is given its partitions: members that are gone may have to be given up first."""
 HALT_IN_A_ROW = 100
 HALT_SHARE = 0.01
 HALT_WINDOW = 1_000
@@ -35,7 +43,7 @@ class ConsumerHalted(RuntimeError):
 
 
 class ConsumerStuck(RuntimeError):
-    """Kafka has new events and this consumer does not move: the process must be restarted."""
+    """Kafka has new events and this consumer does not move: its client is replaced."""
 
 
 def to_record(message: ConsumerRecord, prefix: str) -> Record:
@@ -48,13 +56,16 @@ def to_record(message: ConsumerRecord, prefix: str) -> Record:
 
 
 class Consumer:
-    """Runs one subscription until cancelled. Raises ConsumerHalted or ConsumerStuck."""
+    """Runs one subscription until cancelled. Raises ConsumerHalted."""
 
     def __init__(self, db: Database, subscription: Subscription) -> None:
         self.db = db
         self.subscription = subscription
         self.settings = db.settings
         self.halted = False
+        self.applied_at: datetime | None = None
+        self._applying = False
+        self._standing: dict[TopicPartition, Standing] = {}
         self._seen = 0
         self._failed = 0
         self._in_a_row = 0
@@ -64,15 +75,43 @@ class Consumer:
         while True:
             consumer = self._make()
             try:
-                await consumer.start()
+                await asyncio.wait_for(consumer.start(), JOINING_SECONDS)
                 backoff = 0.2
                 await self._consume(consumer)
+            except ConsumerStuck as error:
+                log.error("consumer_stuck", error=str(error), **self.health())
             except (KafkaError, OSError) as error:
                 log.warning("consumer_interrupted", error=repr(error), retry_in=round(backoff, 2))
             finally:
+                self._standing = {}
                 await _stop(consumer)
             await asyncio.sleep(backoff * random.uniform(0.5, 1.5))
             backoff = min(backoff * 2, 5.0)
+
+    def health(self) -> dict[str, Any]:
+        """What this member of the group has been given, and how far it has come, as the watchdog saw it last.
+
+        `lag` counts the events behind, null while a position is not known; `last_applied` is null at first.
+        """
+        partitions = [
+            {
+                "topic": tp.topic.removeprefix(self.settings.topic_prefix),
+                "partition": tp.partition,
+                "position": standing.position,
+                "end": standing.end,
+            }
+            for tp, standing in sorted(self._standing.items())
+            if standing.assigned
+        ]
+        lags = [standing.lag for standing in self._standing.values() if standing.assigned]
+        return {
+            "consumer": self.subscription.consumer,
+            "assigned": len(partitions),
+            "lag": None if None in lags else sum(filter(None, lags)),
+            "last_applied": self.applied_at and self.applied_at.isoformat(),
+            "halted": self.halted,
+            "partitions": partitions,
+        }
 
     def _make(self) -> AIOKafkaConsumer:
         prefix = self.settings.topic_prefix
@@ -110,30 +149,33 @@ class Consumer:
             messages = [message for batch in fetched.values() for message in batch]
             if not messages:
                 continue
-            await self._apply(consumer, messages)
+            await self._apply(messages)
             await self._commit(consumer, {tp: batch[-1].offset + 1 for tp, batch in fetched.items() if batch})
             failpoint("consumer.after_offset")
 
-    async def _apply(self, consumer: AIOKafkaConsumer, messages: list[ConsumerRecord]) -> None:
-        """Apply the batch however long the database is away, keeping the membership of the group alive."""
+    async def _apply(self, messages: list[ConsumerRecord]) -> None:
+        """Apply the batch however long the database is away.
+
+        Nothing is fetched meanwhile. Should the group give the partitions to somebody else over it, they get
+        these events too, and `key_progress` lets each be applied once.
+        """
         records = [to_record(message, self.settings.topic_prefix) for message in messages]
         backoff = 0.1
-        while True:
-            try:
-                self._judge(await apply_batch(self.db, self.subscription, records), len(records))
-                return
-            except Exception as error:
-                if not (is_transient(error) or isinstance(error, DatabaseError)):
-                    raise
-                log.warning("apply_delayed", error=repr(error)[:300], retry_in=round(backoff, 2))
-            assigned = consumer.assignment()
-            consumer.pause(*assigned)
-            try:
+        self._applying = True
+        try:
+            while True:
+                try:
+                    self._judge(await apply_batch(self.db, self.subscription, records), len(records))
+                    break
+                except Exception as error:
+                    if not (is_transient(error) or isinstance(error, DatabaseError)):
+                        raise
+                    log.warning("apply_delayed", error=repr(error)[:300], retry_in=round(backoff, 2))
                 await asyncio.sleep(backoff * random.uniform(0.5, 1.5))
-                await consumer.getmany(timeout_ms=0)
-            finally:
-                consumer.resume(*(assigned & consumer.assignment()))
-            backoff = min(backoff * 2, 5.0)
+                backoff = min(backoff * 2, 5.0)
+        finally:
+            self._applying = False
+        self.applied_at = datetime.now(UTC)
 
     def _judge(self, outcome: Outcome, size: int) -> None:
         self._seen += size
@@ -152,28 +194,96 @@ class Consumer:
     async def _commit(self, consumer: AIOKafkaConsumer, offsets: dict[TopicPartition, int]) -> None:
         """The offset is a hint (key_progress is the truth), so failing to commit it is no failure."""
         mine = consumer.assignment()
+        hints = {tp: offset for tp, offset in offsets.items() if tp in mine}
         try:
-            await consumer.commit({tp: offset for tp, offset in offsets.items() if tp in mine})
-        except KafkaError as error:
+            await asyncio.wait_for(consumer.commit(hints), ANSWER_SECONDS)
+        except (KafkaError, TimeoutError) as error:
             log.info("offset_not_committed", error=repr(error))
 
     async def _watch(self, consumer: AIOKafkaConsumer) -> None:
-        loop = asyncio.get_running_loop()
-        last: dict[TopicPartition, tuple[int, float]] = {}
+        """Raises ConsumerStuck where there are events for this member and it does not get on.
+
+        Without partitions it looks at the whole group: a member too many is idle by right, but not when
+        nobody gets on. A client that cannot see what others can stands still as well.
+        """
+        since = time.monotonic()
+        before: dict[TopicPartition, int | None] | None = None
         while True:
-            await asyncio.sleep(WATCHDOG_INTERVAL)
+            await asyncio.sleep(WATCH_SECONDS)
             try:
-                assigned = consumer.assignment()
-                ends = await consumer.end_offsets(list(assigned)) if assigned else {}
-                for tp, end in ends.items():
-                    position = await asyncio.wait_for(consumer.position(tp), 5)
-                    seen, since = last.get(tp, (-1, loop.time()))
-                    if position >= end or position != seen:
-                        last[tp] = (position, loop.time())
-                    elif loop.time() - since > WATCHDOG_LIMIT:
-                        raise ConsumerStuck(f"{tp.topic}/{tp.partition} stands at {position} of {end}")
+                self._standing = await asyncio.wait_for(self._look(consumer), ANSWER_SECONDS)
+                behind = any(standing.lag != 0 for standing in self._standing.values())
             except (KafkaError, OSError) as error:
                 log.info("watchdog_cannot_see", error=repr(error))
+                behind = await _listens(self.settings.kafka)
+            seen = {tp: standing.position for tp, standing in self._standing.items()}
+            metrics.CONSUMER_LAG.labels(self.subscription.consumer).set(self.health()["lag"] or 0)
+            now = time.monotonic()
+            if self._applying or not behind or seen != before:
+                since, before = now, seen
+                continue
+            settled = consumer.assignment() and not consumer._subscription.reassignment_in_progress
+            if now - since > (STILL_SECONDS if settled else JOINING_SECONDS):
+                raise ConsumerStuck(f"no progress for {now - since:.0f} s; {_coordination(consumer)}")
+
+    async def _look(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, "Standing"]:
+        """Where this member stands in its partitions; where the group does, while it has none."""
+        mine = consumer.assignment()
+        ends = await consumer.end_offsets(list(mine or _partitions(consumer)))
+        if not mine:
+            committed = {tp: await consumer.committed(tp) for tp in ends}
+            return {tp: Standing(committed[tp] or 0, end, assigned=False) for tp, end in ends.items()}
+        return {tp: Standing(await _position(consumer, tp), end) for tp, end in ends.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far a partition has been read: the next offset, None while it is not known, and the end's."""
+
+    position: int | None
+    end: int
+    assigned: bool = True
+
+    @property
+    def lag(self) -> int | None:
+        return None if self.position is None else max(0, self.end - self.position)
+
+
+def _partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+    return [
+        TopicPartition(topic, number)
+        for topic in consumer.subscription()
+        for number in consumer.partitions_for_topic(topic) or ()
+    ]
+
+
+async def _position(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
+    try:
+        return int(await asyncio.wait_for(consumer.position(tp), 0.5))
+    except (IllegalStateError, TimeoutError):
+        return None
+
+
+def _coordination(consumer: AIOKafkaConsumer) -> str:
+    """What the client knows of its group: for whoever asks why it stood still."""
+    group = consumer._coordinator
+    return (
+        f"coordinator {group.coordinator_id}, generation {group.generation},"
+        f" member {group.member_id or 'none'}, rejoining {consumer._subscription.reassignment_in_progress}"
+    )
+
+
+async def _listens(bootstrap: str) -> bool:
+    """Whether one of the brokers takes connections, from whomever."""
+    for server in bootstrap.split(","):
+        host, _, port = server.strip().rpartition(":")
+        try:
+            _, writer = await asyncio.wait_for(asyncio.open_connection(host, int(port)), 1)
+        except OSError:
+            continue
+        writer.close()
+        return True
+    return False
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:

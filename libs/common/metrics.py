@@ -20,6 +20,9 @@ APPLY_LAG = Histogram(
     ("consumer",),
     buckets=SECONDS,
 )
+CONSUMER_LAG = Gauge(
+    "lectern_consumer_lag", "Events behind in the partitions that a consumer has", ("consumer",)
+)
 CONSUMER_HALTED = Gauge("lectern_consumer_halted", "1 when a consumer stopped itself", ("consumer",))
 STALE_READS = Counter(
     "lectern_stale_reads_total", "Reads answered before their Consistency-Token was reached"

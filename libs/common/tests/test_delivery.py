@@ -175,6 +175,34 @@ async def test_a_lost_database_delays_the_consumer_and_loses_nothing(toy_service
         await eventually(arrived, 20)
 
 
+async def test_a_group_that_changes_while_the_database_is_away_loses_nothing(
+    toy_service: Harness, prefix: str, monkeypatch: pytest.MonkeyPatch
+):
+    keys = [uuid4() for _ in range(12)]
+    one, other = (Consumer(toy_service.db, toy.SUBSCRIPTION) for _ in range(2))
+    async with running(Relay(toy_service.settings), one):
+        await write(toy_service, keys, 1)
+        await eventually(lambda: applied(toy_service, 12), 20)
+        monkeypatch.setattr(toy.Switch, "away", True)
+        await write(toy_service, keys, 1)
+        async with running(other):
+            await eventually(lambda: share_of(one) == share_of(other) == 3, 20)
+            await write(toy_service, keys, 1)
+            await eventually(lambda: _empty(toy_service))
+            monkeypatch.setattr(toy.Switch, "away", False)
+            await eventually(lambda: applied(toy_service, 36), 20)
+
+
+def share_of(consumer: Consumer) -> int:
+    """Partitions of a member of the group."""
+    return len(consumer.health()["partitions"])
+
+
+async def applied(harness: Harness, count: int) -> bool:
+    async with harness.db.sessions() as session:
+        return await session.scalar(text("SELECT count(*) FROM seen WHERE kind = 'counted'")) == count
+
+
 async def write_until_done(harness: Harness, uuid: UUID) -> None:
     """Connections of the pool were cut: each error is one used-up connection."""
 

@@ -121,12 +121,15 @@ class Poison(ValueError):
 
 
 class Switch:
-    """Whether the handler refuses the value 13, and what else it does."""
+    """Whether the handler refuses the value 13, and whether what it needs is away."""
 
     poisoned = False
+    away = False
 
 
 async def on_counted(session: AsyncSession, batch: Sequence[Received[Counted]]) -> None:
+    if Switch.away:
+        raise ConnectionError("the database is away")
     rows = []
     for item in batch:
         assert item.event is not None

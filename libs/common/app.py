@@ -142,12 +142,12 @@ def _health(app: FastAPI) -> APIRouter:
 
     @router.get("/readyz")
     async def readyz(request: Request) -> dict[str, Any]:
-        """Ready when the database answers and nothing in this process has halted."""
-        halted = [c.subscription.consumer for c in getattr(app.state, "consumers", ()) if c.halted]
-        if halted:
-            raise ServiceUnavailable(
-                f"Consumer {halted[0]} has halted: see `lectern dlq list`.", retry_after=30
-            )
+        """Ready when the database answers and no consumer in this process has halted; with their health."""
+        consumers = [consumer.health() for consumer in getattr(app.state, "consumers", ())]
+        for health in consumers:
+            if health["halted"]:
+                detail = f"Consumer {health['consumer']} has halted: see `lectern dlq list`."
+                raise ServiceUnavailable(detail, retry_after=30)
         try:
             async with asyncio.timeout(2), app.state.db.engine.connect() as connection:
                 await connection.execute(text("SELECT 1"))
@@ -157,7 +157,7 @@ def _health(app: FastAPI) -> APIRouter:
             raise
         if not app.state.keys.ready:
             raise ServiceUnavailable("The public keys of access tokens have not been fetched yet.")
-        return {"status": "ready"}
+        return {"status": "ready", "consumers": consumers}
 
     @router.get("/metrics")
     async def metrics() -> Response:

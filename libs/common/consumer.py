@@ -7,9 +7,10 @@ A consumer that parks too much stops itself, because a bad deploy must not drain
 import asyncio
 import random
 import time
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
@@ -36,6 +37,11 @@ JOINING_SECONDS = 2 * SESSION_MS / 1000
 HALT_IN_A_ROW = 100
 HALT_SHARE = 0.01
 HALT_WINDOW = 1_000
+
+
+T = TypeVar("T")
+_abandoned: set[asyncio.Task[Any]] = set()
+"""Calls that are waited for no longer, kept until they end."""
 
 
 class ConsumerHalted(RuntimeError):
@@ -75,7 +81,7 @@ class Consumer:
         while True:
             consumer = self._make()
             try:
-                await asyncio.wait_for(consumer.start(), JOINING_SECONDS)
+                await _within(JOINING_SECONDS, consumer.start())
                 backoff = 0.2
                 await self._consume(consumer)
             except ConsumerStuck as error:
@@ -196,7 +202,7 @@ class Consumer:
         mine = consumer.assignment()
         hints = {tp: offset for tp, offset in offsets.items() if tp in mine}
         try:
-            await asyncio.wait_for(consumer.commit(hints), ANSWER_SECONDS)
+            await _within(ANSWER_SECONDS, consumer.commit(hints))
         except (KafkaError, TimeoutError) as error:
             log.info("offset_not_committed", error=repr(error))
 
@@ -211,7 +217,7 @@ class Consumer:
         while True:
             await asyncio.sleep(WATCH_SECONDS)
             try:
-                self._standing = await asyncio.wait_for(self._look(consumer), ANSWER_SECONDS)
+                self._standing = await _within(ANSWER_SECONDS, self._look(consumer))
                 behind = any(standing.lag != 0 for standing in self._standing.values())
             except (KafkaError, OSError) as error:
                 log.info("watchdog_cannot_see", error=repr(error))
@@ -259,7 +265,7 @@ def _partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:
 
 async def _position(consumer: AIOKafkaConsumer, tp: TopicPartition) -> int | None:
     try:
-        return int(await asyncio.wait_for(consumer.position(tp), 0.5))
+        return int(await _within(0.5, consumer.position(tp)))
     except (IllegalStateError, TimeoutError):
         return None
 
@@ -271,6 +277,32 @@ def _coordination(consumer: AIOKafkaConsumer) -> str:
         f"coordinator {group.coordinator_id}, generation {group.generation},"
         f" member {group.member_id or 'none'}, rejoining {consumer._subscription.reassignment_in_progress}"
     )
+
+
+async def _within(seconds: float, call: Coroutine[Any, Any, T]) -> T:
+    """The call's result. Raises TimeoutError, and then waits no longer: a client of Kafka may not end when it
+    is cancelled, which `asyncio.wait_for` would wait for."""
+    task = asyncio.ensure_future(call)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        _abandon(task)
+        raise
+    if not done:
+        _abandon(task)
+        raise TimeoutError(f"not within {seconds:g} s")
+    return task.result()
+
+
+def _abandon(task: asyncio.Task[Any]) -> None:
+    def ended(ended: asyncio.Task[Any]) -> None:
+        _abandoned.discard(ended)
+        if not ended.cancelled() and (error := ended.exception()):
+            log.info("abandoned_call_failed", error=repr(error))
+
+    _abandoned.add(task)
+    task.add_done_callback(ended)
+    task.cancel()
 
 
 async def _listens(bootstrap: str) -> bool:
@@ -288,6 +320,6 @@ async def _listens(bootstrap: str) -> bool:
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:
     try:
-        await asyncio.wait_for(consumer.stop(), 10)
+        await _within(ANSWER_SECONDS, consumer.stop())
     except (KafkaError, OSError, TimeoutError) as error:
         log.warning("consumer_stop_failed", error=repr(error))

@@ -164,12 +164,32 @@ class World:
             assert not broken, broken
             return True
 
-        await eventually(drained, within, interval=0.2)
+        try:
+            await eventually(drained, within, interval=0.2)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{await self.consumers()}") from None
         self.answered_is_stored()
         await self.log_is_whole()
         self.read_models_are_folds()
         await self.rebuilt_equals_live()
         await self.nobody_is_mailed_twice()
+
+    async def consumers(self) -> str:
+        """Where every service's consumer stands, and what its log last said of it: for whoever asks why."""
+        said = []
+        async with httpx.AsyncClient(timeout=5) as client:
+            for name in self.project.services:
+                try:
+                    answer = await client.get(f"http://127.0.0.1:{self.project.ports[name]}/readyz")
+                    said.append(f"{name}: {answer.text}")
+                except httpx.HTTPError as error:
+                    said.append(f"{name}: {error!r}")
+                lines = (self.project.logs / f"{name}.log").read_text(errors="replace").splitlines()
+                told = [
+                    line for line in lines if "consumer" in line or "watchdog" in line or "aiokafka" in line
+                ]
+                said += told[-15:]
+        return "\n".join(said)
 
     def answered_is_stored(self) -> None:
         """I1: what was answered 2xx is in the database."""

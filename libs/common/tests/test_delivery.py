@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from sqlalchemy import text
 
 from libs.common.consumer import Consumer
@@ -222,3 +226,59 @@ async def write_until_done(harness: Harness, uuid: UUID) -> None:
             return False
 
     await eventually(done)
+
+
+async def test_a_member_says_where_it_stands(toy_service: Harness, prefix: str):
+    keys = [uuid4() for _ in range(6)]
+    consumer = Consumer(toy_service.db, toy.SUBSCRIPTION)
+    assert (consumer.health()["assigned"], consumer.health()["last_applied"]) == (0, None)
+    async with running(Relay(toy_service.settings), consumer):
+        await write(toy_service, keys, 2)
+        await eventually(lambda: applied(toy_service, 12), 20)
+        await eventually(lambda: sum(part["end"] for part in consumer.health()["partitions"]) == 12, 10)
+        health = consumer.health()
+        assert (health["consumer"], health["assigned"], health["lag"], health["halted"]) == (
+            "toy",
+            6,
+            0,
+            False,
+        )
+        assert {part["topic"] for part in health["partitions"]} == {"toy.events", "toy.counters"}
+        assert all(part["position"] == part["end"] for part in health["partitions"])
+        assert datetime.fromisoformat(health["last_applied"]) > datetime.now(UTC) - timedelta(seconds=20)
+
+
+@pytest.mark.parametrize("assigned", [True, False])
+async def test_a_member_that_stands_still_is_replaced_within_seconds(
+    toy_service: Harness, prefix: str, monkeypatch: pytest.MonkeyPatch, assigned: bool
+):
+    """Its client fetches nothing, or was given no partitions, though there are events."""
+    monkeypatch.setattr("libs.common.consumer.WATCH_SECONDS", 0.2)
+    monkeypatch.setattr("libs.common.consumer.STILL_SECONDS", 1.0)
+    monkeypatch.setattr("libs.common.consumer.JOINING_SECONDS", 4.0)
+    made: list[AIOKafkaConsumer] = []
+
+    class Lame(Consumer):
+        def _make(self) -> AIOKafkaConsumer:
+            client = super()._make()
+            if not made and not assigned:
+                client._partition_assignment_strategy = (NothingForAnybody,)
+            made.append(client)
+            return client
+
+    consumer = Lame(toy_service.db, toy.SUBSCRIPTION)
+    async with running(Relay(toy_service.settings), consumer):
+        if assigned:
+            await eventually(lambda: made and len(made[0].assignment()) == 6, 20)
+            made[0].pause(*made[0].assignment())  # as deaf as one whose fetches are never answered
+        await write(toy_service, [uuid4()], 1)
+        await eventually(lambda: applied(toy_service, 1), 25)
+    assert len(made) == 2
+
+
+class NothingForAnybody(RoundRobinPartitionAssignor):  # type: ignore[misc]
+    """A leader that saw no partitions when it shared them out."""
+
+    @classmethod
+    def assign(cls, cluster: Any, members: dict[str, Any]) -> dict[str, ConsumerProtocolMemberAssignment]:
+        return {name: ConsumerProtocolMemberAssignment(cls.version, [], b"") for name in members}

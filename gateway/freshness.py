@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
+from libs.common.connections import kafka_arguments
 from libs.common.logs import get_logger
 from libs.common.revocation import within
 from libs.common.settings import SuiteSettings
@@ -37,7 +38,7 @@ class Freshness:
     def __init__(
         self, settings: SuiteSettings, topics: Iterable[str], on_news: Callable[[set[News]], None]
     ) -> None:
-        self._bootstrap = settings.kafka
+        self._kafka = kafka_arguments(settings)
         self._topics = {settings.topic_prefix + topic: topic for topic in topics}
         self._on_news = on_news
         self._now = asyncio.get_running_loop().time
@@ -76,7 +77,7 @@ class Freshness:
 
     async def _tail(self) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._kafka,
             group_id=None,
             enable_auto_commit=False,
             request_timeout_ms=int(PATIENCE * 1000),

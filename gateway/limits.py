@@ -15,6 +15,7 @@ from gateway.metrics import Metrics
 from gateway.problems import Problem
 from gateway.settings import GatewaySettings
 from gateway.valkey import Script
+from libs.common.connections import tls_context
 from libs.common.logs import get_logger
 
 if TYPE_CHECKING:
@@ -109,7 +110,9 @@ class Limiter:
         self._call_soon = loop.call_soon
         self._metrics = metrics
         self._prefix = f"{settings.topic_prefix}limit"
-        self._script = Script(settings.valkey_url, SCRIPT, settings.limits_timeout)
+        self._script = Script(
+            settings.valkey_url, SCRIPT, settings.limits_timeout, lambda: tls_context(settings)
+        )
         self._touched: list[Bucket] = []
 
         def half_at_once(name: str, quota: int) -> Policy:

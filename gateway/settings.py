@@ -9,6 +9,10 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from libs.common.settings import SuiteSettings
 
+WIDEST_PROXIES = {4: 8, 6: 7}
+"""The shortest prefixes that production takes: those of private networks."""
+MOST_CREDENTIALS = 6_000
+
 
 class GatewaySettings(SuiteSettings):
     """Where the services are, and how much of everything a client may have."""
@@ -102,6 +106,20 @@ class GatewaySettings(SuiteSettings):
     def _split_networks(cls, value: Any) -> Any:
         networks = value.split(",") if isinstance(value, str) else value
         return [str(ip_network(network.strip(), strict=False)) for network in networks if network.strip()]
+
+    def objections(self) -> list[str]:
+        found = super().objections()
+        for network in map(ip_network, self.trusted_proxies):
+            if network.prefixlen < WIDEST_PROXIES[network.version]:
+                found.append(
+                    f"GATEWAY_TRUSTED_PROXIES has {network}: name the proxies' own networks, or anybody may"
+                    " say in X-Forwarded-For who they are"
+                )
+        if self.limit_credentials > MOST_CREDENTIALS:
+            found.append(
+                f"GATEWAY_LIMIT_CREDENTIALS is above {MOST_CREDENTIALS}: lower it, or passwords are guessed"
+            )
+        return found
 
     def service_address(self, service: str) -> tuple[str, int]:
         """Host and port of a service; only plain `http://host:port` is meant to be given."""

@@ -112,8 +112,15 @@ class Script:
     given up then.
     """
 
-    def __init__(self, url: str, source: str, timeout: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        source: str,
+        timeout: float,
+        tls: Callable[[], ssl.SSLContext] = ssl.create_default_context,
+    ) -> None:
         self._url = urlsplit(url)
+        self._tls = tls() if self._url.scheme == "rediss" else None
         self._source = source.encode()
         self._sha = hashlib.sha1(self._source, usedforsecurity=False).hexdigest().encode()
         self._timeout = timeout
@@ -207,7 +214,9 @@ class Script:
                 self._tried.set()
                 log.info("valkey_connected")
                 await self._lost.wait()
-            except (OSError, TimeoutError, ValkeyError) as error:
+            except ValkeyError as error:  # a wrong password, or too few rights: somebody has to mend that
+                log.warning("valkey_refused", error=str(error)[:200])
+            except (OSError, TimeoutError) as error:
                 log.debug("valkey_unreachable", error=repr(error))
             finally:
                 self._tried.set()
@@ -224,9 +233,8 @@ class Script:
         if url.scheme == "unix":
             await self._loop.create_unix_connection(lambda: link, url.path)
         else:
-            tls = ssl.create_default_context() if url.scheme == "rediss" else None
             await self._loop.create_connection(
-                lambda: link, url.hostname or "127.0.0.1", url.port or 6379, ssl=tls
+                lambda: link, url.hostname or "127.0.0.1", url.port or 6379, ssl=self._tls
             )
         self._link = link
         for greeting in _greetings(url, self._source):

@@ -109,7 +109,7 @@ def create_app(
         telemetry={"tracing": False, "metrics": False},
     )
     app.state.settings = settings
-    app.state.db = db = Database(settings, queue or CeleryQueue(settings.broker_url))
+    app.state.db = db = Database(settings, queue or CeleryQueue(settings))
     app.state.keys = keys or KeySet(settings.jwks_url)
     app.state.verifier = TokenVerifier(settings.token_issuer, settings.token_audience, app.state.keys)
     app.state.revocations = RevocationList(settings)

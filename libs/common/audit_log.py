@@ -54,7 +54,7 @@ async def write_entry(
 async def read_entries(service: str, target: str | None) -> list[dict[str, Any]]:
     """The entries of a service, oldest first."""
     settings = import_module(f"services.{service}.settings").Settings()
-    db = Database(settings, CeleryQueue(settings.broker_url))
+    db = Database(settings, CeleryQueue(settings))
     try:
         async with db.sessions() as session:
             rows = await session.execute(

@@ -17,6 +17,7 @@ from aiokafka.errors import IllegalStateError, KafkaError
 from psycopg import Error as DatabaseError
 
 from libs.common import metrics
+from libs.common.connections import kafka_arguments
 from libs.common.db import Database
 from libs.common.errors import is_transient
 from libs.common.failpoints import failpoint
@@ -123,7 +124,7 @@ class Consumer:
         prefix = self.settings.topic_prefix
         return AIOKafkaConsumer(
             *(prefix + topic for topic in self.subscription.topics),
-            bootstrap_servers=self.settings.kafka,
+            **kafka_arguments(self.settings),
             group_id=prefix + self.subscription.consumer,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

@@ -15,10 +15,11 @@ from fastapi import Depends, Request
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from libs.common.connections import postgres_url
 from libs.common.notifier import Notifier
 from libs.common.outbox import INSERT, Recorder, consistency_token, take_recorded
 from libs.common.settings import ServiceSettings
@@ -45,13 +46,12 @@ class TaskQueue(Protocol):
 
 
 def database_url(settings: ServiceSettings) -> URL:
-    return make_url(settings.database_url.get_secret_value()).set(drivername="postgresql+psycopg")
+    return postgres_url(settings).set(drivername="postgresql+psycopg")
 
 
 def conninfo(settings: ServiceSettings) -> str:
     """The URL as psycopg itself takes it, for connections outside the pool (LISTEN, session locks)."""
-    url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql")
-    return url.render_as_string(hide_password=False)
+    return postgres_url(settings).render_as_string(hide_password=False)
 
 
 def connect_options(service: str) -> str:

@@ -24,9 +24,7 @@ from libs.common.settings import SERVICES
 def open_service(service: str) -> tuple[Database, Subscription | None]:
     """The database and subscription of a service, by name."""
     settings = import_module(f"services.{service}.settings").Settings()
-    return Database(settings, CeleryQueue(settings.broker_url)), import_module(
-        f"services.{service}.worker"
-    ).SUBSCRIPTION
+    return Database(settings, CeleryQueue(settings)), import_module(f"services.{service}.worker").SUBSCRIPTION
 
 
 async def list_parked(services: list[str]) -> list[dict[str, Any]]:

@@ -18,11 +18,13 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from libs.common.clock import Clock, system_clock
+from libs.common.connections import valkey_url
 from libs.common.db import Database
 from libs.common.failpoints import arm
 from libs.common.logs import configure_logs, get_logger
 from libs.common.settings import ServiceSettings, SuiteSettings
 from libs.common.trace import Trace, from_headers, tracing
+from libs.common.valkey import BEAT_KEYS, QUEUE_KEYS
 
 log = get_logger(__name__)
 
@@ -70,7 +72,8 @@ class Tasks:
 
 def celery_app(settings: SuiteSettings, *registries: Tasks) -> Celery:
     """A Celery application that runs the tasks of `registries`, each service on its own queue."""
-    app = Celery("lectern", broker=settings.broker_url, set_as_current=False)
+    broker = valkey_url(settings, settings.broker_url)
+    app = Celery("lectern", broker=broker, set_as_current=False)
     app.conf.update(
         task_acks_late=True,
         task_reject_on_worker_lost=True,
@@ -82,7 +85,7 @@ def celery_app(settings: SuiteSettings, *registries: Tasks) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_transport_options={
             "visibility_timeout": VISIBILITY_TIMEOUT,
-            "global_keyprefix": "lectern:celery:",
+            "global_keyprefix": QUEUE_KEYS,
             "socket_timeout": 10,
             "socket_connect_timeout": 2,
             "retry_on_timeout": True,
@@ -91,8 +94,9 @@ def celery_app(settings: SuiteSettings, *registries: Tasks) -> Celery:
         task_serializer="json",
         accept_content=["json"],
         task_queues=[Queue(registry.service) for registry in registries],
-        redbeat_redis_url=settings.broker_url,
-        redbeat_key_prefix="lectern:beat:",
+        redbeat_redis_url=broker,
+        redbeat_redis_options={"socket_timeout": 10, "socket_connect_timeout": 2},
+        redbeat_key_prefix=BEAT_KEYS,
         redbeat_lock_timeout=30,
         beat_max_loop_interval=5,
         beat_schedule={
@@ -144,7 +148,7 @@ class _Runner:
         db = self._databases.get(registry.service)
         if db is None:
             settings = registry.settings()
-            db = self._databases[registry.service] = Database(settings, CeleryQueue(settings.broker_url))
+            db = self._databases[registry.service] = Database(settings, CeleryQueue(settings))
         with tracing(trace):
             await task.function(TaskRun(db), *arguments)
             if task.every is None:
@@ -166,8 +170,8 @@ signals.setup_logging.connect(keep_our_logs)
 class CeleryQueue:
     """Sends tasks to the broker. While it is away the sweeps find the rows, so failure is only logged."""
 
-    def __init__(self, broker_url: str) -> None:
-        self._app = celery_app(SuiteSettings(broker_url=broker_url))
+    def __init__(self, settings: SuiteSettings) -> None:
+        self._app = celery_app(settings)
         self._app.conf.broker_connection_timeout = 2
 
     async def enqueue(self, name: str, arguments: Sequence[str], trace: Trace) -> None:

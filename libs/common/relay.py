@@ -18,6 +18,7 @@ from aiokafka.partitioner import murmur2
 from psycopg.rows import tuple_row
 
 from libs.common import metrics
+from libs.common.connections import kafka_arguments
 from libs.common.db import conninfo
 from libs.common.failpoints import failpoint
 from libs.common.logs import get_logger
@@ -103,7 +104,7 @@ class Relay:
 
     async def _start_producer(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self.settings.kafka,
+            **kafka_arguments(self.settings),
             acks="all",
             enable_idempotence=True,
             linger_ms=0,

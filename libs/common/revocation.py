@@ -17,6 +17,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
 from libs.common.clock import Clock, system_clock
+from libs.common.connections import kafka_arguments
 from libs.common.logs import get_logger
 from libs.common.settings import SuiteSettings
 from libs.common.tokens import LEEWAY, LIFETIME, Principal
@@ -80,7 +81,7 @@ class RevocationList:
     """Which tokens are dead. `is_revoked` is two dictionary look-ups and never waits."""
 
     def __init__(self, settings: SuiteSettings, clock: Clock = system_clock) -> None:
-        self._bootstrap = settings.kafka
+        self._kafka = kafka_arguments(settings)
         self._topic = topic("identity.events", settings.topic_prefix)
         self._clock = clock
         self._sessions: dict[UUID, float] = {}
@@ -188,7 +189,7 @@ class RevocationList:
 
     async def _tail(self) -> None:
         consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._bootstrap,
+            **self._kafka,
             group_id=None,
             enable_auto_commit=False,
             auto_offset_reset="earliest",

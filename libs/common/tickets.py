@@ -8,10 +8,12 @@ import orjson
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from libs.common.connections import valkey_url
 from libs.common.errors import ServiceUnavailable
 from libs.common.logs import get_logger
 from libs.common.settings import SuiteSettings
 from libs.common.tokens import Principal
+from libs.common.valkey import TICKET_KEYS
 
 log = get_logger(__name__)
 TICKET_SECONDS = 30
@@ -21,11 +23,13 @@ class Tickets:
     """Single-use tickets in Valkey: minted over HTTP with a token, redeemed once by a socket within 30 s."""
 
     def __init__(self, settings: SuiteSettings) -> None:
-        self._redis = Redis.from_url(settings.valkey_url, socket_timeout=2, socket_connect_timeout=2)
+        self._redis = Redis.from_url(
+            valkey_url(settings, settings.valkey_url), socket_timeout=2, socket_connect_timeout=2
+        )
 
     @staticmethod
     def _name(ticket: str) -> str:
-        return f"lectern:ticket:{hashlib.sha256(ticket.encode()).hexdigest()}"
+        return f"{TICKET_KEYS}{hashlib.sha256(ticket.encode()).hexdigest()}"
 
     async def mint(self, principal: Principal) -> str:
         """A new ticket. Raises ServiceUnavailable while Valkey is away."""

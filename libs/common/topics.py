@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from libs.common.connections import kafka_arguments
 from libs.common.settings import SERVICES, SuiteSettings, shared
 
 HOUR_MS = 3_600_000
@@ -38,6 +39,13 @@ class Topic:
     consumers: tuple[str, ...]
     partitions: int | None = None
     """Null: what the setting `LECTERN_TOPIC_PARTITIONS` says."""
+    followers: tuple[str, ...] = ()
+    """Who sees that something was told, and of which type, without applying it: the gateway's cache."""
+
+    @property
+    def readers(self) -> frozenset[str]:
+        """Everybody who may read the topic."""
+        return frozenset((*self.consumers, *self.followers))
 
     @property
     def owner(self) -> str:
@@ -70,10 +78,11 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         "catalog.events", "log", "courses, modules, lessons, categories", "catalog", ("analytics",),
+        followers=("gateway",),
     ),
     Topic(
         "catalog.courses", "state", "every course with its published and draft structure", "catalog",
-        ("analytics", "forum", "learning", "notify", "support"),
+        ("analytics", "forum", "learning", "notify", "support"), followers=("gateway",),
     ),
     Topic(
         "learning.events", "log", "enrolments, quizzes, assignments, certificates", "learning",
@@ -81,7 +90,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         "learning.enrollments", "state", "every enrolment with its progress", "learning",
-        ("analytics", "catalog", "forum", "identity"),
+        ("analytics", "catalog", "forum", "identity"), followers=("gateway",),
     ),
     Topic("forum.events", "log", "forums, discussions, replies", "forum", ("analytics", "notify")),
     Topic("notify.events", "log", "deliveries of mail", "notify", ("analytics",)),
@@ -95,6 +104,7 @@ TOPICS: tuple[Topic, ...] = (
         Topic(
             f"{service}.privacy.events", "log", f"{service}'s part of exports and erasures", service,
             ("analytics", "identity"), partitions=1,
+            followers=("gateway",) if service == "catalog" else (),
         )
         for service in SERVICES
         if service != "identity"
@@ -143,13 +153,13 @@ async def create_topics(
     Idempotent, also when several processes call it at once. Without `partitions` and `replication` the
     settings decide.
     """
-    settings = TopicSettings()
+    settings = TopicSettings(kafka=bootstrap)
     width = partitions or settings.topic_partitions
     declared = {prefix + each.name: each for each in topics}
     copies = replication or settings.topic_replication
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, client_id="lectern-topics")
-    await admin.start()
+    admin = AIOKafkaAdminClient(**kafka_arguments(settings), client_id="lectern-topics")
     try:
+        await admin.start()
         created = await _create(admin, declared, set(await admin.list_topics()), width, copies)
         existing = {name: each for name, each in declared.items() if name not in created}
         found = await _compare(admin, existing, width) if existing else []

@@ -102,7 +102,7 @@ def _received(row: Any) -> Received[Any]:
 
 async def run(batch: int, *, swap_differing: bool) -> Rebuilt:
     settings = Settings()
-    db = Database(settings, CeleryQueue(settings.broker_url))
+    db = Database(settings, CeleryQueue(settings))
     try:
         return await rebuild(db, batch or settings.rebuild_batch, swap_differing=swap_differing)
     finally:

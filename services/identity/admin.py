@@ -29,6 +29,9 @@ from services.identity.secrets_at_rest import Vault
 from services.identity.service import publish
 from services.identity.settings import Settings
 
+DEMO_PASSWORD = "Learn-together-1"
+"""Of the demo users; it stands in the documentation."""
+
 
 async def create_admin(db: Database, email: str, password: str, first_name: str, last_name: str) -> str:
     """Make a verified admin; an existing one stays as it is. Raises PasswordRefused or ValueError."""
@@ -121,11 +124,13 @@ async def rotate(db: Database, settings: Settings) -> str:
 
 async def run(arguments: argparse.Namespace) -> str:
     settings = Settings()
-    db = Database(settings, CeleryQueue(settings.broker_url))
+    db = Database(settings, CeleryQueue(settings))
     try:
         if arguments.command == "rotate-keys":
             return await rotate(db, settings)
         password = arguments.password or getpass.getpass("Password: ")
+        if settings.environment == "production" and password == DEMO_PASSWORD:
+            raise ValueError("That is the password of the demo users, which is public: choose another")
         if arguments.command == "people":
             return await create_people(db, password, sys.stdin)
         return await create_admin(db, arguments.email, password, arguments.first_name, arguments.last_name)

@@ -4,6 +4,11 @@ from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import ServiceSettings, development_database
+from libs.common.tokens import LIFETIME
+
+# Within these six digits cannot be guessed, nobody's mailbox is flooded, and a revoked token is dead in time.
+BOUNDS = {"access_seconds": (1, LIFETIME), "code_seconds": (60, 3600), "code_tries": (1, 10),
+          "code_tries_hour": (1, 50), "mail_interval": (30, 3600), "session_days": (1, 365)}  # fmt: skip
 
 
 class Settings(ServiceSettings):
@@ -26,3 +31,10 @@ class Settings(ServiceSettings):
     )
     hash_workers: int = Field(2, description="password hashes computed at once; each takes 19 MiB")
     picture_workers: int = Field(2, description="pictures decoded at once; each takes up to 160 MB")
+
+    def objections(self) -> list[str]:
+        return super().objections() + [
+            f"IDENTITY_{name.upper()} is {value}: production takes {least} to {most}"
+            for name, (least, most) in BOUNDS.items()
+            if not least <= (value := getattr(self, name)) <= most
+        ]

@@ -10,6 +10,7 @@ from sqlalchemy import text
 from libs.common import failpoints
 from libs.common.db import Database, enqueue
 from libs.common.jobs import CeleryQueue, Tasks, celery_app
+from libs.common.settings import SuiteSettings
 from libs.common.testing import Harness, eventually
 from libs.common.tests import toy
 from libs.common.trace import current_trace, new_trace, tracing
@@ -30,7 +31,7 @@ async def test_a_started_task_runs_with_the_trace_of_its_request(toy_service: Ha
         await toy.note_counter(run, uuid)
 
     app = celery_app(toy_service.settings, tasks)
-    queue = CeleryQueue(toy_service.settings.broker_url)
+    queue = CeleryQueue(toy_service.settings)
     with start_worker(app, pool="threads", concurrency=1, perform_ping_check=False, queues=["toy"]):
         with tracing(new_trace("story-9")) as trace:
             await queue.enqueue("toy.note_counter", [str(uuid4())], trace)
@@ -50,7 +51,7 @@ async def test_a_rolled_back_transaction_starts_nothing(toy_service: Harness):
 
 
 async def test_a_broker_that_is_away_fails_no_write(toy_service: Harness):
-    db = Database(toy_service.settings, CeleryQueue("redis://127.0.0.1:9/0"))
+    db = Database(toy_service.settings, CeleryQueue(SuiteSettings(broker_url="redis://127.0.0.1:9/0")))
     try:
         async with asyncio.timeout(20), db.session() as session:
             enqueue(session, "toy.note_counter", str(uuid4()))

@@ -108,8 +108,8 @@ async def open_service(
             settings = import_module(f"services.{service}.settings").Settings(
                 environment="test",
                 kafka=servers.kafka,
-                valkey_url=f"{servers.valkey}/0",
-                broker_url=f"{servers.valkey}/1",
+                valkey_url=f"{servers.valkey_of(service)}/0",
+                broker_url=f"{servers.valkey_of(service)}/1",
                 database_url=SecretStr(service_url(servers.postgres, service, DATABASE)),
                 storage_url=storage_url(tmp_path_factory.mktemp(service)),
             )

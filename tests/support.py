@@ -14,6 +14,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from jose import jwt
 
 from deploy.local.project import Project
+from deploy.local.testing import kafka_settings
+from libs.common.connections import kafka_arguments
 from libs.common.testing import eventually
 
 PASSWORD = "Learn-together-1"
@@ -87,7 +89,7 @@ class Visitor:
 
 async def read_log(project: Project, topic: str) -> list[Any]:
     """Every message of a topic, as the client gives it."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=project.kafka)
+    consumer = AIOKafkaConsumer(**kafka_arguments(kafka_settings(project)))
     await consumer.start()
     try:
         await consumer._client.add_topic(topic)

@@ -6,15 +6,18 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import psutil
+from pydantic import ValidationError
 
 from deploy.local.docker import docker_is_here
 from deploy.local.kafka.jars import are_cached
 from deploy.local.kafka.server import find_java, java_version
 from deploy.local.postgres import installation, postgres_command
-from deploy.local.project import LAST_PORT, Project, SetupError, port_is_free
+from deploy.local.project import LAST_PORT, Project, SetupError, environment, port_is_free
 from deploy.local.servers import server_command
 from deploy.local.valkey import valkey_command
 
@@ -32,13 +35,14 @@ class Finding:
 
 def before_start(project: Project) -> None:
     """Raises SetupError with the first thing that would stop the suite."""
-    for check in (_disk, _java, _maven, _ports):
+    for check in (_production, _disk, _java, _maven, _ports):
         check(project)
 
 
 def doctor(project: Project, running: bool) -> list[Finding]:
     """Everything, whether it is in the way or not. While the suite runs its ports are its own."""
     checks: dict[str, Callable[[Project], str]] = {
+        "production": _production,
         "python": _python,
         "disk": _disk,
         "memory": _memory,
@@ -56,6 +60,29 @@ def doctor(project: Project, running: bool) -> list[Finding]:
         except SetupError as error:
             findings.append(Finding(name, False, str(error)))
     return findings
+
+
+def _production(project: Project) -> str:
+    """The settings of each process as it will be started with them; production refuses unsafe ones."""
+    if not project.production:
+        return "not production"
+    processes = [*project.services, *(["gateway"] if project.with_gateway else [])]
+    for name in processes:
+        module = "gateway.settings" if name == "gateway" else f"services.{name}.settings"
+        settings: Any = import_module(module)
+        kind = settings.GatewaySettings if name == "gateway" else settings.Settings
+        kept, told = dict(os.environ), environment(project, name)
+        try:
+            os.environ.clear()
+            os.environ.update(told)
+            kind()
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            raise SetupError(f"{first['msg'].removeprefix('Value error, ')}.") from None
+        finally:
+            os.environ.clear()
+            os.environ.update(kept)
+    return "all settings are fit for production"
 
 
 def _python(_: Project) -> str:

@@ -50,6 +50,8 @@ def up(
 ) -> None:
     """Start everything and wait until it is ready; harmless when it runs already."""
     project = _project()
+    if seeded:
+        demo.refuse_in_production(project)
     progress = report.Progress(quiet=as_json)
     with progress:
         status = control.up(project, progress.show, timeout)

@@ -61,7 +61,7 @@ def bootstrap_database(
                     sql.SQL("ALTER" if exists else "CREATE"),
                     sql.Identifier(role),
                     sql.Literal(connection_limit),
-                    sql.Literal(role_password(service)),
+                    sql.Literal(role_password(admin_url, service)),
                 )
             )
         for closed in (database, "postgres", "template1"):
@@ -122,4 +122,4 @@ def service_url(admin_url: str, service: str, database: str = DATABASE) -> str:
     """URL by which the service's own role connects."""
     parts = urlsplit(with_database(admin_url, database))
     host = parts.netloc.rpartition("@")[2]
-    return urlunsplit(parts._replace(netloc=f"{role_of(service)}:{role_password(service)}@{host}"))
+    return urlunsplit(parts._replace(netloc=f"{role_of(service)}:{role_password(admin_url, service)}@{host}"))

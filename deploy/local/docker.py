@@ -12,8 +12,10 @@ import sys
 import threading
 from typing import Any, cast
 
+from deploy.local.kafka.server import security_settings
 from deploy.local.process import Command, answers_bytes
-from deploy.local.project import Project, SetupError, environment
+from deploy.local.project import SUPERVISOR, Project, SetupError, environment
+from deploy.local.valkey import acl_file, valkey_probe
 
 IMAGES = {"postgres": "postgres:18.6", "valkey": "valkey/valkey:9.1", "kafka": "apache/kafka:4.4.0"}
 
@@ -21,9 +23,14 @@ IMAGES = {"postgres": "postgres:18.6", "valkey": "valkey/valkey:9.1", "kafka": "
 def docker_command(project: Project, server: str, embedded: Command) -> Command:
     """The same service with the same URL and probe as the embedded one, in a container."""
     port = project.ports[server]
-    values = environment(project) | {
+    values = environment(project, server) | {
         "LECTERN_DOCKER_PORT": str(port),
-        "LECTERN_DOCKER_PASSWORD": project.secret("postgres.password"),
+        "LECTERN_DOCKER_PASSWORD": (
+            project.password("kafka", SUPERVISOR)
+            if server == "kafka"
+            else project.secret("postgres.password")
+        ),
+        "LECTERN_DOCKER_USERS": acl_file(project) if server == "valkey" else "",
         "LECTERN_DOCKER_VOLUME": "" if project.owner else f"lectern-{project.mark}-{server}",
     }
     argv = (sys.executable, "-m", "deploy.local.docker", server)
@@ -45,7 +52,8 @@ def placeholder(project: Project, server: str) -> Command:
     """What `docker_command` takes over where the embedded server is impossible: URL and probe."""
     port = project.ports[server]
     url = {"postgres": project.postgres_url, "valkey": project.valkey_url, "kafka": project.kafka}[server]
-    return Command(server, (), {}, project.directory, answers_bytes(port, b"", b""), url=url)
+    probe = valkey_probe(project) if server == "valkey" else answers_bytes(port, b"", b"")
+    return Command(server, (), {}, project.directory, probe, url=url)
 
 
 def docker_is_here() -> bool:
@@ -93,17 +101,18 @@ def run(server: str) -> None:
         where = "/var/lib/postgresql"
     elif server == "valkey":
         container.with_bind_ports("6379/tcp", address)
-        container.with_command("valkey-server --appendonly yes --maxmemory-policy noeviction")
+        container.with_env("USERS", os.environ["LECTERN_DOCKER_USERS"])
+        server_line = "valkey-server --appendonly yes --maxmemory-policy noeviction --aclfile /tmp/users.acl"
+        write_users = 'printf "%s" "$USERS" > /tmp/users.acl'
+        container.with_command(["sh", "-c", f"{write_users} && exec docker-entrypoint.sh {server_line}"])
         where = "/data"
     else:
         container.with_bind_ports(f"{port}/tcp", address)
         settings = {
             "NODE_ID": "1",
             "PROCESS_ROLES": "broker,controller",
-            "LISTENERS": f"PLAINTEXT://0.0.0.0:{port},CONTROLLER://127.0.0.1:19093",
-            "ADVERTISED_LISTENERS": f"PLAINTEXT://127.0.0.1:{port}",
-            "LISTENER_SECURITY_PROTOCOL_MAP": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
-            "CONTROLLER_LISTENER_NAMES": "CONTROLLER",
+            "LISTENERS": f"CLIENTS://0.0.0.0:{port},CONTROLLER://127.0.0.1:19093",
+            "ADVERTISED_LISTENERS": f"CLIENTS://127.0.0.1:{port}",
             "CONTROLLER_QUORUM_VOTERS": "1@127.0.0.1:19093",
             "AUTO_CREATE_TOPICS_ENABLE": "false",
             "OFFSETS_TOPIC_REPLICATION_FACTOR": "1",
@@ -114,6 +123,9 @@ def run(server: str) -> None:
             "GROUP_INITIAL_REBALANCE_DELAY_MS": "0",
             "LOG_DIRS": "/var/lib/kafka/data",
         }
+        # The image reads `a.b-c` from KAFKA_A_B___C.
+        for name, value in security_settings(os.environ["LECTERN_DOCKER_PASSWORD"]).items():
+            settings[name.upper().replace("-", "___").replace(".", "_")] = value
         for name, value in settings.items():
             container.with_env(f"KAFKA_{name}", value)
         container.with_env("KAFKA_HEAP_OPTS", "-Xmx256m")

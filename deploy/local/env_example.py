@@ -25,8 +25,8 @@ HEAD = """\
 # Nothing has to be set on one machine: what is commented out is the default. Processes read their
 # environment and no file; `set -a; . ./.env; set +a` puts a copy of this file there.
 # `lectern up` computes the addresses, ports and database URLs of its processes from LECTERN_PORT_* and the
-# servers named below. Production (LECTERN_ENVIRONMENT=production) refuses the development values of
-# LECTERN_SECRET, LECTERN_CORS_ORIGINS and every *_DATABASE_URL.
+# servers named below. Production (LECTERN_ENVIRONMENT=production) refuses values that are only good for
+# development, with a sentence for each: docs/operators.md.
 """
 
 # What fields say that carry no description of their own.
@@ -48,12 +48,21 @@ LOCAL: tuple[Line, ...] = (
         " LECTERN_KAFKA, where they are set, likewise replace the embedded servers",
     ),
     ("LECTERN_POSTGRES_USER", "nobody", "as root: the unprivileged user that PostgreSQL runs as"),
-    ("LECTERN_ROLE_PASSWORD", "development-only", "password of the services' database roles"),
+    (
+        "LECTERN_ROLE_PASSWORD",
+        "",
+        "password of the services' database roles; empty: derived from that of the superuser",
+    ),
 )
 TESTS: tuple[Line, ...] = (
     ("LECTERN_TEST_POSTGRES_URL", "", "a PostgreSQL of yours for the tests, as superuser"),
     ("LECTERN_TEST_VALKEY_URL", "", "a Valkey of yours for the tests; its databases 0 and 1 are used"),
     ("LECTERN_TEST_KAFKA_URL", "", "a Kafka of yours for the tests, host:port"),
+    (
+        "LECTERN_TEST_KAFKA_USER",
+        "",
+        "a super user of it; LECTERN_TEST_KAFKA_PASSWORD, _MECHANISM and _TLS belong to it",
+    ),
     ("LECTERN_FAULT_SEED", "", "repeats a run of tests/faults with the seed that it printed"),
 )
 

@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import signal
+import sys
 import uuid
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -187,6 +188,8 @@ def _body(message: EmailMessage, kind: str) -> str:
 
 
 def main() -> None:
+    if os.environ.get("LECTERN_ENVIRONMENT") == "production":
+        sys.exit("The mail catcher shows everybody's mail and does not run in production.")
     mailbox = Mailbox(Path(os.environ["LECTERN_DIRECTORY"]) / "mail")
     app = make_app(mailbox, int(os.environ["LECTERN_PORT_SMTP"]))
     signal.signal(signal.SIGINT, signal.SIG_IGN)

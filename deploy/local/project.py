@@ -3,8 +3,10 @@
 `Project.here()` is the suite of the checkout; `Project.for_tests(directory)` is a private one beside it.
 """
 
+import base64
 import contextlib
 import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -15,14 +17,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
-from libs.common.settings import DEVELOPMENT_SECRET, SERVICES
+from libs.common.settings import SERVICES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BACKING = ("postgres", "valkey", "kafka")
 WORKERS = ("worker", "beat")
 DATABASE = "lectern"
+GATEWAY = "gateway"
+SUPERVISOR = "supervisor"
+"""The user of Kafka and Valkey that may do everything."""
+KAFKA_LOGIN = tuple(f"LECTERN_KAFKA_{name}" for name in ("USER", "PASSWORD", "MECHANISM", "TLS"))
+KAFKA_USERS = "LECTERN_KAFKA_USERS"
+"""Tells the step that sets Kafka up the passwords of all users, as JSON."""
 DEFAULT_PORTS = {
     "gateway": 8000,
     "mail": 8025,
@@ -123,6 +131,11 @@ class Project:
     def mail_url(self) -> str:
         return f"http://127.0.0.1:{self.ports['mail']}"
 
+    @property
+    def production(self) -> bool:
+        known = self.extra.get("LECTERN_ENVIRONMENT") or os.environ.get("LECTERN_ENVIRONMENT")
+        return known == "production"
+
     def given(self, server: str) -> str | None:
         """URL of a backing service that the environment names instead of the embedded one."""
         name = SERVER_URLS[server]
@@ -139,11 +152,35 @@ class Project:
 
     @property
     def valkey_url(self) -> str:
-        return self.given("valkey") or f"redis://127.0.0.1:{self.ports['valkey']}"
+        """As the user that may do everything, without the number of a database."""
+        return self.valkey_url_of(SUPERVISOR)
+
+    def valkey_url_of(self, user: str) -> str:
+        """As this user; a server of one's own has the users of its URL alone."""
+        given = self.given("valkey")
+        if given:
+            return urlsplit(given)._replace(path="", query="").geturl()
+        return f"redis://{user}:{self.password('valkey', user)}@127.0.0.1:{self.ports['valkey']}"
 
     @property
     def kafka(self) -> str:
         return self.given("kafka") or f"127.0.0.1:{self.ports['kafka']}"
+
+    def kafka_login(self, user: str) -> dict[str, str]:
+        """The variables by which a process reaches Kafka as this user; empty: as nobody, who may do nothing.
+
+        Of a broker of one's own the login is in the environment already, and the same for all.
+        """
+        if self.given("kafka"):
+            known = {**os.environ, **self.extra}
+            return {name: known[name] for name in KAFKA_LOGIN if name in known}
+        password = self.password("kafka", user) if user else ""
+        mechanism = "PLAIN" if user == SUPERVISOR else "SCRAM-SHA-512"
+        return dict(zip(KAFKA_LOGIN, (user, password, mechanism, "false"), strict=True))
+
+    def password(self, server: str, user: str) -> str:
+        """Of one user of an embedded server, derived from one random value of the project's directory."""
+        return derived(self.secret("credentials"), f"{server}:{user}")
 
     def secret(self, name: str) -> str:
         """A random value kept in the project's directory, readable by its owner alone."""
@@ -158,12 +195,19 @@ class Project:
         return path.read_text().strip()
 
 
-def environment(project: Project) -> dict[str, str]:
-    """What every process of the suite is started with."""
+def environment(project: Project, process: str = "") -> dict[str, str]:
+    """What a process of the suite is started with: where everything is, and its own credentials alone.
+
+    Without a name it is for commands of an operator, who has all databases and no user of Kafka; the
+    supervisor's sets Kafka up.
+    """
+    service, tasks = service_of(process), process in ("", *WORKERS)
+    by_valkey = service or ("tasks" if tasks else process if process == GATEWAY else "")
+    by_kafka = service or (process if process in (GATEWAY, SUPERVISOR) else "")
     values = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     server = urlsplit(project.postgres_url).netloc.rpartition("@")[2]
     # Numbers of databases are ours to give.
-    valkey = urlsplit(project.valkey_url)._replace(path="").geturl()
+    valkey = project.valkey_url_of(by_valkey) if by_valkey else "redis://127.0.0.1:1"
     values |= {
         # One arena a thread pool is enough, and keeps some 20 MB a process.
         "MALLOC_ARENA_MAX": "2",
@@ -171,6 +215,7 @@ def environment(project: Project) -> dict[str, str]:
         "PYTHONPATH": str(CHECKOUT),
         "LECTERN_DIRECTORY": str(project.directory),
         "LECTERN_KAFKA": project.kafka,
+        **project.kafka_login(by_kafka),
         "LECTERN_VALKEY_URL": f"{valkey}/0",
         "LECTERN_BROKER_URL": f"{valkey}/1",
         "LECTERN_PUBLIC_URL": project.gateway_url,
@@ -184,17 +229,25 @@ def environment(project: Project) -> dict[str, str]:
     values.setdefault("LECTERN_LOG_FORMAT", "json")
     for name, port in project.ports.items():
         values[f"LECTERN_PORT_{name.upper()}"] = str(port)
-    for service in SERVICES:
-        prefix = service.upper()
-        values[f"{prefix}_PORT"] = str(project.ports[service])
-        values[f"GATEWAY_{prefix}_URL"] = f"http://127.0.0.1:{project.ports[service]}"
-        values[f"{prefix}_DATABASE_URL"] = (
-            f"postgresql://{role_of(service)}:{role_password(service)}@{server}/{DATABASE}"
-        )
+    for each in SERVICES:
+        prefix = each.upper()
+        values[f"{prefix}_PORT"] = str(project.ports[each])
+        values[f"GATEWAY_{prefix}_URL"] = f"http://127.0.0.1:{project.ports[each]}"
+        if each == service or tasks:
+            login = f"{role_of(each)}:{role_password(project.postgres_url, each)}"
+            values[f"{prefix}_DATABASE_URL"] = f"postgresql://{login}@{server}/{DATABASE}"
+        else:
+            values.pop(f"{prefix}_DATABASE_URL", None)
+    if process == SUPERVISOR and not project.given("kafka"):
+        users = (*SERVICES, GATEWAY)
+        values[KAFKA_USERS] = json.dumps({user: project.password("kafka", user) for user in users})
+    if project.production:  # these are for the operator to say: no mail catcher, no address of loopback
+        for name in ("LECTERN_SMTP_URL", "LECTERN_PUBLIC_URL"):
+            values[name] = os.environ.get(name, "")
     values |= {name: value for name, value in project.extra.items() if name not in SERVER_URLS.values()}
     # The superuser is nobody's business but the supervisor's.
-    for name in ("LECTERN_POSTGRES_URL", "LECTERN_TEST_POSTGRES_URL"):
-        values.pop(name, None)
+    for name in ("POSTGRES_URL", "TEST_POSTGRES_URL", "TEST_VALKEY_URL", "TEST_KAFKA_PASSWORD"):
+        values.pop(f"LECTERN_{name}", None)
     return values
 
 
@@ -202,9 +255,22 @@ def role_of(service: str) -> str:
     return f"lectern_{service}"
 
 
-def role_password(service: str) -> str:
-    """The development password of the settings, unless `LECTERN_ROLE_PASSWORD` names another."""
-    return os.environ.get("LECTERN_ROLE_PASSWORD", DEVELOPMENT_SECRET)
+def service_of(process: str) -> str:
+    """The service that a process runs, `learning` of `learning-worker-2`; empty where it is none."""
+    return name if (name := process.partition("-")[0]) in SERVICES else ""
+
+
+def role_password(admin_url: str, service: str) -> str:
+    """Of the service's role: derived from the superuser's, so that all who use a server have the same;
+    `LECTERN_ROLE_PASSWORD` names another."""
+    given = os.environ.get("LECTERN_ROLE_PASSWORD")
+    return given or derived(unquote(urlsplit(admin_url).password or ""), role_of(service))
+
+
+def derived(secret: str, name: str) -> str:
+    """A password for `name`; it says nothing of the secret, nor of those of other names."""
+    digest = hmac.digest(secret.encode(), name.encode(), "sha256")
+    return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def write_private(path: Path, text: str) -> None:

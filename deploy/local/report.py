@@ -119,7 +119,8 @@ def working(what: str) -> Iterator[None]:
 def print_welcome(demo: dict[str, Any] | None, project: Project) -> None:
     """URLs, logins, and what to try next."""
     gateway = project.gateway_url
-    console.print(f"\nLectern is up.\n\n  API    {gateway}/api/docs/\n  Mail   {project.mail_url}/\n")
+    mail = "" if project.production else f"\n  Mail   {project.mail_url}/"
+    console.print(f"\nLectern is up.\n\n  API    {gateway}/api/docs/{mail}\n")
     if demo:
         password = next(iter(demo["users"].values()))["password"]
         console.print(f"Demo logins, all with the password {password}:")
@@ -129,7 +130,7 @@ def print_welcome(demo: dict[str, Any] | None, project: Project) -> None:
         body = f'{{"email": "{user["email"]}", "password": "{user["password"]}"}}'
         login = f"curl -s {gateway}/api/accounts/login/ -H 'Content-Type: application/json' -d '{body}'"
     else:
-        login = "lectern seed"
+        login = "lectern admin create" if project.production else "lectern seed"
     console.print("\nTry next:")
     courses = f"curl -s {gateway}/api/courses/"
     more = "make seed SIZE=medium  # sixty learners with weeks of activity"

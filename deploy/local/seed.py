@@ -39,8 +39,18 @@ def email_of(name: str) -> str:
     return f"{name}@lectern.example"
 
 
+def refuse_in_production(project: Project) -> None:
+    """Raises SetupError: whoever reads the documentation knows the password of the demo's administrator."""
+    if project.production:
+        raise SetupError(
+            "LECTERN_ENVIRONMENT is production, and demo users have a public password: start with "
+            "'lectern up --no-seed' and make the first administrator with 'lectern admin create'."
+        )
+
+
 def write_demo(project: Project) -> Json:
     """`demo.json`: where everything is, and who may log in."""
+    refuse_in_production(project)
     users = {name: {"email": email_of(name), "password": PASSWORD} for name in USERS}
     demo = {"gateway": project.gateway_url, "mail": project.mail_url, "users": users}
     write_private(project.directory / "demo.json", json.dumps(demo, indent=2) + "\n")
@@ -52,6 +62,7 @@ def seed(project: Project, report: Callable[[str], None] = lambda _: None) -> Js
 
     Raises SetupError where the API refuses.
     """
+    refuse_in_production(project)
     with httpx.Client(base_url=project.gateway_url, timeout=30) as http:
         people = Seed(project, http)
         tokens = people.users(report)
@@ -61,6 +72,7 @@ def seed(project: Project, report: Callable[[str], None] = lambda _: None) -> Js
 
 def begin_history(project: Project, size: str) -> bool:
     """Starts `seed_history` in the background; False where all of it is there or another one is at it."""
+    refuse_in_production(project)
     if is_there(project, size) or _at_it(project):
         return False
     with open(project.logs / "seed.log", "a") as log:
@@ -87,6 +99,7 @@ def history(project: Project, size: str, progress: Callable[[int, int, str], Non
 
     `progress` hears how far it is: done, of how many, of what.
     """
+    refuse_in_production(project)
     if is_there(project, size):
         return
     log = project.logs / "seed.log"

@@ -98,7 +98,7 @@ class History:
     async def _people(self, common: Json, *rows: Json) -> None:
         """Accounts by identity's own command; keeps their ids by the part of the address before the @."""
         settings = Settings()
-        db = Database(settings, CeleryQueue(settings.broker_url))
+        db = Database(settings, CeleryQueue(settings))
         try:
             lines = [json.dumps({**common, **row}) for row in rows]
             found: dict[str, str] = json.loads(await create_people(db, self.password, lines))
@@ -381,6 +381,9 @@ def main() -> int:
     parser.add_argument("--size", choices=SIZES, default="small")
     arguments = parser.parse_args()
     directory = Path(os.environ["LECTERN_DIRECTORY"])
+    if os.environ.get("LECTERN_ENVIRONMENT") == "production":
+        print("Demo people have a public password and do not belong in production.", file=sys.stderr)
+        return 1
     with open(directory / "seed.lock", "a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         lock.truncate(0)

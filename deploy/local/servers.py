@@ -5,16 +5,16 @@ The supervisor and the tests get theirs here, and both say which kind they got.
 
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from deploy.local.docker import docker_command, docker_is_here, placeholder
 from deploy.local.kafka.server import kafka_command
 from deploy.local.postgres import postgres_command
 from deploy.local.process import Command, end, spawn, tail, wait_ready
-from deploy.local.project import BACKING, Project, SetupError
+from deploy.local.project import BACKING, SUPERVISOR, Project, SetupError
 from deploy.local.valkey import valkey_command
 
 
@@ -25,6 +25,8 @@ class Server:
     command: Command
     process: subprocess.Popen[bytes] | None = None
     log: Path | None = None
+    login: Mapping[str, str] = field(default_factory=dict)
+    """Of Kafka: the variables by which the supervisor logs in."""
 
     @property
     def url(self) -> str:
@@ -97,7 +99,8 @@ def start_servers(
                 log = project.logs / f"{command.name}.log"
                 # Here and not in the pool: the kernel ends a tied child with the thread that made it.
                 process = spawn(command, log, tied=True) if command.argv else None
-                started[command.name] = Server(command, process, log)
+                login = project.kafka_login(SUPERVISOR) if command.name == "kafka" else {}
+                started[command.name] = Server(command, process, log, login)
             waits = [pool.submit(_wait, server) for server in started.values()]
             for wait in waits:
                 wait.result()

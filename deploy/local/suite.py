@@ -21,8 +21,8 @@ def backing_commands(project: Project) -> list[Command]:
 
 
 def process_names(project: Project) -> list[str]:
-    """In starting order; they stop in the reverse."""
-    names = ["mail", *project.services]
+    """In starting order; they stop in the reverse. Production has no mail catcher."""
+    names = [*([] if project.production else ["mail"]), *project.services]
     if project.with_gateway:
         names.append("gateway")
     if project.with_workers:
@@ -32,9 +32,11 @@ def process_names(project: Project) -> list[str]:
 
 def process_command(project: Project, name: str) -> Command:
     """How to run a process of the suite by its name, replicas too."""
-    values = environment(project)
+    values = environment(project, name)
     if name in BACKING:
         return server_command(project, name)
+    if name == "mail" and project.production:
+        raise SetupError("The mail catcher shows everybody's mail and does not run in production.")
     if name == "mail":
         ports = (project.ports["mail"], project.ports["smtp"])
         return _python(project, name, ("deploy.local.mail",), values, ports)
@@ -56,9 +58,10 @@ def process_command(project: Project, name: str) -> Command:
     raise SetupError(f"There is no process {name!r}: choose one of {known}.")
 
 
-def step(project: Project, module: str, *arguments: str) -> Command:
-    """A command of the suite that runs to its end, like the migrations."""
-    return _python(project, module.rsplit(".", 1)[-1], (module, *arguments), environment(project), ())
+def step(project: Project, module: str, *arguments: str, process: str = "") -> Command:
+    """A command of the suite that runs to its end, like the migrations; with the credentials of `process`."""
+    name, values = module.rsplit(".", 1)[-1], environment(project, process)
+    return _python(project, name, (module, *arguments), values, ())
 
 
 def _python(

@@ -25,7 +25,7 @@ import psutil
 from deploy.local.children import Child, end_orphans, record
 from deploy.local.database import bootstrap_database
 from deploy.local.process import Command, spawn, tail
-from deploy.local.project import BACKING, Project, SetupError, write_private
+from deploy.local.project import BACKING, SUPERVISOR, Project, SetupError, write_private
 from deploy.local.suite import process_command, process_names, step
 
 LARGEST_LOG = 20_000_000
@@ -82,8 +82,8 @@ class Supervisor:
             self.steps.append({"name": "recovery", "state": "done", "detail": detail, "seconds": 0})
         for name in (*BACKING, *process_names(self.project)):
             self.add(name)
-        mail = self.children["mail"].start()
-        await asyncio.gather(self._databases(), self._topics(), self._server("valkey"), mail)
+        mail = [self.children["mail"].start()] if "mail" in self.children else []
+        await asyncio.gather(self._databases(), self._topics(), self._server("valkey"), *mail)
         names = process_names(self.project)
         for name in names:
             await self.children[name].start()
@@ -110,7 +110,7 @@ class Supervisor:
         if not self.project.services:
             return
         async with self._step("topics"):
-            await self._run_step(step(self.project, "libs.common.topics", "create"))
+            await self._run_step(step(self.project, "deploy.local.kafka.set_up", process=SUPERVISOR))
 
     async def _server(self, name: str) -> None:
         async with self._step(name) as row:

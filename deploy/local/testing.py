@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from deploy.local.project import BACKING, SERVER_URLS, Project
+from deploy.local.project import BACKING, KAFKA_LOGIN, SERVER_URLS, SUPERVISOR, Project
 from deploy.local.servers import Server, start_servers, stop_servers
+from libs.common.settings import SuiteSettings
 
 T = TypeVar("T")
 TEST_URLS = {name: f"LECTERN_TEST_{name.upper()}_URL" for name in BACKING}
@@ -19,7 +20,8 @@ TEST_URLS = {name: f"LECTERN_TEST_{name.upper()}_URL" for name in BACKING}
 
 @dataclass
 class SuiteServers:
-    """URLs: PostgreSQL as superuser on `postgres`; Valkey without a database number; Kafka as host:port."""
+    """URLs: PostgreSQL as superuser on `postgres`; Valkey as the supervisor, without a database number; Kafka
+    as host:port."""
 
     project: Project
     servers: dict[str, Server]
@@ -31,6 +33,10 @@ class SuiteServers:
     @property
     def valkey(self) -> str:
         return self.servers["valkey"].url
+
+    def valkey_of(self, user: str) -> str:
+        """Valkey as one of the suite's processes reaches it."""
+        return self.project.valkey_url_of(user)
 
     @property
     def kafka(self) -> str:
@@ -44,20 +50,29 @@ class SuiteServers:
 def suite_servers(servers: Sequence[str] = BACKING) -> Iterator[SuiteServers]:
     """Starts the servers once, side by side, and ends them with the block or with the process.
 
-    `LECTERN_TEST_POSTGRES_URL`, `_VALKEY_URL` and `_KAFKA_URL` give one of your own instead.
-    Data is volatile.
+    `LECTERN_TEST_POSTGRES_URL`, `_VALKEY_URL` and `_KAFKA_URL` give one of your own instead, the last with
+    `LECTERN_TEST_KAFKA_USER`, `_PASSWORD`, `_MECHANISM` and `_TLS`. Data is volatile. Settings that are made
+    meanwhile reach Kafka as the supervisor.
     """
     with temporary_directory() as directory:
         # A suite that runs beside the tests must not become their server: only the TEST variables count.
         given = {SERVER_URLS[name]: os.environ.get(TEST_URLS[name], "") for name in BACKING}
-        with _without(SERVER_URLS.values()):
+        given |= {name: os.environ.get(name.replace("LECTERN", "LECTERN_TEST"), "") for name in KAFKA_LOGIN}
+        with _without((*SERVER_URLS.values(), *KAFKA_LOGIN)):
             project = Project.for_tests(directory, extra={name: url for name, url in given.items() if url})
             running = start_servers(project, servers, durable=False)
-        suite = SuiteServers(project, running)
-        try:
-            yield suite
-        finally:
-            stop_servers(running)
+            os.environ.update(project.kafka_login(SUPERVISOR))
+            try:
+                yield SuiteServers(project, running)
+            finally:
+                for name in KAFKA_LOGIN:
+                    os.environ.pop(name, None)
+                stop_servers(running)
+
+
+def kafka_settings(project: Project, user: str = SUPERVISOR) -> SuiteSettings:
+    """Settings by which one reaches the project's Kafka as this user."""
+    return SuiteSettings.model_validate({"LECTERN_KAFKA": project.kafka, **project.kafka_login(user)})
 
 
 @contextlib.contextmanager

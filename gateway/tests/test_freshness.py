@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
+import pytest
 from aiokafka import AIOKafkaProducer
 
 from deploy.local.servers import start_kafka
@@ -14,9 +15,11 @@ from deploy.local.testing import SuiteServers
 from gateway.cache import CHANGES, RESTLESS
 from gateway.tests.catalogue import PATH, WRITE, answering
 from gateway.tests.harness import Client, Suite, Upstream, bearer
+from libs.common.connections import kafka_arguments
 from libs.common.events.base import Event
 from libs.common.events.catalog import CourseUpdated
 from libs.common.events.identity import ProfileUpdated
+from libs.common.settings import SuiteSettings
 from libs.common.testing import as_record, eventually
 from libs.common.topics import TOPICS, create_topics
 
@@ -42,7 +45,7 @@ class Catalogue:
 
     async def publish(self, event: Event) -> None:
         record = as_record(event, 1)
-        producer = AIOKafkaProducer(bootstrap_servers=self.kafka)
+        producer = AIOKafkaProducer(**kafka_arguments(SuiteSettings(kafka=self.kafka)))
         await producer.start()
         await producer.send_and_wait(
             self.prefix + event.topic, record.value, key=event.key.encode(),
@@ -95,8 +98,12 @@ async def test_news_of_others_shorten_the_life_of_answers(start, catalog, server
     assert await is_kept(client)
 
 
-async def test_a_broken_tail_switches_the_cache_off_within_a_second(start, catalog, tmp_path: Path):
+async def test_a_broken_tail_switches_the_cache_off_within_a_second(
+    start, catalog, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     broker = await asyncio.to_thread(start_kafka, tmp_path)
+    for name, value in broker.login.items():
+        monkeypatch.setenv(name, value)
     catalogue = Catalogue(start, catalog, broker.url)
     try:
         suite, _ = await catalogue.open()

@@ -8,6 +8,7 @@ import time
 from uuid import uuid4
 
 import pytest
+from redis.asyncio import Redis
 
 from deploy.local.servers import Server, start_valkey
 from gateway.limits import MOST_KNOWN, Limiter
@@ -290,11 +291,8 @@ async def test_a_valkey_that_was_emptied_goes_on_counting(start, valkey, words):
     suite = await start(valkey_url=valkey.url, limit_signed_in=12)
     client, header = await suite.client(), bearer(token(user=uuid4()))
     assert await statuses(client, 4, header) == [200] * 4
-    host, _, port = valkey.url.removeprefix("redis://").partition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"{words}\r\n".encode())
-    assert await reader.readline() == b"+OK\r\n"
-    writer.close()
+    async with Redis.from_url(valkey.url) as operator:
+        await operator.execute_command(*words.split())
     found = await statuses(client, 10, header)
     assert found[:2] == [200, 200]
     assert found[-1] == 429
@@ -304,15 +302,13 @@ async def test_a_valkey_that_was_emptied_goes_on_counting(start, valkey, words):
 async def test_a_valkey_with_a_password_and_another_database(start, tmp_path):
     server = await asyncio.to_thread(start_valkey, tmp_path, durable=False)
     try:
-        host, _, port = server.url.removeprefix("redis://").partition(":")
-        reader, writer = await asyncio.open_connection(host, int(port))
-        writer.write(b"CONFIG SET requirepass s:3cret\r\n")
-        assert await reader.readline() == b"+OK\r\n"
-        writer.close()
-        suite = await start(valkey_url=f"redis://:s%3A3cret@{host}:{port}/3", limit_signed_in=12)
+        async with Redis.from_url(server.url) as operator:
+            await operator.execute_command("ACL", "SETUSER", "default", "on", ">s:3cret", "~*", "+@all")
+        host = server.url.rpartition("@")[2]
+        suite = await start(valkey_url=f"redis://:s%3A3cret@{host}/3", limit_signed_in=12)
         assert suite.gateway.limiter.shared
         assert await statuses(await suite.client(), 7, bearer()) == [200] * 6 + [429]
-        wrong = await start(valkey_url=f"redis://:wrong@{host}:{port}/3", limit_signed_in=12)
+        wrong = await start(valkey_url=f"redis://:wrong@{host}/3", limit_signed_in=12)
         assert not wrong.gateway.limiter.shared
         assert await statuses(await wrong.client(), 7, bearer()) == [200] * 6 + [429]
     finally:

@@ -16,8 +16,10 @@ from deploy.local.testing import SuiteServers
 from gateway.tests.harness import bearer, token
 from gateway.tests.processes import Running
 from gateway.tests.rooms import Room, join
+from libs.common.connections import kafka_arguments
 from libs.common.events.base import Event
 from libs.common.events.identity import AccessChanged, SessionEnded
+from libs.common.settings import SuiteSettings
 from libs.common.testing import as_record, eventually
 from libs.common.topics import TOPICS, create_topics
 
@@ -26,7 +28,7 @@ WITHIN = 5.0
 
 async def publish(kafka: str, prefix: str, event: Event) -> None:
     record = as_record(event, 1)
-    producer = AIOKafkaProducer(bootstrap_servers=kafka)
+    producer = AIOKafkaProducer(**kafka_arguments(SuiteSettings(kafka=kafka)))
     await producer.start()
     await producer.send_and_wait(
         prefix + event.topic, record.value, key=event.key.encode(),

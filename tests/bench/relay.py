@@ -18,6 +18,7 @@ from aiokafka import AIOKafkaProducer
 from psycopg.types.json import Jsonb
 
 from libs.common import metrics
+from libs.common.connections import kafka_arguments
 from libs.common.db import conninfo
 from libs.common.notifier import relay_channel
 from libs.common.outbox import outbox_row
@@ -74,7 +75,7 @@ async def drain(world: World, rows: Rows, relayed: Any, connection: psycopg.Asyn
 async def send(world: World, messages: list[tuple[bytes, bytes, int, Any]], batch: int) -> float:
     """Seconds of handing every message to `send` and having all acknowledged."""
     producer = AIOKafkaProducer(
-        bootstrap_servers=world.settings.kafka,
+        **kafka_arguments(world.settings),
         acks="all",
         enable_idempotence=True,
         linger_ms=0,

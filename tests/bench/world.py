@@ -11,6 +11,7 @@ from sqlalchemy import text
 
 from deploy.local.database import bootstrap_database, service_url
 from deploy.local.testing import SuiteServers
+from libs.common.connections import kafka_arguments
 from libs.common.db import Database
 from libs.common.testing import CollectedQueue
 from libs.common.tests import toy
@@ -38,7 +39,7 @@ class World:
     async def fresh_topics(self) -> None:
         """Topics that nobody has written to, under a new prefix."""
         self.settings.topic_prefix = f"bench{uuid4().hex[:8]}."
-        admin = AIOKafkaAdminClient(bootstrap_servers=self.settings.kafka)
+        admin = AIOKafkaAdminClient(**kafka_arguments(self.settings))
         await admin.start()
         try:
             names = (toy.Counted.topic, toy.CounterState.topic)

@@ -115,7 +115,7 @@ async def test_an_empty_valkey_loses_nothing(world: World):
     """Flushed while mails wait: the sweeps find their rows, revoked sessions stay revoked."""
     gone = await world.stage.join("gone")
     await gone.post("/api/accounts/logout/")
-    valkey = Redis.from_url(f"redis://127.0.0.1:{world.project.ports['valkey']}/0")
+    valkey = Redis.from_url(f"{world.project.valkey_url}/0")
     worker = world.process("worker")
     await asyncio.to_thread(worker.stop)
     late = world.stage.visitor("late")

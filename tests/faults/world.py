@@ -23,7 +23,9 @@ from aiokafka import AIOKafkaProducer
 from deploy.local.control import Process
 from deploy.local.database import service_url
 from deploy.local.project import Project, environment
+from deploy.local.testing import kafka_settings
 from libs.common.audit import audit
+from libs.common.connections import kafka_arguments
 from libs.common.testing import eventually
 from services.analytics import rebuild
 from tests.support import Stage, Visitor, read_log
@@ -145,7 +147,7 @@ class World:
         return found
 
     async def publish(self, topic: str, messages: list[tuple[str, bytes | None, dict[str, bytes]]]) -> None:
-        producer = AIOKafkaProducer(bootstrap_servers=self.project.kafka)
+        producer = AIOKafkaProducer(**kafka_arguments(kafka_settings(self.project)))
         await producer.start()
         try:
             for key, value, headers in messages:

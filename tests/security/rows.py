@@ -55,6 +55,8 @@ PROMISES = {
     "caches": "what depends on who asks is never given to another",
     "audit": "acts of power are written to a log that nobody can change; no secret in any log",
     "database": "one role per schema, no rights across",
+    "credentials": "a forged event or ticket needs the credential of the service that makes them",
+    "production": "unsafe values, demo people and the mail catcher are refused, each with what to do",
     "fuzz": "random requests of every operation: no 5xx, nothing undocumented (`make fuzz`)",
 }
 

@@ -156,7 +156,7 @@ async def cached(project: Project) -> list[bytes]:
     """Keys of Valkey in whose values a canary is."""
     leaks = []
     for database in range(4):
-        valkey = Redis.from_url(f"redis://127.0.0.1:{project.ports['valkey']}/{database}")
+        valkey = Redis.from_url(f"{project.valkey_url}/{database}")
         async for key in valkey.scan_iter(count=1000):
             dump = bytes(key) + (await valkey.dump(key) or b"")
             if any(canary in dump for canary in CANARIES):

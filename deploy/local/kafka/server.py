@@ -13,7 +13,7 @@ from pathlib import Path
 
 from deploy.local.kafka.jars import jars
 from deploy.local.process import Command, answers_bytes
-from deploy.local.project import Project, SetupError
+from deploy.local.project import SUPERVISOR, Project, SetupError, write_private
 
 HERE = Path(__file__).parent
 OLDEST_JAVA = 17
@@ -24,6 +24,7 @@ _OPTIONS = (
     "-Djava.awt.headless=true",
     "-Djava.net.preferIPv4Stack=true",
 )
+_LOGIN = "org.apache.kafka.common.security"
 # ApiVersions, version 0, no client id: answered only when the broker serves requests.
 _API_VERSIONS = bytes.fromhex("0000000a 0012 0000 0000002a ffff")
 _CORRELATION = bytes.fromhex("0000002a")
@@ -41,7 +42,14 @@ def kafka_command(project: Project) -> Command:
         home.mkdir(parents=True, exist_ok=True)
         template = string.Template((HERE / "server.properties").read_text())
         data = home / "data"
-        properties.write_text(template.substitute(port=port, controller_port=controller, directory=data))
+        security = security_settings(project.password("kafka", SUPERVISOR))
+        text = template.substitute(
+            port=port,
+            controller_port=controller,
+            directory=data,
+            security="\n".join(f"{name}={value}" for name, value in security.items()),
+        )
+        write_private(properties, text)
         if not (data / "meta.properties").exists():
             cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
             argv = [java, *_OPTIONS, "-cp", classpath, "kafka.tools.StorageTool", "format"]
@@ -66,6 +74,34 @@ def kafka_command(project: Project) -> Command:
         project.kafka,
         (port, controller),
     )
+
+
+def security_settings(password: str) -> dict[str, str]:
+    """What the broker asks of whom, as settings by name; its listeners are CLIENTS and CONTROLLER.
+
+    The supervisor, and the node itself, log in by PLAIN with a password that stands here: that works on any
+    data, also on that of a release without passwords. All others come by SCRAM (`set_up`). Nobody is let in
+    without a credential, and what no right allows is denied.
+    """
+    plain = (
+        f'{_LOGIN}.plain.PlainLoginModule required username="{SUPERVISOR}" password="{password}"'
+        f' user_{SUPERVISOR}="{password}";'
+    )
+    return {
+        "listener.security.protocol.map": "CLIENTS:SASL_PLAINTEXT,CONTROLLER:SASL_PLAINTEXT",
+        "controller.listener.names": "CONTROLLER",
+        "inter.broker.listener.name": "CLIENTS",
+        "sasl.mechanism.inter.broker.protocol": "PLAIN",
+        "sasl.mechanism.controller.protocol": "PLAIN",
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-512",
+        "listener.name.controller.sasl.enabled.mechanisms": "PLAIN",
+        "listener.name.controller.plain.sasl.jaas.config": plain,
+        "listener.name.clients.plain.sasl.jaas.config": plain,
+        "listener.name.clients.scram-sha-512.sasl.jaas.config": f"{_LOGIN}.scram.ScramLoginModule required;",
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        "allow.everyone.if.no.acl.found": "false",
+        "super.users": f"User:{SUPERVISOR}",
+    }
 
 
 def find_java() -> str:

@@ -1,20 +1,32 @@
-"""An upgrade from the first release keeps what people have there.
+"""An upgrade from the first release keeps what people have there, and gives servers without passwords theirs.
 
 `releases/<revision>.sql` has the rows of a release, loaded at its revision before the later migrations run.
 """
 
+import asyncio
 from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
 import pytest
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError
 from alembic import command
 from psycopg import sql
+from redis.asyncio import Redis
+from redis.exceptions import AuthenticationError, ConnectionError
 
 from deploy.local.database import bootstrap_database, service_url, with_database
-from deploy.local.servers import Server
+from deploy.local.kafka.server import kafka_command, security_settings
+from deploy.local.process import Command, end, spawn, wait_ready
+from deploy.local.project import Project
+from deploy.local.servers import Server, start_kafka, start_valkey
+from deploy.local.tests.test_kafka import read
+from deploy.local.valkey import valkey_command
 from libs.common.migrations import config, upgrade
 from libs.common.settings import SERVICES
+from libs.common.testing import eventually
 
 RELEASE = Path(__file__).parent / "releases" / "0001.sql"
 DATABASE = "upgraded"
@@ -99,3 +111,80 @@ def test_grades_of_the_first_release_can_be_looked_back_at(
     newest = {(kind, subject): there for kind, subject, there in facts}
     assert {subject: there for (kind, subject), there in newest.items() if kind == "item"} == dict(items)
     assert {subject for kind, subject in newest if kind == "seat"} == {student for student, _ in seats}
+
+
+async def test_kafka_without_passwords_keeps_its_events_and_gets_them(private_directory: Path) -> None:
+    directory = private_directory / "kafka-before"
+    project = Project.for_tests(directory)
+    command = kafka_command(project)
+    await asyncio.to_thread(command.prepare)
+    properties = directory / "kafka" / "server.properties"
+    lines = properties.read_text().replace("CLIENTS", "PLAINTEXT").splitlines()
+    kept = [line for line in lines if line.partition("=")[0] not in security_settings("")]
+    plain = "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT"
+    names = "controller.listener.names=CONTROLLER\ninter.broker.listener.name=PLAINTEXT"
+    properties.write_text("\n".join([*kept, plain, names, ""]))
+    process = spawn(command, directory / "log", tied=True)
+    try:
+        await asyncio.to_thread(wait_ready, command, process)
+        admin = AIOKafkaAdminClient(bootstrap_servers=project.kafka)
+        await admin.start()
+        await admin.create_topics([NewTopic("notes", 1, 1)])
+        await admin.close()
+        async with AIOKafkaProducer(bootstrap_servers=project.kafka, acks="all") as producer:
+            await producer.send_and_wait("notes", b"kept", partition=0)
+    finally:
+        await asyncio.to_thread(end, process, command.stop_signal, command.patience)
+    server = start_kafka(directory, project.ports["kafka"])
+    try:
+        assert await read(server) == b"kept"
+        nobody = AIOKafkaAdminClient(bootstrap_servers=server.url)
+        with pytest.raises(KafkaConnectionError):
+            await nobody.start()
+        await nobody.close()
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def test_valkey_without_passwords_keeps_its_tasks_and_gets_them(private_directory: Path) -> None:
+    directory = private_directory / "valkey-before"
+    project = Project.for_tests(directory)
+    command = valkey_command(project)
+    await asyncio.to_thread(command.prepare)
+    argv = command.argv[: command.argv.index("--aclfile")]
+    process = spawn(Command("valkey", argv, command.environment, directory), directory / "log", tied=True)
+    host = f"127.0.0.1:{project.ports['valkey']}"
+    async with Redis.from_url(f"redis://{host}/1") as before:
+        await eventually(lambda: answers(before))
+        await before.lpush("lectern:celery:notify", "waiting")
+    await asyncio.to_thread(end, process)
+    server = start_valkey(directory, project.ports["valkey"])
+    try:
+        async with Redis.from_url(f"{server.url}/1") as now:
+            assert await now.lrange("lectern:celery:notify", 0, -1) == [b"waiting"]
+        async with Redis.from_url(f"redis://{host}/1") as nobody:
+            with pytest.raises(AuthenticationError):
+                await nobody.ping()
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+async def answers(valkey: Redis) -> bool:
+    try:
+        return bool(await valkey.ping())
+    except ConnectionError:
+        return False
+
+
+def test_roles_with_the_development_password_get_their_own(
+    postgres: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setenv("LECTERN_ROLE_PASSWORD", "development-only")
+        bootstrap_database(postgres.url, "passwords")
+        old = service_url(postgres.url, "forum", "passwords")
+        psycopg.connect(old).close()
+    bootstrap_database(postgres.url, "passwords")
+    psycopg.connect(service_url(postgres.url, "forum", "passwords")).close()
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(old)

@@ -14,6 +14,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from sqlalchemy import text
 
+from libs.common.connections import kafka_arguments
 from libs.common.consumer import Consumer
 from libs.common.errors import is_transient
 from libs.common.relay import Relay
@@ -26,7 +27,7 @@ from libs.common.tests.toy import Counter, count
 async def prefix(toy_service: Harness) -> AsyncIterator[str]:
     """Topics of this test alone."""
     name = f"t{uuid4().hex[:8]}."
-    admin = AIOKafkaAdminClient(bootstrap_servers=toy_service.settings.kafka)
+    admin = AIOKafkaAdminClient(**kafka_arguments(toy_service.settings))
     await admin.start()
     await admin.create_topics([NewTopic(name + topic, 3, 1) for topic in ("toy.events", "toy.counters")])
     await admin.close()
@@ -68,7 +69,7 @@ async def pending(harness: Harness) -> int:
 
 async def log_of(harness: Harness, topic: str) -> dict[str, list[int]]:
     """Sequence numbers per key, as they stand in the topic."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=harness.settings.kafka, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(**kafka_arguments(harness.settings), auto_offset_reset="earliest")
     await consumer.start()
     try:
         partitions = [TopicPartition(topic, number) for number in range(3)]
@@ -141,7 +142,7 @@ async def test_a_relay_that_dies_is_followed_by_another(toy_service: Harness, pr
 
 
 async def test_a_malformed_message_does_not_stop_the_topic(toy_service: Harness, prefix: str):
-    producer = AIOKafkaProducer(bootstrap_servers=toy_service.settings.kafka)
+    producer = AIOKafkaProducer(**kafka_arguments(toy_service.settings))
     await producer.start()
     await producer.send_and_wait(prefix + "toy.events", b"not an event", key=b"\xff")
     await producer.stop()

@@ -16,6 +16,7 @@ from deploy.local.servers import Server, start_kafka
 from deploy.local.testing import SuiteServers
 from libs.common import revocation
 from libs.common.clock import SettableClock
+from libs.common.connections import kafka_arguments
 from libs.common.events.identity import AccessChanged, SessionEnded
 from libs.common.revocation import KEEP, LOOK_BACK, Revocation, RevocationList
 from libs.common.settings import SuiteSettings
@@ -111,7 +112,7 @@ class Topic:
         await create_topics(self.settings.kafka, self.settings.topic_prefix, topics=IDENTITY_EVENTS)
 
     async def send(self, *events: AccessChanged | SessionEnded, age: float = 0) -> None:
-        async with AIOKafkaProducer(bootstrap_servers=self.settings.kafka) as producer:
+        async with AIOKafkaProducer(**kafka_arguments(self.settings)) as producer:
             for event in events:
                 record = as_record(event, 1)
                 await producer.send_and_wait(
@@ -188,6 +189,8 @@ async def test_it_survives_a_broker_that_hangs_and_one_that_restarts(
     monkeypatch.setattr(revocation, "CHECK", 1.0)
     open_before = open_clients()
     broker: Server = await asyncio.to_thread(start_kafka, tmp_path)
+    for name, value in broker.login.items():
+        monkeypatch.setenv(name, value)
     try:
         topic = Topic(broker.url)
         await topic.create()

@@ -18,6 +18,7 @@ from libs.common import sockets
 from libs.common.revocation import Revocation
 from libs.common.serve import uvicorn_config
 from libs.common.testing import TEST_KEY, CollectedQueue, Harness, Person, eventually
+from libs.common.tickets import Tickets
 from libs.common.tokens import KeySet, Principal
 from libs.common.topics import TOPICS, create_topics
 from services.forum.app import make_app
@@ -43,10 +44,11 @@ class Replica:
 
     app: Any
     port: int
+    tickets: Tickets
+    """As notify makes them: forum may only take them."""
 
     async def ticket(self, person: Person, session: Any = None) -> str:
-        principal = Principal(person.uuid, session or uuid4(), person.role, 1, 0)
-        return await self.app.state.hub.tickets.mint(principal)
+        return await self.tickets.mint(Principal(person.uuid, session or uuid4(), person.role, 1, 0))
 
     @asynccontextmanager
     async def chat(
@@ -101,6 +103,7 @@ async def _replicas(servers, open_service) -> AsyncIterator[tuple[Replica, Repli
     identity = [each for each in TOPICS if each.name == "identity.events"]
     await create_topics(servers.kafka, prefix, partitions=1, topics=identity)
     settings = harness.settings.model_copy(update={"topic_prefix": prefix})
+    notify = settings.model_copy(update={"valkey_url": f"{servers.valkey_of('notify')}/0"})
 
     @asynccontextmanager
     async def running() -> AsyncIterator[Replica]:
@@ -108,12 +111,14 @@ async def _replicas(servers, open_service) -> AsyncIterator[tuple[Replica, Repli
         server = Server(uvicorn_config(app, "127.0.0.1", 0))
         task = asyncio.create_task(server.serve())
         await eventually(lambda: server.started)
-        yield Replica(app, server.servers[0].sockets[0].getsockname()[1])
+        yield Replica(app, server.servers[0].sockets[0].getsockname()[1], tickets)
         server.should_exit = True
         await task
 
+    tickets = Tickets(notify)
     async with running() as one, running() as two:
         yield one, two
+    await tickets.close()
 
 
 @pytest.fixture

@@ -21,8 +21,9 @@ from libs.common.errors import LecternError
 from libs.common.events.identity import UserRegistered
 from libs.common.jobs import CeleryQueue
 from services.identity.keys import rotate_keys
-from services.identity.models import User
+from services.identity.models import Registration, User
 from services.identity.passwords import COMMON, Passwords
+from services.identity.proofs import take_over
 from services.identity.queries import user_by_email
 from services.identity.rules import check_password
 from services.identity.secrets_at_rest import Vault
@@ -34,7 +35,10 @@ DEMO_PASSWORD = "Learn-together-1"
 
 
 async def create_admin(db: Database, email: str, password: str, first_name: str, last_name: str) -> str:
-    """Make a verified admin; an existing one stays as it is. Raises PasswordRefused or ValueError."""
+    """Make a verified admin; an existing one stays, an unverified account is taken over.
+
+    Raises PasswordRefused or ValueError.
+    """
     email = email.strip().lower()
     check_password(password, COMMON, email=email)
     passwords = Passwords(1)
@@ -42,6 +46,15 @@ async def create_admin(db: Database, email: str, password: str, first_name: str,
     await passwords.close()
     async with db.session() as session:
         user = await user_by_email(session, email, lock=True)
+        if user is not None and not user.is_verified:
+            said = Registration(
+                password_hash=password_hash, first_name=first_name, last_name=last_name, phone_number="",
+                date_of_birth=None, ip="", device="", created_at=system_clock(),
+            )  # fmt: skip
+            user.is_active = True
+            await take_over(session, user, said, system_clock(), "admin")
+            await write_entry(session, "admin_created", user.uuid)
+            return f"{email} is an admin now"
         if user is not None:
             if user.role != "admin":
                 raise ValueError(f"{email} has an account as {user.role}: let an admin change its role")
@@ -59,8 +72,9 @@ async def create_admin(db: Database, email: str, password: str, first_name: str,
 
 
 async def create_people(db: Database, password: str, lines: Iterable[str]) -> str:
-    """Make verified accounts, all with one password; existing ones stay. Answers ids by email as JSON.
+    """Make verified accounts, all with one password; existing ones stay, unverified ones are taken over.
 
+    Answers ids by email as JSON.
     Raises PasswordRefused, ValueError for a line that cannot be understood; then nothing of it is made.
     """
     rows = [person_of(line) for line in lines if line.strip()]
@@ -97,12 +111,21 @@ async def _create_person(db: Database, passwords: Passwords, password: str, row:
     check_password(password, COMMON, email=row["email"])
     async with db.sessions() as session:
         known = await user_by_email(session, row["email"])
-    if known is not None:
+    if known is not None and known.is_verified:
         return str(known.uuid)
     password_hash = await passwords.hash(password)
     profile = {name: row[name] for name in ("bio", "time_zone") if row.get(name)}
     with moved_to(row["joined_at"]):
         async with db.session() as session:
+            if user := await user_by_email(session, row["email"], lock=True):
+                if not user.is_verified:
+                    said = Registration(
+                        password_hash=password_hash, first_name=row["first_name"],
+                        last_name=row["last_name"], role=row.get("role", "student"), phone_number="",
+                        date_of_birth=None, ip="", device="", created_at=row["joined_at"],
+                    )  # fmt: skip
+                    await take_over(session, user, said, row["joined_at"], profile=profile)
+                return str(user.uuid)
             user = User(
                 uuid=uuid4(), version=1, email=row["email"], password_hash=password_hash,
                 first_name=row["first_name"], last_name=row["last_name"], role=row.get("role", "student"),

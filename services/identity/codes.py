@@ -1,5 +1,9 @@
-"""Mailed codes: asking for one, and using it up."""
+"""Mailed codes: asking for one, using it up, and ending those that are on their way.
 
+Locks are taken in the order user, code.
+"""
+
+from collections.abc import Sequence
 from datetime import timedelta
 from hmac import compare_digest
 from uuid import UUID, uuid4
@@ -10,33 +14,45 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.db import Database, enqueue
 from libs.common.trace import current_trace
 from services.identity.errors import InvalidCode
-from services.identity.models import CodeMail, CodeTry, User
+from services.identity.models import CodeMail, CodeTry, Registration, User
 from services.identity.queries import user_by_email
-from services.identity.rules import may_mail_again, may_try_code
+from services.identity.rules import may_mail_again, may_try_code, newest_codes
 from services.identity.sessions import Identity
 
 CODED = ("verify", "reset")
 TRY_WINDOW = timedelta(hours=1)
 
 
-async def mail_code(session: AsyncSession, parts: Identity, user: User, purpose: str) -> None:
-    """Have the task make and mail a code, unless one went out within the last minute."""
-    await session.execute(select(User.uuid).where(User.uuid == user.uuid).with_for_update())
+async def mail_code(
+    session: AsyncSession, parts: Identity, user: User, purpose: str, said: Registration | None = None
+) -> bool:
+    """Have the task make and mail a code, of a registration to verify; false within a minute of the last one.
+
+    A new registration is kept only with its mail. The caller holds the user's lock.
+    """
     last = await session.scalar(
         select(func.max(CodeMail.created_at)).where(
             CodeMail.user_uuid == user.uuid, CodeMail.purpose == purpose
         )
     )
-    if may_mail_again(last, parts.clock(), parts.settings.mail_interval):
-        mail_notice(session, parts, user, purpose)
+    if not may_mail_again(last, parts.clock(), parts.settings.mail_interval):
+        return False
+    if said is not None:
+        session.add(said)
+        await session.flush()
+    mail_notice(session, parts, user, purpose, said)
+    return True
 
 
-def mail_notice(session: AsyncSession, parts: Identity, user: User, purpose: str) -> None:
+def mail_notice(
+    session: AsyncSession, parts: Identity, user: User, purpose: str, said: Registration | None = None
+) -> None:
     """Have the task mail what happened; see `mails.py` for the purposes."""
     trace = current_trace()
     mail = CodeMail(
         uuid=uuid4(),
         user_uuid=user.uuid,
+        registration=said.uuid if said else None,
         purpose=purpose,
         created_at=parts.clock(),
         request_id=trace.request_id,
@@ -48,58 +64,81 @@ def mail_notice(session: AsyncSession, parts: Identity, user: User, purpose: str
 
 async def use_code(
     session: AsyncSession, db: Database, parts: Identity, email: str, purpose: str, code: str
-) -> UUID:
-    """Use up the newest code; returns whose it was.
+) -> tuple[User, CodeMail]:
+    """Use up a code; returns whose it was, locked, and its mail.
 
     The try is counted in a transaction of its own, before the code is looked at and before `session` takes a
-    connection. Raises InvalidCode for a wrong, used, expired or exhausted one, and when too many were wrong
-    within the hour.
+    connection. Raises InvalidCode for a wrong, used, dead, expired or exhausted one, and when too many were
+    wrong within the hour.
     """
     async with db.session() as counting:
-        found = await _count_try(counting, parts, email, purpose)
-    if found is None:
+        mails, attempt = await _count_try(counting, parts, email, purpose)
+    fitting = [mail for mail in mails if _fits(parts, mail, email, code)]
+    if not fitting:
         raise InvalidCode
-    mail, attempt = found
-    assert mail.code_hmac is not None
-    if not compare_digest(mail.code_hmac, parts.vault.code_hmac(mail.uuid, purpose, email, code)):
-        raise InvalidCode
+    mail = fitting[0]
+    user = await session.get(User, mail.user_uuid, with_for_update=True)
     used = await session.scalar(
         update(CodeMail)
-        .where(CodeMail.uuid == mail.uuid, CodeMail.used_at.is_(None))
+        .where(CodeMail.uuid == mail.uuid, CodeMail.used_at.is_(None), CodeMail.code_hmac == mail.code_hmac)
         .values(used_at=parts.clock())
         .returning(CodeMail.uuid)
     )
-    if used is None:
+    if user is None or used is None:
         raise InvalidCode
-    await session.execute(delete(CodeTry).where(CodeTry.uuid == attempt.uuid))
-    return mail.user_uuid
+    await session.execute(delete(CodeTry).where(CodeTry.uuid == attempt))
+    return user, mail
+
+
+def _fits(parts: Identity, mail: CodeMail, email: str, code: str) -> bool:
+    assert mail.code_hmac is not None
+    return compare_digest(mail.code_hmac, parts.vault.code_hmac(mail.uuid, mail.purpose, email, code))
 
 
 async def _count_try(
     session: AsyncSession, parts: Identity, email: str, purpose: str
-) -> tuple[CodeMail, CodeTry] | None:
-    """The newest code and the try at it, counted; None when it may not be tried. A user's queue up."""
+) -> tuple[Sequence[CodeMail], UUID]:
+    """The codes that may be tried, the newest first, each with one more try counted. A user's queue up.
+
+    To verify there may be one for each of the last registrations; a wrong try counts at all of them.
+    """
+    attempt = uuid4()
     user = await user_by_email(session, email, lock=True)
     if user is None:
-        return None
-    mail = await session.scalar(
-        select(CodeMail)
-        .where(CodeMail.user_uuid == user.uuid, CodeMail.purpose == purpose, CodeMail.code_hmac.is_not(None))
-        .order_by(CodeMail.created_at.desc())
-        .limit(1)
-    )
+        return [], attempt
     now = parts.clock()
-    if mail is None or mail.used_at is not None or mail.expires_at is None or mail.expires_at <= now:
-        return None
+    live = await session.scalars(
+        select(CodeMail)
+        .where(CodeMail.user_uuid == user.uuid, CodeMail.purpose == purpose, CodeMail.code_hmac.is_not(None),
+               CodeMail.used_at.is_(None), CodeMail.expires_at > now)
+        .order_by(CodeMail.created_at.desc())
+    )  # fmt: skip
     wrong = await session.scalar(
         select(func.count()).where(
             CodeTry.user_uuid == user.uuid, CodeTry.purpose == purpose, CodeTry.tried_at > now - TRY_WINDOW
         )
     )
     settings = parts.settings
-    if not may_try_code(mail.tries, settings.code_tries, wrong or 0, settings.code_tries_hour):
-        return None
-    mail.tries += 1
-    attempt = CodeTry(uuid=uuid4(), user_uuid=user.uuid, purpose=purpose, tried_at=now)
-    session.add(attempt)
-    return mail, attempt
+    mails = [
+        mail
+        for mail in newest_codes(live.all(), lambda mail: mail.registration)
+        if may_try_code(mail.tries, settings.code_tries, wrong or 0, settings.code_tries_hour)
+    ]
+    for mail in mails:
+        mail.tries += 1
+    if mails:
+        session.add(CodeTry(uuid=attempt, user_uuid=user.uuid, purpose=purpose, tried_at=now))
+    return mails, attempt
+
+
+async def end_codes(session: AsyncSession, user: UUID) -> None:
+    """Kill every code of somebody, mailed or still to be mailed. The caller holds the user's lock.
+
+    Whatever changes who may log in, and how, ends what was mailed before it.
+    """
+    live = (CodeMail.user_uuid == user, CodeMail.purpose.in_(CODED), CodeMail.used_at.is_(None))
+    waiting = CodeMail.status.in_(["pending", "sending"])
+    await session.execute(update(CodeMail).where(*live, waiting).values(code_hmac=None, status="failed"))
+    await session.execute(
+        update(CodeMail).where(*live, CodeMail.code_hmac.is_not(None)).values(code_hmac=None)
+    )

@@ -23,6 +23,11 @@ class EmailNotVerified(Forbidden):
     detail = "The address is not verified yet: enter the code that was mailed to it."
 
 
+class AddressNotVerified(Conflict):
+    code = "address_not_verified"
+    detail = "Nobody has proved this address yet: a role can be given once it is verified."
+
+
 class AccountDisabled(Forbidden):
     code = "account_disabled"
     detail = "This account is disabled; a manager can enable it again."

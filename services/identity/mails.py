@@ -17,12 +17,13 @@ TEXTS = {
     ("verify", "en"): (
         "Your Lectern code: {code}",
         "Hello {name},\n\nenter this code to verify your address:\n\n    {code}\n\n"
-        "It is valid for {minutes} minutes. If you did not register, ignore this mail.\n",
+        "It is valid for {minutes} minutes. If you did not register, or not under this name,"
+        " ignore this mail.\n",
     ),
     ("verify", "ar"): (
         "رمزك في Lectern: {code}",
         "مرحبًا {name}،\n\nأدخل هذا الرمز لتأكيد عنوانك:\n\n    {code}\n\n"
-        "الرمز صالح لمدة {minutes} دقائق. إذا لم تسجّل فتجاهل هذه الرسالة.\n",
+        "الرمز صالح لمدة {minutes} دقائق. إذا لم تسجّل، أو لم تسجّل بهذا الاسم، فتجاهل هذه الرسالة.\n",
     ),
     ("known_address", "en"): (
         "You already have a Lectern account",

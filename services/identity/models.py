@@ -29,6 +29,8 @@ class Base(DeclarativeBase):
 class User(Aggregate, Timestamps, Base):
     """An account: registered → verified; active ⇄ disabled; erased at last (row kept, person gone).
 
+    Until its address is verified it is a place kept for whoever proves it: what stands here is what the first
+    registration said (the password: the last one kept), and what the verified one said replaces all of it.
     The address is unique without regard to case. A token whose `ver` is below the version of the user's last
     change of access is dead. `profile` holds the fields of `rules.PROFILE_FIELDS`. The numbers of what was
     learnt (the last three) are sums over `enrollments` and change without a version.
@@ -99,18 +101,45 @@ class RefreshToken(Base):
     retired_at: Mapped[datetime | None]
 
 
+class Registration(Base):
+    """What somebody who registered said of themselves: becomes the account when its code is entered.
+
+    All of an account's go when one of them is verified, or the address is proved in another way; those that
+    nobody verifies are forgotten after a month. Only one whose code is mailed is kept.
+    """
+
+    __tablename__ = "registrations"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    user_uuid: Mapped[UUID] = mapped_column(ForeignKey("users.uuid"), index=True)
+    password_hash: Mapped[str]
+    first_name: Mapped[str]
+    last_name: Mapped[str]
+    role: Mapped[Role] = mapped_column(Text())
+    phone_number: Mapped[str] = mapped_column(default="")
+    date_of_birth: Mapped[date | None]
+    ip: Mapped[str] = mapped_column(default="")
+    device: Mapped[str] = mapped_column(default="")
+    created_at: Mapped[datetime] = mapped_column(index=True)
+
+    __table_args__ = (CheckConstraint("role IN ('student', 'teacher')", name="role"),)
+
+
 class CodeMail(Base):
     """A mail that carries a code, or tells the owner what happened: pending → sent, or failed.
 
     The task that sends makes the code, so that neither this row nor an event ever holds it; the row keeps its
     HMAC. A code is used at most once; `tries` is counted in transactions of their own, before the code is
-    looked at.
+    looked at. A code to verify belongs to one registration. A code that has died has no HMAC any more.
     """
 
     __tablename__ = "code_mails"
 
     uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
     user_uuid: Mapped[UUID] = mapped_column(ForeignKey("users.uuid"), index=True)
+    registration: Mapped[UUID | None] = mapped_column(
+        ForeignKey("registrations.uuid", ondelete="SET NULL"), index=True
+    )
     purpose: Mapped[str]
     status: Mapped[str] = mapped_column(default="pending")
     code_hmac: Mapped[bytes | None] = mapped_column(LargeBinary)

@@ -12,11 +12,12 @@ from libs.common.db import SessionDep
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_bool, paginate, paginate_by_cursor
 from libs.common.tokens import ROLES
-from services.identity import service
+from services.identity import proofs, service
 from services.identity.access import access_card, access_self
 from services.identity.avatars.routes import router as avatars
 from services.identity.errors import (
     AccountDisabled,
+    AddressNotVerified,
     BadCredentials,
     EmailNotVerified,
     InvalidCode,
@@ -83,7 +84,7 @@ async def register(
     body: Registration, session: SessionDep, parts: IdentityDep, caller: CallerDep, request: Request
 ) -> Any:
     """Make an account as student or teacher; a code is mailed. A known address gets the same answer."""
-    await service.register(session, parts, body, caller)
+    await proofs.register(session, parts, body, caller)
     return {"detail": SENT, "email": body.email}
 
 
@@ -97,20 +98,22 @@ async def verify_email(
     body: Verification, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
 ) -> Any:
     """Prove the address with the mailed code, and be logged in."""
-    return await service.verify_email(session, db, parts, body, caller)
+    return await proofs.verify_email(session, db, parts, body, caller)
 
 
 @router.post("/resend-verification/", response_model=Done, dependencies=EVEN_TIME)
-async def resend_verification(body: EmailOnly, session: SessionDep, parts: IdentityDep) -> Any:
+async def resend_verification(
+    body: EmailOnly, session: SessionDep, parts: IdentityDep, caller: CallerDep
+) -> Any:
     """Mail another code, at most one a minute."""
-    await service.resend_verification(session, parts, body.email)
+    await proofs.resend_verification(session, parts, body.email, caller)
     return {"detail": SENT}
 
 
 @router.post("/password-reset/", response_model=Done, dependencies=EVEN_TIME)
 async def ask_for_password_reset(body: EmailOnly, session: SessionDep, parts: IdentityDep) -> Any:
     """Mail a code for a new password; the same answer for every address."""
-    await service.ask_for_reset(session, parts, body.email)
+    await proofs.ask_for_reset(session, parts, body.email)
     return {"detail": SENT}
 
 
@@ -124,7 +127,7 @@ async def reset_password(
     body: PasswordReset, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
 ) -> Any:
     """Set a new password with the mailed code; ends every session."""
-    await service.reset_password(session, db, parts, body, caller)
+    await proofs.reset_password(session, db, parts, body, caller)
     return {"detail": "The password is changed: log in with the new one."}
 
 
@@ -262,7 +265,9 @@ async def get_user(
     return etags.answer(request, response, tag) or (user_answer(user) if full else card_answer(user))
 
 
-@router.patch("/users/{uuid}/", response_model=UserAnswer, responses=raises(RoleNotAllowed))
+@router.patch(
+    "/users/{uuid}/", response_model=UserAnswer, responses=raises(RoleNotAllowed, AddressNotVerified)
+)
 async def change_user(
     uuid: UUID,
     body: UserChange,

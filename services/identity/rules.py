@@ -1,9 +1,9 @@
 """Decisions of identity, without I/O."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Hashable, Iterable
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
-from typing import Literal
+from typing import Literal, TypeVar
 
 from services.identity.errors import PasswordRefused, RoleNotAllowed
 
@@ -92,6 +92,23 @@ def throttle_wait(failures: int, last: datetime, now: datetime) -> float:
 def may_try_code(tries: int, most: int, wrong: int, most_an_hour: int) -> bool:
     """Whether a code may be looked at: it has tries left, and so has its purpose in this hour."""
     return tries < most and wrong < most_an_hour
+
+
+CODES_AT_ONCE = 3
+T = TypeVar("T")
+
+
+def newest_codes(codes: Iterable[T], registration: Callable[[T], Hashable]) -> list[T]:
+    """Of codes, the newest first, those that count: the newest of each of the last three registrations."""
+    newest: dict[Hashable, T] = {}
+    for code in codes:
+        newest.setdefault(registration(code), code)
+    return list(newest.values())[:CODES_AT_ONCE]
+
+
+def name_of_address(email: str) -> str:
+    """What somebody is called of whom nothing is known but the address."""
+    return email.partition("@")[0][:150]
 
 
 def may_mail_again(last: datetime | None, now: datetime, interval: int) -> bool:

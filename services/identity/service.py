@@ -3,7 +3,6 @@
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.audit_log import write_entry
@@ -12,23 +11,21 @@ from libs.common.errors import Unprocessable
 from libs.common.events.base import Event
 from libs.common.events.identity import (
     AccessChanged,
-    EmailVerified,
     PasswordChanged,
     ProfileUpdated,
     RoleChanged,
     UserDisabled,
     UserEnabled,
-    UserRegistered,
 )
 from libs.common.outbox import record
 from libs.common.tokens import Principal
 from services.identity.access import access_self, access_session, access_user
-from services.identity.codes import mail_code, mail_notice, use_code
+from services.identity.codes import end_codes, mail_notice
 from services.identity.errors import (
     AccountDisabled,
+    AddressNotVerified,
     BadCredentials,
     EmailNotVerified,
-    InvalidCode,
     InvalidOtp,
     OtpRequired,
     WrongPassword,
@@ -41,11 +38,8 @@ from services.identity.rules import PROFILE_FIELDS, check_password, check_role_c
 from services.identity.schemas import (
     Login,
     PasswordChange,
-    PasswordReset,
     ProfileChange,
-    Registration,
     UserChange,
-    Verification,
 )
 from services.identity.sessions import (
     Caller,
@@ -57,76 +51,13 @@ from services.identity.sessions import (
     rename_note,
     start_session,
 )
-from services.identity.throttle import forget_failures, throttled
+from services.identity.throttle import throttled
 
 
 def publish(session: AsyncSession, user: User, event: Event) -> None:
     """The next version of a user: the fact, and the whole state beside it. The caller holds the row lock."""
     record(session, event, user.version)
     record(session, user_state(user), user.version)
-
-
-async def register(session: AsyncSession, parts: Identity, body: Registration, caller: Caller) -> None:
-    """Make an account and mail a code. A known address gets a different mail and nothing else happens."""
-    check_password(body.password, COMMON, email=body.email)
-    password_hash = await parts.passwords.hash(body.password)
-    now = parts.clock()
-    made = await session.scalar(
-        insert(User)
-        .values(
-            uuid=uuid4(),
-            version=1,
-            email=body.email,
-            password_hash=password_hash,
-            first_name=body.first_name,
-            last_name=body.last_name,
-            role=body.role,
-            phone_number=body.phone_number,
-            date_of_birth=body.date_of_birth,
-            profile={},
-            date_joined=now,
-        )
-        .on_conflict_do_nothing(index_elements=["email"])
-        .returning(User)
-    )
-    if made is not None:
-        publish(session, made, UserRegistered(user=made.uuid, role=made.role))
-        note(session, made.uuid, "registered", caller)
-    user = made or await user_by_email(session, body.email)
-    if user is not None:
-        await mail_code(session, parts, user, "known_address" if user.is_verified else "verify")
-
-
-async def resend_verification(session: AsyncSession, parts: Identity, email: str) -> None:
-    """Mail another code to an unverified address; do nothing for any other, with the same answer."""
-    user = await user_by_email(session, email)
-    if user is not None and not user.is_verified:
-        await mail_code(session, parts, user, "verify")
-
-
-async def ask_for_reset(session: AsyncSession, parts: Identity, email: str) -> None:
-    """Mail a code to a known address; do nothing for any other, with the same answer."""
-    user = await user_by_email(session, email)
-    if user is not None and user.is_active:
-        await mail_code(session, parts, user, "reset")
-
-
-async def reset_password(
-    session: AsyncSession, db: Database, parts: Identity, body: PasswordReset, caller: Caller
-) -> None:
-    """Set a new password by mailed code. Ends every session; older tokens die. Raises InvalidCode."""
-    check_password(body.new_password, COMMON, email=body.email, field="new_password")
-    uuid = await use_code(session, db, parts, body.email, "reset", body.reset_code)
-    password_hash = await parts.passwords.hash(body.new_password)
-    user = await access_user(session, uuid, lock=True)
-    user.password_hash = password_hash
-    mail_notice(session, parts, user, "password_changed")
-    user.version += 1
-    publish(session, user, PasswordChanged(user=uuid, by_reset=True))
-    end_access(session, user, "password_changed")
-    await end_sessions(session, uuid, "password_changed", parts.clock())
-    note(session, uuid, "password_reset", caller)
-    await forget_failures(session, (parts.vault.account_hmac(body.email), network_of(caller.ip)))
 
 
 async def change_password(
@@ -141,27 +72,9 @@ async def change_password(
     mail_notice(session, parts, user, "password_changed")
     user.version += 1
     publish(session, user, PasswordChanged(user=user.uuid, by_reset=False))
+    await end_codes(session, user.uuid)
     await end_sessions(session, user.uuid, "password_changed", parts.clock(), keep=who.session)
     note(session, user.uuid, "password_changed", caller)
-
-
-async def verify_email(
-    session: AsyncSession, db: Database, parts: Identity, body: Verification, caller: Caller
-) -> dict[str, Any]:
-    """Prove the address and log in. Raises InvalidCode."""
-    uuid = await use_code(session, db, parts, body.email, "verify", body.verification_code)
-    user = await access_user(session, uuid, lock=True)
-    if not user.is_active:
-        raise AccountDisabled
-    if user.is_verified:  # nothing is left to prove, and a mailed code is no way to log in
-        raise InvalidCode
-    user.is_verified = True
-    user.version += 1
-    publish(session, user, EmailVerified(user=user.uuid))
-    note(session, user.uuid, "email_verified", caller)
-    access, refresh = await start_session(session, parts, user, caller)
-    await session.flush()
-    return {"tokens": {"access": access, "refresh": refresh}, "user": user_answer(user)}
 
 
 async def login(
@@ -283,17 +196,20 @@ async def change_profile(session: AsyncSession, who: Principal, body: ProfileCha
 async def change_user(
     session: AsyncSession, parts: Identity, who: Principal, uuid: UUID, body: UserChange, caller: Caller
 ) -> User:
-    """Change role or activity, or take a lost second factor off.
+    """Change role or activity, or take a lost second factor off. Raises AddressNotVerified for a role of an
+    account that nobody has proved to be theirs yet.
 
     With another role or disabled, older tokens of that user die within seconds; disabling ends the sessions.
     """
     user = await access_user(session, uuid, lock=True)
     check_role_change(who.role, user.role, body.role or user.role)
     if body.role is not None and body.role != user.role:
+        if not user.is_verified:
+            raise AddressNotVerified
         previous, user.role = user.role, body.role
         user.version += 1
         publish(session, user, RoleChanged(user=uuid, role=body.role, previous=previous, actor=who.user))
-        end_access(session, user, "role_changed")
+        await end_access(session, user, "role_changed")
         note(session, uuid, "role_changed", caller)
         details = {"from": previous, "to": body.role}
         await write_entry(session, "role_changed", uuid, actor=who.user, details=details)
@@ -302,9 +218,10 @@ async def change_user(
         user.version += 1
         if body.is_active:
             publish(session, user, UserEnabled(user=uuid, actor=who.user))
+            await end_codes(session, uuid)
         else:
             publish(session, user, UserDisabled(user=uuid, actor=who.user))
-            end_access(session, user, "disabled")
+            await end_access(session, user, "disabled")
             await end_sessions(session, uuid, "disabled", parts.clock())
         became = "enabled" if body.is_active else "disabled"
         note(session, uuid, became, caller)
@@ -333,7 +250,9 @@ def switch_second_factor(
     mail_notice(session, parts, user, kind)
 
 
-def end_access(session: AsyncSession, user: User, reason: Any) -> None:
-    """Kill every token that was issued before now. The caller holds the row lock."""
+async def end_access(session: AsyncSession, user: User, reason: Any) -> None:
+    """Kill every token that was issued and every code that was asked for before now. The caller holds the row
+    lock."""
+    await end_codes(session, user.uuid)
     user.version += 1
     publish(session, user, AccessChanged(user=user.uuid, ver=user.version, reason=reason))

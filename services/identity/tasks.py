@@ -17,8 +17,18 @@ from services.identity.avatars.service import path_of, unworn
 from services.identity.codes import CODED, TRY_WINDOW
 from services.identity.keys import rotate_when_due
 from services.identity.mails import render
-from services.identity.models import AvatarFile, CodeMail, CodeTry, RefreshToken, Session, Throttle, User
+from services.identity.models import (
+    AvatarFile,
+    CodeMail,
+    CodeTry,
+    RefreshToken,
+    Registration,
+    Session,
+    Throttle,
+    User,
+)
 from services.identity.privacy.tasks import TASKS as PRIVACY_TASKS
+from services.identity.rules import name_of_address
 from services.identity.secrets_at_rest import Vault, new_code
 from services.identity.sessions import end_session
 from services.identity.settings import Settings
@@ -31,6 +41,7 @@ RETRY_AFTER = timedelta(seconds=30)
 GIVE_UP_AFTER = {"verify": timedelta(minutes=10), "reset": timedelta(minutes=10)}
 GIVE_UP_NOTICE_AFTER = timedelta(days=1)
 FORGET_FAILURES = timedelta(days=1)
+FORGET_REGISTRATIONS = timedelta(days=30)
 
 
 @TASKS.task()
@@ -43,6 +54,10 @@ async def send_code(run: TaskRun, uuid: str) -> None:
         if mail is None or mail.status != "pending":
             return
         user = await session.get_one(User, mail.user_uuid)
+        said = await session.get(Registration, mail.registration) if mail.registration else None
+        if mail.purpose == "verify" and said is None:
+            mail.status = "failed"
+            return
         code = new_code()
         mail.status = "sending"
         mail.sent_at = now
@@ -52,12 +67,13 @@ async def send_code(run: TaskRun, uuid: str) -> None:
     with tracing(from_headers({"x-request-id": mail.request_id, "traceparent": mail.traceparent})):
         language = user.profile.get("preferred_language", "en")
         minutes = settings.code_seconds // 60
-        letter = render(mail.purpose, language, name=user.first_name, code=code, minutes=minutes)
+        name, full_name = _addressee(user, said)
+        letter = render(mail.purpose, language, name=name, code=code, minutes=minutes)
         try:
             await send_mail(
                 settings,
                 to=user.email,
-                name=user.full_name,
+                name=full_name,
                 subject=letter.subject,
                 text=letter.text,
                 html=letter.html,
@@ -71,10 +87,25 @@ async def send_code(run: TaskRun, uuid: str) -> None:
         log.info("code_mail_sent", mail=uuid, purpose=mail.purpose)
 
 
+def _addressee(user: User, said: Registration | None) -> tuple[str, str]:
+    """How a mail calls its reader, and who stands on it.
+
+    A code names in full whose registration it confirms; the name of an unverified account is nobody's.
+    """
+    if said is not None:
+        full_name = f"{said.first_name} {said.last_name}"
+        return full_name, full_name
+    if user.is_verified:
+        return user.first_name, user.full_name
+    return name_of_address(user.email), ""
+
+
 async def _mark(run: TaskRun, uuid: UUID, status: str) -> None:
+    """How the sending went; a mail whose code was ended meanwhile stays ended."""
     async with run.db.session() as session:
-        mail = await session.get_one(CodeMail, uuid, with_for_update=True)
-        mail.status = status
+        mail = await session.get(CodeMail, uuid, with_for_update=True)
+        if mail is not None and mail.status == "sending":
+            mail.status = status
 
 
 @TASKS.task(every=10)
@@ -150,6 +181,9 @@ async def sweep_old(run: TaskRun) -> None:
     async with run.db.session() as session:
         await forget_old(session)
         await session.execute(delete(CodeTry).where(CodeTry.tried_at < now - TRY_WINDOW))
+        await session.execute(
+            delete(Registration).where(Registration.created_at < now - FORGET_REGISTRATIONS)
+        )
         await session.execute(delete(Throttle).where(Throttle.last_at < now - FORGET_FAILURES))
         outlived = await session.scalars(
             select(Session)

@@ -17,8 +17,8 @@ from libs.common.events.privacy import PrivacyFact, Sha256
 
 
 class UserRegistered(Event):
-    """Trigger: an account is made, by its owner or by `lectern admin create`. Key: user.
-    Consumers: analytics."""
+    """Trigger: an account is made, by whoever registers its address first or by `lectern admin create`.
+    Key: user. Consumers: analytics."""
 
     type = "identity.user_registered.v1"
     topic = "identity.events"
@@ -29,7 +29,8 @@ class UserRegistered(Event):
 
 
 class EmailVerified(Event):
-    """Trigger: the owner proves the address with the mailed code. Key: user. Consumers: analytics."""
+    """Trigger: the owner proves the address, with a mailed code or by an operator's word; what the state says
+    of the person is new from here on. Key: user. Consumers: analytics."""
 
     type = "identity.email_verified.v1"
     topic = "identity.events"

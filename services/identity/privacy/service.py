@@ -38,6 +38,7 @@ from services.identity.models import (
     PrivacyPart,
     RecoveryCode,
     RefreshToken,
+    Registration,
     Session,
     TotpSecret,
     User,
@@ -104,7 +105,7 @@ async def _begin_erasure(session: AsyncSession, user: User, actor: UUID, now: da
     job.version = 0
     job.farewell = "pending" if user.is_verified else None
     user.is_active = False
-    end_access(session, user, "erased")
+    await end_access(session, user, "erased")
     await end_sessions(session, user.uuid, "erased", now)
     await session.flush()
     return job
@@ -260,7 +261,7 @@ async def erase_user(session: AsyncSession, uuid: UUID, now: datetime) -> None:
     if job.version > 0:
         return
     if user.is_active:  # somebody has enabled the account meanwhile
-        end_access(session, user, "erased")
+        await end_access(session, user, "erased")
     erasure = Erasure(session, user.uuid, now, trace_of(job), rows=1)
     await _erase_rows(erasure)
     await _end_exports(session, user.uuid, now)
@@ -289,7 +290,7 @@ async def _erase_rows(erasure: Erasure) -> None:
     await erasure.run(delete(RefreshToken).where(RefreshToken.session_uuid.in_(mine)))
     await erasure.run(update(Session).where(Session.user_uuid == user).values(device="", ip="", salt=b""))
     await erasure.run(delete(Enrollment).where(Enrollment.student == user))
-    for table in (Activity, CodeMail, CodeTry, TotpSecret, RecoveryCode):
+    for table in (Activity, CodeMail, CodeTry, Registration, TotpSecret, RecoveryCode):
         await erasure.run(delete(table).where(table.user_uuid == user))
     for picture in await session.scalars(select(AvatarFile.uuid).where(AvatarFile.user_uuid == user)):
         enqueue(session, "identity.delete_avatar", str(picture), trace=erasure.trace)

@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
+from libs.common.addresses import address
 from libs.common.audit_log import write_entry
 from libs.common.clock import moved_to, system_clock
 from libs.common.db import Database
@@ -39,7 +40,7 @@ async def create_admin(db: Database, email: str, password: str, first_name: str,
 
     Raises PasswordRefused or ValueError.
     """
-    email = email.strip().lower()
+    email = address(email.strip())
     check_password(password, COMMON, email=email)
     passwords = Passwords(1)
     password_hash = await passwords.hash(password)
@@ -104,7 +105,7 @@ def person_of(line: str) -> dict[str, Any]:
     moment = datetime.fromisoformat(joined) if joined else system_clock()
     if moment.tzinfo is None or moment > system_clock():
         raise ValueError("joined_at must have an offset and lie in the past")
-    return {**row, "email": row["email"].strip().lower(), "joined_at": moment}
+    return {**row, "email": address(row["email"].strip()), "joined_at": moment}
 
 
 async def _create_person(db: Database, passwords: Passwords, password: str, row: dict[str, Any]) -> str:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from html import escape
 
+from libs.common.mail import unlinked
+
 LANGUAGES = ("en", "ar")
 
 
@@ -95,7 +97,7 @@ def render(purpose: str, language: str, *, name: str, code: str, minutes: int) -
     language = language.partition("-")[0].lower()
     language = language if language in LANGUAGES else "en"
     subject, text = TEXTS[purpose, language]
-    values = {"name": name, "code": code, "minutes": minutes}
+    values = {"name": unlinked(name), "code": code, "minutes": minutes}
     subject, body = subject.format(**values), text.format(**values)
     direction = "rtl" if language == "ar" else "ltr"
     parts = [part.strip() for part in body.split("\n\n")]

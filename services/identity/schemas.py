@@ -10,12 +10,12 @@ from pydantic import (
     AfterValidator,
     BaseModel,
     ConfigDict,
-    EmailStr,
     Field,
     StringConstraints,
     model_validator,
 )
 
+from libs.common.addresses import address, address_or_text
 from libs.common.schemas import (
     Answer,
     Body,
@@ -50,7 +50,9 @@ def _name(value: str) -> str:
 
 Name = Annotated[PlainText, Length(1, 150), AfterValidator(_name)]
 ShortText = Annotated[PlainText, Length(0, 255)]
-Email = Annotated[EmailStr, StringConstraints(max_length=254), AfterValidator(str.lower)]
+Email = Annotated[
+    str, StringConstraints(max_length=254), AfterValidator(address), Says("format", "email"), Stripped
+]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=1024), Says("format", "password")]
 Code = Annotated[str, StringConstraints(pattern=r"^\d{6}$"), Stripped]
 Words = Annotated[PlainText, Length(0, 5000)]
@@ -170,7 +172,7 @@ class PasswordChange(Body):
 
 
 class Login(Body):
-    email: Annotated[Identifier, StringConstraints(max_length=254, to_lower=True), Stripped]
+    email: Annotated[Identifier, StringConstraints(max_length=254), AfterValidator(address_or_text), Stripped]
     password: Password
     otp: Annotated[Identifier, StringConstraints(max_length=32), Stripped] | None = Field(
         None, description="where a second factor is asked for: of the authenticator, or a recovery code"

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from libs.common.mail import unlinked
 from services.identity.mails import LANGUAGES, Mail
 
 FAREWELL = {
@@ -26,7 +27,7 @@ def farewell(language: str, name: str) -> Mail:
     language = language.partition("-")[0].lower()
     language = language if language in LANGUAGES else "en"
     subject, text = FAREWELL[language]
-    body = text.format(name=name)
+    body = text.format(name=unlinked(name))
     direction = "rtl" if language == "ar" else "ltr"
     paragraphs = "".join(f"<p>{escape(part.strip())}</p>" for part in body.split("\n\n"))
     html = (

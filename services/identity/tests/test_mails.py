@@ -7,8 +7,11 @@ import pytest
 
 from conftest import Mailbox
 from libs.common.testing import Harness
+from libs.common.tests.test_addresses import LINK
+from services.identity.admin import create_admin
 from services.identity.mails import LANGUAGES, TEXTS, render
-from services.identity.tests.conftest import People
+from services.identity.privacy.mails import farewell
+from services.identity.tests.conftest import PASSWORD, People
 
 PURPOSES = sorted({purpose for purpose, _ in TEXTS})
 
@@ -73,3 +76,46 @@ async def test_mails_follow_the_language_of_their_reader(identity: Harness, peop
     assert html is not None
     assert 'dir="rtl"' in html.get_content()
     assert mailbox.code() in html.get_content()
+
+
+@pytest.mark.promise("injection")
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("name", ["evil.com/login", "http://evil.com", "www.evil.com", "mailto:x@evil.com"])
+def test_no_mail_makes_a_link_of_a_name(name: str, language: str):
+    letters = [render(purpose, language, name=name, code="123456", minutes=10) for purpose in PURPOSES]
+    for letter in [*letters, farewell(language, name)]:
+        for shown in (letter.subject, letter.text, Page(letter.html.replace("<", " <")).text):
+            assert not LINK.search(shown), shown
+
+
+@pytest.mark.parametrize(
+    "email",
+    ["ünï@lectern.example", '"a b"@lectern.example', "a@b", "a@lectern.example.", "Ada <a@b.example>"],
+)
+async def test_an_address_that_cannot_be_mailed_to_is_refused_everywhere(identity: Harness, email: str):
+    code = {"email": email, "verification_code": "123456"}
+    new = {"new_password": "Another-good-one-2", "confirm_password": "Another-good-one-2"}
+    bodies = {
+        "register": {"email": email, "password": PASSWORD, "first_name": "A", "last_name": "B"},
+        "verify-email": code,
+        "resend-verification": {"email": email},
+        "password-reset": {"email": email},
+        "password-reset-confirm": {"email": email, "reset_code": "123456"} | new,
+    }
+    for path, body in bodies.items():
+        answer = await identity.client().post(f"/api/accounts/{path}/", json=body)
+        assert answer.status_code == 422, path
+        assert answer.json()["errors"][0]["field"] == "email"
+    login = await identity.client().post("/api/accounts/login/", json={"email": email, "password": PASSWORD})
+    assert login.status_code == 401
+    with pytest.raises(ValueError, match="must"):
+        await create_admin(identity.db, email, PASSWORD, "Grace", "Hopper")
+
+
+async def test_a_domain_beyond_ascii_is_mailed_to_and_logs_in_under_both_spellings(
+    identity: Harness, people: People, mailbox: Mailbox
+):
+    await people.join("ada@bücher.example")
+    assert mailbox.messages[0]["To"].addresses[0].domain == "xn--bcher-kva.example"
+    for email in ("ada@bücher.example", "ADA@xn--bcher-kva.example"):
+        assert (await people.login(email)).user["email"] == "ada@xn--bcher-kva.example"

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from libs.common.clock import system_clock
 from libs.common.events import learning
 from libs.common.inbox import apply_batch
+from libs.common.mail import unlinked
 from libs.common.testing import as_record
 from services.notify.tests.conftest import Scene, user_state
 
@@ -104,4 +105,4 @@ async def test_titles_cannot_smuggle_headers(scene: Scene):
     await scene.service.run_tasks()
     (message,) = scene.mailbox.messages
     assert message["Bcc"] is None
-    assert message["Subject"] == "You are enrolled: X Bcc: eve@lectern.example"
+    assert message["Subject"] == "You are enrolled: " + unlinked("X Bcc: eve@lectern.example")

@@ -5,8 +5,9 @@ Identity asks on `identity.privacy.events`; every other service answers once per
 
     PRIVACY = Privacy("toy", PrivacyPart, ExportPartPacked, ExportPartFailed, PersonErased, gather, erase)
 
-and adds `PRIVACY.handlers` to its `HANDLERS`, `PRIVACY.declare(TASKS)` to its tasks, and to the end of its
-handler of users `await PRIVACY.on_tombstones(session, batch)`.
+and adds `PRIVACY.handlers` to its `HANDLERS`, `PRIVACY.declare(TASKS)` to its tasks, and to its handler of
+users `await PRIVACY.lock(session, batch)` as the first line and `await PRIVACY.on_tombstones(session, batch)`
+before the replica is touched: an erasure locks what is somebody's, and then them.
 """
 
 import traceback
@@ -191,6 +192,14 @@ class Privacy:
         await self._accept(session, "erasure", batch)
         seen = self._tombstone_seen().where(self.part.uuid.in_([UUID(item.key) for item in batch]))
         await self._erase_all(session, seen)
+
+    async def lock(self, session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
+        """Lock the erasures that a batch of users is about to complete, before anything of those people: a
+        request that completes one locks in this order."""
+        gone = [UUID(item.key) for item in batch if item.event is None]
+        if gone:
+            pending = self._pending("erasure").where(self.part.user.in_(gone))
+            await session.execute(pending.order_by(self.part.uuid).with_for_update())
 
     async def on_tombstones(self, session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
         """Erase those whose request came before their tombstone."""

@@ -90,7 +90,7 @@ TOPICS: tuple[Topic, ...] = (
     ),
     Topic(
         "learning.enrollments", "state", "every enrolment with its progress", "learning",
-        ("analytics", "catalog", "forum", "identity"), followers=("gateway",),
+        ("analytics", "catalog", "forum", "identity", "support"), followers=("gateway",),
     ),
     Topic("forum.events", "log", "forums, discussions, replies", "forum", ("analytics", "notify")),
     Topic("notify.events", "log", "deliveries of mail", "notify", ("analytics",)),

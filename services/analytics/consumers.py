@@ -321,6 +321,7 @@ async def on_ticket_rated(session: AsyncSession, batch: Batch) -> None:
 
 async def on_user_or_erasure(session: AsyncSession, batch: Batch) -> None:
     """The read model, and the erasures that waited for it: a rebuild must not erase again."""
+    await PRIVACY.lock(session, batch)
     await on_user(session, batch)
     await PRIVACY.on_tombstones(session, batch)
 

@@ -35,11 +35,12 @@ RENAME = text(
 
 async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
     """Keep the replica, and the name by which an instructor's courses are found."""
+    await PRIVACY.lock(session, batch)
+    await PRIVACY.on_tombstones(session, batch)
     await replicate(session, User, batch, lambda user: {name: getattr(user, name) for name in USER_FIELDS})
     renamed = (await session.execute(RENAME, {"users": [UUID(item.key) for item in batch]})).all()
     await forget_names(session, {before for _, before in renamed})
     await note_words(session, [course for course, _ in renamed])
-    await PRIVACY.on_tombstones(session, batch)
 
 
 def _row(enrollment: EnrollmentState) -> dict[str, Any]:

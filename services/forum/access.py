@@ -4,18 +4,20 @@ What somebody may not enter answers NotFound, like what is not there; Forbidden 
 not do.
 """
 
+from collections.abc import Iterable
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, false, or_, select
+from sqlalchemy import ColumnElement, Select, and_, false, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from libs.common.auth import is_staff
+from libs.common.auth import at_least, is_staff
 from libs.common.errors import NotFound
 from libs.common.tokens import Principal
 from services.forum import errors
-from services.forum.models import Course, Discussion, Enrollment, Forum, Reply
-from services.forum.rules import LEARNING, Standing, standing
+from services.forum.models import Course, Discussion, Enrollment, Forum, Person, Reply
+from services.forum.rules import LEARNING, STAFF, Standing, standing
 
 
 async def standing_of(session: AsyncSession, who: Principal, course: UUID | None) -> Standing:
@@ -32,7 +34,7 @@ async def standing_of(session: AsyncSession, who: Principal, course: UUID | None
         staff=is_staff(who),
         platform=False,
         known=instructors is not None,
-        instructor=who.user in (instructors or ()),
+        instructor=at_least(who, "teacher") and who.user in (instructors or ()),
         enrollment=enrollment,
     )
 
@@ -46,8 +48,30 @@ def visible_to(who: Principal, course: InstrumentedAttribute[UUID | None]) -> Co
         .join(Course, Course.uuid == Enrollment.course)
         .where(Enrollment.student == who.user, Enrollment.status.in_(LEARNING))
     )
-    instructing = select(Course.uuid).where(Course.instructors.contains([who.user]))
-    return or_(course.is_(None), course.in_(learning), course.in_(instructing))
+    return or_(course.is_(None), course.in_(learning), course.in_(taught_by(who)))
+
+
+def taught_by(who: Principal) -> Select[Any]:
+    """Ids of the courses that `who` teaches; a teacher who is one no longer teaches none."""
+    mine = Course.instructors.contains([who.user]) if at_least(who, "teacher") else false()
+    return select(Course.uuid).where(mine)
+
+
+async def readers_of(session: AsyncSession, course: UUID | None, users: Iterable[UUID | None]) -> list[UUID]:
+    """Those of `users` who may enter the forum of `course` now: active, and learners, teachers or staff."""
+    ids = sorted({user for user in users if user is not None})
+    learning = select(Enrollment.student).where(Enrollment.course == course, Enrollment.status.in_(LEARNING))
+    teaching = select(func.unnest(Course.instructors)).where(Course.uuid == course)
+    may_enter = or_(
+        literal(course is None),
+        Person.role.in_(STAFF),
+        Person.uuid.in_(learning),
+        and_(Person.role == "teacher", Person.uuid.in_(teaching)),
+    )
+    query = select(Person.uuid).where(Person.uuid.in_(ids), Person.is_active, may_enter)
+    known = await session.scalars(select(Person.uuid).where(Person.uuid.in_(ids)))
+    unheard = set(ids) - set(known)  # who acts before their name has come
+    return sorted({*await session.scalars(query), *unheard})
 
 
 async def access_forum(session: AsyncSession, who: Principal, uuid: UUID) -> tuple[Forum, Standing]:

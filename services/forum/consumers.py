@@ -19,9 +19,11 @@ from services.forum.rules import folded
 
 async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
     """Keep the replica; a tombstone takes the person's name from everything they wrote, and from mentions."""
+    await PRIVACY.lock(session, batch)
     for item in batch:
         if item.event is None:
             await forget_mentions(session, UUID(item.key), item.trace)  # as long as the name is known
+    await PRIVACY.on_tombstones(session, batch)
     await replicate(
         session,
         Person,
@@ -36,7 +38,6 @@ async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -
             "folded_first_name": folded(user.first_name),
         },
     )
-    await PRIVACY.on_tombstones(session, batch)
 
 
 async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:

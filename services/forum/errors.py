@@ -1,11 +1,11 @@
 """What forum refuses, by name."""
 
-from libs.common.errors import Conflict, Forbidden, Unprocessable
+from libs.common.errors import Conflict, Forbidden, TooManyRequests, Unprocessable
 
 
 class DiscussionLocked(Conflict):
     code = "discussion_locked"
-    detail = "This discussion is closed to replies."
+    detail = "This discussion is closed: it takes nothing but from staff and instructors."
 
 
 class OwnReply(Forbidden):
@@ -29,6 +29,11 @@ class ParentElsewhere(Unprocessable):
 class ReplyDeleted(Conflict):
     code = "reply_deleted"
     detail = "This reply was deleted."
+
+
+class PostingTooFast(TooManyRequests):
+    code = "posting_too_fast"
+    detail = "That is too much at once: wait a moment before you write again."
 
 
 class UnknownAction(Unprocessable):

@@ -16,7 +16,7 @@ from libs.common.errors import BadRequest
 from libs.common.paging import Paging, encode_cursor
 from libs.common.richtext import own_words
 from services.forum.models import Course, Enrollment, Person, Reply
-from services.forum.rules import LEARNING, mentioned, mentions_of
+from services.forum.rules import LEARNING, STAFF, mentioned, mentions_of
 
 Column = InstrumentedAttribute[Any]
 _READERS: dict[type, Any] = {datetime: datetime.fromisoformat, UUID: UUID, int: int, bool: bool}
@@ -49,7 +49,8 @@ def author_fields(people: dict[UUID, Person], uuid: UUID) -> dict[str, Any]:
 async def find_mentions(
     session: AsyncSession, content: str, course: UUID | None, author: UUID, discussion: UUID | None
 ) -> list[UUID]:
-    """Whom a text mentions: learners and instructors of the course and those who write in the discussion.
+    """Whom a text mentions: learners and teachers of the course, and who writes in the discussion and may
+    still read it.
 
     Names in code and in quotations are not the author's own words, and call nobody.
     """
@@ -61,9 +62,17 @@ async def find_mentions(
         circles.append(
             select(Enrollment.student).where(Enrollment.course == course, Enrollment.status.in_(LEARNING))
         )
-        circles.append(select(func.unnest(Course.instructors)).where(Course.uuid == course))
-    if discussion is not None:
-        circles.append(select(Reply.author).where(Reply.discussion == discussion))
+        circles.append(
+            select(Person.uuid).where(
+                Person.uuid.in_(select(func.unnest(Course.instructors)).where(Course.uuid == course)),
+                Person.role != "student",
+            )
+        )
+    if discussion is not None:  # of a course only the staff: learners who write there may have left
+        wrote = select(Person.uuid).where(
+            Person.uuid.in_(select(Reply.author).where(Reply.discussion == discussion))
+        )
+        circles.append(wrote if course is None else wrote.where(Person.role.in_(STAFF)))
     if not circles:
         return []
     circle = union(*circles).subquery()

@@ -9,6 +9,7 @@ from uuid import UUID
 
 DiscussionType = Literal["question", "discussion", "announcement"]
 DISCUSSION_TYPES: tuple[DiscussionType, ...] = ("question", "discussion", "announcement")
+STAFF = ("moderator", "manager", "admin")
 LEARNING = ("enrolled", "in_progress", "completed")
 MOST_MENTIONS = 20
 
@@ -53,8 +54,8 @@ def may_post(kind: DiscussionType, who: Standing) -> bool:
     return kind != "announcement" or who.may_moderate
 
 
-def may_reply(is_locked: bool, who: Standing) -> bool:
-    """A locked discussion takes replies of those only who may unlock it."""
+def may_write(is_locked: bool, who: Standing) -> bool:
+    """A locked discussion takes no reply, edit, deletion or vote but from those who may unlock it."""
     return not is_locked or who.may_moderate
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, select, true
+from sqlalchemy import ColumnElement, Row, false, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.auth import at_least
@@ -26,9 +26,11 @@ def teaches(who: Principal, course: Course | Row[*tuple[Any, ...]]) -> bool:
 
 
 def taught_by(who: Principal) -> ColumnElement[bool]:
-    """The same as a condition on `Course`, for somebody of teacher rank or above."""
+    """The same as a condition on `Course`."""
     if at_least(who, "manager"):
         return true()
+    if not at_least(who, "teacher"):
+        return false()
     return (Course.instructor == who.user) | Course.instructors.contains([who.user])
 
 

@@ -13,7 +13,7 @@ from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
 from libs.common.inbox import Handler, Received
 from libs.common.replicas import replicate
-from services.learning.enrollments.service import fill_seats, recalculate
+from services.learning.enrollments.service import fill_seats, leave_waitlists, recalculate
 from services.learning.models import Course, User
 from services.learning.privacy import PRIVACY
 
@@ -69,9 +69,15 @@ async def on_course_state(session: AsyncSession, batch: Sequence[Received[Course
 
 
 async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
-    """Keep the replica; a tombstone takes the person's row away."""
-    await replicate(session, User, batch, lambda user: {name: getattr(user, name) for name in USER_FIELDS})
+    """Keep the replica; a tombstone takes the person's row away, and who is locked out waits for no seat."""
+    await PRIVACY.lock(session, batch)
+    locked_out = {
+        item.event.uuid: item.trace for item in batch if item.event is not None and not item.event.is_active
+    }
+    if locked_out:
+        await leave_waitlists(session, locked_out)
     await PRIVACY.on_tombstones(session, batch)
+    await replicate(session, User, batch, lambda user: {name: getattr(user, name) for name in USER_FIELDS})
 
 
 HANDLERS: dict[type[Event], Handler] = {

@@ -18,9 +18,10 @@ Batch = Sequence[Any]  # Received[…] of the class that the handler is register
 
 
 async def on_user(session: AsyncSession, batch: Batch) -> None:
+    await PRIVACY.lock(session, batch)
     names = ("uuid", "email", "first_name", "full_name", "locale", "time_zone", "role", "is_active")
-    await replicate(session, Person, batch, lambda user: {name: getattr(user, name) for name in names})
     await PRIVACY.on_tombstones(session, batch)
+    await replicate(session, Person, batch, lambda user: {name: getattr(user, name) for name in names})
 
 
 async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
@@ -108,7 +109,8 @@ async def on_submission_graded(session: AsyncSession, batch: Batch) -> None:
 async def on_reply(session: AsyncSession, batch: Batch) -> None:
     """The mentioned, then who is replied to, once each and never oneself.
 
-    Chat and edits tell only the mentioned.
+    Chat and edits tell only the mentioned. Who has left the course is not told, as far as the fact says so
+    (`readers`).
     """
     news: list[News] = []
     for item in batch:
@@ -119,10 +121,15 @@ async def on_reply(session: AsyncSession, batch: Batch) -> None:
         replied = (event.parent_author, event.discussion_author) if posted else ()
         for kind, users in (("mention", event.mentions), ("forum_reply", replied)):
             for user in users:
-                if user is not None and user not in told:
+                if user is not None and user not in told and may_read(event, user):
                     told.add(user)
                     news.append(News(user, kind, kind, item, url, course=event.course))
     await tell(session, news)
+
+
+def may_read(event: Any, user: Any) -> bool:
+    readers = getattr(event, "readers", None)
+    return readers is None or user in readers
 
 
 async def on_discussion(session: AsyncSession, batch: Batch) -> None:
@@ -146,13 +153,15 @@ async def on_solution(session: AsyncSession, batch: Batch) -> None:
                 course=i.event.course,
             )
             for i in batch
-            if i.event.author != i.event.actor
+            if i.event.author != i.event.actor and may_read(i.event, i.event.author)
         ],
     )  # fmt: skip
 
 
 def _ticket(user: Any, text: str, item: Any) -> News:
-    return News(user, "ticket", text, item, f"/support/{item.event.ticket}", what=item.event.number)
+    for_staff = user != item.event.requester
+    url = f"/support/{item.event.ticket}"
+    return News(user, "ticket", text, item, url, what=item.event.number, for_staff=for_staff)
 
 
 async def on_ticket_answered(session: AsyncSession, batch: Batch) -> None:

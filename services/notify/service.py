@@ -19,7 +19,7 @@ from libs.common.privacy import erased_among
 from libs.common.tokens import Principal
 from services.notify.access import access_notification
 from services.notify.models import CourseTitle, Delivery, Notification, Person, PrivacyPart
-from services.notify.rules import MAILED, words
+from services.notify.rules import MAILED, STAFF, words
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class News:
     what: str | None = None
     course: UUID | None = None
     subject_id: UUID | None = None
+    for_staff: bool = False
 
 
 def room_of(user: UUID) -> str:
@@ -44,13 +45,13 @@ def room_of(user: UUID) -> str:
 async def tell(session: AsyncSession, news: Sequence[News]) -> None:
     """Write the notifications of a batch with gapless numbers per user, and queue the mails among them.
 
-    A late fact about somebody who is erased tells nobody.
+    Nobody is told who is erased or disabled, nor of the tickets of others who is not of the staff any more.
     """
     gone = await erased_among(session, PrivacyPart, {item.user for item in news})
-    news = [item for item in news if item.user not in gone]
+    people = await _people(session, {item.user for item in news})
+    news = [item for item in news if item.user not in gone and _may_hear(item, people.get(item.user))]
     if not news:
         return
-    people = await _people(session, {item.user for item in news})
     titles = await course_titles(session, {item.course for item in news if item.course})
     counts = Counter(item.user for item in news)
     ordered = sorted(counts, key=str)  # two batches that meet lock in the same order
@@ -92,6 +93,12 @@ async def tell(session: AsyncSession, news: Sequence[News]) -> None:
     for item in news:
         if item.kind in MAILED:
             queue_mail(session, item)
+
+
+def _may_hear(item: News, person: Person | None) -> bool:
+    if person is None:  # not heard of yet
+        return True
+    return person.is_active and (not item.for_staff or person.role in STAFF)
 
 
 def queue_mail(session: AsyncSession, item: News) -> None:

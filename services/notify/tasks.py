@@ -51,9 +51,16 @@ async def send_mail(run: TaskRun, uuid: str) -> None:
         course = await session.get(CourseTitle, delivery.course) if delivery.course else None
     if person is None:
         return  # not heard of yet: the sweep comes back
+    if not person.is_active:
+        await finish(run, delivery.uuid, "failed", "inactive")
+        return
     url = f"{settings.public_url}/{_path(delivery)}"
     text = letter(
-        delivery.kind, person.locale, name=person.first_name, what=course.title if course else "", url=url
+        delivery.kind,
+        person.locale,
+        name=mail.unlinked(person.first_name),
+        what=mail.unlinked(course.title) if course else "",
+        url=url,
     )
 
     async def claim() -> None:

@@ -1,4 +1,4 @@
-"""What support learns from other services: names and roles of people, titles of courses."""
+"""What support learns from other services: names and roles of people, courses and who learns in them."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,13 +7,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
+from libs.common.events.learning import EnrollmentState
 from libs.common.inbox import Handler, Received
 from libs.common.replicas import replicate
-from services.support.models import CourseTitle, Person
+from services.support.models import CourseTitle, Person, Seat
 from services.support.privacy import PRIVACY
+from services.support.queries import STAFF_ROLES
+from services.support.service import give_back
 
 
 async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
+    """Keep the replica; open tickets of who is of the staff no longer go back to be assigned."""
+    await PRIVACY.lock(session, batch)
+    # Tickets before people: the order of an erasure.
+    for item in sorted(batch, key=lambda item: item.key):
+        if item.event is not None and not (item.event.is_active and item.event.role in STAFF_ROLES):
+            await give_back(session, item.event.uuid, item.trace)
+    await PRIVACY.on_tombstones(session, batch)
     await replicate(
         session,
         Person,
@@ -26,11 +36,30 @@ async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -
             "is_active": user.is_active,
         },
     )
-    await PRIVACY.on_tombstones(session, batch)
 
 
 async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
-    await replicate(session, CourseTitle, batch, lambda course: {"uuid": course.uuid, "title": course.title})
+    await replicate(
+        session,
+        CourseTitle,
+        batch,
+        lambda course: {
+            "uuid": course.uuid,
+            "title": course.title,
+            "status": course.status,
+            "instructors": list(dict.fromkeys((course.instructor, *course.instructors))),
+        },
+    )
 
 
-HANDLERS: dict[type[Any], Handler] = {UserState: on_user, CourseState: on_course, **PRIVACY.handlers}
+async def on_enrollment(session: AsyncSession, batch: Sequence[Received[EnrollmentState]]) -> None:
+    names = ("uuid", "course", "student", "status")
+    await replicate(session, Seat, batch, lambda seat: {name: getattr(seat, name) for name in names})
+
+
+HANDLERS: dict[type[Any], Handler] = {
+    UserState: on_user,
+    CourseState: on_course,
+    EnrollmentState: on_enrollment,
+    **PRIVACY.handlers,
+}

@@ -3,9 +3,11 @@
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Interval, Sequence, SmallInteger, Text, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Interval, Sequence, SmallInteger, Text, Uuid, func
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from libs.common.clock import system_clock
 from libs.common.privacy import PrivacyPartTable
 from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
 from services.support.rules import Priority, Status
@@ -23,6 +25,7 @@ class Ticket(Aggregate, Timestamps, Base):
     """A request for help: open → in_progress ⇄ waiting → resolved → closed; may be reopened for a while.
 
     `paused_since` is set while it waits for its requester; `paused_for` is the time it has waited before.
+    `shown_version` and `shown_at` are version and time of the last change that its requester can see.
     """
 
     __tablename__ = "tickets"
@@ -44,6 +47,8 @@ class Ticket(Aggregate, Timestamps, Base):
     paused_for: Mapped[timedelta] = mapped_column(Interval(), default=timedelta())
     rating: Mapped[int | None] = mapped_column(SmallInteger)
     rating_comment: Mapped[str] = mapped_column(default="")
+    shown_version: Mapped[int] = mapped_column(default=0, server_default="0")
+    shown_at: Mapped[datetime] = mapped_column(default=system_clock, server_default=func.now())
 
     __table_args__ = (
         CheckConstraint("status IN ('open', 'in_progress', 'waiting', 'resolved', 'closed')", name="status"),
@@ -82,12 +87,27 @@ class Person(Base):
 
 
 class CourseTitle(Base):
-    """Replica of catalog.courses: which courses a ticket may be about."""
+    """Replica of catalog.courses: which courses a ticket may be about, and who knows of drafts."""
 
     __tablename__ = "course_titles"
 
     uuid: Mapped[UUID] = mapped_column(primary_key=True)
     title: Mapped[str]
+    status: Mapped[str] = mapped_column(server_default="published")
+    instructors: Mapped[list[UUID]] = mapped_column(ARRAY(Uuid()), server_default="{}")
+
+
+class Seat(Base):
+    """Replica of learning.enrollments: who learns in a course, published or not."""
+
+    __tablename__ = "seats"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True)
+    course: Mapped[UUID]
+    student: Mapped[UUID]
+    status: Mapped[str]
+
+    __table_args__ = (Index(None, "student", "course"),)
 
 
 class PrivacyPart(PrivacyPartTable, Base):

@@ -21,7 +21,7 @@ from libs.common.events.support import (
 )
 from libs.common.outbox import record
 from libs.common.privacy import GONE, Copy, Erasure, Privacy, rows_of
-from services.support.models import CourseTitle, Message, Person, PrivacyPart, Ticket
+from services.support.models import CourseTitle, Message, Person, PrivacyPart, Seat, Ticket
 from services.support.rules import DONE
 
 
@@ -86,6 +86,7 @@ async def erase(erasure: Erasure) -> None:
     await session.flush()
     own = select(Ticket.uuid).where(Ticket.requester == user)
     await erasure.run(update(Message).where(Message.ticket.in_(own)).values(content=GONE))
+    await erasure.run(delete(Seat).where(Seat.student == user))
     await erasure.run(delete(Person).where(Person.uuid == user))
 
 
@@ -93,6 +94,7 @@ def _publish(erasure: Erasure, ticket: Ticket, kind: type[TicketFact], **facts: 
     """The next version of a ticket that nobody but the erasure has changed."""
     erasure.rows += 1
     ticket.version += 1
+    ticket.shown_version = ticket.version
     names = ("number", "requester", "assigned_to", "course", "category", "priority", "status")
     state = {name: getattr(ticket, name) for name in names}
     record(

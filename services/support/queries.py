@@ -8,10 +8,11 @@ from uuid import UUID
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import is_staff
+from libs.common import etags
+from libs.common.auth import at_least, is_staff
 from libs.common.richtext import as_html
 from libs.common.tokens import Principal
-from services.support.models import CourseTitle, Message, Person, Ticket
+from services.support.models import CourseTitle, Message, Person, Seat, Ticket
 from services.support.rules import DONE, Calendar, due_times, is_breached
 
 STAFF_ROLES = ("moderator", "manager", "admin")
@@ -44,6 +45,28 @@ def find_tickets(
             )
         )
     return query
+
+
+async def may_see_course(session: AsyncSession, who: Principal, uuid: UUID) -> bool:
+    """Whether a course is there for them: it is published, or they teach, learn or manage in it."""
+    course = await session.get(CourseTitle, uuid)
+    if course is None:
+        return False
+    if course.status == "published" or at_least(who, "manager"):
+        return True
+    if at_least(who, "teacher") and who.user in course.instructors:
+        return True
+    seated = select(Seat.uuid).where(
+        Seat.course == uuid,
+        Seat.student == who.user,
+        Seat.status.in_(("enrolled", "in_progress", "completed")),
+    )
+    return await session.scalar(seated.limit(1)) is not None
+
+
+def ticket_tag(ticket: Ticket, who: Principal) -> str:
+    """The entity tag: for the requester it moves with what they can see."""
+    return etags.etag(ticket.version if is_staff(who) else ticket.shown_version)
 
 
 async def least_loaded_staff(session: AsyncSession) -> UUID | None:
@@ -82,7 +105,12 @@ def person_answer(people: dict[UUID, Person], uuid: UUID | None) -> dict[str, An
 
 
 def ticket_card(
-    ticket: Ticket, people: dict[UUID, Person], titles: dict[UUID, str], calendar: Calendar, now: datetime
+    ticket: Ticket,
+    who: Principal,
+    people: dict[UUID, Person],
+    titles: dict[UUID, str],
+    calendar: Calendar,
+    now: datetime,
 ) -> dict[str, Any]:
     paused = ticket.paused_since is not None
     waited = ticket.paused_for + (now - ticket.paused_since if ticket.paused_since else now - now)
@@ -120,16 +148,16 @@ def ticket_card(
         "resolved_at": ticket.resolved_at,
         "closed_at": ticket.closed_at,
         "created_at": ticket.created_at,
-        "updated_at": ticket.updated_at,
+        "updated_at": ticket.updated_at if is_staff(who) else ticket.shown_at,
     }
 
 
 async def ticket_cards(
-    session: AsyncSession, tickets: Sequence[Ticket], calendar: Calendar, now: datetime
+    session: AsyncSession, tickets: Sequence[Ticket], who: Principal, calendar: Calendar, now: datetime
 ) -> list[dict[str, Any]]:
     people = await people_by_id(session, {i for t in tickets for i in (t.requester, t.assigned_to) if i})
     titles = await titles_of(session, {t.course for t in tickets if t.course})
-    return [ticket_card(ticket, people, titles, calendar, now) for ticket in tickets]
+    return [ticket_card(ticket, who, people, titles, calendar, now) for ticket in tickets]
 
 
 async def titles_of(session: AsyncSession, ids: set[UUID]) -> dict[UUID, str]:
@@ -142,7 +170,7 @@ async def ticket_answer(
 ) -> dict[str, Any]:
     """A ticket with its messages; requesters see no internal ones."""
     messages = await messages_of(session, ticket.uuid, internal=is_staff(who))
-    card = (await ticket_cards(session, [ticket], calendar, now))[0]
+    card = (await ticket_cards(session, [ticket], who, calendar, now))[0]
     people = await people_by_id(session, {message.author for message in messages})
     card["messages"] = [
         {

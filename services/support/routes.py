@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 
 from libs.common import etags
-from libs.common.auth import CurrentUser
+from libs.common.auth import CurrentUser, is_staff
 from libs.common.clock import system_clock
 from libs.common.db import SessionDep
 from libs.common.openapi import raises
@@ -23,7 +23,7 @@ from services.support.errors import (
     TicketClosed,
 )
 from services.support.models import Ticket
-from services.support.queries import find_tickets, ticket_answer, ticket_cards
+from services.support.queries import find_tickets, ticket_answer, ticket_cards, ticket_tag
 from services.support.rules import PRIORITIES, STATUSES, Calendar
 from services.support.schemas import (
     Assignment,
@@ -52,7 +52,7 @@ CalendarDep = Annotated[Calendar, Depends(calendar_of)]
 async def _answer(
     session: SessionDep, ticket: Ticket, who: Principal, calendar: Calendar, response: Response
 ) -> dict[str, Any]:
-    response.headers["ETag"] = etags.etag(ticket.version)
+    response.headers["ETag"] = ticket_tag(ticket, who)
     await session.flush()
     return await ticket_answer(session, ticket, who, calendar, system_clock())
 
@@ -75,6 +75,8 @@ async def list_tickets(
     """Own tickets; staff see everybody's. `assigned_to` takes a UUID, `me` or `none`."""
     order = choose("ordering", ordering, [*ORDERINGS, *(f"-{n}" for n in ORDERINGS)]) or "-created_at"
     column = ORDERINGS[order.removeprefix("-")]
+    if column is Ticket.updated_at and not is_staff(who):
+        column = Ticket.shown_at
     unassigned = assigned_to == "none"
     assigned = who.user if assigned_to == "me" else None
     query = find_tickets(
@@ -91,7 +93,7 @@ async def list_tickets(
         unassigned=unassigned,
     ).order_by(column.desc() if order.startswith("-") else column.asc(), Ticket.uuid)
     count, rows = await paginate(session, query, page)
-    return page.answer(count, await ticket_cards(session, rows, calendar, system_clock()))
+    return page.answer(count, await ticket_cards(session, rows, who, calendar, system_clock()))
 
 
 @router.post("/", status_code=201, response_model=TicketAnswer)
@@ -114,12 +116,15 @@ async def get_ticket(
 ) -> Any:
     """A ticket with its messages; requesters see no internal ones."""
     ticket = await access_ticket(session, who, uuid)
-    same = etags.answer(request, response, etags.etag(ticket.version))
+    same = etags.answer(request, response, ticket_tag(ticket, who))
     return same or await ticket_answer(session, ticket, who, calendar, system_clock())
 
 
 @router.post(
-    "/{uuid}/messages/", status_code=201, response_model=TicketAnswer, responses=raises(TicketClosed)
+    "/{uuid}/messages/",
+    status_code=201,
+    response_model=TicketAnswer,
+    responses=raises(TicketClosed, ReopenTooLate),
 )
 async def add_ticket_message(
     uuid: UUID,
@@ -127,10 +132,12 @@ async def add_ticket_message(
     session: SessionDep,
     who: CurrentUser,
     calendar: CalendarDep,
+    request: Request,
     response: Response,
 ) -> Any:
-    """Write to the ticket; `is_internal` is for staff among themselves."""
-    ticket = await service.add_message(session, who, uuid, body, system_clock())
+    """Write to the ticket, which opens a resolved one again; `is_internal` is for staff among themselves."""
+    days = request.app.state.settings.reopen_days
+    ticket = await service.add_message(session, who, uuid, body, system_clock(), days)
     return await _answer(session, ticket, who, calendar, response)
 
 

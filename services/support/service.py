@@ -4,9 +4,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.auth import is_staff
+from libs.common.clock import system_clock
 from libs.common.errors import Forbidden, Unprocessable
 from libs.common.events.base import Event
 from libs.common.events.support import (
@@ -22,17 +24,33 @@ from libs.common.events.support import (
 )
 from libs.common.outbox import record
 from libs.common.tokens import Principal
+from libs.common.trace import Trace
 from services.support import errors
 from services.support.access import access_ticket, access_ticket_as_staff
-from services.support.models import TICKET_NUMBERS, CourseTitle, Message, Person, Ticket
-from services.support.queries import STAFF_ROLES, least_loaded_staff
+from services.support.models import TICKET_NUMBERS, Message, Person, Ticket
+from services.support.queries import STAFF_ROLES, least_loaded_staff, may_see_course
 from services.support.rules import DONE, Priority, Status, may_reopen, may_set_status, status_after_answer
 from services.support.schemas import NewMessage, NewTicket, Rating
 
 
-def _publish(session: AsyncSession, ticket: Ticket, actor: UUID, kind: type[Event], **facts: Any) -> None:
-    """The next version of a ticket. Every fact carries the state after it."""
+def _publish(
+    session: AsyncSession,
+    ticket: Ticket,
+    actor: UUID | None,
+    kind: type[Event],
+    *,
+    trace: Trace | None = None,
+    hidden: bool = False,
+    **facts: Any,
+) -> None:
+    """The next version of a ticket. Every fact carries the state after it.
+
+    A change that is `hidden` from the requester leaves no trace in what they are answered.
+    """
     ticket.version += 1
+    if not hidden:
+        ticket.shown_version = ticket.version
+        ticket.shown_at = system_clock()
     event = kind(
         ticket=ticket.uuid,
         number=ticket.number,
@@ -45,12 +63,12 @@ def _publish(session: AsyncSession, ticket: Ticket, actor: UUID, kind: type[Even
         actor=actor,
         **facts,
     )
-    record(session, event, ticket.version)
+    record(session, event, ticket.version, trace=trace)
 
 
 async def open_ticket(session: AsyncSession, who: Principal, body: NewTicket, now: datetime) -> Ticket:
-    """Open a ticket for the caller. Raises Unprocessable for a course that does not exist."""
-    if body.course is not None and await session.get(CourseTitle, body.course) is None:
+    """Open a ticket for the caller. Raises Unprocessable for a course that they may not know of."""
+    if body.course is not None and not await may_see_course(session, who, body.course):
         raise Unprocessable.field("course", "there is no such course")
     number = await session.scalar(TICKET_NUMBERS.next_value())
     ticket = Ticket(
@@ -70,15 +88,21 @@ async def open_ticket(session: AsyncSession, who: Principal, body: NewTicket, no
 
 
 async def add_message(
-    session: AsyncSession, who: Principal, uuid: UUID, body: NewMessage, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, body: NewMessage, now: datetime, days: int
 ) -> Ticket:
-    """Add a message. Internal ones are for staff only, and a closed ticket takes none."""
+    """Add a message. Internal ones are for staff only, and a closed ticket takes none.
+
+    The requester's opens a resolved ticket again, within `days` of its end. Raises TicketClosed or
+    ReopenTooLate.
+    """
     ticket = await access_ticket(session, who, uuid, lock=True)
     by_staff = is_staff(who) and ticket.requester != who.user
     if body.is_internal and not is_staff(who):
         raise Forbidden("Internal messages are for the staff of support.")
     if ticket.status == "closed":
         raise errors.TicketClosed
+    if ticket.status == "resolved" and ticket.requester == who.user and not body.is_internal:
+        _reopen(session, ticket, who.user, now, days)
     message = Message(
         uuid=uuid4(), ticket=ticket.uuid, author=who.user, content=body.content,
         is_internal=body.is_internal, created_at=now,
@@ -90,7 +114,7 @@ async def add_message(
     _set_status(ticket, status_after_answer(ticket.status, by_staff=by_staff, internal=body.is_internal), now)
     _publish(
         session, ticket, who.user, TicketAnswered, message=message.uuid, author=who.user,
-        is_internal=body.is_internal, by_staff=by_staff, is_first_response=first,
+        is_internal=body.is_internal, by_staff=by_staff, is_first_response=first, hidden=body.is_internal,
     )  # fmt: skip
     await session.flush()
     return ticket
@@ -156,12 +180,32 @@ async def reopen_ticket(
     ticket = await access_ticket(session, who, uuid, lock=True)
     if ticket.status not in DONE or ticket.resolved_at is None:
         raise errors.NotReopenable
-    if not may_reopen(ticket.resolved_at, now, days):
+    _reopen(session, ticket, who.user, now, days)
+    return ticket
+
+
+def _reopen(session: AsyncSession, ticket: Ticket, actor: UUID, now: datetime, days: int) -> None:
+    """Raises ReopenTooLate. The caller holds the row lock."""
+    if ticket.resolved_at is not None and not may_reopen(ticket.resolved_at, now, days):
         raise errors.ReopenTooLate
     ticket.status = "open"
     ticket.resolved_at = ticket.closed_at = None
-    _publish(session, ticket, who.user, TicketReopened)
-    return ticket
+    _publish(session, ticket, actor, TicketReopened)
+
+
+async def give_back(session: AsyncSession, user: UUID, trace: Trace) -> None:
+    """Take their open tickets from somebody who is of the staff no longer, or locked out."""
+    tickets = await session.scalars(
+        select(Ticket)
+        .where(Ticket.assigned_to == user, Ticket.status.not_in(DONE))
+        .order_by(Ticket.uuid)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    for ticket in tickets.all():
+        ticket.assigned_to = None
+        _publish(session, ticket, None, TicketAssigned, trace=trace, previous=user)
+    await session.flush()
 
 
 async def change_priority(session: AsyncSession, who: Principal, uuid: UUID, priority: Priority) -> Ticket:

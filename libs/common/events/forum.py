@@ -134,6 +134,8 @@ class ReplyPosted(ReplyFact):
     is_chat: bool
     is_instructor_reply: bool
     mentions: tuple[UUID, ...]
+    readers: tuple[UUID, ...] | None = None
+    """Of the mentioned and the authors above, those who may enter the forum now; null in older facts."""
 
 
 class ReplyChanged(ReplyFact):
@@ -180,6 +182,8 @@ class SolutionMarked(ReplyFact):
     type = "forum.solution_marked.v1"
 
     actor: UUID
+    readers: tuple[UUID, ...] | None = None
+    """The author of the reply, unless they may not enter the forum any more; null in older facts."""
 
 
 class SolutionUnmarked(ReplyFact):

@@ -279,7 +279,7 @@ class CertificateTemplateChanged(Event):
 
 class EnrollmentState(State):
     """Trigger: every version of an enrolment; a tombstone deletes it. Study time and points are sums over its
-    lessons. Key: uuid. Consumers: analytics, catalog, forum, identity."""
+    lessons. Key: uuid. Consumers: analytics, catalog, forum, identity, support."""
 
     type = "learning.enrollment.v1"
     topic = "learning.enrollments"

@@ -32,7 +32,7 @@ from services.forum.access import access_discussion, access_discussion_as_modera
 from services.forum.discussions.schemas import DiscussionChange, NewDiscussion, NewForum
 from services.forum.models import Discussion, Flag, Follow, Forum
 from services.forum.queries import find_mentions, find_new_mentions
-from services.forum.rules import may_post
+from services.forum.rules import Standing, may_post, may_write
 
 
 async def make_course_forums(session: AsyncSession, courses: Mapping[UUID, tuple[str, Trace]]) -> None:
@@ -99,6 +99,12 @@ async def start_discussion(session: AsyncSession, who: Principal, body: NewDiscu
     return discussion
 
 
+def check_not_locked(discussion: Discussion, place: Standing) -> None:
+    """Raises DiscussionLocked for everybody but staff and instructors."""
+    if not may_write(discussion.is_locked, place):
+        raise errors.DiscussionLocked
+
+
 async def view_discussion(session: AsyncSession, who: Principal, uuid: UUID) -> Discussion:
     """A discussion, with one more view; views are no change and have no version."""
     discussion, _ = await access_discussion(session, who, uuid)
@@ -119,6 +125,7 @@ async def change_discussion(
     discussion, place = await access_discussion(session, who, uuid, lock=True)
     if discussion.author != who.user:
         raise errors.NotAuthor
+    check_not_locked(discussion, place)
     check_if_match(request, discussion.version)
     changes = body.model_dump(exclude_unset=True)
     if changes.pop("forum", discussion.forum) != discussion.forum:
@@ -147,6 +154,7 @@ async def delete_discussion(session: AsyncSession, who: Principal, uuid: UUID, r
     discussion, place = await access_discussion(session, who, uuid, lock=True)
     if discussion.author != who.user and not place.may_moderate:
         raise errors.NotAuthor("Only its author, staff and instructors delete it.")
+    check_not_locked(discussion, place)
     check_if_match(request, discussion.version)
     hide_discussion(session, discussion, who.user)
 
@@ -189,6 +197,7 @@ async def resolve_discussion(
     discussion, place = await access_discussion(session, who, uuid, lock=True)
     if discussion.author != who.user and not place.may_moderate:
         raise errors.NotAuthor("Only its author, staff and instructors resolve it.")
+    check_not_locked(discussion, place)
     set_resolved(session, discussion, who.user, not discussion.is_resolved if wanted is None else wanted)
     return discussion
 

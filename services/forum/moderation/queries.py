@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.auth import is_staff
 from libs.common.richtext import as_html
 from libs.common.tokens import Principal
-from services.forum.models import Course, Discussion, Flag, Reply
+from services.forum.access import taught_by
+from services.forum.models import Discussion, Flag, Reply
 from services.forum.queries import author_fields, people_by_id, person_answer
 
 
@@ -25,8 +26,7 @@ def find_flagged(who: Principal, course: UUID | None, is_resolved: bool) -> Sele
         .order_by(func.min(Flag.created_at), post)
     )
     if not is_staff(who):
-        mine = select(Course.uuid).where(Course.instructors.contains([who.user]))
-        query = query.where(Discussion.course.in_(mine))
+        query = query.where(Discussion.course.in_(taught_by(who)))
     if course is not None:
         query = query.where(Discussion.course == course)
     return query

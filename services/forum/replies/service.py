@@ -27,11 +27,10 @@ from libs.common.hub import wake_room
 from libs.common.outbox import record
 from libs.common.tokens import Principal
 from services.forum import errors
-from services.forum.access import access_discussion, access_reply
-from services.forum.discussions.service import flag, set_resolved
+from services.forum.access import access_discussion, access_reply, readers_of
+from services.forum.discussions.service import check_not_locked, flag, set_resolved
 from services.forum.models import Discussion, Reply, Upvote
 from services.forum.queries import find_mentions, find_new_mentions
-from services.forum.rules import may_reply
 
 
 def room_of(discussion: UUID) -> str:
@@ -79,8 +78,7 @@ async def post_reply(
         )
         if posted is not None:
             return posted
-    if not may_reply(discussion.is_locked, place):
-        raise errors.DiscussionLocked
+    check_not_locked(discussion, place)
     parent = await session.get(Reply, parent_uuid) if parent_uuid else None
     if parent_uuid and (parent is None or parent.discussion != discussion.uuid):
         raise errors.ParentElsewhere
@@ -104,6 +102,7 @@ async def post_reply(
     )
     session.add(reply)
     mentions = await find_mentions(session, content, discussion.course, who.user, discussion.uuid)
+    told = [*mentions, discussion.author, parent.author if parent else None]
     publish(
         session,
         reply,
@@ -114,6 +113,7 @@ async def post_reply(
         is_chat=is_chat,
         is_instructor_reply=reply.is_instructor_reply,
         mentions=tuple(mentions),
+        readers=tuple(await readers_of(session, discussion.course, told)),
     )
     wake_room(session, room_of(discussion.uuid))
     await session.flush()
@@ -124,9 +124,10 @@ async def change_reply(
     session: AsyncSession, who: Principal, uuid: UUID, content: str, request: Request
 ) -> Reply:
     """The author edits the text; the same text again changes nothing."""
-    reply, discussion, _ = await access_reply(session, who, uuid, lock=True)
+    reply, discussion, place = await access_reply(session, who, uuid, lock=True)
     if reply.author != who.user:
         raise errors.NotAuthor
+    check_not_locked(discussion, place)
     check_if_match(request, reply.version)
     if content != reply.content:
         mentions = await find_new_mentions(
@@ -143,6 +144,7 @@ async def delete_reply(session: AsyncSession, who: Principal, uuid: UUID, reques
     reply, discussion, place = await access_reply(session, who, uuid, with_discussion=True)
     if reply.author != who.user and not place.may_moderate:
         raise errors.NotAuthor("Only its author, staff and instructors delete it.")
+    check_not_locked(discussion, place)
     check_if_match(request, reply.version)
     hide_reply(session, reply, discussion, who.user)
 
@@ -160,9 +162,10 @@ def hide_reply(session: AsyncSession, reply: Reply, discussion: Discussion, acto
 
 async def upvote_reply(session: AsyncSession, who: Principal, uuid: UUID) -> Reply:
     """Upvote, or take the upvote back. One per person, and none for a reply of one's own."""
-    reply, discussion, _ = await access_reply(session, who, uuid, lock=True)
+    reply, discussion, place = await access_reply(session, who, uuid, lock=True)
     if reply.author == who.user:
         raise errors.OwnReply
+    check_not_locked(discussion, place)
     voted = await session.execute(
         insert(Upvote).values(reply=reply.uuid, user=who.user).on_conflict_do_nothing().returning(Upvote.user)
     )
@@ -183,6 +186,7 @@ async def mark_solution(session: AsyncSession, who: Principal, uuid: UUID) -> Re
     reply, discussion, place = await access_reply(session, who, uuid, with_discussion=True)
     if discussion.author != who.user and not place.may_moderate:
         raise errors.NotAuthor("Only the author of the discussion, staff and instructors mark its solution.")
+    check_not_locked(discussion, place)
     marked = not reply.is_solution
     if marked:
         before = await session.scalar(
@@ -195,7 +199,8 @@ async def mark_solution(session: AsyncSession, who: Principal, uuid: UUID) -> Re
             _unmark(session, before, discussion, who.user)
             await session.flush()  # before the next one is marked: there is only one at any time
         reply.is_solution = True
-        publish(session, reply, discussion, SolutionMarked, actor=who.user)
+        readers = tuple(await readers_of(session, discussion.course, [reply.author]))
+        publish(session, reply, discussion, SolutionMarked, actor=who.user, readers=readers)
     else:
         _unmark(session, reply, discussion, who.user)
     set_resolved(session, discussion, who.user, marked)

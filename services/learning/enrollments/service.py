@@ -43,7 +43,7 @@ from services.learning.errors import (
     PrerequisitesMissing,
 )
 from services.learning.gradebook.facts import note_seat
-from services.learning.models import Course, Enrollment
+from services.learning.models import Course, Enrollment, User
 
 
 def publish(
@@ -145,6 +145,27 @@ async def leave_waitlist(session: AsyncSession, enrollment: Enrollment, trace: T
     await session.flush()
 
 
+async def leave_waitlists(session: AsyncSession, users: dict[UUID, Trace]) -> None:
+    """Whoever is locked out waits no longer, anywhere. Courses are locked before their enrolments."""
+    waiting = (Enrollment.student.in_(users), Enrollment.waiting_since.is_not(None))
+    courses = select(Enrollment.course).where(*waiting)
+    await session.execute(
+        select(Course.uuid)
+        .where(Course.uuid.in_(courses))
+        .order_by(Course.uuid)
+        .with_for_update(key_share=True)
+    )
+    rows = await session.scalars(
+        select(Enrollment)
+        .where(*waiting)
+        .order_by(Enrollment.uuid)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    for enrollment in rows.all():
+        await leave_waitlist(session, enrollment, users[enrollment.student])
+
+
 async def _end_of_waitlist(session: AsyncSession, course: Course, now: datetime) -> datetime:
     """After everybody who waits: of two at once, who got the course's lock first is before the other."""
     last = await session.scalar(
@@ -161,7 +182,11 @@ async def fill_seats(
         return
     query = (
         select(Enrollment)
-        .where(Enrollment.course == course.uuid, Enrollment.waiting_since.is_not(None))
+        .where(
+            Enrollment.course == course.uuid,
+            Enrollment.waiting_since.is_not(None),
+            Enrollment.student.not_in(select(User.uuid).where(~User.is_active)),
+        )
         .order_by(Enrollment.waiting_since, Enrollment.uuid)
         .with_for_update()
     )

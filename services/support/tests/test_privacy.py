@@ -15,7 +15,7 @@ DECIDED = {
     "tickets": "texts of its requester go, with all messages; numbers, states and times stay",
     "messages": "see tickets; staff's words on the tickets of others stay without a name",
     "people": "goes",
-    "course_titles": "nothing personal",
+    "course_titles": "nothing personal", "seats": "go",
     "privacy_parts": "ids only: the proof",
     "outbox": "ids only", "key_progress": "ids only",
     "dead_letter": "parked states of the person become tombstones", "idempotency_keys": "the person's go",

@@ -6,6 +6,7 @@ peer that does not read holds up nobody else.
 """
 
 import asyncio
+import time
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
@@ -32,7 +33,7 @@ MOST_LOOSE = 200
 """Unnumbered frames that wait for a slow peer; beyond them the oldest are dropped."""
 
 NOT_JSON, NO_TICKET, NOT_ALLOWED, UNKNOWN, SILENCE, TOO_SLOW = 4400, 4401, 4403, 4404, 4408, 1013
-BROKEN, RESTART = 1011, 1012
+TOO_MANY, BROKEN, RESTART = 1008, 1011, 1012
 
 
 class SocketClosed(Exception):
@@ -138,8 +139,12 @@ class Hub:
                 self.end_if_revoked(socket)
 
     def end_if_revoked(self, socket: Socket) -> None:
+        """A socket lives no longer than the token that its ticket was got with: for the next ticket the
+        session must be alive, and it says what has changed."""
         if self.is_revoked(socket.principal):
             socket.end(NO_TICKET, "the session has ended")
+        elif 0 < socket.principal.expires_at <= time.time():
+            socket.end(NO_TICKET, "the access token has expired: come back with a new ticket")
 
     async def run(self) -> None:
         """Listen for wake-ups of all replicas until cancelled."""

@@ -7,6 +7,7 @@ client which resumes in its first frame gets each once and in order.
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,6 +23,7 @@ from libs.common.hub import (
     NOT_JSON,
     RESTART,
     SILENCE,
+    TOO_MANY,
     Hub,
     Socket,
     SocketClosed,
@@ -40,6 +42,7 @@ REPLAY = 200
 RESUME_SECONDS = 0.25
 CLOSE_SECONDS = 30.0
 RETRY_SECONDS = 0.5
+FRAMES_A_SECOND, BURST, MOST_REFUSED = 20, 40, 200
 
 
 async def serve_socket(
@@ -106,7 +109,7 @@ async def _converse(hub: Hub, socket: Socket) -> None:
         socket.greet = True
         socket.more.set()
     timer = asyncio.get_running_loop().call_later(0 if known else RESUME_SECONDS, socket.settle)
-    work = (_send_new(socket), _receive(socket), _recheck(hub, socket))
+    work = (_send_new(socket), _receive(hub, socket), _recheck(hub, socket))
     tasks = [asyncio.create_task(each) for each in work]
     waits: list[asyncio.Future[Any]] = [*tasks, socket.ended]
     try:
@@ -158,8 +161,35 @@ async def _send_round(socket: Socket) -> None:
             return
 
 
-async def _receive(socket: Socket) -> None:
+class Budget:
+    """How many frames a socket may send: a bucket of `BURST` that fills at `FRAMES_A_SECOND`.
+
+    Raises SocketClosed once `MOST_REFUSED` in a row came too fast.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._left = float(BURST)
+        self._at = clock()
+        self.refused = 0
+
+    def take(self) -> bool:
+        now = self._clock()
+        self._left = min(BURST, self._left + (now - self._at) * FRAMES_A_SECOND)
+        self._at = now
+        if self._left >= 1:
+            self._left -= 1
+            self.refused = 0
+            return True
+        self.refused += 1
+        if self.refused > MOST_REFUSED:
+            raise SocketClosed(TOO_MANY, "too many frames")
+        return False
+
+
+async def _receive(hub: Hub, socket: Socket) -> None:
     malformed = 0
+    budget = Budget()
     while True:
         message = await socket.websocket.receive()
         if message["type"] == "websocket.disconnect":
@@ -170,6 +200,13 @@ async def _receive(socket: Socket) -> None:
             if malformed > 1:
                 raise SocketClosed(NOT_JSON, "frames are JSON objects")
             await _refuse(socket, "not_json", "Frames are JSON objects.", None)
+            continue
+        hub.end_if_revoked(socket)
+        if socket.ended.done():
+            return
+        if not budget.take():
+            if budget.refused == 1:  # of many, the first is answered
+                await _refuse(socket, "too_many_frames", "Too many frames: slow down.", frame)
             continue
         try:
             await _take(socket, frame)

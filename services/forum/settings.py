@@ -1,6 +1,6 @@
 """Settings of forum."""
 
-from pydantic import SecretStr
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from libs.common.settings import ServiceSettings, development_database
@@ -14,3 +14,4 @@ class Settings(ServiceSettings):
     service: str = "forum"
     port: int = 8104
     database_url: SecretStr = development_database("forum")
+    chat_messages_minute: int = Field(30, gt=0, description="chat messages a minute a person")

@@ -1,21 +1,23 @@
 """The chat room of a discussion (api.md §9): every message is a reply, numbered like those over HTTP."""
 
 import time
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 import orjson
 from pydantic import ValidationError
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.clock import system_clock
 from libs.common.errors import NotFound, Unprocessable
 from libs.common.hub import NOT_ALLOWED, UNKNOWN, Frames, Hub, Socket, SocketClosed, Stream, broadcast
 from libs.common.tokens import Principal
 from services.forum.access import access_discussion
 from services.forum.chat.presence import Attendance, present_users
 from services.forum.chat.schemas import ChatMessage
-from services.forum.errors import UnknownAction
+from services.forum.errors import PostingTooFast, UnknownAction
 from services.forum.models import Discussion, Person, Reply
 from services.forum.replies.queries import replies_after, reply_answers
 from services.forum.replies.schemas import ReplyAnswer
@@ -106,6 +108,7 @@ class Chat:
         message = parse_message(frame)
         try:
             async with self.hub.db.session() as session:
+                await self._check_pace(session, message.client_id)
                 reply = await post_reply(
                     session,
                     self.who,
@@ -122,6 +125,16 @@ class Chat:
             async with self.hub.db.sessions() as session:
                 answer = (await reply_answers(session, [reply], self.who.user))[0]
             await socket.send(message_frame(reply, answer))
+
+    async def _check_pace(self, session: AsyncSession, client_id: str | None) -> None:
+        """Raises PostingTooFast, but not for a message that is there already."""
+        mine = select(func.count()).where(Reply.author == self.who.user, Reply.is_chat)
+        recent = await session.scalar(mine.where(Reply.created_at > system_clock() - timedelta(minutes=1)))
+        if (recent or 0) < self.hub.db.settings.chat_messages_minute:  # type: ignore[attr-defined]
+            return
+        again = mine.where(Reply.discussion == self.discussion, Reply.client_id == client_id)
+        if client_id is None or not await session.scalar(again):
+            raise PostingTooFast
 
     async def _typing(self) -> None:
         if time.monotonic() - self._typed_at < TYPING_SECONDS:

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from deploy.local.database import bootstrap_database, service_url, with_database
 from deploy.local.project import free_ports
 from deploy.local.testing import SuiteServers, suite_servers
+from libs.common.lock_testing import GUARDED, LockOrder, watch
 from libs.common.serve import settle_memory
 from libs.common.testing import Harness, open_harness
 
@@ -151,12 +152,31 @@ class Promises:
         Path(self._report).write_text(json.dumps(found))
 
 
+class LockWatch:
+    """Ends a run as failed in whose tests two transactions have locked in opposite orders."""
+
+    def __init__(self) -> None:
+        self._order = LockOrder()
+        self._stop = watch(self._order)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        self._stop()
+        if self._order.report(GUARDED) and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        if found := self._order.report(GUARDED):
+            terminalreporter.section("locked in opposite orders", red=True)
+            terminalreporter.write_line(found)
+
+
 def pytest_collection_finish() -> None:
     """All modules are loaded: the collector need not walk them again with every test."""
     settle_memory()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(LockWatch())
     report = config.getoption("--promises")
     if report:
         config.pluginmanager.register(Promises(report))

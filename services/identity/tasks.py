@@ -180,11 +180,17 @@ async def sweep_old(run: TaskRun) -> None:
     now = run.clock()
     async with run.db.session() as session:
         await forget_old(session)
-        await session.execute(delete(CodeTry).where(CodeTry.tried_at < now - TRY_WINDOW))
-        await session.execute(
-            delete(Registration).where(Registration.created_at < now - FORGET_REGISTRATIONS)
-        )
-        await session.execute(delete(Throttle).where(Throttle.last_at < now - FORGET_FAILURES))
+    ended = select(Session.uuid).where(Session.ended_at < now - timedelta(days=7))
+    # Each in a transaction of its own: together, without the users' locks, they would meet what takes those.
+    for old in (
+        delete(CodeTry).where(CodeTry.tried_at < now - TRY_WINDOW),
+        delete(Throttle).where(Throttle.last_at < now - FORGET_FAILURES),
+        delete(Registration).where(Registration.created_at < now - FORGET_REGISTRATIONS),
+        delete(RefreshToken).where(RefreshToken.session_uuid.in_(ended)),
+    ):
+        async with run.db.session() as session:
+            await session.execute(old)
+    async with run.db.session() as session:
         outlived = await session.scalars(
             select(Session)
             .where(Session.ended_at.is_(None), Session.expires_at < now)
@@ -193,5 +199,3 @@ async def sweep_old(run: TaskRun) -> None:
         )
         for row in outlived:
             end_session(session, row, "expired", now)
-        ended = select(Session.uuid).where(Session.ended_at < now - timedelta(days=7))
-        await session.execute(delete(RefreshToken).where(RefreshToken.session_uuid.in_(ended)))

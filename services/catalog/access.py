@@ -104,7 +104,7 @@ async def access_category(session: AsyncSession, slug: str, *, lock: bool = Fals
     """A category by slug or id. Raises NotFound."""
     query = select(Category).where(by_name(slug), Category.deleted_at.is_(None))
     if lock:
-        query = query.with_for_update().execution_options(populate_existing=True)
+        query = query.with_for_update(key_share=True).execution_options(populate_existing=True)
     category = (await session.scalars(query)).one_or_none()
     if category is None:
         raise NotFound

@@ -10,10 +10,13 @@ from libs.common.tokens import Principal
 from services.identity.models import Session, User
 from services.identity.rules import shows_card
 
+# Whoever writes a row that refers to a user shares its key, and need not wait: keys never change.
+LOCK = {"key_share": True}
+
 
 async def access_self(session: AsyncSession, who: Principal, *, lock: bool = False) -> User:
     """The caller's own account. Raises NotFound when it is gone."""
-    user = await session.get(User, who.user, with_for_update=lock)
+    user = await session.get(User, who.user, with_for_update=LOCK if lock else None)
     if user is None or user.erased_at is not None:
         raise NotFound
     return user
@@ -21,7 +24,7 @@ async def access_self(session: AsyncSession, who: Principal, *, lock: bool = Fal
 
 async def access_user(session: AsyncSession, uuid: UUID, *, lock: bool = False) -> User:
     """Somebody's account, for managers. Raises NotFound."""
-    user = await session.get(User, uuid, with_for_update=lock)
+    user = await session.get(User, uuid, with_for_update=LOCK if lock else None)
     if user is None or user.erased_at is not None:
         raise NotFound
     return user

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.db import Database, enqueue
 from libs.common.trace import current_trace
+from services.identity.access import LOCK
 from services.identity.errors import InvalidCode
 from services.identity.models import CodeMail, CodeTry, Registration, User
 from services.identity.queries import user_by_email
@@ -77,7 +78,7 @@ async def use_code(
     if not fitting:
         raise InvalidCode
     mail = fitting[0]
-    user = await session.get(User, mail.user_uuid, with_for_update=True)
+    user = await session.get(User, mail.user_uuid, with_for_update=LOCK)
     used = await session.scalar(
         update(CodeMail)
         .where(CodeMail.uuid == mail.uuid, CodeMail.used_at.is_(None), CodeMail.code_hmac == mail.code_hmac)

@@ -15,7 +15,7 @@ from services.identity.schemas import Profile
 
 async def user_by_email(session: AsyncSession, email: str, *, lock: bool = False) -> User | None:
     query = select(User).where(User.email == email, User.erased_at.is_(None))
-    return (await session.scalars(query.with_for_update() if lock else query)).one_or_none()
+    return (await session.scalars(query.with_for_update(key_share=True) if lock else query)).one_or_none()
 
 
 def live_sessions(user: UUID) -> Select[Any]:

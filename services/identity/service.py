@@ -103,8 +103,8 @@ async def login(
         otp = body.otp or ""
         if known.mfa_enabled and not otp:
             async with db.session() as settling:
-                await counted.take_back(settling)
                 await rename_note(settling, attempt, "otp_required")
+                await counted.take_back(settling)
             raise OtpRequired
         if known.mfa_enabled and not await use_second_factor(db, parts, known.uuid, otp):
             raise InvalidOtp

@@ -4,7 +4,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import aiosmtplib
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, or_, select, update
 
 from libs.common.db import enqueue
 from libs.common.idempotency import forget_old
@@ -185,11 +185,16 @@ async def sweep_old(run: TaskRun) -> None:
     for old in (
         delete(CodeTry).where(CodeTry.tried_at < now - TRY_WINDOW),
         delete(Throttle).where(Throttle.last_at < now - FORGET_FAILURES),
-        delete(Registration).where(Registration.created_at < now - FORGET_REGISTRATIONS),
         delete(RefreshToken).where(RefreshToken.session_uuid.in_(ended)),
     ):
         async with run.db.session() as session:
             await session.execute(old)
+    async with run.db.session() as session:  # mails before registrations, as when a code is used
+        forgotten = select(Registration.uuid).where(Registration.created_at < now - FORGET_REGISTRATIONS)
+        await session.execute(
+            update(CodeMail).where(CodeMail.registration.in_(forgotten)).values(registration=None)
+        )
+        await session.execute(delete(Registration).where(Registration.uuid.in_(forgotten)))
     async with run.db.session() as session:
         outlived = await session.scalars(
             select(Session)

@@ -298,6 +298,8 @@ async def _redact_work(erasure: Erasure) -> None:
     """Texts of answers and submissions, and what teachers wrote to them; points and percentages stay."""
     session, user = erasure.session, erasure.user
     attempts = select(Attempt.uuid).where(Attempt.student == user)
+    # Attempts before their questions: the order of whoever saves an answer meanwhile.
+    await session.execute(attempts.order_by(Attempt.uuid).with_for_update(key_share=True))
     await erasure.run(
         update(AttemptQuestion)
         .where(AttemptQuestion.attempt.in_(attempts), AttemptQuestion.comment != "")

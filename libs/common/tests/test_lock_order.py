@@ -96,8 +96,8 @@ async def test_the_watch_sees_every_transaction_of_a_service(open_service):
     stop = watch(order)
     try:
         async with service.db.direct() as direct:
-            await direct.connection.execute("DELETE FROM throttles")
             await direct.connection.execute("DELETE FROM code_tries")
+            await direct.connection.execute("DELETE FROM throttles")
         async with service.db.session() as session:
             raw = await session.connection()
             await raw.exec_driver_sql("DELETE FROM throttles")
@@ -107,4 +107,4 @@ async def test_the_watch_sees_every_transaction_of_a_service(open_service):
     finally:
         stop()
     edges = order.edges["identity"]
-    assert [(edge.held.table, edge.wanted.table) for edge in edges] == [("throttles", "code_tries")]
+    assert [(edge.held.table, edge.wanted.table) for edge in edges] == [("code_tries", "throttles")]

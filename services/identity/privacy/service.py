@@ -27,7 +27,7 @@ from libs.common.settings import SERVICES
 from libs.common.storage import Stored
 from libs.common.tokens import Principal
 from libs.common.trace import current_trace
-from services.identity.access import access_self, access_user
+from services.identity.access import LOCK, access_self, access_user
 from services.identity.models import (
     Activity,
     AvatarFile,
@@ -256,7 +256,7 @@ async def erase_user(session: AsyncSession, uuid: UUID, now: datetime) -> None:
     All in one transaction; again → no change. The tombstone has the version of `user_erased`, the last one.
     """
     found = await session.get_one(PrivacyJob, uuid)
-    user = await session.get_one(User, found.user_uuid, with_for_update=True, populate_existing=True)
+    user = await session.get_one(User, found.user_uuid, with_for_update=LOCK, populate_existing=True)
     job = await session.get_one(PrivacyJob, uuid, with_for_update=True, populate_existing=True)
     if job.version > 0:
         return

@@ -200,15 +200,14 @@ async def test_a_reset_proves_the_address_and_leaves_nothing_of_an_unverified_re
 
 async def stale_session(identity: Harness) -> None:
     """What an unverified account should never have had."""
-    async with identity.db.session() as session:
-        for statement in (
-            "INSERT INTO sessions (uuid, version, user_uuid, salt, device, ip, expires_at)"
-            " SELECT gen_random_uuid(), 1, uuid, 'x', '', '6.6.6.6', now() + interval '1 day' FROM users",
-            "INSERT INTO totp_secrets (user_uuid, secret, last_step) SELECT uuid, 'x', 0 FROM users",
-            "INSERT INTO recovery_codes (user_uuid, code_hmac) SELECT uuid, 'x' FROM users",
-            "UPDATE users SET mfa_enabled = true, avatar = 'Mallory.webp',"
-            ' profile = \'{"bio": "Mallory"}\'',
-        ):
+    for statement in (
+        "INSERT INTO sessions (uuid, version, user_uuid, salt, device, ip, expires_at)"
+        " SELECT gen_random_uuid(), 1, uuid, 'x', '', '6.6.6.6', now() + interval '1 day' FROM users",
+        "INSERT INTO totp_secrets (user_uuid, secret, last_step) SELECT uuid, 'x', 0 FROM users",
+        "INSERT INTO recovery_codes (user_uuid, code_hmac) SELECT uuid, 'x' FROM users",
+        "UPDATE users SET mfa_enabled = true, avatar = 'Mallory.webp', profile = '{\"bio\": \"Mallory\"}'",
+    ):
+        async with identity.db.session() as session:
             await session.execute(text(statement))
 
 

@@ -4,7 +4,7 @@ Locks are taken in the order user, code.
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hmac import compare_digest
 from uuid import UUID, uuid4
 
@@ -17,50 +17,67 @@ from services.identity.access import LOCK
 from services.identity.errors import InvalidCode
 from services.identity.models import CodeMail, CodeTry, Registration, User
 from services.identity.queries import user_by_email
-from services.identity.rules import may_mail_again, may_try_code, newest_codes
+from services.identity.rules import mail_due, may_try_code, newest_codes
 from services.identity.sessions import Identity
 
 CODED = ("verify", "reset")
 TRY_WINDOW = timedelta(hours=1)
+MOST_WAITING = 2
+"""Registrations of one address whose mail waits for its minute."""
 
 
 async def mail_code(
-    session: AsyncSession, parts: Identity, user: User, purpose: str, said: Registration | None = None
+    session: AsyncSession,
+    parts: Identity,
+    user: User,
+    purpose: str,
+    said: Registration | None = None,
+    *,
+    may_wait: bool = False,
 ) -> bool:
     """Have the task make and mail a code, of a registration to verify; false within a minute of the last one.
 
-    A new registration is kept only with its mail. The caller holds the user's lock.
+    With `may_wait` it goes out when that minute is over, unless others wait already. A registration is kept
+    only with its mail. The caller holds the user's lock.
     """
     last = await session.scalar(
         select(func.max(CodeMail.created_at)).where(
             CodeMail.user_uuid == user.uuid, CodeMail.purpose == purpose
         )
     )
-    if not may_mail_again(last, parts.clock(), parts.settings.mail_interval):
+    due = mail_due(last, parts.clock(), parts.settings.mail_interval, MOST_WAITING if may_wait else 0)
+    if due is None:
         return False
     if said is not None:
         session.add(said)
         await session.flush()
-    mail_notice(session, parts, user, purpose, said)
+    mail_notice(session, parts, user, purpose, said, due)
     return True
 
 
 def mail_notice(
-    session: AsyncSession, parts: Identity, user: User, purpose: str, said: Registration | None = None
+    session: AsyncSession,
+    parts: Identity,
+    user: User,
+    purpose: str,
+    said: Registration | None = None,
+    due: datetime | None = None,
 ) -> None:
-    """Have the task mail what happened; see `mails.py` for the purposes."""
+    """Have the task mail what happened, or the sweep when it is due; see `mails.py` for the purposes."""
     trace = current_trace()
+    now = parts.clock()
     mail = CodeMail(
         uuid=uuid4(),
         user_uuid=user.uuid,
         registration=said.uuid if said else None,
         purpose=purpose,
-        created_at=parts.clock(),
+        created_at=due or now,
         request_id=trace.request_id,
         traceparent=trace.traceparent,
     )
     session.add(mail)
-    enqueue(session, "identity.send_code", str(mail.uuid))
+    if due is None or due <= now:
+        enqueue(session, "identity.send_code", str(mail.uuid))
 
 
 async def use_code(

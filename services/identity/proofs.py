@@ -31,7 +31,8 @@ from services.identity.throttle import forget_failures
 async def register(session: AsyncSession, parts: Identity, body: RegistrationBody, caller: Caller) -> None:
     """Keep a registration and mail its code. A known address gets a different mail and nothing else happens.
 
-    Within a minute of another one's mail nothing is kept, for no code would be its own.
+    Within a minute of another one's mail its own goes out when that is over; where others wait already,
+    nothing is kept, for no code would be its own.
     """
     check_password(body.password, COMMON, email=body.email)
     password_hash = await parts.passwords.hash(body.password)
@@ -57,7 +58,7 @@ async def register(session: AsyncSession, parts: Identity, body: RegistrationBod
         registration = Registration(
             uuid=uuid4(), user_uuid=user.uuid, ip=caller.ip, device=caller.device, created_at=now, **said
         )
-        if await mail_code(session, parts, user, "verify", registration):
+        if await mail_code(session, parts, user, "verify", registration, may_wait=True):
             user.password_hash = password_hash
 
 

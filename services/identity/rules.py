@@ -111,6 +111,10 @@ def name_of_address(email: str) -> str:
     return email.partition("@")[0][:150]
 
 
-def may_mail_again(last: datetime | None, now: datetime, interval: int) -> bool:
-    """At most one code mail a minute to one address."""
-    return last is None or now - last >= timedelta(seconds=interval)
+def mail_due(last: datetime | None, now: datetime, interval: int, most_waiting: int = 0) -> datetime | None:
+    """When the next code mail to an address may go out, at most one a minute; None where too many wait.
+
+    `last` is when the last one went out, or will.
+    """
+    due = now if last is None else max(now, last + timedelta(seconds=interval))
+    return due if due <= now + timedelta(seconds=interval * most_waiting) else None

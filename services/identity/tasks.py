@@ -38,6 +38,7 @@ log = get_logger(__name__)
 TASKS = Tasks("identity", Settings)
 TASKS.by_name |= PRIVACY_TASKS.by_name
 RETRY_AFTER = timedelta(seconds=30)
+START_AFTER = timedelta(seconds=5)
 GIVE_UP_AFTER = {"verify": timedelta(minutes=10), "reset": timedelta(minutes=10)}
 GIVE_UP_NOTICE_AFTER = timedelta(days=1)
 FORGET_FAILURES = timedelta(days=1)
@@ -118,7 +119,7 @@ async def sweep_codes(run: TaskRun) -> None:
             .where(
                 CodeMail.status.in_(["pending", "sending"]),
                 or_(CodeMail.sent_at.is_(None), CodeMail.sent_at < now - RETRY_AFTER),
-                CodeMail.created_at < now - timedelta(seconds=10),
+                CodeMail.created_at < now - START_AFTER,
             )
             .limit(500)
             .with_for_update(skip_locked=True)

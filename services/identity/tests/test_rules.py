@@ -10,7 +10,7 @@ from services.identity.rules import (
     check_password,
     check_role_change,
     device_name,
-    may_mail_again,
+    mail_due,
     network_of,
     shows_card,
     throttle_wait,
@@ -138,6 +138,10 @@ def test_cards_of_students_need_a_sign_in():
 
 def test_one_mail_a_minute():
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    assert may_mail_again(None, now, 60)
-    assert not may_mail_again(now - timedelta(seconds=59), now, 60)
-    assert may_mail_again(now - timedelta(seconds=60), now, 60)
+    assert mail_due(None, now, 60) == now
+    assert mail_due(now - timedelta(seconds=60), now, 60) == now
+    assert mail_due(now - timedelta(seconds=59), now, 60) is None
+    second = timedelta(seconds=1)
+    assert mail_due(now - 59 * second, now, 60, 2) == now + second
+    assert mail_due(now + 60 * second, now, 60, 2) == now + 120 * second
+    assert mail_due(now + 61 * second, now, 60, 2) is None

@@ -24,6 +24,7 @@ from gateway.routes import RouteTable
 from gateway.server import Downstream
 from gateway.settings import GatewaySettings
 from gateway.sockets import Tunnel
+from libs.common.border import HEADER, gateway_key
 from libs.common.logs import get_logger
 from libs.common.revocation import Revocation, RevocationList
 from libs.common.settings import SERVICES
@@ -66,6 +67,7 @@ class Gateway:
         self.pools = {service: Pool(service, settings, self.metrics) for service in SERVICES}
         self.addresses = Addresses(settings.trusted_proxies)
         self.connections = Connections(settings.connections, settings.connections_per_address)
+        self._key = f"{HEADER.decode()}: {gateway_key(settings.secret).decode()}\r\n"
         self._scheme = urlsplit(settings.public_url).scheme or "http"
         self.cache = Cache(self)
         self.own: dict[str, Callable[[Exchange], None]] = own_endpoints(self)
@@ -192,9 +194,9 @@ class Gateway:
                 transport.write(data)
 
     def forwarded(self, address: Address) -> bytes:
-        """The header lines that tell a service of its client, up to the host."""
-        lines = f"X-Forwarded-For: {address.text}\r\nX-Forwarded-Proto: {self._scheme}\r\nX-Forwarded-Host: "
-        return lines.encode()
+        """The header lines that tell a service of its client, and that it may believe so, up to the host."""
+        client = f"X-Forwarded-For: {address.text}\r\nX-Forwarded-Proto: {self._scheme}\r\n"
+        return f"{self._key}{client}X-Forwarded-Host: ".encode()
 
     def date(self) -> bytes:
         """A `Date` header line, made once a second."""

@@ -1,4 +1,8 @@
-"""Read your writes without the front end's help: the last `Consistency-Token`s of each session, for 10 s."""
+"""Read your writes without the front end's help: the last `Consistency-Token`s of each session, for 10 s.
+
+The services seal what they answer (libs/common/consistency.py), and only they look at the seals. Here it is
+enough to know which of two tokens is the later one of the same thing.
+"""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -9,18 +13,23 @@ MOST_SESSIONS = 20_000
 MOST_GIVEN = 32
 
 
-def parse(token: str) -> dict[str, int]:
-    """`topic:key:seq, …` as `topic:key` → `seq`; parts that do not read like that are left out."""
-    found: dict[str, int] = {}
+Sealed = tuple[int, str]
+"""A sequence number, and its seal."""
+
+
+def parse(token: str) -> dict[str, Sealed]:
+    """`topic:key:seq:seal, …` by `topic:key`, the latest; parts that do not read like that are left out."""
+    found: dict[str, Sealed] = {}
     for part in token.split(",", MOST_GIVEN)[:MOST_GIVEN]:
-        name, _, seq = part.strip().rpartition(":")
-        if ":" in name and seq.isascii() and seq.isdigit() and len(seq) < 19:
-            found[name] = max(found.get(name, 0), int(seq))
+        place, _, seal = part.strip().rpartition(":")
+        name, _, seq = place.rpartition(":")
+        if ":" in name and seal and seq.isascii() and seq.isdigit() and len(seq) < 19:
+            found[name] = max(found.get(name, (0, "")), (int(seq), seal))
     return found
 
 
-def render(tokens: dict[str, int]) -> str:
-    return ",".join(f"{name}:{seq}" for name, seq in tokens.items())
+def render(tokens: dict[str, Sealed]) -> str:
+    return ",".join(f"{name}:{seq}:{seal}" for name, (seq, seal) in tokens.items())
 
 
 class ConsistencyMemory:
@@ -29,7 +38,7 @@ class ConsistencyMemory:
     def __init__(self, seconds: float, now: Callable[[], float]) -> None:
         self._seconds = seconds
         self._now = now
-        self._sessions: OrderedDict[UUID, dict[str, tuple[int, float]]] = OrderedDict()
+        self._sessions: OrderedDict[UUID, dict[str, tuple[Sealed, float]]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -38,9 +47,9 @@ class ConsistencyMemory:
         """Keep what a write of this session answered."""
         until = self._now() + self._seconds
         known = self._sessions.pop(session, {})
-        for name, seq in parse(token).items():
-            before = known.pop(name, (0, 0.0))[0]
-            known[name] = (max(before, seq), until)
+        for name, sealed in parse(token).items():
+            before = known.pop(name, ((0, ""), 0.0))[0]
+            known[name] = (max(before, sealed), until)
         while len(known) > MOST_KEYS:
             del known[next(iter(known))]
         self._sessions[session] = known
@@ -53,11 +62,12 @@ class ConsistencyMemory:
         if known is None:
             return given
         now = self._now()
-        alive = {name: seq for name, (seq, until) in known.items() if until > now}
+        alive = {name: sealed for name, (sealed, until) in known.items() if until > now}
         if not alive:
             del self._sessions[session]
             return given
         if given:
-            for name, seq in parse(given.decode("latin-1")).items():
-                alive[name] = max(alive.get(name, 0), seq)
+            for name, sealed in parse(given.decode("latin-1")).items():
+                if name not in alive or sealed[0] > alive[name][0]:
+                    alive[name] = sealed
         return render(alive).encode("latin-1")

@@ -76,7 +76,7 @@ class Reply:
         upstream.close()
         self._end(Broken())
 
-    def upstream_lost(self, upstream: "UpstreamConnection") -> None:
+    def upstream_lost(self, upstream: "UpstreamConnection", error: Exception | None) -> None:
         self._end(_Lost())
 
     def hold_request(self, hold: bool) -> None:
@@ -114,6 +114,7 @@ async def _ask(pool: Pool, head: bytes, *, retry: bool) -> Reply:
             if connection is None:
                 connection = await pool.connect()
             connection.begin(reply)
+            connection.sent += len(head)
             connection.transport.write(head)
             await reply.whole
         whole = True

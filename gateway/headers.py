@@ -67,7 +67,8 @@ _RESPONSE = {
 def _request_kind(name: bytes) -> int:
     name = name.lower()
     # An underscore reads as a dash to some servers: X_User_Id would arrive as X-User-Id.
-    if b"_" in name or name.startswith(b"x-user-"):
+    # What begins with X-Lectern- only the gateway says.
+    if b"_" in name or name.startswith((b"x-user-", b"x-lectern-")):
         return DROP
     return _REQUEST.get(name, DROP if name.startswith(b"x-forwarded-") else PASS)
 

@@ -34,11 +34,10 @@ def request_head(exchange: "Exchange") -> bytes:
         parts += (b"Authorization: ", request.authorization, b"\r\n")
     if request.origin is not None:
         parts += (b"Origin: ", request.origin, b"\r\n")
-    consistency = request.consistency
-    if exchange.principal is not None:
-        consistency = gateway.memory.add(exchange.principal.session, consistency)
-    if consistency is not None:
-        parts += (b"Consistency-Token: ", consistency, b"\r\n")
+    if exchange.principal is not None:  # who is not signed in waits for nothing
+        consistency = gateway.memory.add(exchange.principal.session, request.consistency)
+        if consistency is not None:
+            parts += (b"Consistency-Token: ", consistency, b"\r\n")
     if request.websocket and match.route.socket:
         parts.append(b"Connection: Upgrade\r\nUpgrade: websocket\r\n")
     elif request.chunked:

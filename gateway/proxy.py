@@ -17,6 +17,7 @@ from gateway.pool import Pool, ServiceAway
 from gateway.problems import Problem
 from gateway.routes import Match
 from gateway.sockets import Tunnel
+from gateway.unread import Doubt, doubt
 from gateway.upstream import UpstreamConnection
 from libs.common.tokens import Principal
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from gateway.server import Downstream
 
 HELD_BODY = 64 * 1024
+KEPT_BODY = 64 * 1024
 JOIN_BELOW = 64 * 1024
 NEVER = float("inf")
 LAST_CHUNK = b"0\r\n\r\n"
@@ -61,6 +63,8 @@ class Exchange:
     _bytes = 0
     _chunk = False
     _held_request = False
+    _kept: list[bytes] = []
+    """What was passed on of a short body, in case that nobody has read it."""
 
     def __init__(self, gateway: "Gateway", client: "Downstream", request: "Request") -> None:
         self.gateway = gateway
@@ -168,8 +172,12 @@ class Exchange:
     def _send(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
         connection.begin(self)
-        self.gateway.write(connection.transport, request_head(self))
+        self._pass_on(connection, request_head(self))
         self.more_body()
+
+    def _pass_on(self, upstream: UpstreamConnection, data: bytes) -> None:
+        upstream.sent += len(data)
+        self.gateway.write(upstream.transport, data)
 
     def more_body(self) -> None:
         """Pass on what has come of the body; once it is whole, the service's time begins."""
@@ -183,16 +191,18 @@ class Exchange:
             return
         if request.body:
             chunks, request.body = request.body, []
+            if request.body_bytes <= KEPT_BODY:
+                self._kept = [*self._kept, *chunks]
             for chunk in chunks:
                 framed = b"%x\r\n%b\r\n" % (len(chunk), chunk) if request.chunked else chunk
-                self.gateway.write(upstream.transport, framed)
+                self._pass_on(upstream, framed)
             self._deadline()
         if request.complete:
             self.sent_whole = True
             if self._pool is not None and self._status == 0:
                 self._pool.await_answer(self)
             if request.chunked:
-                self.gateway.write(upstream.transport, LAST_CHUNK)
+                self._pass_on(upstream, LAST_CHUNK)
 
     def _deadline(self) -> None:
         self.deadline = self.gateway.loop_time() + self.patience
@@ -335,7 +345,7 @@ class Exchange:
         self._upstream = None
         self.fail(problems.BAD_GATEWAY)
 
-    def upstream_lost(self, upstream: UpstreamConnection) -> None:
+    def upstream_lost(self, upstream: UpstreamConnection, error: Exception | None) -> None:
         """The service closed the connection before its answer was whole."""
         self._upstream = None
         pool = self._pool
@@ -344,8 +354,27 @@ class Exchange:
         stale = upstream.used and not upstream.answered
         if self._status == 0 and not stale:
             pool.failed(self)
-        if upstream.answered or not self._retry(pool):
+        if not upstream.answered:
+            if self._retry(pool):
+                return
+            whole = self.request.complete and self.request.body_bytes <= KEPT_BODY
+            if whole and not self._retried and not self.is_socket():
+                unclear = doubt(upstream.transport, upstream.sent_before, error)
+                if unclear is not None:
+                    self.start(self._repeat_unread(pool, unclear))
+                    return
+        self.fail(problems.unavailable(pool.service))
+
+    async def _repeat_unread(self, pool: Pool, unclear: Doubt) -> None:
+        """Send a write again, on a new connection, if surely nobody has read it."""
+        if not await unclear.surely_unread():
             self.fail(problems.unavailable(pool.service))
+            return
+        self._retried = True
+        self.sent_whole = False
+        self.request.body = list(self._kept)
+        self.gateway.metrics.retries += 1
+        await self._connect(pool)
 
     def client_gone(self) -> None:
         if self._task is not None:

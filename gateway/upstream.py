@@ -30,7 +30,7 @@ class Asker(Protocol):
     def done(self) -> None: ...
     def answer_broken(self) -> None: ...
     def upgraded(self, upstream: "UpstreamConnection", rest: bytes) -> None: ...
-    def upstream_lost(self, upstream: "UpstreamConnection") -> None: ...
+    def upstream_lost(self, upstream: "UpstreamConnection", error: Exception | None) -> None: ...
     def hold_request(self, hold: bool) -> None: ...
 
 
@@ -47,6 +47,8 @@ class UpstreamConnection(asyncio.Protocol):
         """Whether an earlier request was answered here: then the service may have closed it meanwhile."""
         self.answered = False
         """Whether any byte of an answer to the present request came."""
+        self.sent = self.sent_before = 0
+        """Bytes written in all, and before the present request."""
         self.idle_since = 0.0
         self.closed = False
         self._early = b""
@@ -140,7 +142,7 @@ class UpstreamConnection(asyncio.Protocol):
             exchange.flush()
             exchange.done()
         else:
-            exchange.upstream_lost(self)
+            exchange.upstream_lost(self, error)
 
     def pause_writing(self) -> None:
         if self.exchange is not None:
@@ -155,6 +157,7 @@ class UpstreamConnection(asyncio.Protocol):
     def begin(self, exchange: Asker) -> None:
         self.exchange = exchange
         self.answered = False
+        self.sent_before = self.sent
 
     def close(self) -> None:
         self.closed = True

@@ -136,25 +136,30 @@ async def test_a_session_sees_its_own_writes(suite, client, catalog, learning):
     mine, others = bearer(token(session)), bearer()
     post = "POST /api/quizzes/ HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n"
     for seq in (7, 9, 8):
-        learning.headers = f"Consistency-Token: learning.events:k:{seq}\r\n".encode()
+        learning.headers = f"Consistency-Token: learning.events:k:{seq}:s{seq}\r\n".encode()
         answer = await client.ask(f"{post}{mine}\r\n{{}}")
-        assert answer.get("consistency-token") == f"learning.events:k:{seq}"
+        assert answer.get("consistency-token") == f"learning.events:k:{seq}:s{seq}"
     await client.get("/api/courses/", bearer(token(session)))  # another token of the same session
-    assert catalog.seen[-1].get("consistency-token") == "learning.events:k:9"
-    await client.get("/api/courses/", f"{mine}Consistency-Token: learning.events:k:3,catalog.events:c:4\r\n")
-    assert parse(catalog.seen[-1].get("consistency-token")) == {"learning.events:k": 9, "catalog.events:c": 4}
+    assert catalog.seen[-1].get("consistency-token") == "learning.events:k:9:s9"
+    older = "learning.events:k:3:s3,catalog.events:c:4:c4"
+    await client.get("/api/courses/", f"{mine}Consistency-Token: {older}\r\n")
+    assert parse(catalog.seen[-1].get("consistency-token")) == {
+        "learning.events:k": (9, "s9"), "catalog.events:c": (4, "c4"),
+    }  # fmt: skip
     for header in (others, ""):
         await client.get("/api/courses/", header)
         assert catalog.seen[-1].get("consistency-token") is None
-    await client.get("/api/courses/", f"{others}Consistency-Token: a:b:1\r\n")
-    assert catalog.seen[-1].get("consistency-token") == "a:b:1"
+    await client.get("/api/courses/", f"{others}Consistency-Token: a:b:1:x\r\n")
+    assert catalog.seen[-1].get("consistency-token") == "a:b:1:x"
+    await client.get("/api/courses/", "Consistency-Token: a:b:1:x\r\n")  # nobody's writes
+    assert catalog.seen[-1].get("consistency-token") is None
 
 
 async def test_nothing_is_remembered_for_the_anonymous_or_from_reads(start):
     suite = await start(("identity", "catalog"))
     client = await suite.client()
     for upstream in suite.upstreams.values():
-        upstream.headers = b"Consistency-Token: identity.events:k:7\r\n"
+        upstream.headers = b"Consistency-Token: identity.events:k:7:s\r\n"
     await client.ask("POST /api/accounts/login/ HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}")
     await client.get("/api/courses/", bearer())
     assert len(suite.gateway.memory) == 0
@@ -165,13 +170,14 @@ def test_the_memory_of_writes_is_short_and_bounded():
     memory = ConsistencyMemory(10, lambda: now[0])
     session = uuid4()
     for number in range(40):
-        memory.remember(session, f"t:{number}:1")
+        memory.remember(session, f"t:{number}:1:s")
     remembered = parse((memory.add(session, None) or b"").decode())
     assert sorted(remembered) == sorted(f"t:{number}" for number in range(24, 40))
     now[0] = 110.5
-    assert memory.add(session, b"x:y:1") == b"x:y:1"
+    assert memory.add(session, b"x:y:1:s") == b"x:y:1:s"
     assert len(memory) == 0
 
 
 def test_nonsense_in_a_consistency_token_is_left_out():
-    assert parse("a:b:1, c:d:e:2,,x,y:3,z:w:-1,z:w:9" + "9" * 30) == {"a:b": 1, "c:d:e": 2}
+    given = "a:b:1:s, c:d:e:2:t,,x,y:3,z:w:-1:s,z:w:1:,a:b:1,z:w:9" + "9" * 30 + ":s"
+    assert parse(given) == {"a:b": (1, "s"), "c:d:e": (2, "t")}

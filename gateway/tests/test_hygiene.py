@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from gateway.tests.harness import COURSE, bearer
+from libs.common.border import gateway_key
 from libs.common.testing import eventually
 
 GET = "GET /api/courses/ HTTP/1.1\r\nHost: x\r\n"
@@ -12,19 +13,21 @@ POST = "POST /api/certificates/x/verify/ HTTP/1.1\r\nHost: x\r\n"
 
 
 @pytest.mark.promise("gateway")
-async def test_headers_that_speak_for_the_gateway_are_dropped_or_set_anew(client, catalog):
+async def test_headers_that_speak_for_the_gateway_are_dropped_or_set_anew(suite, client, catalog):
     await client.get(
         "/api/courses/",
         "X-User-Id: 1\r\nx-user-role: admin\r\nX_User_Id: 1\r\nX_Forwarded_For: 1.1.1.1\r\n"
         "X-Forwarded-For: 1.1.1.1\r\nX-Forwarded-Proto: gopher\r\nX-Forwarded-Host: evil\r\nTE: trailers\r\n"
         "X-Forwarded-User: a\r\nForwarded: for=1.1.1.1\r\nProxy-Authorization: a\r\nKeep-Alive: 5\r\n"
-        "X-Real-IP: 1.1.1.1\r\nX-Fine: yes\r\n",
+        "X-Real-IP: 1.1.1.1\r\nX-Fine: yes\r\nX-Lectern-Gateway: mine\r\nX-Lectern-Else: mine\r\n",
     )
     seen = catalog.seen[0]
     names = [name for name, _ in seen.headers]
     assert [
         name for name in names if "user" in name or "_" in name or name in ("forwarded", "x-real-ip")
     ] == []
+    assert seen.get("x-lectern-gateway") == gateway_key(suite.settings.secret).decode()
+    assert seen.get("x-lectern-else") is None
     assert seen.get("x-forwarded-for") == "127.0.0.1"
     assert seen.get("x-forwarded-proto") == "http"
     assert seen.get("x-forwarded-host") == "school.example"

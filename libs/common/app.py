@@ -115,11 +115,9 @@ def create_app(
     app.state.revocations = RevocationList(settings)
     app.state.closers = []
     app.state.background = []
-    app.add_middleware(
-        Idempotency, db=db, verifier=app.state.verifier, limit=settings.body_limit, exempt=exempt
-    )
+    app.add_middleware(Idempotency, db=db, limit=settings.body_limit, exempt=exempt)
     topics = subscription.topics if subscription else ()
-    app.add_middleware(Backbone, db=db, consumer=settings.service, topics=topics)
+    app.add_middleware(Backbone, settings=settings, db=db, topics=topics)
     install_error_handlers(app)
     app.include_router(_health(app))
     # A limit of the routers, not of the application: a route that takes uploads sets its own, and the
@@ -128,7 +126,8 @@ def create_app(
     for router in routers:
         limited.include_router(router)
     app.include_router(limited)
-    app.router.routes.insert(0, RouteIndex(routers, settings.body_limit, hot))
+    app.state.routes = RouteIndex(routers, settings.body_limit, hot)
+    app.router.routes.insert(0, app.state.routes)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
 

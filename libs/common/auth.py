@@ -33,7 +33,12 @@ def is_staff(principal: Principal | None) -> bool:
 
 
 async def check_token(request: Request) -> Principal | None:
-    """The caller, or None without an Authorization header. Raises NotAuthenticated for a bad token."""
+    """The caller, or None without an Authorization header. Raises NotAuthenticated for a bad token.
+
+    Whoever asks first in a request decides for it: the answer is kept in the scope."""
+    known: Principal | None = request.scope.get("lectern.principal")
+    if known is not None:
+        return known
     header = request.headers.get("authorization")
     if header is None:
         return None
@@ -48,6 +53,7 @@ async def check_token(request: Request) -> Principal | None:
         raise NotAuthenticated("The access token is not valid, or no longer.") from error
     if revocations.is_revoked(principal):
         raise NotAuthenticated("The session of this access token has ended.")
+    request.scope["lectern.principal"] = principal
     return principal
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 import select
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -26,13 +25,15 @@ from libs.common.settings import ServiceSettings
 from libs.common.trace import Trace, current_trace
 
 DIRECT_POOL = 4
-LONG_NUMBER = re.compile(rb"[0-9]{19}")
 
 
 def _from_json(data: str | bytes) -> Any:
-    """JSON columns by orjson; only it makes floats of integers beyond 64 bits."""
-    content = data.encode() if isinstance(data, str) else data
-    return json.loads(content) if LONG_NUMBER.search(content) else orjson.loads(content)
+    """JSON columns by orjson. An integer beyond 64 bits is a double that PostgreSQL wrote out (1e30), and
+    becomes one again; what exceeds a double too was stored before strict.py, and is infinite here."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data, parse_int=float)
 
 
 set_json_loads(_from_json)

@@ -1,5 +1,6 @@
 """Named errors and their rendering as problem+json (RFC 9457)."""
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
@@ -20,6 +21,20 @@ from libs.common.trace import current_trace
 
 log = get_logger(__name__)
 
+_STOPS = re.compile(r"(?<=[.!?…])\.+\Z")
+
+
+def sentence(text: str) -> str:
+    """`text` with exactly one mark at its end: what is put together of other sentences may have more."""
+    text = text.rstrip()
+    return _STOPS.sub("", text) if text.endswith((".", "!", "?", "…")) else f"{text}."
+
+
+def of_fields(errors: Sequence[Mapping[str, str]]) -> str:
+    """The `detail` of an answer that names fields."""
+    first = f"{errors[0]['field']}: {errors[0]['message']}"
+    return sentence(first if len(errors) == 1 else f"{len(errors)} fields do not fit; the first is {first}")
+
 
 class LecternError(Exception):
     """A fact that ends a request. Subclasses set `status`, `code` (stable, snake_case) and `detail`."""
@@ -35,7 +50,7 @@ class LecternError(Exception):
         errors: Sequence[Mapping[str, str]] = (),
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.detail = detail or type(self).detail
+        self.detail = sentence(detail or type(self).detail)
         self.errors = list(errors)
         self.headers = dict(headers or {})
         super().__init__(self.detail)
@@ -56,6 +71,15 @@ class InvalidFilter(BadRequest):
         )
 
 
+class InvalidQuery(BadRequest):
+    """What is wrong with the parameters of a query."""
+
+    code = "invalid_filter"
+
+    def __init__(self, errors: Sequence[Mapping[str, str]]) -> None:
+        super().__init__(of_fields(errors), errors=errors)
+
+
 class NotAuthenticated(LecternError):
     status, code = 401, "not_authenticated"
     detail = "This call needs a valid access token."
@@ -70,6 +94,13 @@ class Forbidden(LecternError):
 
 class NotFound(LecternError):
     status, code, detail = 404, "not_found", "There is nothing here, or nothing that you may see."
+
+
+class MethodNotAllowed(LecternError):
+    status, code, detail = 405, "method_not_allowed", "This method is not served here."
+
+    def __init__(self, allowed: str) -> None:
+        super().__init__(headers={"Allow": allowed})
 
 
 class Conflict(LecternError):
@@ -91,14 +122,22 @@ class Unprocessable(LecternError):
     @classmethod
     def field(cls, field: str, message: str) -> "Unprocessable":
         """An error of one field, told in the same words as `detail`."""
-        return cls(f"{field}: {message}.", errors=[{"field": field, "message": message}])
+        errors = [{"field": field, "message": message}]
+        return cls(of_fields(errors), errors=errors)
+
+
+class InvalidInput(Unprocessable):
+    """All that is wrong with the fields of a body, told at once."""
+
+    def __init__(self, errors: Sequence[Mapping[str, str]]) -> None:
+        super().__init__(of_fields(errors), errors=errors)
 
 
 class FileTypeRefused(Unprocessable):
     code = "file_type_refused"
 
     def __init__(self, detail: str) -> None:
-        super().__init__(f"file: {detail}.", errors=[{"field": "file", "message": detail}])
+        super().__init__(f"file: {detail}", errors=[{"field": "file", "message": detail}])
 
 
 class TooManyRequests(LecternError):
@@ -126,7 +165,7 @@ def problem(
         "title": HTTPStatus(status).phrase,
         "status": status,
         "code": code,
-        "detail": detail,
+        "detail": sentence(detail),
         "errors": list(errors),
         "request_id": current_trace().request_id,
     }
@@ -176,9 +215,7 @@ def validation_problem(failures: Sequence[Mapping[str, Any]]) -> Response:
     if any(failure["loc"][:1] == ("path",) for failure in failures):
         return problem(404, NotFound.code, NotFound.detail)
     errors = [{"field": _field(f["loc"]), "message": _message(f)} for f in failures]
-    detail = f"{errors[0]['field']}: {errors[0]['message']}."
-    if len(errors) > 1:
-        detail = f"{len(errors)} fields do not fit; the first is {detail}"
+    detail = of_fields(errors)
     if all(failure["loc"][:1] == ("query",) for failure in failures):
         return problem(400, "invalid_filter", detail, errors)
     return problem(422, "invalid_input", detail, errors)
@@ -192,10 +229,6 @@ def _unreadable(error: HTTPException) -> Response:
         return problem(400, "malformed_body", f"The form cannot be read: {fault[:1].lower()}{fault[1:]}.")
     if isinstance(cause, UnicodeDecodeError):
         return problem(400, "malformed_body", "The body is not valid UTF-8.")
-    if isinstance(cause, RecursionError):
-        return problem(400, "malformed_json", "The JSON of the body is nested too deeply.")
-    if isinstance(cause, ValueError):
-        return problem(400, "malformed_json", "A number in the JSON of the body has too many digits.")
     if cause is not None:
         return problem(400, "malformed_body", "The body cannot be read.")
     return problem(400, BadRequest.code, BadRequest.detail)
@@ -219,21 +252,33 @@ def _database_problem(error: DBAPIError | psycopg.Error) -> Response:
     return problem(500, LecternError.code, LecternError.detail)
 
 
+def render(error: Exception) -> Response:
+    """The answer to any error; one of a defect of ours is logged with its traceback."""
+    if isinstance(error, LecternError):
+        return problem(error.status, error.code, error.detail, error.errors, error.headers)
+    if isinstance(error, (DBAPIError, psycopg.Error)):
+        return _database_problem(error)
+    if is_transient(error):
+        log.warning("dependency_away", error=repr(error)[:300])
+        return _unavailable()
+    log.error("unexpected_error", exc_info=error)
+    return problem(500, LecternError.code, LecternError.detail)
+
+
 def install_error_handlers(app: FastAPI) -> None:
     """Render every error as problem+json; nothing that a client sends may become a 500."""
-
-    @app.exception_handler(LecternError)
-    async def lectern_error(_: Request, error: LecternError) -> Response:
-        return problem(error.status, error.code, error.detail, error.errors, error.headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(_: Request, error: RequestValidationError) -> Response:
         return validation_problem(error.errors())
 
     @app.exception_handler(HTTPException)
-    async def http_error(_: Request, error: HTTPException) -> Response:
+    async def http_error(request: Request, error: HTTPException) -> Response:
         if error.status_code == 400:
             return _unreadable(error)
+        if error.status_code == 405:
+            allowed = ", ".join(app.state.routes.allowed(request.scope))
+            return render(MethodNotAllowed(allowed or (error.headers or {}).get("Allow", "")))
         codes = {404: NotFound, 413: PayloadTooLarge}
         known = codes.get(error.status_code)
         if known:
@@ -242,25 +287,15 @@ def install_error_handlers(app: FastAPI) -> None:
         code = phrase.lower().replace(" ", "_").replace("-", "_")
         return problem(error.status_code, code, f"{phrase}.", headers=error.headers)
 
-    @app.exception_handler(DBAPIError)
-    async def database_error(_: Request, error: DBAPIError) -> Response:
-        return _database_problem(error)
-
-    @app.exception_handler(psycopg.Error)
-    async def driver_error(_: Request, error: psycopg.Error) -> Response:
-        return _database_problem(error)
-
-    for kind in (PoolExhausted, PoolTimeout, OSError, TimeoutError):
+    for kind in (LecternError, DBAPIError, psycopg.Error, PoolExhausted, PoolTimeout, OSError, TimeoutError):
 
         @app.exception_handler(kind)
-        async def away(_: Request, error: Exception) -> Response:
-            log.warning("dependency_away", error=repr(error))
-            return _unavailable()
+        async def known(_: Request, error: Exception) -> Response:
+            return render(error)
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, error: Exception) -> Response:
-        log.error("unexpected_error", exc_info=error)
-        return problem(500, LecternError.code, LecternError.detail)
+        return render(error)
 
 
 def _unavailable() -> Response:

@@ -1,11 +1,10 @@
 """Hot paths: the few calls that every learner makes all day go past the framework's parsing and checking.
 
-A hot handler answers an ordinary request: a valid token, ids in the path, at most a small JSON body, no
-Idempotency-Key. Whatever is not that simple it leaves to the route of the same name, which answers the same
-with all its checks, and says what is wrong where something is.
+A hot handler answers an ordinary request: a valid token, ids in the path, at most a JSON body (checked like
+every other by strict.py), no Idempotency-Key. Whatever is not that simple it leaves to the route of the same
+name, which answers the same with all its checks, and says what is wrong where something is.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,9 +16,6 @@ from starlette.types import Receive, Scope, Send
 
 from libs.common.auth import check_token
 from libs.common.tokens import Principal
-from libs.common.web import again
-
-MOST_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +53,9 @@ async def try_hot(handler: HotHandler, scope: Scope, receive: Receive, send: Sen
         return receive
     body = None
     if request.headers.get("content-type", "").startswith("application/json"):
-        first = await receive()
-        content = first.get("body", b"")
-        receive = again(first, receive)
-        if first.get("more_body") or len(content) > MOST_BYTES:
+        if "lectern.json" not in scope:
             return receive
-        try:
-            body = json.loads(content) if content else None
-        except (ValueError, RecursionError):
-            return receive
+        body = scope["lectern.json"]
     answer = await handler(HotRequest(request.app, who, cast(dict[str, UUID], ids), body))
     if answer is None:
         return receive

@@ -1,5 +1,9 @@
 """`Idempotency-Key`: the answer is stored in the transaction of the effect and given again, byte for byte.
 
+A replay passes the same check of the token as the first request (signature, expiry, ended sessions), and
+shows the caller's own answer to the caller alone. The role belongs to what is compared: who has another one
+meanwhile is not shown what the former one saw, and does not do it twice.
+
 For signed-in callers on POST, PUT, PATCH and DELETE. The same key with another request is a 422, one whose
 first request is still in flight a 409. Only 2xx answers are stored: a refused request had no effect.
 Sessions and credentials (`exempt` paths) are left out, so that no token is ever stored. So are bodies above
@@ -12,22 +16,23 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+from fastapi import Request
 from sqlalchemy import LargeBinary, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from libs.common.auth import check_token
 from libs.common.db import Database
 from libs.common.errors import BadRequest, Conflict, Unprocessable
 from libs.common.outbox import consistency_token
-from libs.common.tokens import InvalidToken, TokenVerifier
 from libs.common.web import again
 
 KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 BOUNDARY = re.compile(r'multipart/form-data;.*\bboundary="?([^\s";,]{1,70})', re.IGNORECASE)
-KEPT_HEADERS = ("content-type", "etag", "location", "consistency-token")
+KEPT_HEADERS = ("content-type", "etag", "location")
 
 
 class IdempotencyKeyReused(Unprocessable):
@@ -43,12 +48,9 @@ class RequestInFlight(Conflict):
 class Idempotency:
     """Innermost middleware: owns the transaction of a request that carries a key."""
 
-    def __init__(
-        self, app: ASGIApp, db: Database, verifier: TokenVerifier, limit: int, exempt: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, app: ASGIApp, db: Database, limit: int, exempt: Sequence[str] = ()) -> None:
         self.app = app
         self.db = db
-        self.verifier = verifier
         self.limit = limit
         self.exempt = tuple(exempt)
 
@@ -58,8 +60,11 @@ class Idempotency:
             return
         headers = Headers(scope=scope)
         key = headers.get("idempotency-key")
-        principal = self._principal(headers) if key is not None else None
-        if key is None or principal is None or scope["path"].startswith(self.exempt or ("\0",)):
+        if key is None or scope["path"].startswith(self.exempt or ("\0",)):
+            await self.app(scope, receive, send)
+            return
+        who = await check_token(Request(scope))
+        if who is None:
             await self.app(scope, receive, send)
             return
         if not KEY.match(key):
@@ -70,18 +75,9 @@ class Idempotency:
             await self.app(scope, receive, send)
             return
         body = _without_boundary(first["body"], headers.get("content-type", ""))
-        path = f"{scope['method']} {scope['path']}?{scope['query_string'].decode('latin-1')}"
+        path = f"{who.role} {scope['method']} {scope['path']}?{scope['query_string'].decode('latin-1')}"
         request_hash = hashlib.sha256(path.encode() + b"\0" + body).digest()
-        await self._once(scope, receive, send, principal, key, request_hash)
-
-    def _principal(self, headers: Headers) -> str | None:
-        kind, _, token = headers.get("authorization", "").partition(" ")
-        if kind.lower() != "bearer":
-            return None
-        try:
-            return str(self.verifier.verify(token.strip()).user)
-        except InvalidToken:
-            return None
+        await self._once(scope, receive, send, str(who.user), key, request_hash)
 
     async def _read(self, receive: Receive) -> Message:
         """The body as one message; of one that passes the limit, the beginning."""
@@ -118,21 +114,23 @@ class Idempotency:
                 if bytes(stored.request_hash) != request_hash:
                     raise IdempotencyKeyReused
                 await session.rollback()
-                await _send(send, stored.status, [(n, v) for n, v in stored.headers], bytes(stored.body))
+                headers = {name: value for name, value in stored.headers}
+                scope["lectern.token"] = headers.pop("consistency-token", None)
+                await _send(send, stored.status, list(headers.items()), bytes(stored.body))
                 return
             scope["lectern.session"] = session
             await self.app(scope, receive, collect)
             if 200 <= start["status"] < 300:
                 await session.flush()
                 token = consistency_token(session)
-                headers = [
+                kept = [
                     (n.decode("latin-1"), v.decode("latin-1"))
                     for n, v in start["headers"]
                     if n.lower().decode("latin-1") in KEPT_HEADERS
                 ]
                 if token:
-                    headers.append(("consistency-token", token))
-                await _store(session, principal, key, request_hash, start["status"], headers, bytes(answer))
+                    kept.append(("consistency-token", token))  # sealed anew with each answer
+                await _store(session, principal, key, request_hash, start["status"], kept, bytes(answer))
                 await session.commit()
                 await self.db.committed(session)
                 scope["lectern.token"] = token

@@ -26,7 +26,9 @@ class RouteIndex(BaseRoute):
     ) -> None:
         self._hot = dict(hot or {})
         self._by_shape: defaultdict[tuple[str, int], list[APIRoute]] = defaultdict(list)
+        self._all: list[APIRoute] = []
         for router in routers:
+            self._all += [route for route in router.routes if isinstance(route, APIRoute)]
             for route in router.routes:
                 if isinstance(route, APIRoute) and ":path}" not in route.path:
                     limited = _limited(route, body_limit)
@@ -40,6 +42,14 @@ class RouteIndex(BaseRoute):
                 if match is Match.FULL:
                     return match, found
         return Match.NONE, {}
+
+    def allowed(self, scope: Scope) -> list[str]:
+        """The methods that some route serves at this path, for `Allow`."""
+        found: set[str] = set()
+        for route in self._all:
+            if route.matches(scope)[0] is not Match.NONE:
+                found |= route.methods or set()
+        return sorted(found | ({"HEAD"} if "GET" in found else set()))
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         route = scope["route"]

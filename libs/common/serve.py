@@ -55,6 +55,7 @@ def uvicorn_config(app: FastAPI, host: str, port: int) -> uvicorn.Config:
         access_log=False,
         log_config=None,
         server_header=False,
+        proxy_headers=False,  # it believes any local peer; see border.py
     )
 
 

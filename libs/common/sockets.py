@@ -6,15 +6,16 @@ client which resumes in its first frame gets each once and in order.
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import orjson
 from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect, WebSocketState
 
+from libs.common import strict
 from libs.common.errors import LecternError, ServiceUnavailable, Unprocessable, is_transient
 from libs.common.hub import (
     BROKEN,
@@ -84,7 +85,10 @@ async def _authenticate(websocket: WebSocket, tickets: Tickets) -> Principal:
         raise SocketClosed(SILENCE, "no ticket within 5 s") from None
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code") or 1005)
-    frame = _parse(message.get("text") or "")
+    try:
+        frame = _parse(message.get("text") or "")
+    except LecternError:
+        frame = None
     ticket = frame.get("ticket") if frame and frame.get("action") == "auth" else None
     principal = await tickets.redeem(ticket) if isinstance(ticket, str) else None
     if principal is None:
@@ -194,7 +198,12 @@ async def _receive(hub: Hub, socket: Socket) -> None:
         message = await socket.websocket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code") or 1005)
-        frame = _parse(message.get("text") or "")
+        written = message.get("text") or ""
+        try:
+            frame = _parse(written)
+        except LecternError as error:
+            await _refuse(socket, error.code, error.detail, _unchecked(written))
+            continue
         if frame is None:
             malformed += 1
             if malformed > 1:
@@ -253,11 +262,22 @@ async def _recheck(hub: Hub, socket: Socket) -> None:
 
 
 def _parse(text: str) -> dict[str, Any] | None:
+    """The object of a frame; None for what is none. Raises LecternError for text and numbers of no use."""
     try:
-        frame = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        frame = strict.parse(text.encode("utf-8", "surrogatepass"))
+    except ValueError:
         return None
     return frame if isinstance(frame, dict) else None
+
+
+def _unchecked(text: str) -> dict[str, Any] | None:
+    """What a refused frame calls itself, for the answer to it."""
+    try:
+        frame = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    name = frame.get("client_id") if isinstance(frame, dict) else None
+    return {"client_id": name} if isinstance(name, str) and strict.fault_of(name) is None else None
 
 
 async def _close(websocket: WebSocket, closed: SocketClosed) -> None:

@@ -18,7 +18,9 @@ import httpx
 from fastapi import FastAPI
 from sqlalchemy import text
 
+from libs.common.border import HEADER, gateway_key
 from libs.common.clock import Clock, system_clock
+from libs.common.consistency import ConsistencyTokens
 from libs.common.db import Database
 from libs.common.events.base import Event
 from libs.common.inbox import Outcome, Record, Subscription, apply_batch
@@ -109,7 +111,8 @@ class Harness:
     clients: list[httpx.AsyncClient] = field(default_factory=list)
 
     def client(self, token: str | None = None, **headers: str) -> httpx.AsyncClient:
-        """A client of the application; anonymous without a token."""
+        """A client of the application, as through the gateway; anonymous without a token."""
+        headers.setdefault(HEADER.decode(), gateway_key(self.settings.secret).decode())
         if token:
             headers["Authorization"] = f"Bearer {token}"
         client = httpx.AsyncClient(
@@ -124,6 +127,10 @@ class Harness:
         """Somebody with this role, known by their token only."""
         uuid = uuid or uuid4()
         return Person(uuid, role, self.client(access_token(self.settings, uuid, role)))
+
+    def sealed(self, user: UUID, written: str) -> dict[str, str]:
+        """The header by which this person's read waits for `topic:key:seq`."""
+        return {"Consistency-Token": ConsistencyTokens(self.settings.secret).seal(user, written)}
 
     async def reset(self) -> None:
         """Empty every table of the service."""

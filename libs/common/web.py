@@ -1,83 +1,80 @@
-"""What stands between uvicorn and the routes: ids, metrics, consistency, bodies that are really multipart."""
+"""What stands between uvicorn and the routes: trust, ids, metrics, consistency, HEAD, strict bodies."""
 
-import asyncio
 import re
 import time
 from collections.abc import Iterable
 
-from sqlalchemy import text
+from fastapi import Request
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.common import metrics
+from libs.common import metrics, strict
+from libs.common.auth import check_token
+from libs.common.border import drop_untrusted, gateway_key
+from libs.common.consistency import ConsistencyTokens, wait_for
 from libs.common.db import Database
-from libs.common.errors import (
-    BadRequest,
-    LecternError,
-    PayloadTooLarge,
-    ServiceUnavailable,
-    is_transient,
-    problem,
-)
+from libs.common.errors import BadRequest, NotAuthenticated, NotFound, PayloadTooLarge, render
 from libs.common.logs import get_logger
+from libs.common.settings import ServiceSettings
 from libs.common.trace import new_trace, tracing
 
 log = get_logger(__name__)
 
-CONSISTENCY_WAIT = 2.0
-MOST_TOKENS = 32
-TOKEN = re.compile(r"([a-z_.]{1,64}):([A-Za-z0-9-]{1,64}):([0-9]{1,15})\Z")
 BOUNDARY = re.compile(rb"--([0-9A-Za-z'()+_,./:=?-]{1,70})\r\n")
+_LABEL = re.compile(r'boundary=("[^"]{1,70}"|[^\s";,]{1,70})', re.IGNORECASE)
 
-Places = dict[tuple[str, str], int]
 
-
-def parse_token(value: str) -> Places:
-    """`topic:key:seq`, comma separated → newest sequence number per place. Raises BadRequest."""
-    places: Places = {}
-    for part in filter(None, (piece.strip() for piece in value.split(","))):
-        match = TOKEN.match(part)
-        if match is None or len(places) >= MOST_TOKENS:
-            raise BadRequest("Consistency-Token is not one that a write has answered.")
-        place = (match[1], match[2])
-        places[place] = max(int(match[3]), places.get(place, 0))
-    return places
+class _NoMoreWanted(Exception):
+    """Ends a route that is being asked for its headers alone, and streams."""
 
 
 class Backbone:
-    """The outermost middleware: trace, log line, metrics, and read-your-writes on both sides."""
+    """The outermost middleware: trace, log line, metrics, and read-your-writes on both sides.
 
-    def __init__(self, app: ASGIApp, db: Database | None, consumer: str, topics: Iterable[str]) -> None:
+    Nothing leaves it as an exception while the answer can still be one: the server would close the
+    connection, and with it the next request that is already on its way there.
+    """
+
+    def __init__(
+        self, app: ASGIApp, settings: ServiceSettings, db: Database | None, topics: Iterable[str]
+    ) -> None:
         self.app = app
         self.db = db
-        self.consumer = consumer
+        self.consumer = settings.service
         self.topics = frozenset(topics)
+        self.limit = settings.body_limit
+        self.tokens = ConsistencyTokens(settings.secret)
+        self.key = gateway_key(settings.secret)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        drop_untrusted(scope, self.key)
         headers = Headers(scope=scope)
         trace = new_trace(headers.get("x-request-id"), headers.get("traceparent"))
         with tracing(trace):
             if scope["type"] == "websocket":
-                await self.app(scope, receive, send)
-                return
-            await self._request(scope, receive, send, headers, trace.request_id)
+                if scope["path"].isprintable():
+                    await self.app(scope, receive, send)
+                else:
+                    await send({"type": "websocket.close", "code": 1008})
+            elif scope["method"] == "HEAD":
+                # As a GET in everything but the body; the server looks at its own scope.
+                inner = {**scope, "method": "GET"}
+                await self._request(inner, receive, _headers_only(send), headers, trace.request_id)
+            else:
+                await self._request(scope, receive, send, headers, trace.request_id)
 
     async def _request(
         self, scope: Scope, receive: Receive, send: Send, headers: Headers, request_id: str
     ) -> None:
         started = time.perf_counter()
         status = 500
-        # Who is not signed in reads nothing of their own; and a token on the answer to a registration would
-        # tell that the address was new.
-        signed_in = "authorization" in headers
-        stale = started_sending = replaced = False
+        stale = begun = ended = replaced = False
 
         async def send_with_headers(message: Message) -> None:
-            nonlocal status, started_sending, replaced
-            started_sending = True
+            nonlocal status, begun, ended, replaced
             if replaced:
                 return
             if (
@@ -86,38 +83,43 @@ class Backbone:
                 and not _is_problem(message)
             ):
                 # The framework's body limit answers in plain text before any of our handlers is asked.
-                error = PayloadTooLarge()
-                await problem(413, error.code, error.detail)(scope, receive, send_with_headers)
+                await render(PayloadTooLarge())(scope, receive, send_with_headers)
                 replaced = True
                 return
             if message["type"] == "http.response.start":
+                begun = True
                 status = message["status"]
                 out = MutableHeaders(scope=message)
                 out["X-Request-ID"] = request_id
-                token = scope.get("lectern.token")
-                if token and status < 400 and signed_in:
-                    out["Consistency-Token"] = token
+                token, who = scope.get("lectern.token"), scope.get("lectern.principal")
+                # Who is not signed in reads nothing of their own; and a token on the answer to a
+                # registration would tell that the address was new.
+                if token and status < 400 and who is not None:
+                    out["Consistency-Token"] = self.tokens.seal(who.user, token)
                 if stale:
                     out["Consistency"] = "stale"
                 out.setdefault("Cache-Control", "private, no-store")
                 out.setdefault("X-Content-Type-Options", "nosniff")
+            else:
+                ended = not message.get("more_body", False)
             await send(message)
 
         try:
-            wanted = headers.get("consistency-token")
-            if wanted and self.topics:
-                stale = await self._wait(wanted, headers.get("consistency-require") == "strict")
-            await self.app(scope, await _sniff_multipart(scope, receive, headers), send_with_headers)
-        except LecternError as error:
-            answer = problem(error.status, error.code, error.detail, error.errors, error.headers)
-            await answer(scope, receive, send_with_headers)
+            if not scope["path"].isprintable():  # a line break at its end is none to the routes' patterns
+                raise NotFound
+            strict.check_query(scope["query_string"])
+            if "consistency-token" in headers and self.topics and self.db is not None:
+                stale = await self._wait(scope, headers, self.db)
+            receive = await _read_ahead(scope, receive, headers, self.limit)
+            await self.app(scope, receive, send_with_headers)
+        except _NoMoreWanted:
+            await send_with_headers({"type": "http.response.body", "body": b""})
         except Exception as error:
-            if started_sending or not is_transient(error):
-                raise
-            log.warning("dependency_away", error=repr(error)[:300])
-            away = ServiceUnavailable()
-            answer = problem(away.status, away.code, away.detail, headers=away.headers)
-            await answer(scope, receive, send_with_headers)
+            if begun and not ended:
+                raise  # half an answer: only the end of the connection tells so
+            answer = render(error)
+            if not begun:
+                await answer(scope, receive, send_with_headers)
         finally:
             elapsed = time.perf_counter() - started
             route = getattr(scope.get("route"), "path", "unmatched")
@@ -131,76 +133,97 @@ class Backbone:
                     ms=round(elapsed * 1000, 1),
                 )
 
-    async def _wait(self, value: str, strict: bool) -> bool:
-        """Wait until this service has applied what the token names; true when time ran out first."""
-        places = {place: seq for place, seq in parse_token(value).items() if place[0] in self.topics}
-        if not places or self.db is None:
+    async def _wait(self, scope: Scope, headers: Headers, db: Database) -> bool:
+        """Whether what the caller must see has not come in time."""
+        try:
+            who = await check_token(Request(scope))
+        except NotAuthenticated:
+            return False  # the route says so
+        if who is None:
             return False
-        deadline = time.monotonic() + CONSISTENCY_WAIT
-        pause = 0.005
-        while not await self._reached(self.db, places):
-            left = deadline - time.monotonic()
-            if left <= 0:
-                metrics.STALE_READS.inc()
-                if strict:
-                    raise ServiceUnavailable(
-                        "The write that this read must see has not arrived yet.", retry_after=1
-                    )
-                return True
-            await _progress_or(self.db, min(pause, left))
-            pause = min(pause * 1.5, 0.05)
-        return False
-
-    async def _reached(self, db: Database, places: Places) -> bool:
-        async with db.sessions() as session:
-            result = await session.execute(
-                text(
-                    "SELECT count(*) FROM key_progress p JOIN"
-                    " unnest(CAST(:t AS text[]), CAST(:k AS text[]), CAST(:s AS bigint[]))"
-                    " AS w(topic, key, seq)"
-                    " ON p.topic = w.topic AND p.key = w.key AND p.last_seq >= w.seq WHERE p.consumer = :c"
-                ),
-                {
-                    "c": self.consumer,
-                    "t": [topic for topic, _ in places],
-                    "k": [key for _, key in places],
-                    "s": list(places.values()),
-                },
-            )
-            return int(result.scalar_one()) == len(places)
+        places = self.tokens.read(who.user, headers["consistency-token"], self.topics)
+        if not places:
+            return False
+        strictly = headers.get("consistency-require") == "strict"
+        return await wait_for(db, self.consumer, places, strict=strictly)
 
 
 def _is_problem(message: Message) -> bool:
     return Headers(raw=message["headers"]).get("content-type") == "application/problem+json"
 
 
-async def _progress_or(db: Database, seconds: float) -> None:
-    """Sleep, or less when the consumer in this process has just applied something."""
+def _headers_only(send: Send) -> Send:
+    """The header of an answer, and the end of it; what is streamed is ended at its first piece."""
 
-    async def progress() -> None:
-        async with db.progressed:
-            await db.progressed.wait()
+    async def forward(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            if message.get("more_body", False):
+                raise _NoMoreWanted
+            message = {"type": "http.response.body", "body": b""}
+        await send(message)
 
-    try:
-        await asyncio.wait_for(progress(), seconds)
-    except TimeoutError:
-        return
+    return forward
 
 
-async def _sniff_multipart(scope: Scope, receive: Receive, headers: Headers) -> Receive:
-    """A body that begins with `--` is multipart, whatever its Content-Type says (clients mislabel it)."""
+def _is_json(kind: str) -> bool:
+    """As the framework reads a Content-Type."""
+    kind = kind.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+async def _read_ahead(scope: Scope, receive: Receive, headers: Headers, limit: int) -> Receive:
+    """Look at a body before its route: JSON is read whole and checked, multipart is labelled as it is.
+
+    A body that begins with `--` is multipart, whatever its Content-Type says (clients mislabel it). The value
+    of JSON is left in the scope for hot paths; what is no JSON is the route's to refuse."""
     kind = headers.get("content-type", "")
-    if scope["method"] not in ("POST", "PUT", "PATCH") or (
-        kind.startswith("multipart/form-data") and "boundary=" in kind
-    ):
+    if kind.startswith("multipart/form-data") and "boundary=" in kind:
+        if "charset" in kind.lower():  # a form has none (RFC 7578 §5.1.2), and some make other text of bytes
+            _relabel(scope, _LABEL.search(kind))
+        return receive
+    if scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        return receive
+    json = _is_json(kind)
+    if scope["method"] == "DELETE" and not json:
         return receive
     first = await receive()
     match = BOUNDARY.match(first.get("body", b"")) if first["type"] == "http.request" else None
     if match:
-        label = b'multipart/form-data; boundary="' + match[1] + b'"'
-        scope["headers"] = [(n, v) for n, v in scope["headers"] if n != b"content-type"]
-        scope["headers"].append((b"content-type", label))
+        _label(scope, match[1])
+    elif json:
+        first = await _rest(first, receive, limit)
+        scope["lectern.json"] = None
+        if first["body"]:
+            try:
+                scope["lectern.json"] = strict.parse(first["body"])
+            except ValueError:
+                del scope["lectern.json"]
     return again(first, receive)
+
+
+async def _rest(first: Message, receive: Receive, limit: int) -> Message:
+    """A body of at most `limit` bytes as one message. Raises PayloadTooLarge, BadRequest."""
+    message, body = first, bytearray()
+    while True:
+        if message["type"] == "http.disconnect":
+            raise BadRequest("The body ended early.")
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise PayloadTooLarge
+        if not message.get("more_body"):
+            return {"type": "http.request", "body": bytes(body), "more_body": False}
+        message = await receive()
+
+
+def _relabel(scope: Scope, boundary: re.Match[str] | None) -> None:
+    if boundary is not None:
+        _label(scope, boundary[1].strip('"').encode("latin-1"))
+
+
+def _label(scope: Scope, boundary: bytes) -> None:
+    kind = b'multipart/form-data; boundary="' + boundary + b'"'
+    scope["headers"] = [(n, v) for n, v in scope["headers"] if n != b"content-type"]
+    scope["headers"].append((b"content-type", kind))
 
 
 def again(first: Message, receive: Receive) -> Receive:

@@ -10,7 +10,7 @@ from deploy.local.database import bootstrap_database, service_url
 from deploy.local.testing import SuiteServers
 from libs.common.app import create_app
 from libs.common.testing import TEST_KEY, CollectedQueue, Harness
-from libs.common.tests import toy
+from libs.common.tests import odd, toy
 from libs.common.tokens import KeySet
 
 
@@ -27,7 +27,7 @@ async def _toy(servers: SuiteServers, admin_url: str) -> AsyncIterator[Harness]:
     queue = CollectedQueue()
     app = create_app(
         settings,
-        [toy.router],
+        [toy.router, odd.router],
         subscription=toy.SUBSCRIPTION,
         keys=KeySet.static([TEST_KEY]),
         queue=queue,

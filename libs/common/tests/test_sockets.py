@@ -303,6 +303,22 @@ async def test_a_bad_frame_is_answered_and_the_socket_stays(server: Running):
         assert (await peer.frame("message"))["seq"] == 1
 
 
+@pytest.mark.parametrize(
+    "value", [r'"\ud800"', r'"\u0000"', "NaN", "-Infinity", "1e400", "9" * 30, "[" * 70 + "]" * 70]
+)
+async def test_text_and_numbers_of_no_use_are_answered_and_the_socket_stays(server: Running, value: str):
+    async with server.open() as peer:
+        for _ in range(3):
+            await peer.connection.send(f'{{"action": "message", "content": {value}, "client_id": "c1"}}')
+            error = await peer.frame("error")
+            assert error["code"] == ("malformed_json" if value[0] == "[" else "invalid_input")
+            assert error["client_id"] == "c1"
+        await peer.connection.send(f'{{"action": "typing", "client_id": {value}}}')
+        assert "client_id" not in await peer.frame("error")
+        await peer.send(action="message", content="still open")
+        assert (await peer.frame("message"))["body"] == "still open"
+
+
 async def test_a_frame_that_is_too_large_closes_the_socket_with_1009(server: Running):
     async with server.open() as peer:
         await peer.send(action="message", content="x" * 70_000)

@@ -12,6 +12,7 @@ from libs.common.db import SessionDep
 from libs.common.errors import FileTypeRefused, PayloadTooLarge
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
+from libs.common.strict import read_form
 from libs.common.uploads import HEAD, chunks, shown_name
 from services.catalog.access import View, access_course, access_module, lock_lesson, lock_module
 from services.catalog.content import service
@@ -254,7 +255,7 @@ async def _received(request: Request, owner: UUID, lesson: UUID, content_type: s
     limit: int = state.settings.file_limit
     if int(request.headers.get("content-length") or 0) > limit + 64 * 1024:
         raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
-    async with request.form(max_files=1, max_fields=10) as form:
+    async with read_form(request, max_files=1, max_fields=10) as form:
         file = form.get("file") or form.get("resource")
         if not isinstance(file, UploadFile):
             raise FileMissing

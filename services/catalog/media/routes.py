@@ -19,6 +19,7 @@ from libs.common.errors import BadRequest, FileTypeRefused, PayloadTooLarge, Unp
 from libs.common.openapi import PLAIN_TEXT, raises
 from libs.common.paging import Page, PagingDep, choose, choose_bool
 from libs.common.storage import URL_SECONDS, Storage
+from libs.common.strict import read_form
 from libs.common.uploads import HEAD, chunks, shown_name
 from services.catalog.content.files import kept, library_type
 from services.catalog.content.routes import UPLOAD_BODY
@@ -61,7 +62,7 @@ async def received(request: Request) -> AsyncIterator[tuple[service.StoredFile, 
     limit: int = state.settings.file_limit
     if int(request.headers.get("content-length") or 0) > limit + 64 * 1024:
         raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
-    async with request.form(max_files=1, max_fields=10) as form:
+    async with read_form(request, max_files=1, max_fields=10) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise FileMissing

@@ -12,6 +12,7 @@ from libs.common.auth import CurrentUser
 from libs.common.db import SessionDep
 from libs.common.errors import PayloadTooLarge
 from libs.common.openapi import raises
+from libs.common.strict import read_form
 from services.catalog.access import View, access_taught_course
 from services.catalog.courses.schemas import CourseAnswer
 from services.catalog.courses.views import course_tag, show_course
@@ -53,7 +54,7 @@ async def uploaded(uuid: UUID, request: Request, who: CurrentUser) -> bytes:
     """
     async with request.app.state.db.sessions() as early:
         await access_taught_course(early, who, uuid, lock=False)
-    async with request.form(max_files=1, max_fields=10) as form:
+    async with read_form(request, max_files=1, max_fields=10) as form:
         file = form.get("thumbnail")
         if not isinstance(file, UploadFile):
             raise PictureMissing

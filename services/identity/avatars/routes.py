@@ -11,6 +11,7 @@ from libs.common.auth import CurrentUser
 from libs.common.db import SessionDep
 from libs.common.errors import PayloadTooLarge
 from libs.common.openapi import raises
+from libs.common.strict import read_form
 from services.identity.avatars import service
 from services.identity.avatars.pictures import check_type
 from services.identity.errors import FileMissing, FileTypeRefused, PictureRefused
@@ -47,7 +48,7 @@ FORM = {
 
 async def uploaded(request: Request) -> bytes:
     """The file of the multipart field `avatar`. Raises FileMissing, FileTypeRefused or PayloadTooLarge."""
-    async with request.form(max_files=1, max_fields=10) as form:
+    async with read_form(request, max_files=1, max_fields=10) as form:
         file = form.get("avatar")
         if not isinstance(file, UploadFile):
             raise FileMissing

@@ -20,6 +20,7 @@ from libs.common.errors import FileTypeRefused, PayloadTooLarge, Unprocessable
 from libs.common.openapi import PLAIN_TEXT
 from libs.common.pictures import FORMATS, without_metadata
 from libs.common.storage import Storage
+from libs.common.strict import parse, read_form
 from libs.common.uploads import HEAD, TYPES, checked_type, chunks, extension_of, shown_name
 from services.learning.assignments.access import access_open_assignment
 from services.learning.assignments.schemas import SubmissionBody
@@ -75,7 +76,7 @@ async def received(uuid: UUID, request: Request, who: CurrentUser, now: Now) -> 
     limit = min(request.app.state.settings.file_limit, assignment.max_bytes or UPLOAD_BODY)
     if int(request.headers.get("content-length") or 0) > MOST_FILES * limit + BESIDE_FILES:
         raise PayloadTooLarge(f"A file may have {limit:,} bytes, and {MOST_FILES} files may come at once.")
-    async with request.form(max_files=MOST_FILES, max_fields=10) as form:
+    async with read_form(request, max_files=MOST_FILES, max_fields=10) as form:
         files, body = _parts(form)
         rows = []
         for place, file in enumerate(files):
@@ -105,6 +106,7 @@ def _body(data: bytes | dict[str, Any]) -> SubmissionBody:
     try:
         if isinstance(data, dict):
             return SubmissionBody.model_validate(data)
+        parse(data)  # whatever its Content-Type says
         body = SubmissionBody.model_validate_json(data)
     except ValidationError as error:
         found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]

@@ -13,6 +13,7 @@ from libs.common.auth import Teacher
 from libs.common.db import SessionDep
 from libs.common.errors import PayloadTooLarge
 from libs.common.openapi import raises
+from libs.common.strict import read_form
 from services.learning.access import access_taught_course
 from services.learning.certificates import templates
 from services.learning.certificates.document import render_certificate
@@ -109,7 +110,7 @@ async def uploaded(course: UUID, picture: Picture, request: Request, who: Teache
     """The file of the field `image`, encoded anew. Raises PictureMissing, PictureRefused, PayloadTooLarge."""
     async with request.app.state.db.sessions() as early:  # who may not is refused before the body is read
         await access_taught_course(early, who, course)
-    async with request.form(max_files=1, max_fields=10) as form:
+    async with read_form(request, max_files=1, max_fields=10) as form:
         file = form.get("image")
         if not isinstance(file, UploadFile):
             raise PictureMissing

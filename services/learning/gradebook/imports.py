@@ -24,6 +24,7 @@ from libs.common.audit_log import write_entry
 from libs.common.auth import Teacher
 from libs.common.errors import PayloadTooLarge, Unprocessable
 from libs.common.paging import choose_bool
+from libs.common.strict import read_form
 from libs.common.tokens import Principal
 from services.learning.access import access_taught_course
 from services.learning.assignments.grading import Grade, keep_grade
@@ -98,7 +99,7 @@ async def uploaded(course: UUID, request: Request, who: Teacher) -> Upload:
     """The multipart `file`; who may not import is refused before the body is read."""
     async with request.app.state.db.sessions() as early:
         await access_taught_course(early, who, course)
-    async with request.form(max_files=1, max_fields=5) as form:
+    async with read_form(request, max_files=1, max_fields=5) as form:
         file = form.get("file")
         if not isinstance(file, UploadFile):
             raise FileMissing

@@ -44,7 +44,7 @@ async def check_token(request: Request) -> Principal | None:
         return None
     kind, _, token = header.partition(" ")
     if kind.lower() != "bearer" or not token.strip():
-        raise NotAuthenticated("The Authorization header takes `Bearer` and an access token.")
+        raise NotAuthenticated("What was sent is no access token.")
     verifier: TokenVerifier = request.app.state.verifier
     revocations: RevocationList = request.app.state.revocations
     try:

@@ -109,7 +109,7 @@ class Conflict(LecternError):
 
 class PreconditionFailed(LecternError):
     status, code = 412, "precondition_failed"
-    detail = "It was changed meanwhile: read it again, then repeat the change with the new ETag."
+    detail = "Somebody else has changed it meanwhile: what you started from is no longer the newest version."
 
 
 class PayloadTooLarge(LecternError):
@@ -141,7 +141,8 @@ class FileTypeRefused(Unprocessable):
 
 
 class TooManyRequests(LecternError):
-    status, code, detail = 429, "rate_limited", "Too many calls: wait as long as Retry-After says."
+    status, code = 429, "rate_limited"
+    detail = "That was too much in a short time. It works again in a moment."
 
 
 class ServiceUnavailable(LecternError):
@@ -218,7 +219,10 @@ def validation_problem(failures: Sequence[Mapping[str, Any]]) -> Response:
     detail = of_fields(errors)
     if all(failure["loc"][:1] == ("query",) for failure in failures):
         return problem(400, "invalid_filter", detail, errors)
-    return problem(422, "invalid_input", detail, errors)
+    # A check of one field may have a code of its own; that of several faults is the common one.
+    codes = {(failure.get("ctx") or {}).get("code") for failure in failures}
+    [code] = codes if len(codes) == 1 else [None]
+    return problem(422, code or "invalid_input", detail, errors)
 
 
 def _unreadable(error: HTTPException) -> Response:

@@ -37,12 +37,12 @@ KEPT_HEADERS = ("content-type", "etag", "location")
 
 class IdempotencyKeyReused(Unprocessable):
     code = "idempotency_key_reused"
-    detail = "This Idempotency-Key was used for another request: use a new key."
+    detail = "This was sent before with other content, and nothing was done now."
 
 
 class RequestInFlight(Conflict):
     code = "request_in_flight"
-    detail = "The first request with this Idempotency-Key is still being answered; repeat it in a moment."
+    detail = "The same request was sent before and is still being answered."
 
 
 class Idempotency:

@@ -80,7 +80,7 @@ class OwnReview(Forbidden):
 
 class FileMissing(Unprocessable):
     code = "file_missing"
-    detail = "file: send one file in the multipart field `file` or `resource`."
+    detail = "No file has arrived."
 
     def __init__(self) -> None:
         super().__init__(errors=[{"field": "file", "message": "send one file in `file` or `resource`"}])
@@ -105,7 +105,7 @@ class MediaQuotaExceeded(Conflict):
 
 class ObjectExpired(Conflict):
     code = "object_expired"
-    detail = "What was stored has waited for too long and is being deleted: send it again."
+    detail = "What was stored has waited for too long and is being deleted. Please upload it again."
 
 
 class UploadOffsetMismatch(Conflict):
@@ -136,7 +136,7 @@ class TooManyUploads(Conflict):
 
 class PictureMissing(Unprocessable):
     code = "file_missing"
-    detail = "thumbnail: send one picture in the multipart field `thumbnail`."
+    detail = "No picture has arrived."
 
     def __init__(self) -> None:
         super().__init__(errors=[{"field": "thumbnail", "message": "send one picture in `thumbnail`"}])

@@ -10,7 +10,7 @@ class BadCredentials(NotAuthenticated):
 
 class OtpRequired(NotAuthenticated):
     code = "otp_required"
-    detail = "Send the code of your authenticator, or a recovery code, as otp."
+    detail = "This account asks for a second factor: a code of its authenticator, or a recovery code."
 
 
 class InvalidOtp(NotAuthenticated):
@@ -45,7 +45,7 @@ class InvalidCode(Unprocessable):
 
 class TooManyAttempts(TooManyRequests):
     code = "too_many_attempts"
-    detail = "Too many failed tries: wait as long as Retry-After says, then try again."
+    detail = "There were too many failed tries. It can be tried again after a while."
 
     def __init__(self, seconds: int = 1) -> None:
         super().__init__(headers={"Retry-After": str(seconds)})
@@ -95,7 +95,7 @@ class RoleNotAllowed(Forbidden):
 
 class FileMissing(Unprocessable):
     code = "file_missing"
-    detail = "avatar: send one file in the multipart field `avatar`."
+    detail = "No picture has arrived."
 
     def __init__(self) -> None:
         super().__init__(errors=[{"field": "avatar", "message": "send one file in the field `avatar`"}])

@@ -21,20 +21,25 @@ PROFILE_FIELDS = (
 )  # fmt: skip
 
 
+def password_fault(password: str, common: Collection[str], email: str = "") -> str | None:
+    """What is wrong with a new password: it has 8 to 128 characters, is not common, and not the address."""
+    least, most = PASSWORD_LENGTHS
+    if not least <= len(password) <= most:
+        return f"must have {least} to {most} characters"
+    if password.lower() in common or len(set(password)) == 1:
+        return "is among the most common ones: choose another"
+    if email and password.lower() == email.lower():
+        return "must not be the address"
+    return None
+
+
 def check_password(
     password: str, common: Collection[str], *, email: str = "", field: str = "password"
 ) -> None:
-    """8 to 128 characters, none of the common ones, not the address. Raises PasswordRefused for `field`."""
-    least, most = PASSWORD_LENGTHS
-    problem = None
-    if not least <= len(password) <= most:
-        problem = f"must have {least} to {most} characters"
-    elif password.lower() in common or len(set(password)) == 1:
-        problem = "is among the most common ones: choose another"
-    elif email and password.lower() == email.lower():
-        problem = "must not be the address"
+    """Raises PasswordRefused for `field`."""
+    problem = password_fault(password, common, email)
     if problem:
-        raise PasswordRefused(f"{field}: {problem}.", errors=[{"field": field, "message": problem}])
+        raise PasswordRefused(f"{field}: {problem}", errors=[{"field": field, "message": problem}])
 
 
 def check_role_change(actor: str, current: str, wanted: str) -> None:

@@ -12,8 +12,9 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
-    model_validator,
+    ValidationInfo,
 )
+from pydantic_core import PydanticCustomError
 
 from libs.common.addresses import address, address_or_text
 from libs.common.schemas import (
@@ -29,7 +30,9 @@ from libs.common.schemas import (
     Uri,
 )
 from libs.common.zones import zone
-from services.identity.rules import Role
+from services.identity.errors import PasswordRefused
+from services.identity.passwords import COMMON
+from services.identity.rules import Role, password_fault
 
 
 def example(**fields: Any) -> ConfigDict:
@@ -55,6 +58,24 @@ Email = Annotated[
 ]
 Password = Annotated[str, StringConstraints(min_length=1, max_length=1024), Says("format", "password")]
 Code = Annotated[str, StringConstraints(pattern=r"^\d{6}$"), Stripped]
+
+
+def _chosen(value: str) -> str:
+    # Here and not later, so that all that is wrong with a form is told at once.
+    fault = password_fault(value, COMMON)
+    if fault:
+        raise PydanticCustomError("refused", "{fault}", {"fault": fault, "code": PasswordRefused.code})
+    return value
+
+
+def _same(value: str | None, info: ValidationInfo) -> str | None:
+    chosen = info.data.get("new_password", info.data.get("password"))
+    if None not in (value, chosen) and value != chosen:
+        raise ValueError("differs from the password")
+    return value
+
+
+NewPassword = Annotated[Password, AfterValidator(_chosen)]
 Words = Annotated[PlainText, Length(0, 5000)]
 
 
@@ -89,8 +110,8 @@ OptionalDate = Annotated[date | None, EmptyIsNone]
 
 class Registration(Body):
     email: Email
-    password: Password
-    confirm_password: Password | None = None
+    password: NewPassword
+    confirm_password: Annotated[Password | None, AfterValidator(_same)] = None
     first_name: Name
     last_name: Name
     role: Literal["student", "teacher"] = "student"
@@ -105,12 +126,6 @@ class Registration(Body):
         last_name="Lovelace",
         role="student",
     )
-
-    @model_validator(mode="after")
-    def _same(self) -> "Registration":
-        if self.confirm_password is not None and self.confirm_password != self.password:
-            raise ValueError("password and confirm_password differ")
-        return self
 
 
 class Registered(BaseModel):
@@ -136,8 +151,8 @@ class Verification(Body):
 class PasswordReset(Body):
     email: Email
     reset_code: Code
-    new_password: Password
-    confirm_password: Password
+    new_password: NewPassword
+    confirm_password: Annotated[Password, AfterValidator(_same)]
 
     model_config = example(
         email="ada@lectern.example",
@@ -146,29 +161,17 @@ class PasswordReset(Body):
         confirm_password="Learn-together-2",
     )
 
-    @model_validator(mode="after")
-    def _same(self) -> "PasswordReset":
-        if self.confirm_password != self.new_password:
-            raise ValueError("new_password and confirm_password differ")
-        return self
-
 
 class PasswordChange(Body):
     current_password: Password
-    new_password: Password
-    confirm_password: Password
+    new_password: NewPassword
+    confirm_password: Annotated[Password, AfterValidator(_same)]
 
     model_config = example(
         current_password="Learn-together-1",
         new_password="Learn-together-2",
         confirm_password="Learn-together-2",
     )
-
-    @model_validator(mode="after")
-    def _same(self) -> "PasswordChange":
-        if self.confirm_password != self.new_password:
-            raise ValueError("new_password and confirm_password differ")
-        return self
 
 
 class Login(Body):

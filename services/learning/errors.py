@@ -24,7 +24,7 @@ class CourseArchived(Conflict):
 
 class CourseFull(Conflict):
     code = "course_full"
-    detail = "Every seat of the course is taken; send waitlist: true to wait for one."
+    detail = "Every seat of the course is taken, but there is a waiting list."
 
 
 class PrerequisitesMissing(Conflict):
@@ -128,7 +128,7 @@ class NoSubmissionsLeft(Conflict):
 
 class FileMissing(Unprocessable):
     code = "file_missing"
-    detail = "file: send one file in the multipart field `file`."
+    detail = "No file has arrived."
 
     def __init__(self) -> None:
         super().__init__(errors=[{"field": "file", "message": "send one file in `file`"}])

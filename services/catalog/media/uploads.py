@@ -104,7 +104,7 @@ async def append_part(
         check_offset(upload, offset)
         if stored.size:
             if await session.scalar(select(func.count()).where(MediaPart.upload_uuid == uuid)) == MOST_PARTS:
-                raise Unprocessable(f"An upload has at most {MOST_PARTS:,} parts: send larger ones.")
+                raise Unprocessable(f"An upload has at most {MOST_PARTS:,} parts.")
             await claim_object(session, MediaObject, path)
             session.add(MediaPart(upload_uuid=uuid, start=offset, size=stored.size, path=path))
             upload.received += stored.size

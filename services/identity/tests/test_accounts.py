@@ -65,6 +65,34 @@ async def test_nobody_registers_above_teacher(identity: Harness, people: People,
     assert await scalar(identity, "SELECT count(*) FROM users") == 0
 
 
+async def test_all_that_is_wrong_with_a_registration_is_told_at_once(people: People):
+    answer = await people.register("nobody", password="short", first_name="", phone_number="call me")
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
+    assert [error["field"] for error in answer.json()["errors"]] == [
+        "email", "password", "first_name", "phone_number",
+    ]  # fmt: skip
+    assert not answer.json()["detail"].endswith("..")
+    weak = await people.register("eve@lectern.example", password="short", confirm_password="short")
+    assert (weak.json()["code"], weak.json()["errors"][0]["field"]) == ("password_refused", "password")
+    body = {
+        "email": "nobody", "reset_code": "x", "new_password": "password123", "confirm_password": "other-1-x",
+    }  # fmt: skip
+    answer = await people.identity.client().post("/api/accounts/password-reset-confirm/", json=body)
+    assert [error["field"] for error in answer.json()["errors"]] == ["email", "reset_code", "new_password"]
+
+
+@pytest.mark.promise("login throttle")
+async def test_who_calls_directly_is_one_network_whatever_it_says(identity: Harness, people: People):
+    await people.join("ada@lectern.example")
+    statuses = []
+    for number in range(8):
+        direct = identity.client(**{"x-lectern-gateway": "", "X-Forwarded-For": f"203.0.{number}.9"})
+        body = {"email": "ada@lectern.example", "password": "not-hers-at-all"}
+        statuses.append((await direct.post("/api/accounts/login/", json=body)).status_code)
+    assert statuses[:5] == [401] * 5
+    assert 429 in statuses
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

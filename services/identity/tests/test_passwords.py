@@ -135,7 +135,7 @@ async def test_a_change_keeps_the_calling_session_and_ends_the_others(
     [
         ({"current_password": "not-my-password"}, "current_password"),
         ({"new_password": "password123", "confirm_password": "password123"}, "new_password"),
-        ({"confirm_password": "different-1"}, "body"),
+        ({"confirm_password": "different-1"}, "confirm_password"),
         ({"role": "admin"}, "role"),
     ],
 )

@@ -319,7 +319,7 @@ def _new_grade(assignment: Assignment, body: GradeBody) -> Grade:
             raise Unprocessable.field(given[0], "cannot go with excused")
         return Grade(None)
     if len(given) > 1:
-        raise Unprocessable.field("score", "follows from rubric_scores: send one of the two")
+        raise Unprocessable.field("score", "follows from the rubric: only one of the two can be given")
     if body.rubric_scores is not None:
         return _by_rubric(assignment, {str(each): points for each, points in body.rubric_scores.items()})
     if body.score is None or body.score > assignment.points:

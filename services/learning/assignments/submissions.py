@@ -155,7 +155,7 @@ async def _take_files(session: AsyncSession, files: dict[UUID, str]) -> list[Sub
     )
     found = list(rows)
     if len(found) < len(files):
-        raise Conflict("The files came too slowly, and were swept away: send them again.")
+        raise Conflict("The files came too slowly, and were removed. Please hand them in again.")
     return found
 
 

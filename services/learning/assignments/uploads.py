@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from io import BytesIO
@@ -106,7 +107,8 @@ def _body(data: bytes | dict[str, Any]) -> SubmissionBody:
     try:
         if isinstance(data, dict):
             return SubmissionBody.model_validate(data)
-        parse(data)  # whatever its Content-Type says
+        with suppress(ValueError):  # which is told below
+            parse(data)  # whatever its Content-Type says
         body = SubmissionBody.model_validate_json(data)
     except ValidationError as error:
         found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
@@ -122,7 +124,7 @@ def _parts(form: FormData) -> tuple[list[UploadFile], SubmissionBody]:
     for name, value in form.multi_items():
         if isinstance(value, UploadFile):
             if name not in ("file", "files"):
-                raise Unprocessable.field(name, "send files in the field `files`")
+                raise Unprocessable.field(name, "is not a field for files")
             files.append(value)
         else:
             fields[name] = value

@@ -188,7 +188,7 @@ def read(text: str, book: Book, addresses: dict[str, UUID]) -> Reading:
     keys = [name.lower() for name in header]
     key = "user" if "user" in keys else "email" if "email" in keys else None
     if key is None:
-        raise Unprocessable.field("file", "needs a column `user` or `email`")
+        raise Unprocessable.field("file", "needs a column user or email")
     seen: set[UUID] = set()
     for line, cells in rows:
         user = _learner(cells, keys.index(key), key, book, addresses)

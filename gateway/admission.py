@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from gateway import problems
+from gateway.own import is_scrape
 from gateway.problems import Problem
 from gateway.routes import Match, UnsafePath
 from libs.common.tokens import InvalidToken, Principal
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 READS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 CACHED = frozenset({b"GET", b"HEAD"})
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
-FREE = frozenset({"/livez", "/livez/", "/readyz", "/readyz/", "/metrics", "/metrics/"})
-"""What probes and scrapers ask is never limited."""
+FREE = frozenset({"/livez", "/livez/", "/readyz", "/readyz/"})
+"""What probes ask is never limited; nor is a scraper with its token (own.py)."""
 
 
 def decide(exchange: "Exchange") -> None:
@@ -29,7 +30,7 @@ def decide(exchange: "Exchange") -> None:
     own = gateway.own.get(path)
     if own is not None:
         exchange.template = path
-        if path in FREE:
+        if path in FREE or is_scrape(exchange):
             own(exchange)
         else:
             _charge_address(exchange, own)

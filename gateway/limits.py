@@ -96,7 +96,7 @@ def rate_limited(retry_after: int) -> Problem:
     return Problem(
         429,
         "rate_limited",
-        "Too many calls: wait as long as Retry-After says.",
+        "That was too much in a short time. It works again in a moment.",
         (("Retry-After", str(retry_after)),),
     )
 

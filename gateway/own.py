@@ -1,6 +1,7 @@
 """What the gateway answers itself: liveness, readiness, metrics, and the state of the suite."""
 
 import asyncio
+import hmac
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from gateway.app import Gateway
     from gateway.proxy import Exchange
 
+METRICS = frozenset({"/metrics", "/metrics/"})
 PATIENCE = 1.0
 REMEMBERED = 1.0
 """Seconds that the suite's state is remembered: whoever asks faster does not make the services busier."""
@@ -35,6 +37,9 @@ def own_endpoints(gateway: "Gateway") -> dict[str, Callable[["Exchange"], None]]
         exchange.answer(200 if gateway.ready else 503, orjson.dumps(body), "application/json")
 
     def metrics(exchange: "Exchange") -> None:
+        if not is_scrape(exchange):
+            exchange.refuse(problems.NO_METRICS)
+            return
         gateway.metrics.clients = gateway.connections.open - len(gateway.tunnels)
         gateway.metrics.limits_shared = gateway.limiter.shared
         gateway.metrics.connections_refused = gateway.connections.refused
@@ -44,9 +49,10 @@ def own_endpoints(gateway: "Gateway") -> dict[str, Callable[["Exchange"], None]]
         exchange.answer(200, gateway.metrics.render(), CONTENT_TYPE_LATEST)
 
     endpoints: dict[str, Callable[[Exchange], None]] = {
-        "/livez": livez, "/readyz": readyz, "/metrics": metrics, "/api/status": status.answer,
-        **documents(),
+        "/livez": livez, "/readyz": readyz, "/api/status": status.answer, **documents(),
     }  # fmt: skip
+    if gateway.settings.metrics_token.get_secret_value():
+        endpoints["/metrics"] = metrics
     reads_only = {path: _reads_only(handler) for path, handler in endpoints.items()}
     return {**reads_only, **{f"{path}/": handler for path, handler in reads_only.items()}}
 
@@ -59,6 +65,18 @@ def _reads_only(handler: Callable[["Exchange"], None]) -> Callable[["Exchange"],
             exchange.refuse(problems.READ_ONLY)
 
     return handle
+
+
+def is_scrape(exchange: "Exchange") -> bool:
+    """Whether the request is for metrics, and holds the operator's token."""
+    token = exchange.gateway.settings.metrics_token.get_secret_value()
+    scheme, _, given = (exchange.request.authorization or b"").partition(b" ")
+    return (
+        exchange.path in METRICS
+        and bool(token)
+        and scheme.lower() == b"bearer"
+        and hmac.compare_digest(given.strip(b" "), token.encode())
+    )
 
 
 class SuiteStatus:

@@ -40,10 +40,13 @@ NO_TOKEN = Problem(
 BAD_TOKEN = Problem(
     401,
     "invalid_token",
-    "The access token is expired, revoked or not one of ours: refresh it or log in again.",
+    "The session has ended, or the access token is not one of ours.",
     (("WWW-Authenticate", 'Bearer error="invalid_token"'),),
 )
 BAD_ORIGIN = Problem(403, "origin_not_allowed", "Pages of this origin may not call this API.")
+NO_METRICS = Problem(
+    401, "not_authenticated", "Metrics are for the operator.", (("WWW-Authenticate", "Bearer"),)
+)
 NOT_FOUND = Problem(404, "not_found", "There is nothing here.")
 READ_ONLY = Problem(405, "method_not_allowed", "This address can only be read.", (("Allow", "GET, HEAD"),))
 SLOW_HEADER = Problem(408, "request_timeout", "The header of the request took too long.")
@@ -58,7 +61,7 @@ LONG_HEADER = Problem(431, "headers_too_large", "One header line, or all of them
 TOO_MANY_CONNECTIONS = Problem(
     429,
     "too_many_connections",
-    "This address has too many connections open: use those that there are.",
+    "This address has too many connections open.",
     (("Retry-After", "5"),),
 )
 FULL = Problem(

@@ -2,7 +2,8 @@
 
 A template is a path of segments: a literal, `{uuid}`, `{any}`, or a final `**` for whatever follows (also
 nothing). Literals win over `{uuid}`, `{uuid}` over `{any}`, and the longest match over `**`.
-The form without the trailing slash is the same path; upstream the canonical form is asked.
+The form without the trailing slash is the same path, and so is one with letters percent-encoded; upstream the
+canonical form is asked. Whatever depends on a path (limits, tokens, sizes, cache) stands in its route.
 """
 
 import re
@@ -176,7 +177,17 @@ class UnsafePath(ValueError):
     """A path that gateway and service might read differently."""
 
 
-_UNSAFE = re.compile(r"//|/\.{1,2}(?=/|\Z)|[\\\x00-\x20\x7f]|%(?:2[eEfF]|5[cC]|00)|%(?![0-9a-fA-F]{2})")
+_UNSAFE = re.compile(
+    r"//|/\.{1,2}(?=/|\Z)|[\\\x00-\x20\x7f]|%(?:2[eEfF]|5[cC]|[01][0-9a-fA-F]|7[fF])|%(?![0-9a-fA-F]{2})"
+)
+_ENCODED = re.compile(r"%[0-9a-fA-F]{2}")
+_UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_~")
+
+
+def _spelled(encoded: re.Match[str]) -> str:
+    """A percent-encoded byte in the one form that it has (RFC 3986 §6.2.2)."""
+    char = chr(int(encoded[0][1:], 16))
+    return char if char in _UNRESERVED else encoded[0].upper()
 
 
 class RouteTable:
@@ -225,6 +236,8 @@ class RouteTable:
     def _match(self, path: str) -> Match | None:
         if not path.startswith("/") or _UNSAFE.search(path) or not path.isascii():
             raise UnsafePath
+        if "%" in path:  # a service reads %6c as l, so it is l here too
+            path = _ENCODED.sub(_spelled, path)
         for alias, canonical in self._aliases:
             if path.startswith(alias) and path[len(alias) : len(alias) + 1] in ("", "/"):
                 path = canonical + path[len(alias) :]

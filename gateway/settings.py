@@ -4,7 +4,7 @@ from ipaddress import ip_network
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
 from libs.common.settings import SuiteSettings
@@ -32,6 +32,9 @@ class GatewaySettings(SuiteSettings):
         [],
         description="networks of proxies whose X-Forwarded-For counts, comma separated (10.0.0.0/8,fd00::/8);"
         " empty: the address of the connection counts",
+    )
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="bearer token that /metrics asks for; empty: nobody is shown metrics"
     )
     limit_anonymous: int = Field(
         300, ge=1, description="requests a minute of one network (IPv4 /24, IPv6 /56), half of them at once"

@@ -19,6 +19,7 @@ from libs.common.tokens import KeySet, SigningKey, mint
 
 KEY = SigningKey.generate()
 LIMITS = ("limit_anonymous", "limit_signed_in", "limit_credentials", "limit_refresh", "limit_media")
+SCRAPER = "scraper"
 COURSE = "11111111-2222-4333-8444-555555555555"
 
 
@@ -52,6 +53,9 @@ def token(
 
 def bearer(value: str | None = None) -> str:
     return f"Authorization: Bearer {value or token()}\r\n"
+
+
+SCRAPE = f"Authorization: Bearer {SCRAPER}\r\n"
 
 
 class Seen:
@@ -200,6 +204,7 @@ class Suite:
             "valkey_url": "redis://127.0.0.1:1",
             "kafka": "127.0.0.1:1",
             "drain_grace": 0.1,
+            "metrics_token": SCRAPER,
             **dict.fromkeys(LIMITS, 1_000_000),
         }
         self.settings = GatewaySettings(environment="test", **{**urls, **defaults, **settings})

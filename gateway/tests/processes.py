@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from deploy.local.project import free_ports
-from gateway.tests.harness import KEY, Client, Upstream, bearer
+from gateway.tests.harness import KEY, SCRAPER, Client, Upstream, bearer
 from libs.common.testing import eventually
 
 Process = asyncio.subprocess.Process
@@ -48,6 +48,7 @@ class Running:
             "LECTERN_LOG_FORMAT": "json",
             "GATEWAY_START_PATIENCE": "1",
             "GATEWAY_DRAIN_GRACE": "0.2",
+            "GATEWAY_METRICS_TOKEN": SCRAPER,
             "GATEWAY_LIMIT_SIGNED_IN": "60000000",
             "GATEWAY_LIMIT_ANONYMOUS": "60000000",
             **self._environment,

@@ -4,7 +4,7 @@ import asyncio
 from functools import partial
 
 from gateway.tests.catalogue import PATH, WRITE, answering, fresh
-from gateway.tests.harness import Upstream, bearer
+from gateway.tests.harness import SCRAPE, Upstream, bearer
 from libs.common.testing import eventually
 
 
@@ -121,7 +121,7 @@ async def test_without_news_of_changes_there_is_no_cache(kept):
         answer = await client.get(PATH, 'If-None-Match: "x"\r\n')
         assert (answer.get("age"), len(catalog.seen)) == (None, number)
         assert catalog.seen[-1].get("if-none-match") == '"x"'
-    text = (await client.get("/metrics")).body.decode()
+    text = (await client.get("/metrics", SCRAPE)).body.decode()
     assert 'lectern_gateway_cache_total{outcome="passed"} 2.0' in text
     assert "lectern_gateway_cache_fresh 0.0" in text
 

@@ -3,7 +3,7 @@
 import asyncio
 import json
 
-from gateway.tests.harness import Client, Suite
+from gateway.tests.harness import SCRAPE, Client, Suite
 from gateway.tests.rooms import join
 from libs.common.testing import eventually
 
@@ -37,7 +37,7 @@ async def test_one_address_cannot_take_the_connections_of_others(start):
     own.pop().close()
     await eventually(lambda: suite.gateway.connections.open == 3)
     assert (await (await suite.client()).get("/api/courses/")).status == 200
-    text = (await other.get("/metrics")).body.decode()
+    text = (await other.get("/metrics", SCRAPE)).body.decode()
     assert "lectern_gateway_connections_refused_total 2.0" in text
     assert "lectern_gateway_clients 4.0" in text
 

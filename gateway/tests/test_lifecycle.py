@@ -8,7 +8,7 @@ import socket
 import sys
 
 from gateway.metrics import Metrics
-from gateway.tests.harness import KEY, Upstream, bearer
+from gateway.tests.harness import KEY, SCRAPE, Upstream, bearer
 from libs.common.testing import eventually
 
 
@@ -18,7 +18,7 @@ async def test_liveness_readiness_and_metrics(client):
     for path in ("/livez", "/readyz", "/readyz/"):
         answer = await client.get(path)
         assert (answer.status, json.loads(answer.body)["status"]) == (200, "ok")
-    text = (await client.get("/metrics")).body.decode()
+    text = (await client.get("/metrics", SCRAPE)).body.decode()
     assert 'lectern_gateway_request_seconds_count{route="/api/courses/",status="2xx"} 1.0' in text
     assert 'route="/api/enrollments/**",status="4xx"' in text
     assert "lectern_gateway_clients 1.0" in text

@@ -15,7 +15,7 @@ from gateway.limits import MOST_KNOWN, Limiter
 from gateway.metrics import Metrics
 from gateway.settings import GatewaySettings
 from gateway.tests.fields import parse_list
-from gateway.tests.harness import COURSE, Client, Suite, Upstream, bearer, token
+from gateway.tests.harness import COURSE, SCRAPE, Client, Suite, Upstream, bearer, token
 from libs.common.testing import eventually
 
 LOGIN = "POST /api/accounts/login/ HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
@@ -181,6 +181,41 @@ async def test_defaults_are_those_of_the_api(start):
         assert (said[0], said[1]["q"]) == (name, quota)
 
 
+SPELLED = LOGIN.replace("/api/accounts/login/", "%s")
+
+
+@pytest.mark.promise("rate limits")
+@pytest.mark.parametrize(
+    "path",
+    ["/api/accounts/%6cogin/", "/api/accounts/l%6Fgin", "/api/accounts/%6C%6f%67%69%6e/",
+     "/%61pi/accounts/login/", "/api/accounts/login", "/api/accounts/verify%2Demail/",
+     "/api/accounts/resend%2dverification"],
+)  # fmt: skip
+async def test_a_limit_is_of_the_route_however_its_path_is_spelled(start, path):
+    suite = await start(("identity",), limit_credentials=3)
+    client, identity = await suite.client(), suite.upstreams["identity"]
+    requests = [SPELLED % path] * 3 + [LOGIN, SPELLED % path]
+    assert [(await client.ask(request)).status for request in requests] == [200, 200, 200, 429, 429]
+    assert {seen.line.split()[1] for seen in identity.seen} <= {
+        "/api/accounts/login/", "/api/accounts/verify-email/", "/api/accounts/resend-verification/",
+    }  # fmt: skip
+
+
+@pytest.mark.promise("rate limits")
+@pytest.mark.parametrize(
+    "path",
+    ["/api/accounts//login/", "/api//accounts/login/", "/api/accounts/login%0A", "/api/accounts/./login/",
+     "/api/accounts/x/../login/", "/api/accounts/%2e/login/", "/api/accounts%2Flogin/",
+     "//api/accounts/login/", "/api/accounts/login%00/", "/api/accounts/login%7f/",
+     "http://x/api/accounts/login/"],
+)  # fmt: skip
+async def test_a_path_that_could_be_read_as_another_is_refused_and_counted(start, path):
+    suite = await start(("identity",), limit_anonymous=2)
+    client, identity = await suite.client(), suite.upstreams["identity"]
+    assert [(await client.ask(SPELLED % path)).status for _ in range(2)] == [400, 429]
+    assert identity.seen == []
+
+
 async def test_preflights_and_probes_are_free(start):
     suite = await start(limit_anonymous=2)
     client = await suite.client()
@@ -188,13 +223,13 @@ async def test_preflights_and_probes_are_free(start):
     preflight = "Origin: https://x.example\r\nAccess-Control-Request-Method: GET\r\n"
     for _ in range(5):
         assert (await client.get("/api/courses/", preflight, method="OPTIONS")).status == 200
-        for path in ("/livez", "/readyz", "/metrics"):
-            answer = await client.get(path)
+        for path, header in (("/livez", ""), ("/readyz", ""), ("/metrics", SCRAPE)):
+            answer = await client.get(path, header)
             assert (answer.status, answer.get("ratelimit")) == (200, None)
     assert (
         await client.get("/api/courses/", method="OPTIONS")
     ).status == 429  # no preflight without its headers
-    text = (await client.get("/metrics")).body.decode()
+    text = (await client.get("/metrics", SCRAPE)).body.decode()
     assert 'lectern_gateway_limited_total{policy="anonymous"} 2.0' in text
     assert "lectern_gateway_limits_shared 0.0" in text
 

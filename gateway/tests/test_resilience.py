@@ -9,7 +9,7 @@ import pytest
 
 from gateway.breaker import WINDOW, Breaker
 from gateway.settings import GatewaySettings
-from gateway.tests.harness import Client, Suite, bearer
+from gateway.tests.harness import SCRAPE, Client, Suite, bearer
 from libs.common.testing import eventually
 
 
@@ -94,7 +94,7 @@ async def test_one_request_at_a_time_tries_a_service_that_was_away(start):
     for waiting in await many(suite, 5):
         assert (await waiting.answer()).status == 503
     assert suite.gateway.pools["learning"].breaker.is_open
-    text = (await client.get("/metrics")).body.decode()
+    text = (await client.get("/metrics", SCRAPE)).body.decode()
     assert 'lectern_gateway_service_away{service="learning"} 1.0' in text
     asked = len(learning.seen)
 

@@ -13,7 +13,7 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.local.servers import Server, start_valkey
 from deploy.local.testing import SuiteServers
-from gateway.tests.harness import bearer, token
+from gateway.tests.harness import SCRAPE, bearer, token
 from gateway.tests.processes import Running
 from gateway.tests.rooms import Room, join
 from libs.common.connections import kafka_arguments
@@ -74,7 +74,7 @@ async def test_revoked_within_five_seconds_whatever_valkey_does(
     again: Server | None = None
 
     async def shared(expected: str) -> bool:
-        text = (await (await running.client()).get("/metrics")).body.decode()
+        text = (await (await running.client()).get("/metrics", SCRAPE)).body.decode()
         return f"lectern_gateway_limits_shared {expected}" in text
 
     async def all_revoked() -> None:

@@ -61,6 +61,17 @@ def test_a_path_reaches_its_service_in_canonical_form(path, service, upstream):
         assert (match.route.service, match.path) == (service, upstream)
 
 
+def test_a_path_has_one_spelling():
+    for path, upstream in (
+        ("/api/accounts/%6cogin", "/api/accounts/login/"), ("/%61pi/courses/%7Ex/", "/api/courses/~x/"),
+        ("/api/courses/caf%c3%a9/", "/api/courses/caf%C3%A9/"), ("/api/courses/a%3bb", "/api/courses/a%3Bb/"),
+        ("/api/courses/%256c/", "/api/courses/%256c/"), ("/api/courses/%63ourses/x/", "/api/courses/x/"),
+    ):  # fmt: skip
+        match = TABLE.match(path)
+        assert match is not None
+        assert match.path == upstream
+
+
 @pytest.mark.parametrize(
     "path", ["/", "/api/", "/api/nothing/", "/media/", "/ws/chat/x/", "/api/accountsx/login/"]
 )

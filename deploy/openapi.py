@@ -27,8 +27,10 @@ DESCRIPTION = """\
 The API of Lectern through its gateway. Lists answer `{count, next, previous, results}`; errors are
 problem+json (RFC 9457) with a stable `code`; times are RFC 3339 in UTC. Log in at `/api/accounts/login/`
 and send the access token as `Authorization: Bearer …`. The form of a path without the last slash answers the
-same. Sockets: `/ws/notifications/`, `/ws/chat/{discussion}/`, with a ticket from `/api/ws-ticket/`. Events:
-`/api/asyncapi.json`.
+same, and HEAD answers like GET. In JSON, text has neither NUL nor half of a surrogate pair, integers lie
+within ±9007199254740991 (2^53 - 1), other numbers are finite doubles, and nothing is nested more than 64
+levels deep: else it is a 422 that names the field. Sockets: `/ws/notifications/`, `/ws/chat/{discussion}/`,
+with a ticket from `/api/ws-ticket/`. Events: `/api/asyncapi.json`.
 """
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from gateway.server import Downstream
 
 HELD_BODY = 64 * 1024
-KEPT_BODY = 64 * 1024
 JOIN_BELOW = 64 * 1024
 NEVER = float("inf")
 LAST_CHUNK = b"0\r\n\r\n"
@@ -63,8 +62,7 @@ class Exchange:
     _bytes = 0
     _chunk = False
     _held_request = False
-    _kept: list[bytes] = []
-    """What was passed on of a short body, in case that nobody has read it."""
+    _kept: tuple[bytes, ...] = ()  # what was passed on of a short body, in case that nobody has read it
 
     def __init__(self, gateway: "Gateway", client: "Downstream", request: "Request") -> None:
         self.gateway = gateway
@@ -172,12 +170,8 @@ class Exchange:
     def _send(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
         connection.begin(self)
-        self._pass_on(connection, request_head(self))
+        connection.send(self.gateway, request_head(self))
         self.more_body()
-
-    def _pass_on(self, upstream: UpstreamConnection, data: bytes) -> None:
-        upstream.sent += len(data)
-        self.gateway.write(upstream.transport, data)
 
     def more_body(self) -> None:
         """Pass on what has come of the body; once it is whole, the service's time begins."""
@@ -191,18 +185,18 @@ class Exchange:
             return
         if request.body:
             chunks, request.body = request.body, []
-            if request.body_bytes <= KEPT_BODY:
-                self._kept = [*self._kept, *chunks]
+            if request.body_bytes <= HELD_BODY:
+                self._kept += tuple(chunks)
             for chunk in chunks:
                 framed = b"%x\r\n%b\r\n" % (len(chunk), chunk) if request.chunked else chunk
-                self._pass_on(upstream, framed)
+                upstream.send(self.gateway, framed)
             self._deadline()
         if request.complete:
             self.sent_whole = True
             if self._pool is not None and self._status == 0:
                 self._pool.await_answer(self)
             if request.chunked:
-                self._pass_on(upstream, LAST_CHUNK)
+                upstream.send(self.gateway, LAST_CHUNK)
 
     def _deadline(self) -> None:
         self.deadline = self.gateway.loop_time() + self.patience
@@ -279,9 +273,7 @@ class Exchange:
         """The service said 101. If a WebSocket was asked for, the two connections become a tunnel."""
         if self._status != 101 or not self.request.websocket or not self.is_socket():
             upstream.close()
-            self._upstream = None
-            self._out = []
-            self._status = 0
+            self._upstream, self._out, self._status = None, [], 0
             self.refuse(problems.BAD_GATEWAY)
             return
         self.flush()
@@ -326,8 +318,7 @@ class Exchange:
         so that the client cannot take half an answer for a whole one."""
         if self._task is not None and self._task is not asyncio.current_task():
             self._task.cancel()
-        self._drop_upstream()
-        self._may_have_written()
+        self._give_up()
         if self._status == 0:
             self.refuse(problem)
         else:
@@ -357,7 +348,7 @@ class Exchange:
         if not upstream.answered:
             if self._retry(pool):
                 return
-            whole = self.request.complete and self.request.body_bytes <= KEPT_BODY
+            whole = self.request.complete and self.request.body_bytes <= HELD_BODY
             if whole and not self._retried and not self.is_socket():
                 unclear = doubt(upstream.transport, upstream.sent_before, error)
                 if unclear is not None:
@@ -368,8 +359,7 @@ class Exchange:
     async def _repeat_unread(self, pool: Pool, unclear: Doubt) -> None:
         """Send a write again, on a new connection, if surely nobody has read it."""
         if not await unclear.surely_unread():
-            self.fail(problems.unavailable(pool.service))
-            return
+            return self.fail(problems.unavailable(pool.service))
         self._retried = True
         self.sent_whole = False
         self.request.body = list(self._kept)
@@ -379,21 +369,18 @@ class Exchange:
     def client_gone(self) -> None:
         if self._task is not None:
             self._task.cancel()
-        self._drop_upstream()
-        self._may_have_written()
+        self._give_up()
         if self._status == 0:
             self._status = 499
         self._account()
 
-    def _may_have_written(self) -> None:
-        """Given up without an answer, a write may have had its effect all the same."""
-        if self._pool is not None and self.request.method not in READS:
-            self.gateway.cache.written(self._pool.service)
-
-    def _drop_upstream(self) -> None:
+    def _give_up(self) -> None:
+        """Without an answer, a write may have had its effect all the same."""
         upstream, self._upstream = self._upstream, None
         if upstream is not None:
             upstream.close()
+        if self._pool is not None and self.request.method not in READS:
+            self.gateway.cache.written(self._pool.service)
 
     def _account(self) -> None:
         gateway = self.gateway

@@ -9,6 +9,7 @@ from gateway import headers
 from gateway.headers import PASS, RESPONSE_KINDS
 
 if TYPE_CHECKING:
+    from gateway.app import Gateway
     from gateway.pool import Pool
 
 WRITE_BUFFER = 256 * 1024
@@ -158,6 +159,10 @@ class UpstreamConnection(asyncio.Protocol):
         self.exchange = exchange
         self.answered = False
         self.sent_before = self.sent
+
+    def send(self, gateway: "Gateway", data: bytes) -> None:
+        self.sent += len(data)
+        gateway.write(self.transport, data)
 
     def close(self) -> None:
         self.closed = True

@@ -56,7 +56,7 @@ HEADERS: Json = {
     "X-Request-ID": {"description": "Finds this request in the logs.", "schema": {"type": "string"}},
     "ETag": {"description": "The version that was read or written.", "schema": {"type": "string"}},
     "Consistency-Token": {
-        "description": "Send it back with a read that must see this write.",
+        "description": "Send it back as it came, with a read of the same person that must see this write.",
         "schema": {"type": "string"},
     },
 }

@@ -24,7 +24,7 @@ async def count(forum: Harness) -> int:
 
 async def url_of(server: Replica, person: Person, room: str, expires_at: int) -> str:
     who = Principal(person.uuid, uuid4(), person.role, 1, expires_at)
-    ticket = await server.app.state.hub.tickets.mint(who)
+    ticket = await server.tickets.mint(who)
     return f"ws://127.0.0.1:{server.port}/ws/chat/{room}/?ticket={ticket}"
 
 

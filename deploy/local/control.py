@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 from deploy.local.checks import before_start
 from deploy.local.children import end_orphans
@@ -46,6 +47,17 @@ def ask(project: Project, command: str, timeout: float = 60, **values: Any) -> d
 
 def status(project: Project) -> Status:
     return ask(project, "status")
+
+
+def consumers(row: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the consumers within a process say of themselves in `/readyz`; none while it does not answer."""
+    if row["state"] != "ready" or not row["url"].startswith("http"):
+        return []
+    try:
+        with urlopen(f"{row['url']}/readyz", timeout=2) as answer:  # noqa: S310 - an address of this machine
+            return list(json.load(answer).get("consumers", ()))
+    except (OSError, ValueError):
+        return []
 
 
 def is_locked(project: Project) -> bool:

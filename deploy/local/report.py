@@ -147,6 +147,7 @@ def print_status(status: dict[str, Any]) -> None:
     for row in rows:
         kind = "" if row["kind"] == "process" else row["kind"]
         exit_code = f"last exit {row['last_exit']}" if row["last_exit"] is not None else ""
+        details = (kind, row["detail"], exit_code, *map(_consumer, row["consumers"]))
         table.add_row(
             row["name"],
             Text(row["state"], style=_COLOURS.get(row["state"], "yellow")),
@@ -154,11 +155,19 @@ def print_status(status: dict[str, Any]) -> None:
             " ".join(map(str, row["ports"])),
             str(row["restarts"]),
             str(row["memory"] // 2**20 or ""),
-            "; ".join(part for part in (kind, row["detail"], exit_code) if part),
+            "; ".join(part for part in details if part),
         )
     console.print(table)
     total = sum(row["memory"] for row in rows) / 2**20
     console.print(f"\n{status['state']}, supervisor {status['pid']}, {total:.0f} MB, {status['gateway']}")
+
+
+def _consumer(health: dict[str, Any]) -> str:
+    behind = "not known how far behind" if health["lag"] is None else f"{health['lag']} behind"
+    applied = (
+        f"applied last {health['last_applied'][11:19]}" if health["last_applied"] else "applied nothing yet"
+    )
+    return f"{health['assigned']} partitions, {behind}, {applied}"
 
 
 def print_findings(findings: Sequence[Finding]) -> None:

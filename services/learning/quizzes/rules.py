@@ -3,7 +3,9 @@
 `content` of a question, by kind: `options: [{uuid, text, is_correct, feedback}]`, `correct`, `accepted`,
 `value` and `tolerance` as decimal strings, `pairs: [{left, right}]` or `items` of `{uuid, text}` in the right
 order; nothing for an essay. An attempt pins it with `order`, what the learner is shown of items or rights.
-After a regrade it may have `full_credit`, or the `earlier` content. Scores are exact fractions until stored.
+After a regrade it may have `full_credit`, or the `earlier` content; `removed` are uuids of what was shown and is
+no longer there, `added` those of what came later: pages that are open know the one and not the other. Scores
+are exact fractions until stored.
 """
 
 import unicodedata
@@ -11,7 +13,6 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
-from math import isfinite
 from statistics import StatisticsError, correlation
 from typing import Any
 
@@ -33,6 +34,8 @@ KINDS = (
 LONGEST_ANSWER = 2_000
 LONGEST_ESSAY = 50_000
 LARGEST_NUMBER = 10**30
+LARGEST_INTEGER = 2**53 - 1
+"""What every client can hold exactly; larger numbers are floats."""
 STORED = Decimal("1e-10")
 SHOWN = Decimal("0.01")
 
@@ -43,6 +46,7 @@ def check_question(kind: str, content: Content) -> None:
     """Raises InvalidQuestion where the question could not be answered rightly."""
     if kind in CHOICE:
         options: Sequence[Content] = content.get("options") or ()
+        _check_distinct("options", [option["text"] for option in options])
         right = sum(1 for option in options if option["is_correct"])
         if len(options) < 2:
             raise InvalidQuestion("options", "at least two are needed")
@@ -62,24 +66,39 @@ def check_question(kind: str, content: Content) -> None:
         if content.get("value") is None:
             raise InvalidQuestion("value", "a number is needed")
     elif kind == "matching":
-        lefts = [folded(pair["left"]["text"]) for pair in content.get("pairs") or ()]
-        if len(lefts) < 2:
+        pairs: Sequence[Content] = content.get("pairs") or ()
+        if len(pairs) < 2:
             raise InvalidQuestion("pairs", "at least two are needed")
-        if len(set(lefts)) != len(lefts):
-            raise InvalidQuestion("pairs", "each left side must be another one")
+        for side in ("left", "right"):
+            _check_distinct("pairs", [pair[side]["text"] for pair in pairs])
     elif kind == "ordering":
-        if len({folded(item["text"]) for item in content.get("items") or ()}) < 2:
-            raise InvalidQuestion("items", "at least two different ones are needed")
+        items: Sequence[Content] = content.get("items") or ()
+        if len(items) < 2:
+            raise InvalidQuestion("items", "at least two are needed")
+        _check_distinct("items", [item["text"] for item in items])
     elif kind != "essay":
         raise InvalidQuestion("kind", f"must be one of: {', '.join(KINDS)}")
 
 
+def _check_distinct(field: str, texts: Sequence[str]) -> None:
+    """Raises InvalidQuestion where people could not tell two of them apart."""
+    seen: set[str] = set()
+    for text in texts:
+        if as_seen(text) in seen:
+            raise InvalidQuestion(field, f"two of them read {as_seen(text)[:100]!r}")
+        seen.add(as_seen(text))
+
+
 def check_answer(kind: str, content: Content, answer: Any) -> None:
-    """Raises InvalidAnswer where the answer has not the shape of the question. None takes an answer back."""
+    """Raises InvalidAnswer where the answer has not the shape of the question. None takes an answer back.
+
+    What a regrade has taken out of the question may be named still: it counts for nothing.
+    """
     if answer is None:
         return
+    removed = set(content.get("removed", ()))
     if kind in CHOICE:
-        known = {option["uuid"] for option in content["options"]}
+        known = {option["uuid"] for option in content["options"]} | removed
         chosen = answer if kind == "multiple_choice" else [answer]
         if not isinstance(chosen, list) or not all(isinstance(one, str) for one in chosen):
             raise InvalidAnswer("takes a list of uuids" if kind == "multiple_choice" else "takes a uuid")
@@ -99,18 +118,20 @@ def check_answer(kind: str, content: Content, answer: Any) -> None:
         rights = {pair["right"]["uuid"] for pair in content["pairs"]}
         if not isinstance(answer, dict) or not all(isinstance(right, str) for right in answer.values()):
             raise InvalidAnswer("takes an object of uuids, left to right")
-        if not lefts.issuperset(answer) or not rights.issuperset(answer.values()):
+        if (answer.keys() - lefts | set(answer.values()) - rights) - removed:
             raise InvalidAnswer("names a side that the question does not have")
     elif kind == "ordering":
         items = [item["uuid"] for item in content["items"]]
         if not isinstance(answer, list) or not all(isinstance(one, str) for one in answer):
             raise InvalidAnswer("takes a list of uuids")
-        if sorted(answer) != sorted(items):
+        missing = set(items) - set(answer) - set(content.get("added", ()))
+        if missing or set(answer) - set(items) - removed or len(set(answer)) != len(answer):
             raise InvalidAnswer("takes every item once")
     elif kind == "numeric":
         number = isinstance(answer, (int, float)) and not isinstance(answer, bool)
-        if not number or abs(answer) > LARGEST_NUMBER or not isfinite(answer):
-            raise InvalidAnswer("takes a number")
+        largest = LARGEST_INTEGER if isinstance(answer, int) else LARGEST_NUMBER
+        if not number or not abs(answer) <= largest:
+            raise InvalidAnswer("takes a number: an integer of at most 2^53 - 1, or a float of at most 1e30")
 
 
 def share(kind: str, content: Content, answer: Any, partial_credit: bool) -> Fraction:
@@ -131,7 +152,7 @@ def share(kind: str, content: Content, answer: Any, partial_credit: bool) -> Fra
         return _share_in_place(content["items"], answer)
     if kind == "multiple_choice":
         right = {option["uuid"] for option in content["options"] if option["is_correct"]}
-        chosen = set(answer)
+        chosen = set(answer).intersection(option["uuid"] for option in content["options"])
         if not partial_credit:
             return Fraction(chosen == right)
         earned = Fraction(len(chosen & right) - len(chosen - right), len(right))
@@ -140,17 +161,21 @@ def share(kind: str, content: Content, answer: Any, partial_credit: bool) -> Fra
 
 
 def _share_of_pairs(pairs: Sequence[Content], answer: Mapping[str, str]) -> Fraction:
-    """Rights of the same text can stand for each other."""
-    texts = {pair["right"]["uuid"]: folded(pair["right"]["text"]) for pair in pairs}
-    wanted = {pair["left"]["uuid"]: folded(pair["right"]["text"]) for pair in pairs}
+    """Rights of the same text, which older questions may have, can stand for each other."""
+    texts = {pair["right"]["uuid"]: as_seen(pair["right"]["text"]) for pair in pairs}
+    wanted = {pair["left"]["uuid"]: as_seen(pair["right"]["text"]) for pair in pairs}
     return Fraction(sum(texts.get(answer.get(left, "")) == text for left, text in wanted.items()), len(pairs))
 
 
 def _share_in_place(items: Sequence[Content], answer: Sequence[str]) -> Fraction:
-    """Items of the same text can stand for each other."""
-    texts = {item["uuid"]: folded(item["text"]) for item in items}
-    placed = zip(answer, items, strict=False)
-    return Fraction(sum(texts.get(one) == folded(item["text"]) for one, item in placed), len(items))
+    """Places are those among what the learner had and what is still there.
+
+    Items of the same text, which older questions may have, can stand for each other.
+    """
+    texts = {item["uuid"]: as_seen(item["text"]) for item in items}
+    given = [texts[one] for one in answer if one in texts]
+    wanted = [texts[item["uuid"]] for item in items if item["uuid"] in answer]
+    return Fraction(sum(one == other for one, other in zip(given, wanted, strict=False)), len(items))
 
 
 def _is_right(kind: str, content: Content, answer: Any) -> bool:
@@ -166,9 +191,19 @@ def _is_right(kind: str, content: Content, answer: Any) -> bool:
     return abs(difference) <= Fraction(content.get("tolerance") or 0)
 
 
+def as_seen(text: str) -> str:
+    """A text as people tell it from others: spaces around it and their number do not show."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
+
+
 def folded(text: str) -> str:
     """What counts of a short answer: NFKC, case folded, trimmed, spaces collapsed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def shown_answer(kind: str, answer: Any) -> Any:
+    """An answer as it was saved: a large float comes back from JSONB as an integer that few clients hold."""
+    return float(answer) if kind == "numeric" and abs(answer) > LARGEST_INTEGER else answer
 
 
 def right_answer(kind: str, content: Content) -> Any:
@@ -211,7 +246,8 @@ def standing(scoring: str, percentages: Sequence[Decimal]) -> Decimal | None:
 
 
 def is_passing(percentage: Decimal | None, pass_mark: Decimal) -> bool:
-    return percentage is not None and percentage >= pass_mark
+    """What is shown decides: 66.666… is shown as 66.67, and passes a mark of 66.67."""
+    return percentage is not None and percentage.quantize(SHOWN, ROUND_HALF_UP) >= pass_mark
 
 
 def attempt_deadline(
@@ -286,9 +322,23 @@ def regraded(
         known = _placeable(kind, current)
         kept = [uuid for uuid in pinned["order"] if uuid in known]
         merged["order"] = kept + shuffle([uuid for uuid in known if uuid not in kept])
+    before, after = _uuids(kind, pinned), _uuids(kind, current)
+    if removed := (before | set(pinned.get("removed", ()))) - after:
+        merged["removed"] = sorted(removed)
+    if added := after & (after - before | set(pinned.get("added", ()))):
+        merged["added"] = sorted(added)
     if mode == "old_or_new":
         merged["earlier"] = pinned
     return merged
+
+
+def _uuids(kind: str, content: Content) -> set[str]:
+    """What an answer may name."""
+    if kind == "matching":
+        return {pair[side]["uuid"] for pair in content["pairs"] for side in ("left", "right")}
+    if kind in CHOICE:
+        return {option["uuid"] for option in content["options"]}
+    return {item["uuid"] for item in content["items"]} if kind == "ordering" else set()
 
 
 def _placeable(kind: str, content: Content) -> list[str]:

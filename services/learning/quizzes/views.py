@@ -196,7 +196,9 @@ def show_attempt(
         {
             **attempt_row(attempt, quiz, extended, name, now, taught),
             "questions": [_question_out(q, correctness=correctness, answers=answers) for q in questions],
-            "answers": {q.question: q.answer for q in questions if q.answer is not None},
+            "answers": {
+                q.question: rules.shown_answer(q.kind, q.answer) for q in questions if q.answer is not None
+            },
         }
     )
 

@@ -16,7 +16,7 @@ MATCHING: dict[str, Any] = {
     "pairs": [
         {"left": "tree", "right": "no cycle"},
         {"left": "path", "right": "no fork"},
-        {"left": "forest", "right": "no cycle"},
+        {"left": "forest", "right": "many trees"},
         {"left": "complete", "right": "all edges"},
     ],
 }
@@ -105,7 +105,7 @@ async def take(who: Person, quiz: dict[str, Any], answers: dict[str, Any]) -> di
 
 
 def in_uuids(question: dict[str, Any], answer: Any) -> Any:
-    """An answer written in texts, in the uuids of this attempt. The first of equal texts is meant."""
+    """An answer written in texts, in the uuids of this attempt."""
     kind = question["kind"]
     if kind in ("single_choice", "multiple_choice"):
         known = {option["text"]: option["uuid"] for option in question["options"]}
@@ -129,7 +129,7 @@ RIGHT: dict[str, Any] = {
     "Which belongs to which?": {
         "tree": "no cycle",
         "path": "no fork",
-        "forest": "no cycle",
+        "forest": "many trees",
         "complete": "all edges",
     },
     "From small to large?": ["vertex", "edge", "triangle"],

@@ -5,13 +5,14 @@ from typing import Any
 
 import pytest
 
-from services.learning.tests.conftest import School, done, refused
+from services.learning.tests.conftest import CHOICE, School, done, refused
 from services.learning.tests.quizzing import (
     ESSAY,
     EVERY_KIND,
     MATCHING,
     ORDERING,
     RIGHT,
+    SINGLE,
     grade,
     in_uuids,
     save,
@@ -71,13 +72,13 @@ async def test_the_order_shown_is_pinned_and_says_nothing(school: School) -> Non
 @pytest.mark.parametrize(
     ("answer", "score"),
     [
-        ({"tree": "no cycle", "forest": "no cycle"}, 2),
+        ({"tree": "no cycle", "forest": "many trees"}, 2),
         ({"tree": "no fork", "path": "no cycle"}, 0),
         ({"tree": "no cycle", "path": "no fork", "forest": "all edges", "complete": "all edges"}, 3),
         ({}, 0),
     ],
 )
-async def test_matching_scores_the_share_in_place_and_equal_rights_are_one(
+async def test_matching_scores_the_share_in_place(
     school: School, answer: dict[str, str], score: float
 ) -> None:
     course = await school.course()
@@ -188,3 +189,46 @@ async def test_texts_of_a_quiz_are_answered_as_they_were_written(school: School)
     assert taught["questions"][1]["items"] == [bad, "b"]
     assert json.dumps(statistics).count(bad) >= 4
     assert {side["text"] for side in attempt["questions"][2]["lefts"]} == {bad, "x"}
+
+
+ALIKE: list[tuple[dict[str, Any], str]] = [
+    (
+        {**SINGLE, "options": [{"text": "an edge", "is_correct": True}, {"text": " an  edge\u00a0"}]},
+        "options",
+    ),
+    ({**CHOICE, "options": [*CHOICE["options"], {"text": "a path\n"}]}, "options"),
+    ({**CHOICE, "options": [*CHOICE["options"], {"text": "Zoe\u0308"}, {"text": "Zo\u00eb"}]}, "options"),
+    ({**MATCHING, "pairs": [*MATCHING["pairs"], {"left": "tree ", "right": "new"}]}, "pairs"),
+    ({**MATCHING, "pairs": [*MATCHING["pairs"], {"left": "new", "right": "no  cycle"}]}, "pairs"),
+    ({**ORDERING, "items": [*ORDERING["items"], " edge"]}, "items"),
+]
+
+
+@pytest.mark.parametrize("place", ["quizzes", "question-banks"])
+@pytest.mark.parametrize(("question", "field"), ALIKE)
+async def test_parts_that_people_cannot_tell_apart_are_refused(
+    school: School, place: str, question: dict[str, Any], field: str
+) -> None:
+    course = await school.course()
+    teacher = school.teacher.client
+    body = {"course": str(course), "title": "Check yourself"}
+    url = f"/api/{place}/{done(await teacher.post(f'/api/{place}/', json=body), 201)['uuid']}/questions/"
+    problem = refused(await teacher.post(url, json=question), 422, "invalid_question")
+    assert problem["errors"][0]["field"] == field
+    assert done(await teacher.get(url)) == []
+    good = {**question, field: question[field][:-1]} if len(question[field]) > 2 else SINGLE
+    made = done(await teacher.post(url, json=good), 201)
+    refused(
+        await teacher.patch(f"{url}{made['uuid']}/", json={field: question[field]}), 422, "invalid_question"
+    )
+
+
+async def test_parts_that_differ_in_case_or_by_a_sign_are_different(school: School) -> None:
+    course = await school.course()
+    texts = ["a<b", "a<c", "a", "A", "x²", "x2", "ﬁ", "fi"]
+    options = [{"text": text, "is_correct": text == "a<b"} for text in texts]
+    quiz = await school.quiz(course, {**SINGLE, "options": options}, {**ORDERING, "items": texts})
+    assert [option["text"] for option in quiz["questions"][0]["options"]] == texts
+    student = await school.enrolled(course)
+    result = await take(student, quiz, {SINGLE["text"]: "a<b", ORDERING["text"]: texts})
+    assert result["percentage"] == 100

@@ -1,6 +1,7 @@
-"""Taking grades in from CSV: columns of assignments by their title or id, learners by id or e-mail.
+"""Taking grades in from CSV (RFC 4180): columns of assignments by id, learners by id or e-mail.
 
-What the export writes can be read again: its other columns and cells that say a status change nothing. A
+What the export writes can be read again: its other columns and cells that say a status change nothing. An
+item is also named by its title alone, as older exports did, where nothing else can be meant. A
 score that is taken in stands as it is: lateness does not lower it. Locks: enrolments by id, then submissions
 by id.
 """
@@ -16,7 +17,7 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import Depends, Request
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import UploadFile
 
@@ -31,12 +32,13 @@ from services.learning.assignments.grading import Grade, keep_grade
 from services.learning.assignments.submissions import new_submission
 from services.learning.enrollments.rules import SEATED
 from services.learning.errors import FileMissing, ImportRefused
-from services.learning.gradebook.queries import Book, BookItem, BookMark, load_book
+from services.learning.gradebook.queries import Book, BookItem, BookMark, emails_of, load_book
 from services.learning.gradebook.service import number
 from services.learning.gradebook.sheets import FIRST, LAST, unguarded
-from services.learning.models import Assignment, Enrollment, Submission, User
+from services.learning.models import Assignment, Enrollment, Submission
 
-RESERVED = frozenset({*FIRST, *LAST, "email", ""})
+RESERVED = frozenset({*FIRST, *LAST, ""})
+NAMED = re.compile(r"(.*\[)?(?P<uuid>[0-9a-fA-F-]{36})(?(1)\])", re.DOTALL)
 NUMBER = re.compile(r"[+-]?(?:[0-9]{1,20}(?:\.[0-9]{0,20})?|\.[0-9]{1,20})")
 MOST_BYTES = 4_000_000
 MOST_ROWS = 20_000
@@ -138,7 +140,8 @@ async def import_grades(
             .with_for_update(of=Submission, key_share=True)
         )
     book = await load_book(session, course, now)
-    reading = read(upload.text, book, await _addresses(session, book))
+    emails = await emails_of(session, book.names)
+    reading = read(upload.text, book, {email.lower(): user for user, email in emails.items()})
     if reading.errors and not upload.dry_run:
         raise ImportRefused(reading.errors)
     if not upload.dry_run:
@@ -150,13 +153,6 @@ async def import_grades(
         "unchanged": reading.unchanged,
         "errors": reading.errors,
     }
-
-
-async def _addresses(session: AsyncSession, book: Book) -> dict[str, UUID]:
-    rows = await session.execute(
-        select(func.lower(User.email), User.uuid).where(User.uuid.in_(list(book.names)))
-    )
-    return {email: uuid for email, uuid in rows}
 
 
 def _shown(change: Wanted, book: Book) -> dict[str, Any]:
@@ -177,21 +173,20 @@ def _shown(change: Wanted, book: Book) -> dict[str, Any]:
 
 def read(text: str, book: Book, addresses: dict[str, UUID]) -> Reading:
     """What a CSV would change. Raises Unprocessable where it is no table at all."""
-    delimiter = max(",;\t", key=text.partition("\n")[0].count)
-    rows = _rows(text, delimiter)
+    rows = _rows(text)
     first = next(rows, None)
     if first is None:
         raise Unprocessable.field("file", "is empty")
-    header = [cell.strip() for cell in first[1]]
+    header = [unguarded(cell).strip() for cell in first[1]]
     reading = Reading()
     items = _columns(header, book, reading)
-    keys = [name.lower() for name in header]
-    key = "user" if "user" in keys else "email" if "email" in keys else None
-    if key is None:
+    names = [name.lower() for name in header]
+    keys: dict[str, int] = {name: names.index(name) for name in ("user", "email") if name in names}
+    if not keys:
         raise Unprocessable.field("file", "needs a column user or email")
     seen: set[UUID] = set()
     for line, cells in rows:
-        user = _learner(cells, keys.index(key), key, book, addresses)
+        user, key = _learner(cells, keys, book, addresses)
         if user is None:
             reading.wrong(line, key, "is nobody who is enrolled in the course")
         elif user in seen:
@@ -203,15 +198,13 @@ def read(text: str, book: Book, addresses: dict[str, UUID]) -> Reading:
             marks = {each.mark.item.uuid: each for each in book.marks[user]}
             for column, item in items.items():
                 if column < len(cells):
-                    # Where commas do not separate cells, they may separate decimals.
-                    cell = cells[column] if delimiter == "," else cells[column].replace(",", ".")
-                    _read_cell(reading, line, user, item, marks[item.item.uuid], cell)
+                    _read_cell(reading, line, user, item, marks[item.item.uuid], cells[column])
     return reading
 
 
-def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
     """Rows that are not empty, with their numbers."""
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     try:
         for line, cells in enumerate(reader, 1):
             if line > MOST_ROWS:
@@ -224,40 +217,61 @@ def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
 
 def _columns(header: list[str], book: Book, reading: Reading) -> dict[int, BookItem]:
     """Which columns are items. What the export has besides is left out."""
+    named = {column: item for column, name in enumerate(header) if (item := _by_id(name, book))}
     found: dict[int, BookItem] = {}
-    by_title: dict[str, list[BookItem]] = {}
-    for item in book.items:
-        by_title.setdefault(item.item.title.strip(), []).append(item)
-    by_uuid = {str(item.item.uuid): item for item in book.items}
     for column, name in enumerate(header):
-        title = unguarded(name)
-        known = [by_uuid[title.lower()]] if title.lower() in by_uuid else by_title.get(title, [])
-        if title.lower() in RESERVED:
-            if known:
+        same = [each for each in book.items if each.item.title.strip() == name]
+        if (item := named.get(column)) is not None:
+            if not _is_meant(item, name, same):
+                reading.wrong(1, name, "may be two items: name the column by the uuid alone")
+                continue
+        elif name.lower() in RESERVED:
+            if any(each not in named.values() for each in same):
                 reading.wrong(1, name, "is a column of its own, too: name the item by its uuid")
             continue
-        if not known:
-            reading.wrong(1, name, "is no item of the gradebook")
-        elif len(known) > 1:
-            reading.wrong(1, name, "is the title of several items: name the column by its uuid")
-        elif known[0] in found.values():
+        elif len(same) != 1:
+            several = "is the title of several items: name the column by its uuid"
+            reading.wrong(1, name, several if same else "is no item of the gradebook")
+            continue
+        else:
+            [item] = same
+        if item in found.values():
             reading.wrong(1, name, "is there twice")
         else:
-            found[column] = known[0]
+            found[column] = item
     if not found and not reading.errors:
         reading.wrong(1, "", "names no item of the gradebook")
     return found
 
 
-def _learner(cells: list[str], place: int, key: str, book: Book, addresses: dict[str, UUID]) -> UUID | None:
-    text = unguarded(cells[place].strip()) if place < len(cells) else ""
+def _by_id(name: str, book: Book) -> BookItem | None:
+    """The item of a header `Title [uuid]`, or of a uuid alone."""
+    if (match := NAMED.fullmatch(name)) is None:
+        return None
+    return next((each for each in book.items if str(each.item.uuid) == match["uuid"].lower()), None)
+
+
+def _is_meant(item: BookItem, name: str, same: list[BookItem]) -> bool:
+    """Whether a header means the item of its uuid. It may be the title of another one: then only as the
+    export writes it."""
+    uuid = str(item.item.uuid)
+    return not same or name.lower() == uuid or name == f"{item.item.title} [{uuid}]".strip()
+
+
+def _learner(
+    cells: list[str], keys: dict[str, int], book: Book, addresses: dict[str, UUID]
+) -> tuple[UUID | None, str]:
+    """Who a row is about, and the column that says so: by id, or by address where there is no id."""
+    given = {key: unguarded(cells[place].strip()) for key, place in keys.items() if place < len(cells)}
+    key = "user" if given.get("user") or "email" not in given else "email"
+    text = given.get(key, "")
     if key == "email":
-        return addresses.get(text.lower())
+        return addresses.get(text.lower()), key
     try:
         user = UUID(text)
     except ValueError:
-        return None
-    return user if user in book.names else None
+        return None, key
+    return user if user in book.names else None, key
 
 
 def _read_cell(reading: Reading, line: int, user: UUID, item: BookItem, mark: BookMark, cell: str) -> None:

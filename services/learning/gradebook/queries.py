@@ -1,5 +1,6 @@
 """What a gradebook is made of, at any moment: the policy, the items, the learners and their newest marks."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from decimal import Decimal
@@ -164,6 +165,11 @@ async def _names(session: AsyncSession, learners: set[UUID]) -> dict[UUID, str]:
     rows = await session.execute(select(User.uuid, User.full_name).where(among(User.uuid, learners)))
     known: dict[UUID, str] = {user: name for user, name in rows}
     return {user: known.get(user, "") for user in sorted(learners, key=lambda u: (known.get(u, ""), u))}
+
+
+async def emails_of(session: AsyncSession, users: Iterable[UUID]) -> dict[UUID, str]:
+    rows = await session.execute(select(User.uuid, User.email).where(among(User.uuid, set(users))))
+    return {user: email for user, email in rows}
 
 
 async def _without_work(session: AsyncSession, assignments: set[UUID]) -> list[tuple[UUID, UUID]]:

@@ -22,7 +22,7 @@ from services.learning.errors import FileMissing, ImportRefused, NotEnrolled
 from services.learning.gradebook import service, sheets
 from services.learning.gradebook.explain import explain
 from services.learning.gradebook.imports import FORM, IMPORT_BODY, Uploaded, import_grades
-from services.learning.gradebook.queries import load_book, policy_at
+from services.learning.gradebook.queries import emails_of, load_book, policy_at
 from services.learning.gradebook.schemas import (
     Changes,
     Explanation,
@@ -107,14 +107,19 @@ async def get_gradebook(course: UUID, who: Teacher, session: SessionDep, now: No
 async def export_gradebook(
     course: UUID, who: Teacher, session: SessionDep, now: Now, file: str = "csv", as_of: AsOf = None
 ) -> Any:
-    """The gradebook as CSV or XLSX; what a spreadsheet would take for a formula is text."""
+    """The gradebook as CSV or XLSX; what a spreadsheet would take for a formula is text.
+
+    Columns: `user`, `name`, `email`, one for each item as `Title [uuid]`, then `current`, `final`, `letter`.
+    """
     kind = choose("file", file, tuple(FILES)) or "csv"
     await access_taught_course(session, who, course)
     book = await load_book(session, course, now, as_of=before(as_of, now))
+    emails = await emails_of(session, book.names)
     headers = {"Content-Disposition": f'attachment; filename="gradebook-{course}.{kind}"'}
     if kind == "csv":
-        return Response(await asyncio.to_thread(sheets.as_csv, book), media_type=FILES[kind], headers=headers)
-    sheet = await asyncio.to_thread(sheets.as_xlsx, book)
+        text = await asyncio.to_thread(sheets.as_csv, book, emails)
+        return Response(text, media_type=FILES[kind], headers=headers)
+    sheet = await asyncio.to_thread(sheets.as_xlsx, book, emails)
     return StreamingResponse(sheets.chunks(sheet), media_type=FILES[kind], headers=headers)
 
 
@@ -128,7 +133,11 @@ async def export_gradebook(
 async def import_gradebook(
     course: UUID, upload: Uploaded, who: Teacher, session: SessionDep, now: Now
 ) -> Any:
-    """Grades of assignments from CSV, all or none; with `dry_run` only say who changes from what to what."""
+    """Grades of assignments from CSV, all or none; with `dry_run` only say who changes from what to what.
+
+    Commas separate cells. Columns are those of the export; `user` or `email` is needed, and an item may also
+    be named by its uuid alone, or by its title if no other item and no other column has it.
+    """
     return await import_grades(session, who, course, upload, now)
 
 

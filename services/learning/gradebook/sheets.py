@@ -1,11 +1,16 @@
-"""The gradebook as a file: CSV, or XLSX written row by row. No text in either is taken for a formula."""
+"""The gradebook as a file: CSV (RFC 4180), or XLSX written row by row, with the same columns.
+
+The header names an item as `Title [uuid]`: the uuid says which one it is, whatever its title. No text in
+either is taken for a formula.
+"""
 
 import csv
 import io
-from collections import Counter
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from tempfile import TemporaryFile
 from typing import IO, Any
+from uuid import UUID
 
 import xlsxwriter
 
@@ -13,57 +18,47 @@ from services.learning.gradebook.queries import Book
 from services.learning.gradebook.service import row
 
 CHUNK = 256 * 1024
-FIRST, LAST = ("user", "name"), ("current", "final", "letter")
+FIRST, LAST = ("user", "name", "email"), ("current", "final", "letter")
 """Columns before and after those of the items."""
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a spreadsheet takes for the beginning of one (OWASP, CSV Injection)."""
+GUARDED = re.compile(f"'+[{re.escape(''.join(FORMULA))}]")
 Cell = str | float | None
 
 
-def table(book: Book) -> Iterator[list[Cell]]:
+def table(book: Book, emails: Mapping[UUID, str]) -> Iterator[list[Cell]]:
     """The header, then a row for each learner; a cell without a score says why in brackets."""
-    yield [*FIRST, *headings(book), *LAST]
+    yield [*FIRST, *(f"{each.item.title} [{each.item.uuid}]" for each in book.items), *LAST]
     for user in book.names:
         shown = row(book, user)
         scores = [_score(shown["cells"][each.item.uuid]) for each in book.items]
-        yield [str(user), shown["name"], *scores, *(shown[name] for name in LAST)]
-
-
-def headings(book: Book) -> list[str]:
-    """Titles of the items, or uuids where a title names another column as well: an import has to know."""
-    titles = Counter(each.item.title.strip() for each in book.items)
-    own = {*FIRST, *LAST, "email", ""}
-    return [
-        each.item.title
-        if titles[each.item.title.strip()] == 1 and each.item.title.strip().lower() not in own
-        else str(each.item.uuid)
-        for each in book.items
-    ]
+        who = (str(user), shown["name"], emails.get(user, ""))
+        yield [*who, *scores, *(shown[name] for name in LAST)]
 
 
 def _score(cell: dict[str, Any]) -> Cell:
     return f"({cell['status']})" if cell["score"] is None else float(cell["score"])
 
 
-def as_csv(book: Book) -> str:
+def as_csv(book: Book, emails: Mapping[UUID, str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
-    for cells in table(book):
+    for cells in table(book, emails):
         writer.writerow(["" if cell is None else guarded(str(cell)) for cell in cells])
     return text.getvalue()
 
 
 def guarded(cell: str) -> str:
     """Text that a spreadsheet does not take for a formula."""
-    return f"'{cell}" if cell[:1] in FORMULA else cell
+    return f"'{cell}" if cell[:1] in FORMULA or GUARDED.match(cell) else cell
 
 
 def unguarded(cell: str) -> str:
     """What was guarded, as it was."""
-    return cell[1:] if cell[:1] == "'" and cell[1:2] in FORMULA else cell
+    return cell[1:] if GUARDED.match(cell) else cell
 
 
-def as_xlsx(book: Book) -> IO[bytes]:
+def as_xlsx(book: Book, emails: Mapping[UUID, str]) -> IO[bytes]:
     """A file that is gone once it is closed. Blocks: call it in a thread.
 
     Numbers are numbers and everything else is a string by its type; what looks like a formula has the quote
@@ -74,7 +69,7 @@ def as_xlsx(book: Book) -> IO[bytes]:
         quoted = workbook.add_format({"quote_prefix": True})
         sheet = workbook.add_worksheet("Gradebook")
         sheet.freeze_panes(1, len(FIRST))
-        for place, cells in enumerate(table(book)):
+        for place, cells in enumerate(table(book, emails)):
             for column, cell in enumerate(cells):
                 if isinstance(cell, str):
                     sheet.write_string(place, column, cell, quoted if cell[:1] in FORMULA else None)

@@ -3,13 +3,22 @@
 import csv
 import io
 from datetime import timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from libs.common.testing import Person
+from services.learning.gradebook.imports import read
+from services.learning.gradebook.queries import Book, BookItem, BookMark, SavedPolicy
+from services.learning.gradebook.rules import Item, Mark
+from services.learning.gradebook.schemas import PolicyBody
+from services.learning.gradebook.sheets import as_csv
 from services.learning.tests.conftest import TRUTH, School, done, refused
 
 
@@ -101,30 +110,86 @@ async def test_who_handed_in_nothing_gets_a_grade_and_may_still_hand_in(class_: 
     assert done(await school.teacher.client.get("/api/submissions/queue/"))["count"] == 2
 
 
-async def test_what_was_exported_can_be_imported_again(school: School):
+HOSTILE = (
+    "final", "Name", "user", "email", "letter", "a;b;c", "a, b", 'say "x"', "two\nlines", "two\r\nlines",
+    "=1+1", "+1", "-1", "@sum", "\tx", "'=x", "''=x", "'quoted'", "Essay", "درس ١", "[x]",
+    "T [00000020-0000-4000-8000-000000000020]", "00000020-0000-4000-8000-000000000020",
+)  # fmt: skip
+
+
+async def test_what_was_exported_can_be_imported_again_whatever_the_titles(school: School):
     class_ = await Class(school).set_up()
     await school.quiz(class_.course, TRUTH, kind="graded", title="=Quiz")
-    await school.assignment(class_.course, title="@Plan; the first, really", points=5)
-    done(await class_.send(f"user,Essay\n{class_.ada.uuid},9.25\n"))
+    for title in HOSTILE:
+        await school.assignment(class_.course, title=title, points=5)
+    await school.assignment(class_.course, title=f"Mine [{class_.essay['uuid']}]", points=5)
+    await school.assignment(class_.course, title=class_.essay["uuid"], points=5)
+    work = {"score": 9.25}
+    done(await school.teacher.client.patch(f"/api/submissions/{class_.work['uuid']}/grade/", json=work))
     text = (await school.teacher.client.get(f"{class_.path}export/")).text
+    items = len(HOSTILE) + 4
     same = done(await class_.send(text))
-    assert (same["changes"], same["errors"], same["unchanged"]) == ([], [], 6)
-    rows = list(csv.DictReader(io.StringIO(text)))
-    for row in rows:
-        row["'@Plan; the first, really"] = "4"
-    out = io.StringIO()
-    writer = csv.DictWriter(out, rows[0].keys(), delimiter=";")
-    writer.writeheader()
-    writer.writerows(rows)
-    moved = done(await class_.send("\ufeff" + out.getvalue()))
-    assert sorted((each["name"], each["after"]["score"]) for each in moved["changes"]) == [
-        ("Ada Lovelace", 4), ("Eve Else", 4),
+    assert (same["changes"], same["errors"], same["unchanged"]) == ([], [], 2 * items)
+    rows = list(csv.reader(io.StringIO(text, newline="")))
+    without_ids = io.StringIO()
+    csv.writer(without_ids).writerows(row[1:] for row in rows)
+    same = done(await class_.send("\ufeff" + without_ids.getvalue()))
+    assert (same["changes"], same["errors"], same["unchanged"]) == ([], [], 2 * items)
+    column = next(place for place, name in enumerate(rows[0]) if name.startswith("final ["))
+    for row in rows[1:]:
+        row[column] = "4"
+    changed = io.StringIO()
+    csv.writer(changed).writerows(rows)
+    moved = done(await class_.send(changed.getvalue()))
+    assert sorted((each["name"], each["title"], each["after"]["score"]) for each in moved["changes"]) == [
+        ("Ada Lovelace", "final", 4), ("Eve Else", "final", 4),
     ]  # fmt: skip
 
 
-async def test_learners_are_found_by_e_mail_and_decimals_may_have_commas(class_: Class):
-    done(await class_.send("EMAIL;Essay\nADA@example.org;7,25\n\n"))
+async def test_a_file_of_an_older_export_is_still_understood(school: School):
+    class_ = await Class(school).set_up()
+    final = await school.assignment(class_.course, title="final", points=5)
+    formula = await school.assignment(class_.course, title="@Plan; the first, really", points=5)
+    header = f'user,name,Essay,{final["uuid"]},"\'@Plan; the first, really",current,final,letter'
+    text = f"{header}\n{class_.ada.uuid},Ada Lovelace,7,1,2,70,70,\n"
+    changes = done(await class_.send(text))["changes"]
+    after = {each["item"]: each["after"]["score"] for each in changes}
+    assert after == {class_.essay["uuid"]: 7, final["uuid"]: 1, formula["uuid"]: 2}
+
+
+TITLES = st.one_of(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=12),
+    st.sampled_from(HOSTILE),
+)
+
+
+@given(st.lists(TITLES, min_size=1, max_size=6), st.data())
+def test_every_title_goes_out_and_comes_back_as_its_item(titles, data):
+    uuids = data.draw(st.lists(st.uuids(version=4), min_size=len(titles), max_size=len(titles), unique=True))
+    if len(titles) > 1:
+        titles[0] = data.draw(st.sampled_from([titles[0], f"{titles[1]} [{uuids[1]}]", str(uuids[1])]))
+    items = [
+        BookItem(Item(uuid, title, Decimal(10)), "assignment", None, True)
+        for uuid, title in zip(uuids, titles, strict=True)
+    ]
+    ada = uuid4()
+    marks = [
+        BookMark(Mark(item.item, "graded", Fraction(place)), Decimal(place), 0, None)
+        for place, item in enumerate(items)
+    ]
+    name = data.draw(TITLES)
+    book = Book(SavedPolicy(None, 0, PolicyBody()), items, {ada: name}, {ada: marks})
+    text = as_csv(book, {ada: "'+ada@example.org"})
+    for keys in ({}, {"'+ada@example.org": ada}):
+        reading = read(text.replace(str(ada), "") if keys else text, book, keys)
+        assert (reading.errors, reading.changes, reading.unchanged) == ([], [], len(items))
+
+
+async def test_learners_are_found_by_e_mail_and_only_commas_separate(class_: Class):
+    done(await class_.send("EMAIL,Essay\nADA@example.org,7.25\n\n"))
     assert (await class_.cells())["Ada"] == (7.25, "graded")
+    refused(await class_.send("email;Essay\nada@example.org;8\n"), 422, "invalid_input")
+    refused(await class_.send('email,Essay\nada@example.org,"7,5"\n'), 422, "import_refused")
 
 
 async def test_a_score_that_is_taken_in_is_not_lowered_for_lateness(school: School):
@@ -222,7 +287,8 @@ async def test_a_title_that_is_a_column_of_the_export_is_named_by_its_uuid(class
     assert "uuid" in problem["errors"][0]["message"]
     text = (await school.teacher.client.get(f"{class_.path}export/")).text
     header = text.splitlines()[0].split(",")
-    assert set(header[2:-3]) == {each["uuid"] for each in (class_.essay, final, twin)}
+    items = (class_.essay, final, twin)
+    assert set(header[3:-3]) == {f"{each['title']} [{each['uuid']}]" for each in items}
     moved = done(await class_.send(text.replace("(open)", "7")))
     assert len(moved["changes"]) == 5
     wrong = done(await class_.send(f"user,{final['uuid']}\n{ada},1_0\n", dry_run=True))

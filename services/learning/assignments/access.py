@@ -11,7 +11,7 @@ from libs.common.tokens import Principal
 from services.learning.access import is_seated, teaches
 from services.learning.assignments.rules import is_closed
 from services.learning.errors import AssignmentClosed, NotEnrolled
-from services.learning.models import Assignment, Course, Submission
+from services.learning.models import Assignment, Course, Enrollment, Submission
 
 
 async def access_assignment(session: AsyncSession, who: Principal, uuid: UUID) -> tuple[Assignment, bool]:
@@ -37,12 +37,26 @@ async def access_open_assignment(
     session: AsyncSession, who: Principal, uuid: UUID, now: datetime
 ) -> Assignment:
     """An assignment for which they may hand in work now. Raises NotFound, NotEnrolled, AssignmentClosed."""
-    assignment, _ = await access_assignment(session, who, uuid)
+    try:
+        assignment, _ = await access_assignment(session, who, uuid)
+    except NotFound:
+        if await _has_left(session, who, uuid):
+            raise NotEnrolled from None
+        raise
     if not await is_seated(session, who, assignment.course):
         raise NotEnrolled
     if is_closed(now, assignment.closes_at):
         raise AssignmentClosed
     return assignment
+
+
+async def _has_left(session: AsyncSession, who: Principal, uuid: UUID) -> bool:
+    """Whether they know of the assignment, without a seat in its course by now."""
+    query = select(Enrollment.uuid).join(Assignment, Assignment.course == Enrollment.course)
+    there = query.where(
+        Assignment.uuid == uuid, Assignment.deleted_at.is_(None), Enrollment.student == who.user
+    )
+    return await session.scalar(there) is not None
 
 
 async def access_taught_assignment(session: AsyncSession, who: Principal, uuid: UUID) -> Assignment:

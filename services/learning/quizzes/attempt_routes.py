@@ -78,7 +78,7 @@ async def get_attempt(
 @router.put(
     "/api/attempts/{uuid}/answers/{question}/",
     response_model=views.SavedAnswer,
-    responses=raises(AttemptAlreadySubmitted, AttemptClosed, InvalidAnswer),
+    responses=raises(NotEnrolled, AttemptAlreadySubmitted, AttemptClosed, InvalidAnswer),
 )
 async def save_answer(
     uuid: UUID, question: UUID, body: views.AnswerBody, who: CurrentUser, session: SessionDep, now: Now
@@ -88,7 +88,7 @@ async def save_answer(
     return views.show_saved(question, body.answer, deadline, now)
 
 
-@router.post("/api/attempts/{uuid}/submit/", response_model=views.AttemptOut)
+@router.post("/api/attempts/{uuid}/submit/", response_model=views.AttemptOut, responses=raises(NotEnrolled))
 async def submit_attempt(uuid: UUID, who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Hand in what was saved; again → the same result."""
     case = await attempts.close_attempt(session, who, uuid, now)

@@ -20,6 +20,8 @@ from libs.common.tokens import Principal
 from libs.common.trace import Trace, current_trace
 from libs.common.zones import local_date
 from services.learning.access import lock_seats
+from services.learning.enrollments.rules import SEATED
+from services.learning.errors import NotEnrolled
 from services.learning.gradebook.service import keep_mark
 from services.learning.lessons.queries import KEEP_STUDY_DAYS
 from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension
@@ -90,7 +92,7 @@ async def close_attempts(
         case
         for case in cases.values()
         if case.attempt.status == "in_progress"
-        and (owners is not None or rules.is_over(case.attempt.deadline, now))
+        and (is_seated(case) if owners is not None else rules.is_over(case.attempt.deadline, now))
     ]
     closed = [case for case in cases.values() if case not in closing]
     if closed:
@@ -125,17 +127,28 @@ async def hand_in_together(
     return {
         one: (case, {str(case.attempt.uuid), str(case.attempt.enrollment)})
         for one in wanted
-        if (case := cases.get(one.attempt)) is not None and case.attempt.student == one.student
+        if (case := cases.get(one.attempt)) is not None
+        and case.attempt.student == one.student
+        and case.attempt.status != "in_progress"
     }
 
 
 async def close_attempt(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> Case:
-    """The same for one of one's own. Raises NotFound, or Forbidden for its teacher."""
+    """The same for one of one's own. Raises NotFound, NotEnrolled for who has left the course meanwhile, or
+    Forbidden for its teacher."""
     cases = await close_attempts(session, {uuid: current_trace()}, now, owners={(uuid, who.user)})
     if uuid not in cases:
         await refuse_others(session, who, uuid)
         raise NotFound
+    if cases[uuid].attempt.status == "in_progress":
+        raise NotEnrolled
     return cases[uuid]
+
+
+def is_seated(case: Case) -> bool:
+    """Whether its learner may still hand it in. Who has left is graded at the deadline, as with a closed tab,
+    from what was saved before."""
+    return case.seat.enrollment.status in SEATED
 
 
 def extended_deadline(attempt: Attempt, extension: QuizExtension | None) -> datetime | None:

@@ -1,7 +1,8 @@
 """Saving answers: what was saved is the record, and everything is graded from it.
 
 A class saves every few seconds, so this goes below the ORM and takes many in a transaction. A save shares the
-attempt's lock: a submit waits for saves that are under way, and what comes after it is refused.
+attempt's lock: a submit waits for saves that are under way, and what comes after it is refused. Who has left
+the course saves nothing more: an open attempt waits for their return, or for its deadline.
 """
 
 from collections.abc import Sequence
@@ -16,19 +17,22 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.db import Direct, driver
 from libs.common.errors import LecternError, NotFound
 from libs.common.tokens import Principal
-from services.learning.errors import AttemptAlreadySubmitted, AttemptClosed
+from services.learning.enrollments.rules import SEATED
+from services.learning.errors import AttemptAlreadySubmitted, AttemptClosed, NotEnrolled
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import refuse_others
 
 FOUND = """
-SELECT a.student, a.status, a.deadline, q.kind, q.content FROM attempts a
+SELECT a.student, e.status, a.status, a.deadline, q.kind, q.content FROM attempts a
+ JOIN enrollments e ON e.uuid = a.enrollment
  LEFT JOIN attempt_questions q ON q.attempt = a.uuid AND q.question = %(question)s
  WHERE a.uuid = %(attempt)s FOR SHARE OF a
 """
 FOUND_TOGETHER = """
-SELECT w.place, a.student, a.status, a.deadline, q.kind, q.content
+SELECT w.place, a.student, e.status, a.status, a.deadline, q.kind, q.content
  FROM unnest(%(attempts)s::uuid[], %(questions)s::uuid[]) WITH ORDINALITY AS w(attempt, question, place)
  JOIN attempts a ON a.uuid = w.attempt
+ JOIN enrollments e ON e.uuid = a.enrollment
  JOIN attempt_questions q ON q.attempt = w.attempt AND q.question = w.question
  ORDER BY w.place FOR SHARE OF a SKIP LOCKED FOR NO KEY UPDATE OF q SKIP LOCKED
 """
@@ -50,11 +54,19 @@ class Saving:
     now: datetime
 
     def check(
-        self, student: UUID, status: str, deadline: datetime | None, kind: str | None, content: Any
+        self,
+        student: UUID,
+        seat: str,
+        status: str,
+        deadline: datetime | None,
+        kind: str | None,
+        content: Any,
     ) -> None:
-        """Raises NotFound, AttemptAlreadySubmitted, AttemptClosed or InvalidAnswer."""
+        """Raises NotFound, NotEnrolled, AttemptAlreadySubmitted, AttemptClosed or InvalidAnswer."""
         if student != self.student or kind is None:
             raise NotFound
+        if seat not in SEATED:
+            raise NotEnrolled
         if status != "in_progress":
             raise AttemptAlreadySubmitted
         if rules.is_over(deadline, self.now):
@@ -76,7 +88,7 @@ async def save_answer(
     saving = Saving(who.user, uuid, question, answer, now)
     saving.check(*row)
     await connection.execute(SAVE, _columns([saving]))
-    deadline: datetime | None = row[2]
+    deadline: datetime | None = row[3]
     return deadline
 
 
@@ -97,7 +109,7 @@ async def save_together(
             one.check(*row)
         except LecternError:
             continue
-        kept[one] = row[2], ()
+        kept[one] = row[3], ()
         newest[one.attempt, one.question] = one
     if newest:
         await transaction.connection.execute(SAVE, _columns(list(newest.values())))

@@ -105,7 +105,8 @@ async def start_attempt(
         raise NotFound
     seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == who.user)
     if seat is None or seat.enrollment.status not in SEATED:
-        await access_quiz(session, who, uuid)  # hidden from them it is not there
+        if seat is None or not quiz.is_published:
+            await access_quiz(session, who, uuid)  # hidden from them it is not there
         raise NotEnrolled
     if not quiz.is_published:
         raise NotFound

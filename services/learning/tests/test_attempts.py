@@ -312,7 +312,7 @@ async def test_changing_a_question_leaves_open_attempts_as_they_were(school: Sch
     assert (result["score"], result["max_score"], result["questions"][0]["text"]) == (1, 1, TRUTH["text"])
 
 
-async def test_who_has_left_keeps_the_result_and_completes_the_lesson_on_return(school: School) -> None:
+async def test_who_has_left_hands_in_on_return_and_completes_the_lesson(school: School) -> None:
     course = await school.course()
     lesson, _ = school.lessons(course)
     student = await school.enrolled(course)
@@ -320,12 +320,94 @@ async def test_who_has_left_keeps_the_result_and_completes_the_lesson_on_return(
     attempt = await start(student, quiz)
     await answer_rightly(student, attempt)
     done(await student.client.post(f"/api/courses/{course}/unenroll/"))
-    assert (await submit(student, attempt))["passed"] is True
+    await refuses_all_writes(student, quiz, attempt)
     [row] = done(await student.client.get("/api/enrollments/?status=dropped"))["results"]
     assert row["progress"] == 0
-    refused(await student.client.post(f"/api/quizzes/{quiz['uuid']}/attempts/"), 404, "not_found")
+    done(await student.client.post(f"/api/courses/{course}/enroll/"), 201)
+    assert (await submit(student, attempt))["passed"] is True
+    assert (await school.complete(student, course, lesson))["progress_percentage"] == 50
+
+
+async def refuses_all_writes(student: Person, quiz: dict[str, Any], attempt: dict[str, Any]) -> None:
+    """By the hot paths and by the others, which an `Idempotency-Key` takes."""
+    [question, *_] = attempt["questions"]
+    answer = f"/api/attempts/{attempt['uuid']}/answers/{question['uuid']}/"
+    for headers in ({}, {"Idempotency-Key": str(uuid4())}):
+        for method, path, body in (
+            ("PUT", answer, {"answer": None}),
+            ("POST", f"/api/attempts/{attempt['uuid']}/submit/", None),
+            ("POST", f"/api/quizzes/{quiz['uuid']}/attempts/", None),
+        ):
+            refused(
+                await student.client.request(method, path, json=body, headers=headers), 403, "not_enrolled"
+            )
+
+
+async def test_who_has_left_is_graded_at_the_deadline_from_what_was_saved(school: School) -> None:
+    course = await school.course()
+    lesson, _ = school.lessons(course)
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, lesson=str(lesson), time_limit_seconds=600)
+    attempt = await start(student, quiz)
+    await answer_rightly(student, attempt)
+    done(await student.client.post(f"/api/courses/{course}/unenroll/"))
+    await refuses_all_writes(student, quiz, attempt)
+    school.clock.advance(seconds=700)
+    await school.harness.run_task("learning.close_overdue_attempts", clock=school.clock)
+    seen = done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))
+    assert (seen["status"], seen["passed"]) == ("graded", True)
+    assert (
+        done(await student.client.post(f"/api/attempts/{attempt['uuid']}/submit/"))["score"] == seen["score"]
+    )
+    [row] = done(await student.client.get("/api/enrollments/?status=dropped"))["results"]
+    assert row["progress"] == 0
     done(await student.client.post(f"/api/courses/{course}/enroll/"), 201)
     assert (await school.complete(student, course, lesson))["progress_percentage"] == 50
+
+
+@pytest.mark.promise("object access")
+async def test_a_save_beside_a_drop_is_whole_and_after_it_refused(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, TRUTH)
+    attempt = await start(student, quiz)
+    [question] = attempt["questions"]
+    saves = [save(student, attempt, question, value) for value in (True, False) * 5]
+    drop = student.client.post(f"/api/courses/{course}/unenroll/")
+    *answers, left = await asyncio.gather(*saves, drop)
+    assert left.status_code == 200
+    assert {answer.status_code for answer in answers} <= {200, 403}
+    kept = done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))["answers"]
+    assert bool(kept) == any(answer.status_code == 200 for answer in answers)
+    refused(await save(student, attempt, question, True), 403, "not_enrolled")
+    assert done(await student.client.get(f"/api/attempts/{attempt['uuid']}/"))["answers"] == kept
+
+
+@pytest.mark.promise("object access")
+async def test_who_waits_or_has_left_writes_nothing_in_the_course(school: School) -> None:
+    course = await school.course(enrollment_limit=1)
+    left, waiting = await school.enrolled(course, "Left Behind"), await school.person("Wanda Waits")
+    lesson = school.lessons(course)[0]
+    quiz, work = await school.quiz(course, TRUTH), await school.assignment(course)
+    done(await left.client.post(f"/api/courses/{course}/unenroll/"))
+    await school.enrolled(course, "Seated Now")
+    done(await waiting.client.post(f"/api/courses/{course}/enroll/", json={"waitlist": True}), 201)
+    lessons = f"/api/courses/{course}/lessons/{lesson}/"
+    for person in (left, waiting):
+        for path, body in (
+            (f"{lessons}complete/", None),
+            (f"{lessons}progress/", {"seconds_spent": 1}),
+            (f"{lessons}notes/", {"notes": "x"}),
+            (f"/api/assignments/{work['uuid']}/submissions/", {"text": "x"}),
+            (f"/api/quizzes/{quiz['uuid']}/attempts/", None),
+        ):
+            refused(await person.client.post(path, json=body), 403, "not_enrolled")
+        files = {"files": ("a.txt", b"x", "text/plain")}
+        path = f"/api/assignments/{work['uuid']}/submissions/"
+        refused(await person.client.post(path, files=files), 403, "not_enrolled")
+    stranger = await school.person("Stranger")
+    path = f"/api/assignments/{work['uuid']}/submissions/"
+    refused(await stranger.client.post(path, json={"text": "x"}), 404, "not_found")
 
 
 @pytest.mark.parametrize("answer", ["NaN", "1e999", '"\\ud800"', "{}", "[[]]", "1" * 5000])

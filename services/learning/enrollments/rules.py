@@ -50,11 +50,16 @@ def has_seat(limit: int | None, taken: int) -> bool:
     return limit is None or taken < limit
 
 
-def count_study_time(counted_until: datetime, now: datetime, spent: int) -> tuple[int, datetime]:
+def count_study_time(
+    counted_until: datetime, seated_at: datetime, now: datetime, spent: int
+) -> tuple[int, datetime]:
     """Seconds of a heartbeat that count, and up to when the learner's time is then counted.
 
-    The spans counted never overlap and never lie in the future, so their sum never passes wall clock.
+    Only what the clock here confirms: the time since what was counted last, and for the first heartbeat since
+    the learner took the seat. The spans never overlap and never lie in the future, so their sum never passes
+    wall clock.
     """
+    counted_until = max(counted_until, seated_at)
     spent = min(spent, HEARTBEAT_LIMIT)
     seconds = max(0, min(spent, floor((now - counted_until).total_seconds())))
     return seconds, max(counted_until, now - timedelta(seconds=spent)) + timedelta(seconds=seconds)

@@ -35,7 +35,10 @@ async def complete_lesson(course: UUID, lesson: UUID, who: CurrentUser, session:
 async def record_lesson_progress(
     course: UUID, lesson: UUID, body: HeartbeatBody, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:
-    """A heartbeat: resume position and study time, which never passes wall clock."""
+    """A heartbeat: resume position and study time, which never passes wall clock.
+
+    What counts is at most a minute, the time since the last heartbeat anywhere, and since the enrolment.
+    """
     position, counted, total = await service.record_heartbeat(
         session, who, course, lesson, body.position_seconds, body.seconds_spent, now
     )

@@ -38,7 +38,9 @@ class HeartbeatBody(Body):
         None, le=1_000_000, description="where to resume; none: as it was"
     )
     seconds_spent: Seconds = Field(
-        0, le=86_400, description=f"since the last heartbeat; {HEARTBEAT_LIMIT} of them count"
+        0,
+        le=86_400,
+        description=f"since the last heartbeat; {HEARTBEAT_LIMIT} of them count, if so many have passed",
     )
 
 

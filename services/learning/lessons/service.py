@@ -80,7 +80,7 @@ async def record_heartbeat(
     seat = await access_lesson_seat(session, who, course, lesson)
     enrollment = seat.enrollment
     until = (await session.execute(queries.LOCK_CLOCK, {"student": who.user})).scalar_one()
-    seconds, until = count_study_time(until, now, spent)
+    seconds, until = count_study_time(until, enrollment.enrolled_at, now, spent)
     day = local_date(now, seat.time_zone)
     if seconds:
         enrollment.study_seconds += seconds

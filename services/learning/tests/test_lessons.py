@@ -3,7 +3,7 @@
 import asyncio
 import io
 from datetime import timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from pypdf import PdfReader
 from sqlalchemy import text
@@ -92,6 +92,8 @@ async def test_heartbeats_keep_the_position_and_count_no_more_than_wall_clock(sc
     url = f"/api/courses/{course}/lessons/{school.lessons(course)[0]}/progress/"
     elsewhere = f"/api/courses/{other}/lessons/{school.lessons(other)[0]}/progress/"
     beat = {"position_seconds": 40, "seconds_spent": 60}
+    assert done(await student.client.post(url, json=beat))["seconds_counted"] == 0
+    school.clock.advance(hours=2)
     assert done(await student.client.post(url, json=beat))["seconds_counted"] == 60
     school.clock.advance(seconds=20)
     body = done(await student.client.post(url, json=beat))
@@ -144,8 +146,8 @@ async def test_an_enrolments_state_adds_up_study_time_and_points(school: School)
     for lesson in school.lessons(course):
         heartbeat = {"position_seconds": 5, "seconds_spent": 20}
         path = f"/api/courses/{course}/lessons/{lesson}/"
-        done(await student.client.post(f"{path}progress/", json=heartbeat))
         school.clock.advance(seconds=30)
+        done(await student.client.post(f"{path}progress/", json=heartbeat))
         await school.complete(student, course, lesson)
     async with school.harness.db.sessions() as session:
         payload = await session.scalar(
@@ -278,6 +280,7 @@ async def test_one_goes_on_where_one_stopped(school: School) -> None:
         "lesson": str(lesson), "position_seconds": 0, "study_seconds": 0, "is_completed": False,
         "completed_at": None,
     }  # fmt: skip
+    school.clock.advance(seconds=30)
     done(await student.client.post(url, json={"position_seconds": 90, "seconds_spent": 30}))
     done(await student.client.post(url, json={"seconds_spent": 10}))
     assert done(await student.client.get(url))["position_seconds"] == 90, "a heartbeat wiped the position"
@@ -290,10 +293,29 @@ async def test_one_goes_on_where_one_stopped(school: School) -> None:
     refused(await student.client.get(url.replace(str(lesson), str(uuid4()))), 404, "not_found")
 
 
+async def test_a_first_heartbeat_counts_what_has_passed_since_the_enrolment(school: School) -> None:
+    first, second = await school.course(), await school.course()
+    student = await school.enrolled(first)
+
+    async def beat(course: UUID) -> int:
+        url = f"/api/courses/{course}/lessons/{school.lessons(course)[0]}/progress/"
+        counted: int = done(await student.client.post(url, json={"seconds_spent": 60}))["seconds_counted"]
+        return counted
+
+    school.clock.advance(seconds=7)
+    assert await beat(first) == 7
+    school.clock.advance(seconds=50)
+    done(await student.client.post(f"/api/courses/{second}/enroll/"), 201)
+    school.clock.advance(seconds=3)
+    assert await beat(second) == 3
+    assert await beat(first) == 0
+
+
 async def test_a_long_heartbeat_is_capped_and_keeps_the_position(school: School) -> None:
     course = await school.course()
     student = await school.enrolled(course)
     url = f"/api/courses/{course}/lessons/{school.lessons(course)[0]}/progress/"
+    school.clock.advance(hours=1)
     beat = done(await student.client.post(url, json={"position_seconds": 500, "seconds_spent": 3600}))
     assert (beat["position_seconds"], beat["seconds_counted"]) == (500, 60)
     for wrong in (-1, "x", 1e300, 86_401, [1], None, "\0"):

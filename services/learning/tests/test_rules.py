@@ -152,20 +152,21 @@ def test_progress_is_a_hundred_only_when_nothing_is_left(total, data):
 @given(st.lists(st.tuples(st.floats(0, 100), st.integers(0, 90)), max_size=30))
 def test_study_time_never_passes_wall_clock(beats):
     start = until = now = NOW
+    seated = start + timedelta(seconds=30)
     total = 0
     for pause, spent in beats:
         now += timedelta(seconds=pause)
-        seconds, until = seats.count_study_time(until, now, spent)
+        seconds, until = seats.count_study_time(until, seated, now, spent)
         assert 0 <= seconds <= min(spent, 60)
-        assert until <= now
+        assert until <= max(now, seated)
         total += seconds
-    assert total <= (now - start).total_seconds()
+    assert total <= max(0, (now - seated).total_seconds())
 
 
 def test_a_steady_heartbeat_loses_no_second():
     until, total = NOW, 0
     for beat in range(1, 11):
-        seconds, until = seats.count_study_time(until, NOW + timedelta(seconds=10.5 * beat), 11)
+        seconds, until = seats.count_study_time(until, NOW, NOW + timedelta(seconds=10.5 * beat), 11)
         total += seconds
     assert total == 105
 

@@ -57,7 +57,7 @@ async def list_own(
 
 
 async def list_taught(
-    session: AsyncSession, who: Principal, course: UUID | None, status: str | None, page: Paging
+    session: AsyncSession, who: Principal, course: UUID | None, status: str | None, page: Paging | None
 ) -> tuple[int, list[Listed]]:
     """Enrolments in the courses that they teach (managers: in any)."""
     return await _list(session, page, *_filters(course, status), taught_by(who))

@@ -95,14 +95,18 @@ class RosterRow(EnrollmentOut):
     name: PlainText
     email: Identifier
     last_active: Moment | None
+    course_name: PlainText
+    course_uuid: UUID
 
 
 class VisibleEnrollment(EnrollmentOut):
-    """`name`, `email` and `last_active` only for those who teach the course."""
+    """`name` and what follows it only for those who teach the course."""
 
     name: PlainText | None = None
     email: Identifier | None = None
     last_active: Moment | None = None
+    course_name: PlainText | None = None
+    course_uuid: UUID | None = None
 
 
 def course_card(listed: Listed, viewer: UUID) -> dict[str, Any]:
@@ -160,4 +164,6 @@ def roster_row(listed: Listed, viewer: UUID) -> dict[str, Any]:
         "name": student.full_name if student else "",
         "email": student.email if student else "",
         "last_active": listed.enrollment.last_accessed,
+        "course_name": listed.course.title,
+        "course_uuid": listed.course.uuid,
     }

@@ -7,7 +7,6 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
-import uuid_utils
 from sqlalchemy import event as sa_event
 from sqlalchemy.orm import Session
 
@@ -15,6 +14,7 @@ from libs.common.clock import system_clock
 from libs.common.events.base import Event
 from libs.common.tables import LANES
 from libs.common.trace import Trace, current_trace
+from libs.common.uuids import ordered
 
 # In the order in which they were recorded: `seq` is given in it, and the relay sends in it. One JSON
 # parameter, because to bind many columns costs more than to parse it.
@@ -45,7 +45,7 @@ def outbox_row(
     """Values of one outbox row."""
     return {
         "lane": lane_of(topic, key),
-        "id": UUID(bytes=uuid_utils.uuid7().bytes),
+        "id": ordered(),
         "topic": topic,
         "key": key,
         "key_seq": seq,

@@ -11,6 +11,7 @@ from libs.common.auth import CurrentUser, Manager, Teacher, at_least
 from libs.common.clock import system_clock
 from libs.common.db import SessionDep
 from libs.common.paging import PagingDep, choose_uuid, decode_cursor, encode_cursor
+from libs.common.uuids import as_v4
 from services.analytics.access import access_course
 from services.analytics.dashboards.course import course_dashboard
 from services.analytics.dashboards.platform import platform_dashboard
@@ -101,9 +102,9 @@ async def list_activities(
         most=page.size + 1,
         skip=0 if page.cursor else page.offset,
     )
-    results = [dict(row._mapping) for row in found[: page.size]]
+    results = [{**row._mapping, "uuid": as_v4(row.uuid)} for row in found[: page.size]]
     more = len(found) > page.size
-    follow = encode_cursor(results[-1]["at"].isoformat(), str(results[-1]["uuid"])) if more else None
+    follow = encode_cursor(results[-1]["at"].isoformat(), str(found[page.size - 1].uuid)) if more else None
     return {
         "count": counted.n,
         "next": page.link(cursor=follow, page=None) if follow else None,

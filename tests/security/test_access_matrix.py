@@ -3,6 +3,7 @@
 import json
 import re
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -49,6 +50,12 @@ async def call(world: World, row: Row, operation: str, role: str, thing: Any) ->
     return await world.people[role].raw(method, path, **(row.raw or options))
 
 
+def other_versions(body: str) -> list[str]:
+    """UUIDs in an answer that clients would refuse."""
+    found = re.findall(r"\b[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}\b", body, re.IGNORECASE)
+    return [uuid for uuid in found if UUID(uuid).version != 4]
+
+
 @pytest.mark.promise("object access")
 @pytest.mark.parametrize("operation", sorted(MATRIX))
 async def test_who_may_call(world: World, operation: str) -> None:
@@ -67,6 +74,8 @@ async def test_who_may_call(world: World, operation: str) -> None:
         seen[role] = "2xx" if answer.is_success else str(answer.status_code)
         if answer.is_success and row.login_again:
             await world.people[role].login()
+        if answer.headers.get("content-type", "").partition(";")[0].endswith("json"):
+            assert other_versions(answer.text) == [], "public ids are of version 4"
         if answer.is_success:
             assert operation not in TAGGED or answer.headers.get("etag")
         else:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.uuids import as_v4
 from services.analytics import rules
 from services.analytics.charts import chart
 from services.analytics.queries import TAKING_PART, as_of, local_today, rows
@@ -160,4 +161,4 @@ async def recent_activity(session: AsyncSession, user: UUID | None, most: int = 
         u=user,
         most=most,
     )
-    return [dict(row._mapping) for row in found]
+    return [{**row._mapping, "uuid": as_v4(row.uuid)} for row in found]

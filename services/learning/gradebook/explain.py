@@ -4,6 +4,7 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
+from libs.common.uuids import as_v4
 from services.learning.gradebook import rules
 from services.learning.gradebook.queries import Book, BookMark
 from services.learning.gradebook.service import number
@@ -78,10 +79,10 @@ def _item(kept: BookMark, contribution: Fraction, policy: rules.Policy, why: str
         words.append(STATUS_RULES.get(mark.status, mark.status))
     children = []
     if kept.event is not None:
-        source = {"type": "event", "uuid": mark.item.uuid, "event_id": kept.event}
+        source = {"type": "event", "uuid": mark.item.uuid, "event_id": _public(kept.event)}
         value = None if kept.raw is None else number(Fraction(kept.raw))
         children.append(_line("Recorded", value, None, f"{mark.status}, as published", source, []))
-    source = {"type": "item", "uuid": mark.item.uuid, "event_id": kept.event}
+    source = {"type": "item", "uuid": mark.item.uuid, "event_id": _public(kept.event)}
     return _line(
         mark.item.title, number(mark.earned), number(contribution), "; ".join(words), source, children
     )
@@ -96,7 +97,7 @@ def _aside_rule(kept: BookMark, policy: rules.Policy, view: rules.View) -> str:
 def _policy_source(book: Book) -> dict[str, Any] | None:
     if book.policy.uuid is None:
         return None
-    return {"type": "policy", "uuid": book.policy.uuid, "event_id": book.policy.event}
+    return {"type": "policy", "uuid": book.policy.uuid, "event_id": _public(book.policy.event)}
 
 
 def _line(
@@ -111,3 +112,7 @@ def _line(
         "label": label, "value": value, "contribution": contribution, "rule": rule, "source": source,
         "children": children,
     }  # fmt: skip
+
+
+def _public(event: UUID | None) -> UUID | None:
+    return None if event is None else as_v4(event)

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from math import isfinite
 from typing import Any
 from uuid import UUID
 
@@ -45,7 +46,14 @@ RETRY_AFTER = timedelta(seconds=30)
 TOMBSTONE_PATIENCE = timedelta(hours=1)
 """Time after which a person is erased although the tombstone on `identity.users` has not come: it is kept for
 a week only, the request for ever."""
+LASTING = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+"""What another try would meet again: it lies in the data, or in how they are read."""
 NO_LIMIT = 2**63
+JSON = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z
+LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**64 - 1
+"""What orjson writes."""
+MOST_BITS = 10_000
+"""Longer integers take too long to write in decimal."""
 GONE = "[erased]"
 """What stands in place of a text of somebody who is erased, where a text has to stand."""
 
@@ -150,16 +158,41 @@ async def forget_backbone(erasure: Erasure) -> None:
 
 
 def as_json(value: Any) -> bytes:
-    """Readable JSON: indented, moments in UTC with a `Z`, decimals as numbers."""
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z)
+    """Readable JSON: indented, moments in UTC with a `Z`, decimals as numbers.
+
+    Whatever was stored once goes out: what JSON or its readers cannot hold is written as a text.
+    """
+    try:
+        return orjson.dumps(value, default=_plain, option=JSON)
+    except TypeError:
+        return orjson.dumps(_readable(value), option=JSON)
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        return float(value)
+    if isinstance(value, Decimal) and isfinite(number := float(value)):
+        return number
     if isinstance(value, timedelta):
         return value.total_seconds()
     raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _readable(value: Any) -> Any:
+    """The same where everything has a form in JSON."""
+    if isinstance(value, dict):
+        return {_readable(str(name)): _readable(each) for name, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_readable(each) for each in value]
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, bytes | memoryview):
+        return bytes(value).hex()
+    if isinstance(value, int) and not LEAST_INTEGER <= value <= MOST_INTEGER:
+        return str(value) if value.bit_length() < MOST_BITS else hex(value)
+    try:
+        orjson.dumps(value, default=_plain, option=JSON)
+    except TypeError:
+        return str(value)
+    return _plain(value) if isinstance(value, Decimal | timedelta) else value
 
 
 @dataclass(frozen=True)
@@ -276,7 +309,8 @@ class Privacy:
         tasks.task(every=30)(sweep_privacy)
 
     async def pack(self, run: TaskRun, job: UUID) -> None:
-        """Write a part to the exchange area and say where it lies; the fifth failure ends it.
+        """Write a part to the exchange area and say where it lies; the fifth failure ends it, and the first
+        of those that would come again.
 
         Every try is counted before it begins and writes to paths of its own, so two at once do not mix.
         """
@@ -293,7 +327,7 @@ class Privacy:
                     packed = await self._packed(run, part)
                 except Exception as error:
                     log.warning("export_part_not_packed", job=str(job), **without_message(error))
-                    if part.attempts < MOST_TRIES:
+                    if part.attempts < MOST_TRIES and not isinstance(error, LASTING):
                         return
             async with run.db.session() as session:
                 row = await session.get_one(self.part, job, with_for_update=True)

@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,7 +18,7 @@ from libs.common.events.identity import ErasureRequested, ExportRequested, UserS
 from libs.common.events.privacy import Erased, PartFailed, PartPacked
 from libs.common.inbox import Subscription, apply_batch
 from libs.common.jobs import Tasks
-from libs.common.privacy import MOST_TRIES, Copy, Erasure, Privacy, erased_among
+from libs.common.privacy import MOST_TRIES, Copy, Erasure, Privacy, as_json, erased_among
 from libs.common.privacy_testing import answers_to, apply, erase, export, tables_with, tombstone
 from libs.common.storage import EXCHANGE, Storage
 from libs.common.testing import Harness, as_record
@@ -38,14 +41,14 @@ class PersonErased(Erased):
 
 
 class Broken:
-    """Whether reading somebody's notes fails."""
+    """How reading somebody's notes fails."""
 
-    now = False
+    now: Exception | None = None
 
 
 async def gather(session: AsyncSession, user: UUID) -> Copy:
     if Broken.now:
-        raise ValueError("Canary: a message may repeat what somebody wrote")
+        raise Broken.now
     notes = await session.scalars(select(toy.Note.words).where(toy.Note.user == user))
     return Copy({"notes": [{"words": words} for words in notes]}, [("my note.txt", f"notes/{user}")])
 
@@ -65,7 +68,7 @@ async def on_user(session: AsyncSession, batch: Any) -> None:
 @pytest.fixture
 def service(toy_service: Harness, tmp_path: Path) -> Harness:
     """The toy with a privacy of its own, and with files."""
-    Broken.now = False
+    Broken.now = None
     toy_service.settings.storage_url = f"file:{tmp_path}"
     tasks = Tasks("toy", toy.Settings)
     PRIVACY.declare(tasks)
@@ -102,7 +105,7 @@ async def test_a_lost_task_is_started_again_and_a_second_one_changes_nothing(ser
 
 
 async def test_a_part_is_given_up_after_five_tries(service: Harness, capsys: pytest.CaptureFixture[str]):
-    Broken.now = True
+    Broken.now = OSError("Canary: a message may repeat what somebody wrote")
     request = ExportRequested(job=uuid4(), user=await noted(service))
     await service.deliver(request)
     clock = SettableClock(system_clock())
@@ -116,6 +119,37 @@ async def test_a_part_is_given_up_after_five_tries(service: Harness, capsys: pyt
     assert service.queue.started == []
     captured = capsys.readouterr()
     assert "Canary" not in captured.out + captured.err
+
+
+@pytest.mark.parametrize("error", [ValueError("Canary"), TypeError("Canary"), OverflowError("Canary")])
+async def test_what_would_fail_again_is_given_up_at_once(service: Harness, error: Exception):
+    Broken.now = error
+    request = ExportRequested(job=uuid4(), user=await noted(service))
+    await service.deliver(request)
+    await service.run_tasks()
+    [(kind, answer)] = await answers_to(service, request.job)
+    assert (kind, answer["reason"]) == ("toy.export_part_failed.v1", "not_packed")
+
+
+ODD: list[tuple[Any, Any]] = [
+    (123456789012345678901234567890, "123456789012345678901234567890"),
+    (10**400, str(10**400)),
+    (10**5000, hex(10**5000)),
+    (Decimal("1e400"), "1E+400"),
+    (Decimal("NaN"), "NaN"),
+    (Decimal("1.5"), 1.5),
+    (timedelta(minutes=1), 60.0),
+    ("half \ud800", "half \\ud800"),
+    (b"\x00\xff", "00ff"),
+    ({1: {2, 3}}, {"1": [2, 3]}),
+    (IPv4Address("127.0.0.1"), "127.0.0.1"),
+]
+
+
+@pytest.mark.parametrize(("value", "expected"), ODD, ids=map(str, range(len(ODD))))
+def test_whatever_was_stored_goes_out(value: Any, expected: Any):
+    whole = {"data": {"rows": [{"answer": value, "at": system_clock(), "id": uuid4()}]}}
+    assert orjson.loads(as_json(whole))["data"]["rows"][0]["answer"] == expected
 
 
 @pytest.mark.parametrize("tombstone_first", [True, False])

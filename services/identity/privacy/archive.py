@@ -76,6 +76,8 @@ class Builder:
     run: TaskRun
     job: PrivacyJob
     rows: int = 0
+    at: str = "identity"
+    """The service whose part is being written."""
 
     def __post_init__(self) -> None:
         self.storage = Storage(self.run.settings)
@@ -97,6 +99,7 @@ class Builder:
         async for entry in self.part("identity", {"service": "identity", **whole}, self.storage):
             yield entry
         for number, part in enumerate(parts, 1):
+            self.at = part.service
             async for entry in self.part(part.service, await self.fetch(part), self.exchange):
                 yield entry
             await self.report(100 * number // (len(parts) + 1))

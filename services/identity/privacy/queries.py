@@ -14,7 +14,7 @@ from libs.common.settings import SERVICES
 from libs.common.storage import URL_SECONDS, Storage
 from services.identity.avatars.service import path_of
 from services.identity.models import Activity, AvatarFile, CodeMail, PrivacyJob, PrivacyPart, Session, User
-from services.identity.privacy.rules import ERRORS, eta_seconds, percent, shown_status
+from services.identity.privacy.rules import eta_seconds, percent, shown_error, shown_status
 
 
 async def parts_of(session: AsyncSession, job: UUID) -> Sequence[PrivacyPart]:
@@ -41,7 +41,7 @@ async def job_answer(
         "eta_seconds": eta_seconds(job.created_at, now, share) if job.status == "open" else None,
         "result_url": link,
         "expires_at": job.expires_at if link else None,
-        "error": ERRORS[job.error] if job.error else None,
+        "error": shown_error(job.error) if job.error and job.status == "failed" else None,
         "created_at": job.created_at,
         "services": parts,
     }

@@ -12,11 +12,18 @@ PACKED = 90
 """Percent of an export when every part is there; the rest is the archive."""
 
 ERRORS = {
-    "not_packed": "A part of the data could not be packed; start another export, or ask support.",
-    "not_built": "The archive could not be written; start another export, or ask support.",
-    "timed_out": "A part of the data did not arrive within seven days; start another export.",
+    "not_packed": "The data of {} could not be packed; start another export, or ask support.",
+    "not_built": "The archive could not be written at the data of {}; start another export, or ask support.",
+    "timed_out": "The data of {} did not arrive within seven days; start another export.",
 }
 """What a person reads of a stable code."""
+
+
+def shown_error(error: str) -> str:
+    """A job's `error`: a code, and after a colon the services that it is about; older ones name none."""
+    code, _, services = error.partition(":")
+    sentence = ERRORS.get(code, ERRORS["not_packed"])
+    return sentence.format(services.replace(",", ", ") or "a service")
 
 
 def shown_status(status: str, version: int, kind: str, acknowledged: int) -> str:

@@ -1,6 +1,6 @@
 """Exports and erasures: one function per intent. Locks are taken in the order user, job."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -208,12 +208,14 @@ async def miss_part(
     """A service has given its part up: no archive without it."""
     job = await acknowledge(session, service, answer, 0, now)
     if job is not None:
-        fail_export(session, job, reason, now)
+        fail_export(session, job, reason, [service], now)
 
 
-def fail_export(session: AsyncSession, job: PrivacyJob, reason: str, now: datetime) -> None:
-    """End an export that the caller has locked."""
-    job.error = reason
+def fail_export(
+    session: AsyncSession, job: PrivacyJob, reason: str, services: Iterable[str], now: datetime
+) -> None:
+    """End an export that the caller has locked, saying whose part it was."""
+    job.error = f"{reason}:{','.join(sorted(services))}"
     _end(session, job, "failed", ExportFailed(job=job.uuid, user=job.user_uuid, reason=reason), now)
     enqueue(session, "identity.clear_export", str(job.uuid))
 

@@ -10,7 +10,7 @@ from libs.common import mail
 from libs.common.db import enqueue
 from libs.common.jobs import TaskRun, Tasks
 from libs.common.logs import get_logger
-from libs.common.privacy import MOST_TRIES, NO_LIMIT, trace_of, without_message
+from libs.common.privacy import LASTING, MOST_TRIES, NO_LIMIT, trace_of, without_message
 from libs.common.storage import EXCHANGE, Storage
 from libs.common.trace import tracing
 from services.identity.models import PrivacyJob, PrivacyPart, User
@@ -30,7 +30,7 @@ RETRY_AFTER = timedelta(seconds=30)
 
 @TASKS.task()
 async def build_export(run: TaskRun, uuid: str) -> None:
-    """Put all parts into one archive; the fifth failure ends the export.
+    """Put all parts into one archive; the fifth failure ends the export, or the first that would come again.
 
     Every run writes to a path of its own, and only the first to finish is kept.
     """
@@ -44,7 +44,8 @@ async def build_export(run: TaskRun, uuid: str) -> None:
         if await service.missing_parts(session, job.uuid) - {"identity"}:
             return
         if job.attempts >= MOST_TRIES:
-            service.fail_export(session, job, "not_built", now)
+            at = (job.error or "").partition(":")[2] or "identity"
+            service.fail_export(session, job, "not_built", [at], now)
             return
         job.attempts += 1
         job.tried_at = now
@@ -61,6 +62,14 @@ async def build_export(run: TaskRun, uuid: str) -> None:
         except Exception as error:
             log.warning("export_not_built", job=uuid, **without_message(error))
             await builder.storage.delete(builder.path)
+            async with run.db.session() as session:
+                row = await session.get_one(PrivacyJob, job.uuid, with_for_update=True)
+                if row.status != "open":
+                    return
+                if isinstance(error, LASTING):
+                    service.fail_export(session, row, "not_built", [builder.at], run.clock())
+                else:
+                    row.error = f"not_built:{builder.at}"
 
 
 @TASKS.task()
@@ -103,7 +112,8 @@ async def sweep_exports(run: TaskRun) -> None:
                 PrivacyJob.status == "open", PrivacyJob.created_at < now - EXPORT_PATIENCE
             ).with_for_update(skip_locked=True)
         ):
-            service.fail_export(session, job, "timed_out", now)
+            late_ones = await service.missing_parts(session, job.uuid) - {"identity"}
+            service.fail_export(session, job, "timed_out", late_ones, now)
     async with run.db.session() as session:
         for job in await session.scalars(exports.where(PrivacyJob.status == "open", ~others.exists())):
             enqueue(session, "identity.build_export", str(job.uuid), trace=trace_of(job))

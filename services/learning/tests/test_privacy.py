@@ -92,6 +92,20 @@ async def test_an_export_holds_work_notes_and_certificates_with_their_files(scho
     assert names == [f"{certificate['certificate_number']}.pdf", "submitted-1-Canary-file.txt"]
 
 
+async def test_a_number_that_was_stored_before_its_limit_does_not_break_the_export(school: School):
+    course = await school.course()
+    student = await school.enrolled(course)
+    number = {"kind": "numeric", "text": "How many?", "value": 2}
+    await take(student, await school.quiz(course, number), {"How many?": 2})
+    for stored, shown in (("123456789012345678901234567890", "1234567890123"), ("1e400", "1000000")):
+        async with school.harness.db.session() as session:
+            planted = text("UPDATE attempt_questions SET answer = CAST(:answer AS jsonb)")
+            await session.execute(planted, {"answer": stored})
+        part = await export(school.harness, student.uuid)
+        [row] = part["data"]["answers"]
+        assert str(row["answer"]).startswith(shown)
+
+
 async def test_an_export_holds_no_grade_that_is_hidden(school: School):
     course = await school.course()
     student = await school.enrolled(course)

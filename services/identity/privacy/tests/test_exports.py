@@ -9,6 +9,7 @@ from zipfile import ZipFile
 
 import orjson
 import pytest
+from sqlalchemy import text
 
 from libs.common.clock import system_clock
 from libs.common.events import analytics, catalog, forum, learning, notify, support
@@ -171,7 +172,7 @@ async def test_a_service_that_gives_up_ends_the_export_without_an_archive(identi
     await identity.run_tasks()
     failed = await seen(ada, job)
     assert (failed["status"], failed["result_url"]) == ("failed", None)
-    assert failed["error"].startswith("A part of the data could not be packed")
+    assert failed["error"].startswith("The data of learning could not be packed")
     assert await Storage(identity.settings, EXCHANGE).list_folder(job["uuid"]) == []
 
 
@@ -185,8 +186,23 @@ async def test_a_damaged_part_never_gets_into_an_archive(identity: Harness, peop
     for minutes in range(2, 14, 2):
         await sweep(identity, minutes=minutes)
     failed = await seen(ada, job)
-    assert failed["error"].startswith("The archive could not be written")
+    assert failed["error"].startswith("The archive could not be written at the data of forum;")
     assert await Storage(identity.settings).list_folder(f"exports/{job['uuid']}") == []
+
+
+async def test_an_own_part_that_cannot_be_read_ends_the_export_at_once(identity: Harness, people: People):
+    ada = await people.join("ada@lectern.example")
+    job = await asked(ada)
+    await all_packed(identity, ada, job)
+    whole = b"no JSON"
+    await Storage(identity.settings, EXCHANGE).put_bytes(f"{job['uuid']}/notify-1.json", whole)
+    async with identity.db.session() as session:
+        planted = text("UPDATE privacy_parts SET sha256 = :sum WHERE job = :job AND service = 'notify'")
+        await session.execute(planted, {"sum": hashlib.sha256(whole).hexdigest(), "job": job["uuid"]})
+    await identity.run_tasks()
+    failed = await seen(ada, job)
+    assert (failed["status"], failed["result_url"]) == ("failed", None)
+    assert failed["error"].startswith("The archive could not be written at the data of notify;")
 
 
 async def test_a_lost_build_is_started_again(identity: Harness, people: People):
@@ -204,7 +220,8 @@ async def test_an_export_is_given_up_after_a_week(identity: Harness, people: Peo
     await sweep(identity, days=6)
     assert (await seen(ada, job))["status"] == "queued"
     await sweep(identity, days=8)
-    assert (await seen(ada, job))["error"].startswith("A part of the data did not arrive")
+    late = "analytics, catalog, forum, learning, notify, support"
+    assert (await seen(ada, job))["error"].startswith(f"The data of {late} did not arrive")
 
 
 async def test_an_archive_is_kept_for_a_week(identity: Harness, people: People):

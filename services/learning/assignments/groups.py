@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from uuid import UUID, uuid4
 
 from fastapi import Request
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import UUID4, AfterValidator, ConfigDict, Field
 from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
@@ -21,13 +21,13 @@ from services.learning.assignments.access import access_taught_assignment
 from services.learning.assignments.service import publish
 from services.learning.enrollments.rules import SEATED
 from services.learning.models import Assignment, Enrollment, Submission, User
-from services.learning.quizzes.rules import shown
+from services.learning.quizzes.rules import as_seen, shown
 
 Name = Annotated[PlainText, Length(1, 100)]
 
 
 class TeamBody(Body):
-    uuid: UUID = Field(default_factory=uuid4, description="made when missing")
+    uuid: UUID4 = Field(default_factory=uuid4, description="made when missing")
     name: Name
     members: Annotated[list[UUID], Field(min_length=1, max_length=50)]
 
@@ -38,6 +38,8 @@ def _apart(teams: list[TeamBody]) -> list[TeamBody]:
         raise ValueError("somebody is in one group only, and once")
     if len({team.uuid for team in teams}) < len(teams):
         raise ValueError("groups must have different uuids")
+    if len({as_seen(team.name) for team in teams}) < len(teams):
+        raise ValueError("groups must have different names")
     return teams
 
 

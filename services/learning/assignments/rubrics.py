@@ -4,9 +4,10 @@ from decimal import Decimal
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import UUID4, AfterValidator, Field, model_validator
 
 from libs.common.schemas import Answer, Body, Exact, Length, PlainText
+from services.learning.quizzes.rules import as_seen
 
 Points = Annotated[Exact, Field(ge=0, le=10_000, decimal_places=4)]
 Name = Annotated[PlainText, Length(1, 200)]
@@ -20,7 +21,7 @@ class LevelBody(Body):
 
 
 class CriterionBody(Body):
-    uuid: UUID = Field(default_factory=uuid4, description="made when missing")
+    uuid: UUID4 = Field(default_factory=uuid4, description="made when missing")
     title: Name
     description: Description = ""
     points: Points = Field(description="the most that it brings")
@@ -30,12 +31,16 @@ class CriterionBody(Body):
     def _levels_fit(self) -> "CriterionBody":
         if any(level.points > self.points for level in self.levels):
             raise ValueError("a level brings at most the points of its criterion")
+        if len({as_seen(level.title) for level in self.levels}) < len(self.levels):
+            raise ValueError("levels of a criterion must have different titles")
         return self
 
 
 def _whole(rubric: list[CriterionBody]) -> list[CriterionBody]:
     if len({criterion.uuid for criterion in rubric}) < len(rubric):
         raise ValueError("criteria must have different uuids")
+    if len({as_seen(criterion.title) for criterion in rubric}) < len(rubric):
+        raise ValueError("criteria must have different titles")
     if rubric and not total(rubric):
         raise ValueError("one criterion must bring points")
     return rubric

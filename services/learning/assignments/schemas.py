@@ -23,7 +23,7 @@ from libs.common.uploads import TYPES
 from services.learning.assignments.rubrics import CriterionOut, Points, Rubric, total
 from services.learning.assignments.rules import late_seconds
 from services.learning.models import Assignment, Submission, SubmissionFile, SubmissionVersion
-from services.learning.quizzes.rules import shown
+from services.learning.quizzes.rules import LONGEST_ESSAY, shown
 from services.learning.quizzes.schemas import Long, OptionalMoment, Title
 
 
@@ -143,7 +143,7 @@ class AssignmentOut(Answer):
 class SubmissionBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "My graph has five vertices."}]})
 
-    text: Annotated[PlainText, Length(0, 200_000)]
+    text: Annotated[PlainText, Length(0, LONGEST_ESSAY)]
 
 
 class GradeBody(Body):

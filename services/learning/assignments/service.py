@@ -26,6 +26,7 @@ from services.learning.assignments.rubrics import rubric_kept
 from services.learning.assignments.schemas import AssignmentBody, AssignmentPatch
 from services.learning.completion.checks import want_course_check
 from services.learning.gradebook.facts import note_items
+from services.learning.gradebook.queries import policy_at
 from services.learning.models import (
     Assignment,
     User,
@@ -38,6 +39,7 @@ async def create_assignment(
 ) -> Assignment:
     """Set an assignment; learners of the course see it at once."""
     check_lesson(await access_taught_course(session, who, body.course), body.lesson)
+    await _check_group(session, body.course, body.group, now)
     _check_dates(body.due_at, body.closes_at)
     zone = (
         body.time_zone or await session.scalar(select(User.time_zone).where(User.uuid == who.user)) or "UTC"
@@ -70,6 +72,8 @@ async def change_assignment(
         raise Unprocessable.field("course", "cannot be changed")
     if changes.get("lesson") is not None:
         check_lesson(await access_taught_course(session, who, assignment.course), changes["lesson"])
+    if changes.get("group") != assignment.group:
+        await _check_group(session, assignment.course, changes.get("group"), now)
     before = terms_of(assignment)
     for field, value in changes.items():
         setattr(assignment, field, value)
@@ -88,6 +92,15 @@ async def delete_assignment(
     check_if_match(request, assignment.version)
     assignment.deleted_at = now
     await publish(session, assignment, AssignmentDeleted, who, now)
+
+
+async def _check_group(session: AsyncSession, course: UUID, group: UUID | None, now: datetime) -> None:
+    """Raises Unprocessable for what is no group of the course's policy: its items would count for nothing."""
+    if group is None:
+        return
+    policy = (await policy_at(session, course, now)).body
+    if group not in {each.uuid for each in policy.groups}:
+        raise Unprocessable.field("group", "is no group of the course's grading policy")
 
 
 def _check_dates(due_at: datetime | None, closes_at: datetime | None) -> None:

@@ -27,6 +27,7 @@ from services.learning.assignments.access import access_open_assignment
 from services.learning.assignments.schemas import SubmissionBody
 from services.learning.clock import Now
 from services.learning.models import Assignment, SubmissionFile
+from services.learning.quizzes.rules import LONGEST_ESSAY
 
 MOST_FILES = 10
 """Files of one version."""
@@ -50,7 +51,7 @@ FORM: dict[str, Any] = {
                     "type": "object",
                     "description": "The assignment says `allowed_types` and `max_bytes`",
                     "properties": {
-                        "text": PLAIN_TEXT | {"maxLength": 200_000},
+                        "text": PLAIN_TEXT | {"maxLength": LONGEST_ESSAY},
                         "files": {"type": "array", "items": _FILE, "maxItems": MOST_FILES},
                     },
                 }
@@ -83,7 +84,7 @@ async def received(uuid: UUID, request: Request, who: CurrentUser, now: Now) -> 
         for place, file in enumerate(files):
             row, files[place] = await _checked(file, assignment, limit, who.user, place)
             rows.append(row)
-        if not rows and not body.text:
+        if not rows and not body.text.strip():
             raise Unprocessable.field("text", "is needed, or a file")
         state = request.app.state
         return Work(body.text, await _stored(state.db, state.storage, rows, files))
@@ -113,7 +114,7 @@ def _body(data: bytes | dict[str, Any]) -> SubmissionBody:
     except ValidationError as error:
         found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
         raise RequestValidationError(found) from error
-    if not body.text:
+    if not body.text.strip():
         raise Unprocessable.field("text", "must not be empty")
     return body
 

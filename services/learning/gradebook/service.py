@@ -21,9 +21,10 @@ from libs.common.tokens import Principal
 from services.learning.access import access_taught_course
 from services.learning.completion.checks import want_course_check
 from services.learning.gradebook import rules
-from services.learning.gradebook.queries import Book, load_book
+from services.learning.gradebook.queries import Book, load_book, policy_at
 from services.learning.gradebook.schemas import Change, PolicyBody
 from services.learning.models import Assignment, GradeMark, GradingPolicy, GradingPolicyVersion, Quiz
+from services.learning.quizzes.rules import as_seen
 
 
 def keep_mark(
@@ -53,6 +54,7 @@ async def save_policy(
 ) -> GradingPolicy:
     """The next version of the course's policy; earlier ones are kept for looking back."""
     await access_taught_course(session, who, course)
+    check_names(body)
     await _check_items(session, course, body)
     await session.execute(
         insert(GradingPolicy).values(uuid=uuid4(), course=course, version=0).on_conflict_do_nothing()
@@ -66,6 +68,7 @@ async def save_policy(
         )
     ).one()
     check_if_match(request, policy.version)
+    keep_groups(body, (await policy_at(session, course, now)).body)
     policy.version += 1
     event = GradingPolicyChanged(policy=policy.uuid, course=course, number=policy.version, actor=who.user)
     session.add(
@@ -82,6 +85,30 @@ async def save_policy(
     await session.flush()
     await want_course_check(session, course, now)
     return policy
+
+
+def check_names(body: PolicyBody) -> None:
+    """Raises Unprocessable where people could not tell two groups or letters apart, or a uuid is of another
+    version than the suite's own. Not by the schema: policies of before are read by it."""
+    for field, names in (
+        ("groups", [group.name for group in body.groups]),
+        ("letters", [letter.letter for letter in body.letters]),
+    ):
+        if len({as_seen(name) for name in names}) < len(names):
+            raise Unprocessable.field(field, "two of them have the same name")
+    for place, group in enumerate(body.groups):
+        if group.uuid.version != 4:
+            raise Unprocessable.field(f"groups.{place}.uuid", "must be a uuid of version 4")
+
+
+def keep_groups(body: PolicyBody, before: PolicyBody) -> None:
+    """A group that is sent by its name alone is the one that has this name: assignments name it by uuid."""
+    sent = {group.uuid for group in body.groups if "uuid" in group.model_fields_set}
+    known = {as_seen(group.name): group.uuid for group in before.groups}
+    for group in body.groups:
+        uuid = known.get(as_seen(group.name))
+        if uuid is not None and uuid not in sent and group.uuid not in sent:
+            group.uuid = uuid
 
 
 async def _check_items(session: AsyncSession, course: UUID, body: PolicyBody) -> None:
@@ -104,7 +131,9 @@ async def try_policy(
 ) -> list[Change]:
     """Whose current grade would move, and how; nothing is saved."""
     await access_taught_course(session, who, course)
+    check_names(body)
     await _check_items(session, course, body)
+    keep_groups(body, (await policy_at(session, course, now)).body)
     before = totals(await load_book(session, course, now), "current")
     after = totals(await load_book(session, course, now, policy=body), "current")
     return [

@@ -3,9 +3,9 @@
 `content` of a question, by kind: `options: [{uuid, text, is_correct, feedback}]`, `correct`, `accepted`,
 `value` and `tolerance` as decimal strings, `pairs: [{left, right}]` or `items` of `{uuid, text}` in the right
 order; nothing for an essay. An attempt pins it with `order`, what the learner is shown of items or rights.
-After a regrade it may have `full_credit`, or the `earlier` content; `removed` are uuids of what was shown and is
-no longer there, `added` those of what came later: pages that are open know the one and not the other. Scores
-are exact fractions until stored.
+After a regrade it may have `full_credit`, or the `earlier` content; `removed` are uuids of what is no longer
+there, `added` those of what came later: pages that are open know the one and not the other. Scores are exact
+fractions until stored.
 """
 
 import unicodedata
@@ -32,7 +32,8 @@ KINDS = (
     "essay",
 )
 LONGEST_ANSWER = 2_000
-LONGEST_ESSAY = 50_000
+LONGEST_ESSAY = 200_000
+"""As a text that is handed in for an assignment."""
 LARGEST_NUMBER = 10**30
 LARGEST_INTEGER = 2**53 - 1
 """What every client can hold exactly; larger numbers are floats."""

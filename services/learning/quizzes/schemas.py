@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AwareDatetime, ConfigDict, Field, field_validator
+from pydantic import UUID4, AwareDatetime, ConfigDict, Field, field_validator
 
 from libs.common.errors import Unprocessable
 from libs.common.schemas import (
@@ -147,7 +147,7 @@ Side = Annotated[PlainText, Length(1, 5_000)]
 
 
 class OptionBody(Body):
-    uuid: UUID | None = Field(None, description="made when missing")
+    uuid: UUID4 | None = Field(None, description="made when missing")
     text: Side
     is_correct: bool = False
     feedback: Annotated[PlainText, Length(0, 5_000)] = ""

@@ -98,9 +98,9 @@ def _distribution(
     if kind == "matching":
         lefts = {pair["left"]["uuid"]: pair for pair in content["pairs"]}
         texts = {pair["right"]["uuid"]: pair["right"]["text"] for pair in content["pairs"]}
-        named = {rules.folded(text): text for text in reversed(texts.values())}
+        named = {rules.as_seen(text): text for text in reversed(texts.values())}
         pairs = Counter(
-            (left, rules.folded(texts[right]))
+            (left, rules.as_seen(texts[right]))
             for answer in given
             for left, right in answer.items()
             if left in lefts and right in texts
@@ -109,7 +109,7 @@ def _distribution(
             Answered(
                 answer=f"{lefts[left]['left']['text']} → {named[right]}",
                 count=count,
-                is_right=rules.folded(lefts[left]["right"]["text"]) == right if graded else None,
+                is_right=rules.as_seen(lefts[left]["right"]["text"]) == right if graded else None,
             )
             for (left, right), count in pairs.most_common()
         ]

@@ -18,6 +18,7 @@ from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtensi
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_quiz
 from services.learning.quizzes.results import Case, PinnedQuestion, read_pinned
+from services.learning.quizzes.rules import LONGEST_ESSAY
 
 Status = Literal["in_progress", "submitted", "graded"]
 
@@ -37,8 +38,21 @@ class AnswerBody(Body):
 
     answer: Any = Field(
         description="by the kind: uuid, [uuid], bool, text, number, {left: right} or [uuid] of all items;"
-        " null takes it back"
-    )
+        " null takes it back",
+        json_schema_extra={
+            "anyOf": [
+                {
+                    "type": "string", "maxLength": LONGEST_ESSAY, "contentMediaType": "text/plain",
+                    "description": "a uuid; a short answer of at most 2,000 characters; an essay",
+                },
+                {"type": "array", "items": {"type": "string", "format": "uuid"}},
+                {"type": "object", "additionalProperties": {"type": "string", "format": "uuid"}},
+                {"type": "boolean"},
+                {"type": "number", "minimum": -1e30, "maximum": 1e30},
+                {"type": "null"},
+            ]
+        },
+    )  # fmt: skip
 
 
 class SavedAnswer(Answer):

@@ -73,6 +73,7 @@ async def test_a_policy_weighs_drops_and_gives_letters(school: School):
     ada = await school.enrolled(course)
     tests = {"uuid": str(uuid4()), "name": "Tests", "weight": 30, "drop_lowest": 1}
     final = {"uuid": str(uuid4()), "name": "Final", "weight": 70}
+    await save(school, course, {"groups": [tests, final]})
     works = [await school.assignment(course, points=10, group=tests["uuid"]) for _ in range(2)]
     exam = await school.assignment(course, points=10, group=final["uuid"])
     for work, score in ((works[0], 2), (works[1], 10), (exam, 8)):
@@ -116,7 +117,7 @@ async def test_what_is_missing_is_zero_once_it_is_due(school: School):
 async def test_one_can_look_back_at_scores_and_policy(school: School):
     course = await school.course()
     ada = await school.enrolled(course)
-    work = await school.assignment(course, points=10, group=str(uuid4()))
+    work = await school.assignment(course, points=10)
     submission = await hand_in(ada, work)
     await give(school, submission, score=4)
     then = school.clock()
@@ -179,6 +180,7 @@ async def test_an_explanation_leads_down_to_the_event(school: School):
     course = await school.course()
     ada = await school.enrolled(course)
     group = {"uuid": str(uuid4()), "name": "Works", "weight": 1, "drop_lowest": 1}
+    await save(school, course, {"groups": [group]})
     works = [await school.assignment(course, points=10, group=group["uuid"]) for _ in range(2)]
     for work, score in zip(works, (2, 10), strict=True):
         await give(school, await hand_in(ada, work), score=score)
@@ -258,13 +260,15 @@ async def test_the_export_holds_the_book_and_no_formula(school: School):
     answer = await school.teacher.client.get(url(course, "gradebook/export/"))
     assert answer.headers["content-type"].startswith("text/csv")
     rows = list(csv.reader(io.StringIO(answer.text)))
-    assert rows[0] == ["user", "name", "'@Essay", "current", "final", "letter"]
-    assert sorted(row[1:4] for row in rows[1:]) == [
-        ["'=cmd|'/C calc'!A0 Lovelace", "(open)", ""], ["Ada Lovelace", "9.0", "90.0"],
-    ]  # fmt: skip
+    item = f"'@Essay [{work['uuid']}]"
+    assert rows[0] == ["user", "name", "email", item, "current", "final", "letter"]
+    assert sorted(row[1:5] for row in rows[1:]) == [
+        ["'=cmd|'/C calc'!A0 Lovelace", "'=cmd|'/c@example.org", "(open)", ""],
+        ["Ada Lovelace", "ada@example.org", "9.0", "90.0"],
+    ]
     bad = await school.teacher.client.get(url(course, "gradebook/export/"), params={"file": "exe"})
     refused(bad, 400, "invalid_filter")
-    for text_, safe in (("-1", "'-1"), ("@x", "'@x"), ("'t", "'t"), ("x=1", "x=1"), ("", "")):
+    for text_, safe in (("-1", "'-1"), ("@x", "'@x"), ("'t", "'t"), ("'=t", "''=t"), ("", "")):
         assert (guarded(text_), unguarded(safe)) == (safe, text_)
 
 
@@ -285,10 +289,12 @@ async def test_the_xlsx_holds_the_book_as_text_and_numbers(school: School):
     name = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
     assert sheet.findall(f".//{name}f") == []
     rows = [["".join(cell.itertext()) for cell in row.iter(f"{name}c")] for row in sheet.iter(f"{name}row")]
-    assert rows[0] == ["user", "name", "@Essay & more", "current", "final", "letter"]
-    assert sorted(row[1:4] for row in rows[1:]) == [
-        ["=cmd|'/C calc'!A0 Lovelace", "(open)", "0"], ["Ada Lovelace", "9", "90"],
-    ]  # fmt: skip
+    item = f"@Essay & more [{work['uuid']}]"
+    assert rows[0] == ["user", "name", "email", item, "current", "final", "letter"]
+    assert sorted(row[1:5] for row in rows[1:]) == [
+        ["=cmd|'/C calc'!A0 Lovelace", "=cmd|'/c@example.org", "(open)", "0"],
+        ["Ada Lovelace", "ada@example.org", "9", "90"],
+    ]
     kinds = {cell.get("t", "n") for cell in sheet.iter(f"{name}c")}
     assert kinds == {"inlineStr", "n"}
     assert b'quotePrefix="1"' in styles

@@ -57,6 +57,7 @@ async def studied(school: School) -> tuple[Person, dict, dict]:
     path = f"/api/courses/{course}/lessons/{first}/"
     done(await student.client.post(f"{path}notes/", json={"notes": "Canary-note"}))
     heartbeat = {"position_seconds": 30, "seconds_spent": 20}
+    school.clock.advance(seconds=20)
     done(await student.client.post(f"{path}progress/", json=heartbeat))
     quiz = await school.quiz(course, WRITTEN)
     attempt = done(await student.client.post(f"/api/quizzes/{quiz['uuid']}/attempts/"), 201)

@@ -20,8 +20,10 @@ from typing import Any
 from uuid import UUID
 
 import orjson
+import psycopg
 from sqlalchemy import BigInteger, CheckConstraint, Executable, Index, Select, SmallInteger, select, text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import DataError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Mapped, declared_attr, mapped_column
 
@@ -46,7 +48,9 @@ RETRY_AFTER = timedelta(seconds=30)
 TOMBSTONE_PATIENCE = timedelta(hours=1)
 """Time after which a person is erased although the tombstone on `identity.users` has not come: it is kept for
 a week only, the request for ever."""
-LASTING = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+LASTING = (
+    ArithmeticError, AttributeError, LookupError, TypeError, ValueError, psycopg.DataError, DataError,
+)  # fmt: skip
 """What another try would meet again: it lies in the data, or in how they are read."""
 NO_LIMIT = 2**63
 JSON = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z

@@ -69,9 +69,11 @@ def record(session: Recorder, event: Event, seq: int, *, trace: Trace | None = N
     return number
 
 
-def record_tombstone(session: Recorder, state: type[Event], key: UUID, seq: int) -> None:
+def record_tombstone(
+    session: Recorder, state: type[Event], key: UUID, seq: int, *, trace: Trace | None = None
+) -> None:
     """Delete the aggregate from its state topic if and only if this transaction commits."""
-    _add(session, outbox_row(state.topic, str(key), seq, state.type, None, current_trace()))
+    _add(session, outbox_row(state.topic, str(key), seq, state.type, None, trace or current_trace()))
 
 
 def take_recorded(session: Recorder) -> dict[str, str] | None:

@@ -93,6 +93,10 @@ TOPICS: tuple[Topic, ...] = (
         ("analytics", "catalog", "forum", "identity", "support"), followers=("gateway",),
     ),
     Topic("forum.events", "log", "forums, discussions, replies", "forum", ("analytics", "notify")),
+    Topic(
+        "forum.discussions", "state", "every discussion's title, until it is deleted", "forum",
+        ("analytics", "notify"),
+    ),
     Topic("notify.events", "log", "deliveries of mail", "notify", ("analytics",)),
     Topic("support.events", "log", "tickets", "support", ("analytics", "notify")),
     # Few events for all readers; on `identity.events` each would have to keep up with every login.

@@ -7,7 +7,7 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.events import identity
+from libs.common.events import forum, identity
 from services.analytics.projection import use_live
 
 # Received[…] of the class that the handler is registered for.
@@ -21,12 +21,15 @@ APPEND = text(
 
 
 def without_personal(kind: str, value: bytes | None) -> str | None:
-    """The payload as the log keeps it: names and addresses are blanked, avatars dropped."""
+    """The payload as the log keeps it: names, addresses and what people may delete are blanked, avatars
+    dropped."""
     if value is None:
         return None
-    if kind != identity.UserState.type:
+    if kind not in (identity.UserState.type, forum.DiscussionState.type):
         return value.decode()
     state = orjson.loads(value)
+    if kind == forum.DiscussionState.type:
+        return orjson.dumps(state | {"title": ""}).decode()
     return orjson.dumps(state | dict.fromkeys(PERSONAL, "") | {"avatar": None}).decode()
 
 

@@ -48,10 +48,12 @@ class Discussion(Aggregate, Timestamps, Base):
 
     `last_seq` numbers the replies without gaps and `replies_count` counts those that are not deleted; both
     are written under the row's lock, with the reply. `views_count` changes without a new version.
+    `state_version` is the version that `forum.discussions` was told last; `publish_states` makes good what is
+    behind.
     """
 
     __tablename__ = "discussions"
-    __topics__ = ("forum.events",)
+    __topics__ = ("forum.events", "forum.discussions")
 
     forum: Mapped[UUID] = mapped_column(ForeignKey("forums.uuid"))
     course: Mapped[UUID | None]
@@ -65,6 +67,7 @@ class Discussion(Aggregate, Timestamps, Base):
     views_count: Mapped[int] = mapped_column(BigInteger, default=0)
     replies_count: Mapped[int] = mapped_column(BigInteger, default=0)
     last_seq: Mapped[int] = mapped_column(BigInteger, default=0)
+    state_version: Mapped[int] = mapped_column(BigInteger, default=0, server_default="0")
     edited_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     deleted_by: Mapped[UUID | None]
@@ -75,6 +78,7 @@ class Discussion(Aggregate, Timestamps, Base):
         Index(None, "forum", "is_pinned", "created_at", "uuid"),
         Index(None, "course"),
         Index(None, "author"),
+        Index("ix_discussions_unsaid", "uuid", postgresql_where=text("state_version < version")),
         Index(
             "ix_discussions_words",
             "title",

@@ -17,9 +17,9 @@ from libs.common.events.forum import (
     PersonErased,
     ReplyRedacted,
 )
-from libs.common.outbox import record
 from libs.common.privacy import GONE, Copy, Erasure, Privacy, rows_of
 from libs.common.trace import Trace
+from services.forum.discussions.service import publish as publish_discussion
 from services.forum.models import (
     Course,
     Discussion,
@@ -34,6 +34,7 @@ from services.forum.models import (
     Upvote,
 )
 from services.forum.queries import find_mentions
+from services.forum.replies.service import publish as publish_reply
 from services.forum.rules import without_mentions
 
 
@@ -186,19 +187,10 @@ async def _place(session: AsyncSession, reply: Reply) -> Discussion:
 
 def _publish(session: AsyncSession, post: Discussion | Reply, place: Discussion, trace: Trace) -> None:
     """The next version of a locked post whose text has lost a name."""
-    post.version += 1
-    event: DiscussionRedacted | ReplyRedacted
     if isinstance(post, Reply):
-        event = ReplyRedacted(
-            reply=post.uuid, discussion=place.uuid, forum=place.forum, course=place.course,
-            author=post.author, discussion_author=place.author,
-        )  # fmt: skip
+        publish_reply(session, post, place, ReplyRedacted, trace=trace)
     else:
-        event = DiscussionRedacted(
-            discussion=post.uuid, forum=post.forum, course=post.course, author=post.author,
-            discussion_type=post.discussion_type,
-        )  # fmt: skip
-    record(session, event, post.version, trace=trace)
+        publish_discussion(session, post, DiscussionRedacted, trace=trace)
 
 
 PRIVACY = Privacy("forum", PrivacyPart, ExportPartPacked, ExportPartFailed, PersonErased, gather, erase)

@@ -14,4 +14,5 @@ class Settings(ServiceSettings):
     service: str = "forum"
     port: int = 8104
     database_url: SecretStr = development_database("forum")
+    states_batch: int = Field(500, gt=0, description="states of discussions told by one sweep")
     chat_messages_minute: int = Field(30, gt=0, description="chat messages a minute a person")

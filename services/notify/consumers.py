@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -10,9 +11,9 @@ from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
 from libs.common.inbox import Handler, Received
 from libs.common.replicas import replicate
-from services.notify.models import CourseTitle, Person
+from services.notify.models import CourseTitle, DiscussionTitle, Notification, Person
 from services.notify.privacy import PRIVACY
-from services.notify.service import News, tell
+from services.notify.service import News, retell, tell
 
 Batch = Sequence[Any]  # Received[…] of the class that the handler is registered for
 
@@ -26,6 +27,18 @@ async def on_user(session: AsyncSession, batch: Batch) -> None:
 
 async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
     await replicate(session, CourseTitle, batch, lambda course: {"uuid": course.uuid, "title": course.title})
+
+
+async def on_discussion_state(
+    session: AsyncSession, batch: Sequence[Received[forum.DiscussionState]]
+) -> None:
+    """Keep the titles. What was told before its discussion's title came gets it now; a deleted one takes its
+    title from what was told."""
+    await replicate(session, DiscussionTitle, batch, lambda state: {"uuid": state.uuid, "title": state.title})
+    titles = {item.event.uuid: item.event.title for item in batch if item.event is not None}
+    gone = [UUID(item.key) for item in batch if item.event is None]
+    untitled = Notification.discussion.in_(titles) & (Notification.facts["discussion"].astext == "")
+    await retell(session, Notification.discussion.in_(gone) | untitled, "discussion", titles)
 
 
 async def on_enrolled(session: AsyncSession, batch: Batch) -> None:
@@ -69,7 +82,7 @@ async def on_certificate_revoked(session: AsyncSession, batch: Batch) -> None:
         [
             News(
                 i.event.student, "system", "certificate_revoked", i, f"/certificates/{i.event.certificate}",
-                what=i.event.number,
+                what=i.event.number, course=i.event.course,
             )
             for i in batch
         ],
@@ -123,7 +136,12 @@ async def on_reply(session: AsyncSession, batch: Batch) -> None:
             for user in users:
                 if user is not None and user not in told and may_read(event, user):
                     told.add(user)
-                    news.append(News(user, kind, kind, item, url, course=event.course))
+                    news.append(
+                        News(
+                            user, kind, kind, item, url, course=event.course, actor=event.author,
+                            discussion=event.discussion,
+                        )
+                    )  # fmt: skip
     await tell(session, news)
 
 
@@ -136,12 +154,15 @@ async def on_discussion(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
-            News(user, "mention", "mention", i, f"/discussions/{i.event.discussion}", course=i.event.course)
+            News(
+                user, "mention", "mention", i, f"/discussions/{i.event.discussion}", course=i.event.course,
+                actor=i.event.author, discussion=i.event.discussion,
+            )
             for i in batch
             for user in dict.fromkeys(i.event.mentions)
             if user != i.event.author
         ],
-    )
+    )  # fmt: skip
 
 
 async def on_solution(session: AsyncSession, batch: Batch) -> None:
@@ -150,7 +171,7 @@ async def on_solution(session: AsyncSession, batch: Batch) -> None:
         [
             News(
                 i.event.author, "forum_reply", "solution", i, f"/discussions/{i.event.discussion}",
-                course=i.event.course,
+                course=i.event.course, actor=i.event.actor, discussion=i.event.discussion,
             )
             for i in batch
             if i.event.author != i.event.actor and may_read(i.event, i.event.author)
@@ -158,10 +179,10 @@ async def on_solution(session: AsyncSession, batch: Batch) -> None:
     )  # fmt: skip
 
 
-def _ticket(user: Any, text: str, item: Any) -> News:
+def _ticket(user: Any, text: str, item: Any, actor: Any) -> News:
     for_staff = user != item.event.requester
     url = f"/support/{item.event.ticket}"
-    return News(user, "ticket", text, item, url, what=item.event.number, for_staff=for_staff)
+    return News(user, "ticket", text, item, url, what=item.event.number, actor=actor, for_staff=for_staff)
 
 
 async def on_ticket_answered(session: AsyncSession, batch: Batch) -> None:
@@ -170,7 +191,7 @@ async def on_ticket_answered(session: AsyncSession, batch: Batch) -> None:
     for item in batch:
         user = item.event.requester if item.event.by_staff else item.event.assigned_to
         if user is not None and user != item.event.author and not item.event.is_internal:
-            news.append(_ticket(user, "ticket_answered", item))
+            news.append(_ticket(user, "ticket_answered", item, item.event.author))
     await tell(session, news)
 
 
@@ -178,7 +199,7 @@ async def on_ticket_assigned(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
-            _ticket(i.event.assigned_to, "ticket_assigned", i)
+            _ticket(i.event.assigned_to, "ticket_assigned", i, i.event.actor)
             for i in batch
             if i.event.assigned_to is not None and i.event.assigned_to != i.event.actor
         ],
@@ -189,7 +210,7 @@ async def on_ticket_resolved(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
-            _ticket(i.event.requester, "ticket_resolved", i)
+            _ticket(i.event.requester, "ticket_resolved", i, i.event.actor)
             for i in batch
             if i.event.actor != i.event.requester
         ],
@@ -199,6 +220,7 @@ async def on_ticket_resolved(session: AsyncSession, batch: Batch) -> None:
 HANDLERS: dict[type[Any], Handler] = {
     UserState: on_user,
     CourseState: on_course,
+    forum.DiscussionState: on_discussion_state,
     learning.StudentEnrolled: on_enrolled,
     learning.StudentReenrolled: on_enrolled,
     learning.CertificateIssued: on_certificate,

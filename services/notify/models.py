@@ -1,9 +1,11 @@
 """Tables of notify."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, UniqueConstraint, func, text
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from libs.common.privacy import PrivacyPartTable
@@ -27,7 +29,9 @@ class Inbox(Base):
 class Notification(Base):
     """One notification: unread ⇄ read, deleted at last (kept, so that numbers stay without gaps).
 
-    `source` is the id of the event that it tells of: one event notifies one person once.
+    `source` is the id of the event that it tells of: one event notifies one person once. `facts` are what
+    title and message were made of (null: from before they were kept), so that both can be made anew when
+    `actor` is erased or `discussion` is deleted.
     """
 
     __tablename__ = "notifications"
@@ -41,6 +45,9 @@ class Notification(Base):
     message: Mapped[str]
     action_url: Mapped[str]
     course: Mapped[UUID | None]
+    actor: Mapped[UUID | None]
+    discussion: Mapped[UUID | None]
+    facts: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     is_read: Mapped[bool] = mapped_column(default=False)
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     deleted_at: Mapped[datetime | None]
@@ -49,6 +56,8 @@ class Notification(Base):
         UniqueConstraint("user", "seq"),
         UniqueConstraint("user", "source"),
         Index(None, "user", "created_at", "uuid"),
+        Index(None, "actor", postgresql_where=text("actor IS NOT NULL")),
+        Index(None, "discussion", postgresql_where=text("discussion IS NOT NULL")),
         Index("ix_notifications_unread", "user", postgresql_where=text("NOT is_read AND deleted_at IS NULL")),
     )
 
@@ -104,6 +113,15 @@ class CourseTitle(Base):
     """Replica of catalog.courses: what the course is called."""
 
     __tablename__ = "course_titles"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True)
+    title: Mapped[str]
+
+
+class DiscussionTitle(Base):
+    """Replica of forum.discussions: what the discussion is called, until it is deleted."""
+
+    __tablename__ = "discussion_titles"
 
     uuid: Mapped[UUID] = mapped_column(primary_key=True)
     title: Mapped[str]

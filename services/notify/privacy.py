@@ -1,7 +1,7 @@
 """What notify holds of a person, and what becomes of it.
 
-Notifications go. Deliveries stay as the ledger of what was sent: a recipient's id, no address; one that still
-waits is ended.
+Notifications go, and their name goes from those of others. Deliveries stay as the ledger of what was sent: a
+recipient's id, no address; one that still waits is ended.
 """
 
 from uuid import UUID
@@ -13,6 +13,7 @@ from libs.common.events.notify import ExportPartFailed, ExportPartPacked, MailFa
 from libs.common.outbox import record
 from libs.common.privacy import Copy, Erasure, Privacy, rows_of
 from services.notify.models import CourseTitle, Delivery, Inbox, Notification, Person, PrivacyPart
+from services.notify.service import retell
 
 
 async def gather(session: AsyncSession, user: UUID) -> Copy:
@@ -42,6 +43,9 @@ async def gather(session: AsyncSession, user: UUID) -> Copy:
 
 async def erase(erasure: Erasure) -> None:
     session, user = erasure.session, erasure.user
+    # First: who tells of them meanwhile either has their name no more, or is waited for.
+    await erasure.run(delete(Person).where(Person.uuid == user))
+    erasure.rows += await retell(session, Notification.actor == user, "who", {})
     await erasure.run(delete(Notification).where(Notification.user == user))
     await erasure.run(delete(Inbox).where(Inbox.user == user))
     waiting = await session.scalars(
@@ -60,7 +64,6 @@ async def erase(erasure: Erasure) -> None:
             reason="erased",
         )  # fmt: skip
         record(session, event, delivery.version, trace=erasure.trace)
-    await erasure.run(delete(Person).where(Person.uuid == user))
 
 
 PRIVACY = Privacy("notify", PrivacyPart, ExportPartPacked, ExportPartFailed, PersonErased, gather, erase)

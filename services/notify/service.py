@@ -1,13 +1,13 @@
 """Making notifications and mails, and what people do with theirs."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import ColumnElement, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.db import enqueue
@@ -18,21 +18,31 @@ from libs.common.outbox import record
 from libs.common.privacy import erased_among
 from libs.common.tokens import Principal
 from services.notify.access import access_notification
-from services.notify.models import CourseTitle, Delivery, Notification, Person, PrivacyPart
-from services.notify.rules import MAILED, STAFF, words
+from services.notify.models import (
+    CourseTitle,
+    Delivery,
+    DiscussionTitle,
+    Notification,
+    Person,
+    PrivacyPart,
+)
+from services.notify.rules import MAILED, STAFF, language_of, words
 
 
 @dataclass(frozen=True)
 class News:
-    """Something to tell one person: `text` names the words, `what` completes them."""
+    """Something to tell one person: `text` names the words; `what`, and what `actor`, `discussion` and
+    `course` are called, complete them."""
 
     user: UUID
     kind: str
     text: str
     source: Received[Any]
     action_url: str
-    what: str | None = None
+    what: str = ""
     course: UUID | None = None
+    actor: UUID | None = None
+    discussion: UUID | None = None
     subject_id: UUID | None = None
     for_staff: bool = False
 
@@ -47,12 +57,17 @@ async def tell(session: AsyncSession, news: Sequence[News]) -> None:
 
     Nobody is told who is erased or disabled, nor of the tickets of others who is not of the staff any more.
     """
-    gone = await erased_among(session, PrivacyPart, {item.user for item in news})
+    actors = {item.actor for item in news if item.actor}
+    gone = await erased_among(session, PrivacyPart, {item.user for item in news} | actors)
     people = await _people(session, {item.user for item in news})
     news = [item for item in news if item.user not in gone and _may_hear(item, people.get(item.user))]
     if not news:
         return
-    titles = await course_titles(session, {item.course for item in news if item.course})
+    names = await _called(session, Person.uuid, Person.full_name, actors - gone)
+    courses = await course_titles(session, {item.course for item in news if item.course})
+    discussions = await _called(
+        session, DiscussionTitle.uuid, DiscussionTitle.title, {i.discussion for i in news if i.discussion}
+    )
     counts = Counter(item.user for item in news)
     ordered = sorted(counts, key=str)  # two batches that meet lock in the same order
     result = await session.execute(
@@ -69,9 +84,15 @@ async def tell(session: AsyncSession, news: Sequence[News]) -> None:
     for item in news:
         following[item.user] += 1
         person = people.get(item.user)
-        title, message = words(
-            item.text, person.locale if person else None, item.what or titles.get(item.course, "")
-        )
+        facts = {
+            "text": item.text,
+            "language": language_of(person.locale if person else None),
+            "who": names.get(item.actor, ""),
+            "what": item.what,
+            "discussion": discussions.get(item.discussion, ""),
+            "course": courses.get(item.course, ""),
+        }
+        title, message = words(**facts)
         rows.append(
             {
                 "uuid": uuid4(),
@@ -83,6 +104,9 @@ async def tell(session: AsyncSession, news: Sequence[News]) -> None:
                 "message": message,
                 "action_url": item.action_url,
                 "course": item.course,
+                "actor": item.actor,
+                "discussion": item.discussion,
+                "facts": facts,
                 "is_read": False,
                 "created_at": item.source.occurred_at,
             }
@@ -126,6 +150,35 @@ def queue_mail(session: AsyncSession, item: News) -> None:
 async def _people(session: AsyncSession, ids: set[UUID]) -> dict[UUID, Person]:
     found = await session.scalars(select(Person).where(Person.uuid.in_(ids)))
     return {person.uuid: person for person in found}
+
+
+async def _called(session: AsyncSession, key: Any, name: Any, ids: set[UUID]) -> dict[UUID | None, str]:
+    """Names by id. Who is being erased, or what is being deleted, at this moment has none any more: the key
+    share keeps the others until what names them is there to be found by their erasure."""
+    query = select(key, name).where(key.in_(ids)).order_by(key)
+    found = await session.execute(query.with_for_update(read=True, key_share=True, skip_locked=True))
+    return {uuid: called for uuid, called in found}
+
+
+async def retell(
+    session: AsyncSession, told: ColumnElement[bool], name: str, values: Mapping[Any, str]
+) -> int:
+    """Make the texts that `told` finds anew: with what `values` have for the actor (`who`) or the discussion,
+    and without it where they have nothing. Returns how many."""
+    column = {"who": Notification.actor, "discussion": Notification.discussion}[name]
+    found = await session.scalars(
+        select(Notification)
+        .where(told, Notification.facts.is_not(None))
+        .order_by(Notification.user, Notification.seq)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    )
+    rows = found.all()
+    for row in rows:
+        row.facts = (row.facts or {}) | {name: values.get(getattr(row, column.key), "")}
+        row.title, row.message = words(**row.facts)
+    await session.flush()
+    return len(rows)
 
 
 async def course_titles(session: AsyncSession, ids: set[UUID]) -> dict[UUID | None, str]:

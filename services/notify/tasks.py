@@ -59,7 +59,7 @@ async def send_mail(run: TaskRun, uuid: str) -> None:
         delivery.kind,
         person.locale,
         name=mail.unlinked(person.first_name),
-        what=mail.unlinked(course.title) if course else "",
+        course=mail.unlinked(course.title) if course else "",
         url=url,
     )
 

@@ -1,9 +1,10 @@
-"""Events of forum: facts only. Titles and texts are written by people and never leave the service."""
+"""Events of forum: facts, and what each discussion is called. What people write below the title never leaves
+the service."""
 
 from typing import Literal
 from uuid import UUID
 
-from libs.common.events.base import Event
+from libs.common.events.base import Event, State
 from libs.common.events.fields import Count
 from libs.common.events.privacy import Erased, PartFailed, PartPacked
 
@@ -108,6 +109,22 @@ class DiscussionRedacted(DiscussionFact):
     Key: discussion. Consumers: analytics."""
 
     type = "forum.discussion_redacted.v1"
+
+
+class DiscussionState(State):
+    """Trigger: every version of a discussion; a tombstone hides it, and a state after it brings it back.
+    Key: uuid. Consumers: analytics, notify."""
+
+    type = "forum.discussion.v1"
+    topic = "forum.discussions"
+    key_field = "uuid"
+
+    uuid: UUID
+    forum: UUID
+    course: UUID | None
+    author: UUID
+    title: str
+    discussion_type: DiscussionType
 
 
 class ReplyFact(Event):

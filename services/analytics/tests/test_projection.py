@@ -2,19 +2,25 @@
 
 import asyncio
 from importlib import import_module
+from pathlib import Path
 from uuid import uuid4
 
+import orjson
 from sqlalchemy import text
 
+import libs.common.events
 from libs.common.events import EVENTS
 from libs.common.inbox import Record, apply_batch
 from libs.common.testing import Harness, as_record
 from libs.common.topics import TOPICS
+from services.analytics.event_log import without_personal
 from services.analytics.projection import TABLES, digest, use_live
 from services.analytics.rebuild import rebuild
 from services.analytics.tasks import make_partition
 from services.analytics.tests.conftest import Story, scalar
 from services.analytics.worker import SUBSCRIPTION
+
+GOLDENS = Path(libs.common.events.__file__).parent / "goldens"
 
 
 async def live_digest(analytics: Harness) -> dict[str, str]:
@@ -101,14 +107,9 @@ async def test_one_by_one_and_in_batches_is_the_same(analytics: Harness, story: 
 
 
 async def test_every_golden_of_every_type_is_applied_twice_with_one_effect(analytics: Harness):
-    from pathlib import Path
-
-    import libs.common.events
-
-    goldens = Path(libs.common.events.__file__).parent / "goldens"
     for _ in range(2):
         for kind, cls in EVENTS.items():
-            event = cls.model_validate_json((goldens / f"{kind}.json").read_bytes())
+            event = cls.model_validate_json((GOLDENS / f"{kind}.json").read_bytes())
             record = as_record(event, 1, key=event.key)
             # One key a type: goldens of different types may speak of the same aggregate.
             outcome = await apply_batch(analytics.db, SUBSCRIPTION, [record])
@@ -124,6 +125,11 @@ async def test_nothing_personal_stays_in_the_log_or_the_read_models(analytics: H
     log = await scalar(analytics, "SELECT string_agg(payload::text, ' ') FROM event_log")
     assert "anary" not in log
     assert "secret@" not in log
+
+
+def test_the_title_of_a_discussion_which_people_may_delete_is_not_kept_in_the_log():
+    state = (GOLDENS / "forum.discussion.v1.json").read_bytes()
+    assert orjson.loads(without_personal("forum.discussion.v1", state) or "")["title"] == ""
 
 
 async def test_an_erased_user_is_gone_from_the_read_models(analytics: Harness, story: Story):

@@ -20,11 +20,12 @@ from libs.common.events.forum import (
     DiscussionReopened,
     DiscussionResolved,
     DiscussionStarted,
+    DiscussionState,
     DiscussionUnlocked,
     DiscussionUnpinned,
     ForumCreated,
 )
-from libs.common.outbox import record
+from libs.common.outbox import record, record_tombstone
 from libs.common.tokens import Principal
 from libs.common.trace import Trace
 from services.forum import errors
@@ -63,8 +64,15 @@ async def create_forum(session: AsyncSession, body: NewForum) -> Forum:
     return forum
 
 
-def publish(session: AsyncSession, discussion: Discussion, kind: type[DiscussionFact], **facts: Any) -> None:
-    """The next version of a discussion, whose row the caller has locked, and its fact."""
+def publish(
+    session: AsyncSession,
+    discussion: Discussion,
+    kind: type[DiscussionFact],
+    *,
+    trace: Trace | None = None,
+    **facts: Any,
+) -> None:
+    """The next version of a discussion, whose row the caller has locked: its fact, and the state after it."""
     discussion.version += 1
     event = kind(
         discussion=discussion.uuid,
@@ -74,7 +82,42 @@ def publish(session: AsyncSession, discussion: Discussion, kind: type[Discussion
         discussion_type=discussion.discussion_type,
         **facts,
     )
-    record(session, event, discussion.version)
+    record(session, event, discussion.version, trace=trace)
+    publish_state(session, discussion, trace)
+
+
+def publish_state(session: AsyncSession, discussion: Discussion, trace: Trace | None = None) -> None:
+    """Tell what a discussion, whose row the caller has locked, is called now; a deleted one is not there."""
+    if discussion.deleted_at is not None:
+        record_tombstone(session, DiscussionState, discussion.uuid, discussion.version, trace=trace)
+    else:
+        state = DiscussionState(
+            uuid=discussion.uuid,
+            forum=discussion.forum,
+            course=discussion.course,
+            author=discussion.author,
+            title=discussion.title,
+            discussion_type=discussion.discussion_type,
+        )
+        record(session, state, discussion.version, trace=trace)
+    discussion.state_version = discussion.version
+
+
+async def publish_states(session: AsyncSession, most: int) -> int:
+    """Tell the states that were not told: those from before `forum.discussions`, and what an older release
+    changes while it still runs. Returns how many."""
+    behind = await session.scalars(
+        select(Discussion)
+        .where(Discussion.state_version < Discussion.version)
+        .order_by(Discussion.uuid)
+        .limit(most)
+        .with_for_update(skip_locked=True)
+    )
+    found = behind.all()
+    for discussion in found:
+        publish_state(session, discussion)
+    await session.flush()
+    return len(found)
 
 
 async def start_discussion(session: AsyncSession, who: Principal, body: NewDiscussion) -> Discussion:

@@ -26,6 +26,7 @@ from libs.common.events.forum import (
 from libs.common.hub import wake_room
 from libs.common.outbox import record
 from libs.common.tokens import Principal
+from libs.common.trace import Trace
 from services.forum import errors
 from services.forum.access import access_discussion, access_reply, readers_of
 from services.forum.discussions.service import check_not_locked, flag, set_resolved
@@ -39,7 +40,13 @@ def room_of(discussion: UUID) -> str:
 
 
 def publish(
-    session: AsyncSession, reply: Reply, discussion: Discussion, kind: type[ReplyFact], **facts: Any
+    session: AsyncSession,
+    reply: Reply,
+    discussion: Discussion,
+    kind: type[ReplyFact],
+    *,
+    trace: Trace | None = None,
+    **facts: Any,
 ) -> None:
     """The next version of a reply, whose row the caller has locked, and its fact."""
     reply.version += 1
@@ -52,7 +59,7 @@ def publish(
         discussion_author=discussion.author,
         **facts,
     )
-    record(session, event, reply.version)
+    record(session, event, reply.version, trace=trace)
 
 
 async def post_reply(

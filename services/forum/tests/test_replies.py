@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
+from libs.common.events.forum import DiscussionState
 from libs.common.testing import Harness, Person
 from services.forum.replies.queries import MOST_DEPTH
 from services.forum.tests.conftest import (
@@ -31,7 +32,9 @@ async def listed(person: Person, discussion: dict, query: str = "") -> Any:
 
 async def versions_are_contiguous(forum: Harness) -> bool:
     seqs: dict[str, list[int]] = {}
-    for _, key, seq in await forum.published():
+    for kind, key, seq in await forum.published():
+        if kind == DiscussionState.type:
+            continue  # on a topic of its own, with the same versions
         seqs.setdefault(key, []).append(seq)
     return all(found == list(range(1, len(found) + 1)) for found in seqs.values())
 
@@ -225,7 +228,8 @@ async def test_an_edit_calls_those_whom_it_adds(forum: Harness, cast: Cast):
 
 async def facts(forum: Harness) -> list[dict[str, Any]]:
     async with forum.db.session() as session:
-        rows = await session.scalars(text("SELECT convert_from(payload, 'UTF8') FROM outbox ORDER BY seq"))
+        query = "SELECT convert_from(payload, 'UTF8') FROM outbox WHERE topic = 'forum.events' ORDER BY seq"
+        rows = await session.scalars(text(query))
         return [json.loads(row) for row in rows]
 
 

@@ -33,7 +33,7 @@ async def test_an_enrolment_is_told_in_the_learners_language(scene: Scene):
     assert one["id"] == one["uuid"]
     assert one["is_read"] is False
     (other,) = await results(scene.eve)
-    assert other["title"] == "تم تسجيلك"
+    assert other["title"] == "تم تسجيلك: Algebra"
 
 
 async def test_a_revoked_certificate_is_told_to_its_learner(scene: Scene):

@@ -1,8 +1,8 @@
 """Tokens that died before their time: ended sessions, and users whose access changed.
 
-Every process tails `identity.events` by itself, without a consumer group, from eleven minutes ago: a token
-lives ten, so whatever is older cannot matter. Valkey has no part in this. What is known is never given up
-because Kafka is away; what is missed meanwhile is read again afterwards.
+Every process tails `identity.events` by itself, without a consumer group, from some hours ago: a signed link
+to a file lives that long (a token ten minutes), so whatever is older cannot matter. Valkey has no part in
+this. What is known is never given up because Kafka is away; what is missed meanwhile is read again later.
 """
 
 import asyncio
@@ -27,9 +27,11 @@ log = get_logger(__name__)
 
 SESSION_ENDED = b"identity.session_ended.v1"
 ACCESS_CHANGED = b"identity.access_changed.v1"
-LOOK_BACK = LIFETIME + 60
-"""Seconds before now at which the tail begins: the life of a token, and clocks and relays that lag."""
-KEEP = LIFETIME + 2 * LEEWAY
+LINK_SECONDS = 12 * 3600
+"""Life of a signed link that names its reader: the longest of what a revocation can hit."""
+LOOK_BACK = max(LIFETIME, LINK_SECONDS) + 60
+"""Seconds before now at which the tail begins: the longest life, and clocks and relays that lag."""
+KEEP = max(LIFETIME, LINK_SECONDS) + 2 * LEEWAY
 POLL = 0.5
 CHECK = 5.0
 """Seconds between looks of the watchdog; two in a row without progress rebuild the consumer."""
@@ -92,6 +94,8 @@ class RevocationList:
         self._dropped_at = 0.0
         self._stopping = False
         self.connected = False
+        self.complete = False
+        """Whether all that ended since `LOOK_BACK` is known, however Kafka was when the process began."""
 
     @property
     def ready(self) -> bool:
@@ -237,8 +241,9 @@ class RevocationList:
                 for record in batch:
                     self.apply(dict(record.headers).get("ce_type"), record.value)
             positions = {each: await within(CHECK, consumer.position(each)) for each in partitions}
-            if not self.ready and all(positions[each] >= ends[each] for each in partitions):
+            if not self.complete and all(positions[each] >= ends[each] for each in partitions):
                 log.info("revocations_caught_up", known=len(self._sessions) + len(self._versions))
+                self.complete = True
                 self._caught_up.set()
             self.drop_outlived()
             if loop.time() - checked >= CHECK:

@@ -1,50 +1,45 @@
-"""Files: one client over a local directory or S3, signed URLs of our own, range requests.
+"""Files: one client over a local directory or S3, and signed URLs of our own.
 
-Names are generated, never taken from a client. What is not an avatar or a thumbnail is read through a
-URL that lives at most five minutes and is bound to the object.
+Names are generated, never taken from a client, and an object is never written twice. What is not an avatar
+or a thumbnail is read through a signed URL that is bound to the object: one for nobody in particular lives
+five minutes; one that names its reader lives for hours, and only while their session does. Whether the right
+behind a URL still holds is asked at each use.
 """
 
+import copy
 import hashlib
 import hmac
 import re
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote, urlencode
+from typing import Any, Self
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from uuid import UUID
 
 import obstore
-from fastapi import APIRouter, Request
-from fastapi.responses import Response, StreamingResponse
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
-from libs.common.errors import LecternError, NotFound, PayloadTooLarge
+from libs.common.clock import system_clock
+from libs.common.errors import NotFound, PayloadTooLarge
+from libs.common.revocation import LINK_SECONDS
 from libs.common.settings import ServiceSettings
+from libs.common.tokens import Principal
 
 URL_SECONDS = 300
+"""Life of a URL that names nobody."""
+STEP = 300
+"""Seconds for which the URL of one object for one reader stays the same."""
 CHUNK = 256 * 1024
-INLINE = frozenset(
-    {"image/jpeg", "image/png", "image/webp", "image/gif", "application/pdf"}
-    | {"video/mp4", "video/webm", "audio/mpeg", "audio/ogg", "audio/wav", "audio/mp4"}
-)
 # What our own paths are made of; storage has opinions about everything else.
 PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}){0,7}\Z")
-RANGE = re.compile(r"(?i:bytes)=([0-9]{0,18})-([0-9]{0,18})\Z")
 OS_ERROR = re.compile(r"\(os error (\d{1,5})\)")
 MOST_STAGED = 9
 """Uploads of one path at one time that are looked for after they were killed."""
-
-
-class RangeNotSatisfiable(LecternError):
-    status, code = 416, "range_not_satisfiable"
-
-    def __init__(self, size: int) -> None:
-        detail = f"The file has {size:,} bytes: nothing lies in the range asked for."
-        super().__init__(detail, headers={"Content-Range": f"bytes */{size}"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +48,26 @@ class Stored:
 
     size: int
     sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """Of a stored object: its bytes, its strong entity tag, and when it was stored (whole seconds)."""
+
+    size: int
+    tag: str
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """What a signed URL that was checked says: who reads, when it ends, and of what the object is a part."""
+
+    kind: str
+    name: str
+    of: str
+    reader: Principal | None
+    made_at: float
 
 
 EXCHANGE = "exchange"
@@ -66,6 +81,7 @@ class Storage:
         self._service = area or settings.service
         self._secret = settings.secret.get_secret_value().encode()
         self._public = settings.public_url.rstrip("/")
+        self._reader: Principal | None = None
         self._root: Path | None = None
         url = settings.storage_url
         if url.startswith("file:"):
@@ -106,8 +122,17 @@ class Storage:
 
     async def size(self, path: str) -> int:
         """Bytes of an object. Raises NotFound."""
+        return (await self.meta(path)).size
+
+    async def meta(self, path: str) -> Meta:
+        """What an object is, without its bytes. Raises NotFound."""
         with _found():
-            return int((await obstore.head_async(self._store, path))["size"])
+            head = await obstore.head_async(self._store, path)
+        size, modified = int(head["size"]), head["last_modified"].astimezone(UTC)
+        # The store's own tag changes with the object; its form is the store's, such as `W/` or no quotes.
+        facts = f"{path}\n{head['e_tag']}\n{size}\n{modified.timestamp()}"
+        tag = f'"{hashlib.sha256(facts.encode()).hexdigest()[:32]}"'
+        return Meta(size, tag, modified.replace(microsecond=0))
 
     async def read(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Bytes `start` to `end` (exclusive) in chunks. Raises NotFound."""
@@ -140,9 +165,26 @@ class Storage:
         batches = obstore.list(self._store, folder.rstrip("/"))
         return [str(each["path"]) async for batch in batches for each in batch]
 
-    def url(self, path: str, kind: str, name: str, seconds: int = URL_SECONDS) -> str:
-        """A signed absolute URL of the object, served with type `kind` and file name `name`."""
-        query = {"expires": str(int(time.time()) + min(seconds, URL_SECONDS)), "type": kind, "name": name}
+    def seen_by(self, reader: Principal | None) -> Self:
+        """The same storage, whose URLs name `reader`."""
+        mine = copy.copy(self)
+        mine._reader = reader
+        return mine
+
+    def url(self, path: str, kind: str, name: str, of: str = "", seconds: int = URL_SECONDS) -> str:
+        """A signed absolute URL of the object, served with type `kind` and file name `name`.
+
+        `of` is what the object is a part of: what the service asks for the right at each use. A URL without
+        it, or without a reader, lives `seconds`, at most five minutes.
+        """
+        now = int(system_clock().timestamp())
+        query = {"expires": str(now + min(seconds, URL_SECONDS)), "type": kind, "name": name}
+        if of:
+            query["of"] = of
+        reader = self._reader
+        if of and reader is not None:
+            query["expires"] = str(now // STEP * STEP + LINK_SECONDS)
+            query["reader"] = f"{reader.user}.{reader.session}.{reader.version}.{reader.role}"
         query["signature"] = self._sign(path, query)
         return f"{self._public}/media/{self._service}/{quote(path)}?{urlencode(query)}"
 
@@ -150,16 +192,37 @@ class Storage:
         """The lasting URL of an avatar or thumbnail; `path` begins with `public/`."""
         return f"{self._public}/media/{self._service}/{quote(path)}"
 
-    def check(self, path: str, query: dict[str, str]) -> bool:
-        """Whether a signed URL is ours and still valid."""
+    def check(self, path: str, query: dict[str, str]) -> Link | None:
+        """What a signed URL says, when it is ours and still valid."""
         expires = query.get("expires", "")
         signature = query.get("signature", "")
-        fresh = expires.isascii() and expires.isdigit() and len(expires) < 12 and int(expires) >= time.time()
-        return hmac.compare_digest(signature.encode(), self._sign(path, query).encode()) and fresh
+        fresh = (
+            expires.isascii()
+            and expires.isdigit()
+            and len(expires) < 12
+            and int(expires) >= system_clock().timestamp()
+        )
+        if not hmac.compare_digest(signature.encode(), self._sign(path, query).encode()) or not fresh:
+            return None
+        reader, ends = None, int(expires)
+        if "reader" in query:
+            user, session, version, role = query["reader"].split(".")
+            reader = Principal(UUID(user), UUID(session), role, int(version), ends)
+        made_at = ends - (LINK_SECONDS if reader else URL_SECONDS)
+        return Link(query["type"], query.get("name") or "file", query.get("of", ""), reader, made_at)
 
     def _sign(self, path: str, query: dict[str, str]) -> str:
-        parts = [self._service, path, *(query.get(name, "") for name in ("expires", "type", "name"))]
-        return hmac.new(self._secret, "\n".join(parts).encode(), hashlib.sha256).hexdigest()
+        # Only the name may hold a line break; what follows it is made of other signs.
+        names = ("expires", "type", "name", *(name for name in ("of", "reader") if name in query))
+        parts = [self._service, path, *(query.get(name, "") for name in names)]
+        if len(names) > 3:
+            parts = [",".join(names), *parts]
+        return hmac.new(self._secret, "\n".join(parts).encode("utf-8", "replace"), hashlib.sha256).hexdigest()
+
+
+def end_of(url: str) -> datetime:
+    """When a signed URL ends."""
+    return datetime.fromtimestamp(int(parse_qs(urlsplit(url).query)["expires"][0]), UTC)
 
 
 @contextmanager
@@ -181,78 +244,3 @@ def _found() -> Iterator[None]:
             yield
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:
         raise NotFound from error
-
-
-def media_router(service: str) -> APIRouter:
-    """Serves `/media/<service>/…`; needs `app.state.storage`."""
-    router = APIRouter(include_in_schema=False)
-
-    @router.api_route(f"/media/{service}/{{path:path}}", methods=["GET", "HEAD"])
-    async def media(request: Request, path: str) -> Response:
-        storage: Storage = request.app.state.storage
-        query = dict(request.query_params)
-        public = path.startswith("public/")
-        if not PATH.match(path) or (not public and not storage.check(path, query)):
-            raise NotFound("The link is not valid, or has expired: ask for a new one.")
-        kind = "image/webp" if public else query["type"]
-        return await file_response(request, storage, path, kind, query.get("name") or "file", public=public)
-
-    return router
-
-
-async def file_response(
-    request: Request, storage: Storage, path: str, kind: str, name: str, *, public: bool = False
-) -> Response:
-    """The object, or the part that `Range` asks for (RFC 9110 §14).
-
-    What asks for several ranges, or is no range at all, is ignored: the answer is the whole object. So it is
-    with `If-Range`: our answers name no version that it could be about. Raises NotFound, RangeNotSatisfiable.
-    """
-    size = await storage.size(path)
-    headers = {
-        "Accept-Ranges": "bytes",
-        "Content-Disposition": _disposition(kind, name),
-        "Cache-Control": "public, max-age=86400" if public else "private, no-store",
-        "X-Content-Type-Options": "nosniff",
-        "Content-Security-Policy": _frame_policy(request, kind),
-    }
-    start, end, status = 0, size, 200
-    if request.method == "GET" and "if-range" not in request.headers:
-        span = _span(request.headers.get("range", ""), size)
-        if span is not None:
-            start, end = span
-            status = 206
-            headers["Content-Range"] = f"bytes {start}-{end - 1}/{size}"
-    headers["Content-Length"] = str(end - start)
-    if request.method == "HEAD":
-        return Response(status_code=status, headers=headers, media_type=kind)
-    return StreamingResponse(storage.read(path, start, end), status, headers, kind)
-
-
-def _span(wanted: str, size: int) -> tuple[int, int] | None:
-    """The part that a `Range` means, None where it is to be ignored. Raises RangeNotSatisfiable."""
-    match = RANGE.match(wanted.strip())
-    if match is None or not any(match.groups()):
-        return None
-    first, last = match.groups()
-    if not first:
-        start, end = max(size - int(last), 0), size
-    else:
-        start, end = int(first), min(int(last) + 1 if last else size, size)
-        if last and int(last) < start:
-            return None
-    if start >= end:
-        raise RangeNotSatisfiable(size)
-    return start, end
-
-
-def _disposition(kind: str, name: str) -> str:
-    """Types that a browser shows safely are inline; everything else is a download."""
-    place = "inline" if kind in INLINE else "attachment"
-    return f"{place}; filename*=UTF-8''{quote(name, safe='')}"
-
-
-def _frame_policy(request: Request, kind: str) -> str:
-    if kind != "application/pdf":
-        return "sandbox; default-src 'none'"
-    return f"default-src 'none'; frame-ancestors 'self' {' '.join(request.app.state.settings.cors_origins)}"

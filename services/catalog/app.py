@@ -6,7 +6,9 @@ from fastapi import FastAPI
 
 from libs.common.app import create_app
 from libs.common.clock import Clock, system_clock
-from libs.common.storage import Storage, media_router
+from libs.common.media import media_router
+from libs.common.storage import Storage
+from services.catalog.content.rights import may_read
 from services.catalog.routes import ROUTERS
 from services.catalog.settings import Settings
 from services.catalog.thumbnails.pictures import Pictures
@@ -16,7 +18,7 @@ from services.catalog.worker import SUBSCRIPTION
 def make_app(settings: Settings | None = None, clock: Clock = system_clock, **parts: Any) -> FastAPI:
     """Routes, storage and a reader of lists on top of what every service has."""
     settings = settings or Settings()
-    routers = [*ROUTERS, media_router(settings.service)]
+    routers = [*ROUTERS, media_router(settings.service, may_read)]
     app = create_app(settings, routers, subscription=SUBSCRIPTION, **parts)
     app.state.storage = Storage(settings)
     app.state.pictures = Pictures(settings.picture_workers)

@@ -5,11 +5,13 @@ from typing import Any
 from fastapi import FastAPI
 
 from libs.common.app import create_app
-from libs.common.storage import Storage, media_router
+from libs.common.media import media_router
+from libs.common.storage import Storage
 from libs.common.tokens import KeySet
 from services.identity.avatars.pictures import Pictures
 from services.identity.keys import KeyRing
 from services.identity.passwords import Passwords
+from services.identity.privacy.queries import may_read
 from services.identity.privacy.routes import ROUTERS as PRIVACY_ROUTERS
 from services.identity.routes import EXEMPT, ROUTERS
 from services.identity.secrets_at_rest import Vault
@@ -24,7 +26,7 @@ def make_app(settings: Settings | None = None, keys: KeySet | None = None, **par
     own = keys or KeySet(jwks={"keys": []})
     app = create_app(
         settings,
-        [*ROUTERS, *PRIVACY_ROUTERS, media_router(settings.service)],
+        [*ROUTERS, *PRIVACY_ROUTERS, media_router(settings.service, may_read)],
         subscription=SUBSCRIPTION,
         keys=own,
         exempt=EXEMPT,

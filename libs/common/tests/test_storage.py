@@ -2,17 +2,24 @@
 
 import os
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from libs.common.clock import moved_to
 from libs.common.errors import NotFound, PayloadTooLarge, install_error_handlers, is_transient
-from libs.common.storage import Storage, media_router
+from libs.common.media import media_router
+from libs.common.revocation import Revocation, RevocationList
+from libs.common.storage import Storage, end_of
 from libs.common.tests.toy import Settings
+from libs.common.tokens import Principal
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
@@ -40,14 +47,30 @@ async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         await storage.delete(path)
 
 
-def client_of(storage: Storage) -> httpx.AsyncClient:
+async def may_read(session: AsyncSession, who: Principal | None, of: str, path: str) -> bool:
+    if of == "thing:hidden":
+        raise NotFound
+    return of == "thing:1" and path == "notes"
+
+
+def app_of(storage: Storage) -> FastAPI:
     app = FastAPI()
     app.state.storage = storage
-    app.state.settings = Settings(cors_origins=["https://front.example"])
+    app.state.settings = settings = Settings(cors_origins=["https://front.example"])
+    app.state.revocations = RevocationList(settings)
+    app.state.db = SimpleNamespace(sessions=async_sessionmaker())
     install_error_handlers(app)
-    app.include_router(media_router("toy"))
+    app.include_router(media_router("toy", may_read))
+    return app
+
+
+def client_on(app: FastAPI) -> httpx.AsyncClient:
     transport = httpx.ASGITransport(app=app)
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8000")
+
+
+def client_of(storage: Storage) -> httpx.AsyncClient:
+    return client_on(app_of(storage))
 
 
 @pytest.fixture
@@ -90,6 +113,135 @@ async def test_a_signed_url_gives_the_file_and_ranges_of_it(storage: Storage, cl
         assert (part.status_code, part.content) == (206, bytes(content)), wanted
         span = f"bytes {content[0]}-{content[-1]}/100"
         assert (part.headers["content-range"], part.headers["content-length"]) == (span, str(len(content)))
+
+
+async def test_a_file_has_a_strong_tag_and_its_time_whatever_asks_for_it(
+    storage: Storage, client: httpx.AsyncClient
+):
+    await storage.put_bytes("notes", b"0123456789")
+    await storage.put_bytes("public/face.webp", b"9876543210")
+    for url in (storage.url("notes", "text/plain", "n.txt"), storage.public_url("public/face.webp")):
+        whole = await client.get(url)
+        tag, changed = whole.headers["etag"], whole.headers["last-modified"]
+        assert tag.startswith('"')
+        assert changed.endswith("GMT")
+        head = await client.head(url)
+        part = await client.get(url, headers={"Range": "bytes=0-1"})
+        for other in (head, part):
+            assert (other.headers["etag"], other.headers["last-modified"]) == (tag, changed)
+        assert dict(head.headers) == dict(whole.headers)
+        later = "Fri, 01 Jan 2100 00:00:00 GMT"
+        for conditions, status in (
+            ({"If-None-Match": tag}, 304),
+            ({"If-None-Match": f'"x", W/{tag}'}, 304),
+            ({"If-None-Match": "*"}, 304),
+            ({"If-None-Match": '"x"'}, 200),
+            ({"If-None-Match": '"x"', "If-Modified-Since": later}, 200),
+            ({"If-Modified-Since": changed}, 304),
+            ({"If-Modified-Since": later}, 304),
+            ({"If-Modified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"}, 200),
+            ({"If-Modified-Since": "yesterday"}, 200),
+            ({"If-Match": tag}, 200),
+            ({"If-Match": "*"}, 200),
+            ({"If-Match": f'"x", {tag}'}, 200),
+            ({"If-Match": '"x"'}, 412),
+            ({"If-Match": f"W/{tag}"}, 412),
+            ({"If-Match": "nonsense"}, 412),
+            ({"If-Match": '"x"', "If-None-Match": tag}, 412),
+            ({"If-Match": tag, "If-Unmodified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"}, 200),
+            ({"If-Unmodified-Since": changed}, 200),
+            ({"If-Unmodified-Since": "Thu, 01 Jan 1970 00:00:00 GMT"}, 412),
+            ({"If-Unmodified-Since": "\xff"}, 200),
+            ({"If-None-Match": tag, "Range": "bytes=0-1"}, 304),
+            ({"If-Match": '"x"', "Range": "bytes=50-"}, 412),
+        ):
+            sent = {name: value.encode("latin-1") for name, value in conditions.items()}
+            for method in ("GET", "HEAD"):
+                answer = await client.request(method, url, headers=sent)
+                wanted = 206 if status == 200 and "Range" in conditions else status
+                assert answer.status_code == wanted, (method, conditions)
+                if status == 304:
+                    assert (answer.content, answer.headers["etag"]) == (b"", tag)
+
+
+async def test_a_part_is_answered_where_if_range_names_the_version(
+    storage: Storage, client: httpx.AsyncClient
+):
+    await storage.put_bytes("notes", b"0123456789")
+    url = storage.url("notes", "text/plain", "n.txt")
+    head = (await client.head(url)).headers
+    tag, changed = head["etag"], head["last-modified"]
+    for if_range, status in (
+        (tag, 206), (changed, 206), (f"W/{tag}", 200), ('"x"', 200), ("", 200), ("*", 200),
+        (f'{tag}, "x"', 200),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 200), ("Fri, 01 Jan 2100 00:00:00 GMT", 200), ("soon", 200),
+    ):  # fmt: skip
+        answer = await client.get(url, headers={"Range": "bytes=2-3", "If-Range": if_range})
+        assert (answer.status_code, answer.content) == (status, b"23" if status == 206 else b"0123456789"), (
+            if_range
+        )
+        beyond = await client.get(url, headers={"Range": "bytes=99-", "If-Range": if_range})
+        assert beyond.status_code == (416 if status == 206 else 200), if_range
+
+
+async def test_another_object_has_another_tag(storage: Storage):
+    tags = set()
+    for path in ("a", "b"):
+        await storage.put_bytes(path, b"same")
+        tags.add((await storage.meta(path)).tag)
+    assert len(tags) == 2
+
+
+async def test_a_link_names_its_reader_and_dies_with_their_session(storage: Storage):
+    await storage.put_bytes("notes", b"secret")
+    reader = Principal(uuid4(), uuid4(), "student", 3, 0)
+    app = app_of(storage)
+    url = storage.seen_by(reader).url("notes", "text/plain", "a\nof.txt", "thing:1")
+    assert timedelta(hours=11) < end_of(url) - datetime.now(UTC) < timedelta(hours=12)
+    async with client_on(app) as client:
+        assert (await client.get(url)).content == b"secret"
+        other = Principal(reader.user, uuid4(), "student", 3, 0)
+        anybody = storage.url("notes", "text/plain", "a\nof.txt")
+        lent = storage.seen_by(other).url("notes", "text/plain", "a\nof.txt", "thing:1")
+        for forged in (
+            url.replace(str(reader.session), str(other.session)), url.replace(".student", ".admin"),
+            url.replace("thing%3A1", "thing%3A2"), url.replace("&of=thing%3A1", ""),
+            "&".join(part for part in url.split("&") if not part.startswith("reader=")),
+            url.replace(".3.", ".4."), f"{url}&of=thing%3A2", f"{url}&reader=x",
+            f"{anybody}&reader={reader.user}.{reader.session}.3.admin", f"{anybody}&of=thing:1",
+        ):  # fmt: skip
+            assert (await client.get(forged)).status_code == 404, forged
+        app.state.revocations.revoke(Revocation(reader.user, session=reader.session))
+        assert (await client.get(url)).status_code == 404
+        assert (await client.head(url, headers={"If-None-Match": "*"})).status_code == 404
+        assert (await client.get(lent)).status_code == 200
+        app.state.revocations.revoke(Revocation(reader.user, version=4))
+        assert (await client.get(lent)).status_code == 404
+        assert (await client.get(anybody)).status_code == 200
+
+
+async def test_a_link_from_before_the_process_waits_until_it_knows_which_sessions_ended(storage: Storage):
+    await storage.put_bytes("notes", b"secret")
+    reader = Principal(uuid4(), uuid4(), "student", 3, 0)
+    app = app_of(storage)
+    with moved_to(datetime.now(UTC) - timedelta(hours=2)):
+        url = storage.seen_by(reader).url("notes", "text/plain", "notes.txt", "thing:1")
+    async with client_on(app) as client:
+        assert (await client.get(url)).status_code == 503
+        app.state.revocations.complete = True
+        assert (await client.get(url)).status_code == 200
+
+
+async def test_a_link_whose_right_is_gone_is_404(storage: Storage):
+    await storage.put_bytes("notes", b"secret")
+    app = app_of(storage)
+    for reader in (None, Principal(uuid4(), uuid4(), "student", 3, 0)):
+        async with client_on(app) as client:
+            for of in ("thing:gone", "thing:hidden"):
+                url = storage.seen_by(reader).url("notes", "text/plain", "notes.txt", of)
+                assert (await client.get(url)).status_code == 404
+            good = storage.seen_by(reader).url("notes", "text/plain", "notes.txt", "thing:1")
+            assert (await client.get(good)).status_code == 200
 
 
 async def test_a_range_that_is_none_is_ignored(storage: Storage, client: httpx.AsyncClient):

@@ -78,7 +78,7 @@ async def list_modules(
     if uuid is None:
         raise CourseRequired
     view = await access_course(session, who, uuid)
-    shown = await show_modules(view, await seen_structure(session, view), storage)
+    shown = await show_modules(view, await seen_structure(session, view), storage.seen_by(who))
     return {"count": len(shown), "next": None, "previous": None, "results": shown}
 
 
@@ -88,7 +88,7 @@ async def create_module(
 ) -> Any:
     """Add a module to a course's working structure."""
     course, module = await service.create_module(session, who, body)
-    return await _module_answer(session, course, module.uuid, storage, response)
+    return await _module_answer(session, course, module.uuid, storage.seen_by(who), response)
 
 
 async def _module_answer(
@@ -113,7 +113,7 @@ async def get_module(
     """One module, as the caller may see it."""
     view = await access_course(session, who, (await access_module(session, uuid)).course_uuid)
     module = find_module(await seen_structure(session, view), uuid)
-    shown = await show_module(view, module, storage)
+    shown = await show_module(view, module, storage.seen_by(who))
     return etags.answer(request, response, _tag(view, module, shown)) or shown
 
 
@@ -130,7 +130,7 @@ async def change_module(
     """Rename, describe or move a module of the working structure."""
     course, module = await lock_module(session, who, uuid, request)
     await service.change_module(session, who, course, module, body)
-    return await _module_answer(session, course, uuid, storage, response)
+    return await _module_answer(session, course, uuid, storage.seen_by(who), response)
 
 
 @modules.delete("/{uuid}/", response_model=Done)
@@ -149,7 +149,7 @@ async def list_lessons(
     which = choose("view", view, WHICH)
     seen = await access_course(session, who, course)
     structure = await seen_structure(session, seen, which)
-    modules = await show_modules(seen, structure, storage)
+    modules = await show_modules(seen, structure, storage.seen_by(who))
     shown = [lesson for module in modules for lesson in module["lessons"]]
     return {"count": len(shown), "next": None, "previous": None, "results": shown}
 
@@ -165,7 +165,7 @@ async def create_lesson(
 ) -> Any:
     """Add a lesson to a module of the course's working structure."""
     row, lesson = await service.create_lesson(session, who, course, body)
-    return await _lesson_answer(session, row, lesson.uuid, storage, response)
+    return await _lesson_answer(session, row, lesson.uuid, storage.seen_by(who), response)
 
 
 async def _lesson_answer(
@@ -191,7 +191,7 @@ async def get_lesson(
     """One lesson: its body for the enrolled and for editors, a preview's for all; else the outline."""
     view = await access_course(session, who, course)
     lesson = find_lesson(await seen_structure(session, view), uuid)
-    shown = await show_lesson(view, lesson, storage)
+    shown = await show_lesson(view, lesson, storage.seen_by(who))
     return etags.answer(request, response, _tag(view, lesson, shown)) or shown
 
 
@@ -209,7 +209,7 @@ async def change_lesson(
     """Change or move a lesson of the working structure."""
     row, lesson, _ = await lock_lesson(session, who, course, uuid, request)
     await service.change_lesson(session, who, row, lesson, body)
-    return await _lesson_answer(session, row, uuid, storage, response)
+    return await _lesson_answer(session, row, uuid, storage.seen_by(who), response)
 
 
 @lessons.delete("/{uuid}/", response_model=Done)
@@ -246,7 +246,7 @@ async def upload_lesson_file(
     row, lesson, _ = await lock_lesson(session, who, course, uuid, request)
     state = request.app.state
     await attach_file(session, who, row, lesson, file, state.settings.media_quota, state.clock())
-    return await _lesson_answer(session, row, uuid, storage, response)
+    return await _lesson_answer(session, row, uuid, storage.seen_by(who), response)
 
 
 async def _received(request: Request, owner: UUID, lesson: UUID, content_type: str) -> dict[str, Any]:

@@ -161,7 +161,7 @@ class LessonChange(_LessonFields):
 
 
 class FileAnswer(BaseModel):
-    """A lesson's file; `url` is signed and lives five minutes."""
+    """A lesson's file; `url` is signed: for the caller and their session, or for anybody and five minutes."""
 
     name: PlainText
     media_type: Identifier
@@ -172,7 +172,7 @@ class FileAnswer(BaseModel):
 
 
 class ResourceAnswer(BaseModel):
-    """A file of the library; `url` is signed and lives five minutes."""
+    """A file of the library; `url` is signed as a lesson's file is."""
 
     media: UUID
     title: PlainText
@@ -209,6 +209,7 @@ class LessonAnswer(BaseModel):
     video_url: Uri | None
     file: FileAnswer | None
     file_url: Uri | None
+    file_attachment: Uri | None = Field(description="the same as file_url: lasts as long as the page is read")
     resources: list[ResourceAnswer]
 
 

@@ -29,6 +29,7 @@ LOCKED = (
     "video_url",
     "file",
     "file_url",
+    "file_attachment",
 )
 OUTLINE = (
     "uuid",
@@ -133,7 +134,8 @@ def _lesson(view: View, lesson: dict[str, Any], storage: Storage) -> dict[str, A
     if not open_:
         return shown | dict.fromkeys(LOCKED) | {"resources": []}
     rendered = as_html(lesson["text_content"])
-    file = show_file(lesson["file"], storage)
+    of = f"lesson:{view.course.uuid}:{lesson['uuid']}"
+    file = show_file(lesson["file"], storage, of)
     return shown | {
         "description": lesson["description"],
         "text_content": rendered,
@@ -143,19 +145,20 @@ def _lesson(view: View, lesson: dict[str, Any], storage: Storage) -> dict[str, A
         "video_url": lesson["video_url"],
         "file": file,
         "file_url": file["url"] if file else None,
-        "resources": [show_resource(each, storage) for each in lesson["resources"]],
+        "file_attachment": file["url"] if file else None,
+        "resources": [show_resource(each, storage, of) for each in lesson["resources"]],
     }
 
 
-def show_resource(resource: dict[str, Any], storage: Storage) -> dict[str, Any]:
-    """A resource with a signed URL that lives five minutes."""
-    url = storage.url(resource["path"], resource["media_type"], resource["name"])
+def show_resource(resource: dict[str, Any], storage: Storage, of: str) -> dict[str, Any]:
+    """A resource with a signed URL, as a part of the lesson `of`."""
+    url = storage.url(resource["path"], resource["media_type"], resource["name"], of)
     return {name: value for name, value in resource.items() if name != "path"} | {"url": url}
 
 
-def show_file(file: dict[str, Any] | None, storage: Storage) -> dict[str, Any] | None:
-    """What a client may know of a stored file, with a signed URL that lives five minutes."""
+def show_file(file: dict[str, Any] | None, storage: Storage, of: str) -> dict[str, Any] | None:
+    """What a client may know of a stored file, with a signed URL, as a part of the lesson `of`."""
     if file is None:
         return None
-    url = storage.url(file["path"], file["media_type"], file["name"])
+    url = storage.url(file["path"], file["media_type"], file["name"], of)
     return {name: value for name, value in file.items() if name != "path"} | {"url": url}

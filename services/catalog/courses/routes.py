@@ -152,7 +152,7 @@ async def _answer(
     session: SessionDep, who: Principal, view: View, storage: StorageDep, response: Response
 ) -> Any:
     """What a change of a course answers: the course and its new tag."""
-    answer = await show_course(session, who, view, storage)
+    answer = await show_course(session, who, view, storage.seen_by(who))
     response.headers["ETag"] = course_tag(view, answer)
     return answer
 
@@ -171,7 +171,7 @@ async def get_course(
     which = choose("view", view, WHICH)
     seen = await access_course(session, who, uuid)
     await note_view(session, request, who, seen)
-    answer = await show_course(session, who, seen, storage, which)
+    answer = await show_course(session, who, seen, storage.seen_by(who), which)
     return etags.answer(request, response, course_tag(seen, answer)) or answer
 
 
@@ -276,7 +276,7 @@ async def reorder_course(
     etags.check_if_match(request, course.edited_version)
     await reorder_tree(session, who, course, body)
     seen = View(course, True, False)
-    return {"modules": await show_modules(seen, await seen_structure(session, seen), storage)}
+    return {"modules": await show_modules(seen, await seen_structure(session, seen), storage.seen_by(who))}
 
 
 @router.get("/{uuid}/instructors/", response_model=Instructors)

@@ -57,7 +57,7 @@ async def show_course(
 def course_tag(view: View, answer: dict[str, Any]) -> str:
     """The entity tag of an answer: its version, and what else of it can change without one.
 
-    Signed URLs in it live five minutes, so a tag with files lives two.
+    Signed URLs in it for nobody in particular live five minutes, so a tag with files lives two.
     """
     resources = [each for lesson in answer["lessons"] for each in lesson["resources"]]
     files = bool(resources) or any(lesson["file"] for lesson in answer["lessons"])

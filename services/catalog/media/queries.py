@@ -51,7 +51,9 @@ def variant_path(path: str, width: int) -> str:
 def variants_of(media: MediaFile, storage: Storage) -> dict[str, str] | None:
     """Signed URLs of a picture by width."""
     return {
-        str(width): storage.url(variant_path(media.path, width), "image/webp", f"{width}.webp")
+        str(width): storage.url(
+            variant_path(media.path, width), "image/webp", f"{width}.webp", f"media:{media.uuid}"
+        )
         for width in media.variants
     } or None
 

@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import timedelta
 from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
@@ -18,7 +17,7 @@ from libs.common.db import SessionDep
 from libs.common.errors import BadRequest, FileTypeRefused, PayloadTooLarge, Unprocessable
 from libs.common.openapi import PLAIN_TEXT, raises
 from libs.common.paging import Page, PagingDep, choose, choose_bool
-from libs.common.storage import URL_SECONDS, Storage
+from libs.common.storage import Storage, end_of
 from libs.common.strict import read_form
 from libs.common.uploads import HEAD, chunks, shown_name
 from services.catalog.content.files import kept, library_type
@@ -94,7 +93,7 @@ async def answer_media(
 
 
 def media_tag(media: MediaFile, answer: dict[str, Any]) -> str:
-    """Of the file and where it is used. Signed URLs in it live five minutes, so a tag with some lives two."""
+    """Of the file and where it is used. Signed URLs in it end, so a tag with some lives two minutes."""
     return etags.etag(media.version, answer["used_in"], time.time() // 120 if media.variants else 0)
 
 
@@ -110,7 +109,9 @@ async def list_own_media(
     """One's own files, the newest first."""
     if search and "\0" in search:
         raise BadRequest("search must not contain NUL.")
-    return await list_media(session, storage, who.user, page, choose("kind", kind, KINDS), search)
+    return await list_media(
+        session, storage.seen_by(who), who.user, page, choose("kind", kind, KINDS), search
+    )
 
 
 @router.post(
@@ -128,7 +129,7 @@ async def upload_media(
     quota = request.app.state.settings.media_quota
     async with received(request) as (stored, title):
         media = await service.create_media(session, who, stored, title, quota, request.app.state.clock())
-    return await answer_media(session, storage, media, response)
+    return await answer_media(session, storage.seen_by(who), media, response)
 
 
 @router.get("/{uuid}/", response_model=MediaAnswer)
@@ -137,7 +138,7 @@ async def get_media(
 ) -> Any:
     """A file of one's own, and the lessons that have it."""
     media = await service.access_media(session, who, uuid)
-    answer = await answer_media(session, storage, media, response)
+    answer = await answer_media(session, storage.seen_by(who), media, response)
     return etags.answer(request, response, response.headers["ETag"]) or answer
 
 
@@ -155,7 +156,7 @@ async def change_media(
     title = body.title if "title" in body.model_fields_set else None
     check = partial(etags.check_if_match, request)
     media = await service.change_media(session, who, uuid, title, check)
-    return await answer_media(session, storage, media, response)
+    return await answer_media(session, storage.seen_by(who), media, response)
 
 
 @router.delete("/{uuid}/", response_model=Done, responses=raises(MediaInUse))
@@ -178,12 +179,11 @@ async def download_media(
     request: Request,
     redirect: Annotated[str | None, one_of(TRUTHS, "; false: answer the URL")] = None,
 ) -> Any:
-    """A signed URL of the file that lives five minutes and takes range requests."""
+    """A signed URL of the file for the caller and their session; it takes range requests."""
     media = await service.access_media(session, who, uuid)
-    expires = request.app.state.clock() + timedelta(seconds=URL_SECONDS)
-    url = storage.url(media.path, media.media_type, media.name)
+    url = storage.seen_by(who).url(media.path, media.media_type, media.name, f"media:{uuid}")
     if choose_bool("redirect", redirect) is False:
-        return {"url": url, "expires_at": expires}
+        return {"url": url, "expires_at": end_of(url)}
     return RedirectResponse(url, 302)
 
 
@@ -205,4 +205,4 @@ async def replace_media_file(
         check = partial(etags.check_if_match, request)
         now = request.app.state.clock()
         media = await service.replace_file(session, who, uuid, stored, quota, now, check)
-    return await answer_media(session, storage, media, response)
+    return await answer_media(session, storage.seen_by(who), media, response)

@@ -64,7 +64,7 @@ class MediaAnswer(BaseModel):
     size: int = Field(description="bytes")
     sha256: Identifier
     variants: dict[str, Uri] | None = Field(
-        description="of a picture: signed URLs of WebP by width (320, 640, 1280), which live five minutes"
+        description="of a picture: signed URLs of WebP by width (320, 640, 1280), for the caller alone"
     )
     usage_count: int
     used_in: list[Use]

@@ -123,7 +123,7 @@ async def finish_upload(
         stored = await service.store_variants(storage, state.pictures, stored)
     media, new = await uploads.finish_upload(session, who, uuid, stored, settings.media_quota, now)
     response.status_code = 201 if new else 200
-    return await answer_media(session, storage, media, response)
+    return await answer_media(session, storage.seen_by(who), media, response)
 
 
 @router.delete("/{uuid}/", response_model=Done)

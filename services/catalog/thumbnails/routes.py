@@ -87,6 +87,6 @@ async def upload_thumbnail(
     check = partial(etags.check_if_match, request)
     course = await service.show_thumbnail(session, storage, who, uuid, picture, check)
     view = View(course, True, False)
-    answer = await show_course(session, who, view, storage)
+    answer = await show_course(session, who, view, storage.seen_by(who))
     response.headers["ETag"] = course_tag(view, answer)
     return answer

@@ -9,9 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common import etags
+from libs.common.clock import system_clock
 from libs.common.privacy import Copy, rows_of
 from libs.common.settings import SERVICES
 from libs.common.storage import URL_SECONDS, Storage
+from libs.common.tokens import Principal
 from services.identity.avatars.service import path_of
 from services.identity.models import Activity, AvatarFile, CodeMail, PrivacyJob, PrivacyPart, Session, User
 from services.identity.privacy.rules import eta_seconds, percent, shown_error, shown_status
@@ -32,7 +34,7 @@ async def job_answer(
     link = None
     if job.object is not None and job.expires_at is not None and now < job.expires_at:
         name = f"lectern-export-{job.created_at:%Y-%m-%d}.zip"
-        link = storage.url(job.object, "application/zip", name)
+        link = storage.url(job.object, "application/zip", name, f"export:{job.uuid}")
     return {
         "uuid": job.uuid,
         "kind": job.kind,
@@ -52,6 +54,14 @@ def job_tag(job: PrivacyJob, answer: dict[str, Any], now: datetime) -> str:
     moments = [part.acknowledged_at for part in answer["services"]]
     fresh = int(now.timestamp() / (URL_SECONDS / 2)) if answer["result_url"] else 0
     return etags.etag(job.version, answer["status"], answer["percent"], moments, fresh)
+
+
+async def may_read(session: AsyncSession, who: Principal | None, of: str, path: str) -> bool:
+    """Whether a finished copy, `export:<job>`, is the reader's own and still there."""
+    job = await session.get(PrivacyJob, UUID(of.removeprefix("export:")))
+    if who is None or job is None or job.user_uuid != who.user or job.expires_at is None:
+        return False
+    return job.object == path and system_clock() < job.expires_at
 
 
 async def gather(session: AsyncSession, uuid: UUID) -> Copy:

@@ -11,6 +11,7 @@ from libs.common import etags
 from libs.common.auth import CurrentUser, Manager
 from libs.common.db import SessionDep
 from libs.common.openapi import raises
+from libs.common.tokens import Principal
 from services.identity.errors import RoleNotAllowed, TooManyAttempts, WrongOtp, WrongPassword
 from services.identity.models import PrivacyJob
 from services.identity.parts import CallerDep, DatabaseDep, IdentityDep
@@ -28,10 +29,15 @@ ROUTERS = [router, jobs]
 
 
 async def _answer(
-    session: AsyncSession, job: PrivacyJob, parts: Identity, request: Request, response: Response
+    session: AsyncSession,
+    who: Principal,
+    job: PrivacyJob,
+    parts: Identity,
+    request: Request,
+    response: Response,
 ) -> Any:
     now = parts.clock()
-    answer = await job_answer(session, job, parts.storage, now)
+    answer = await job_answer(session, job, parts.storage.seen_by(who), now)
     if response.status_code == 202:
         response.headers["Location"] = f"/api/jobs/{job.uuid}/"
     return etags.answer(request, response, job_tag(job, answer, now)) or answer
@@ -49,7 +55,7 @@ async def export_me(
     """Start a copy of everything that the suite holds of the caller; asked again, the one that runs."""
     job = await service.request_export(session, who, parts.clock(), caller)
     response.status_code = 202
-    return await _answer(session, job, parts, request, response)
+    return await _answer(session, who, job, parts, request, response)
 
 
 @router.delete(
@@ -73,7 +79,7 @@ async def erase_me(
         session, who, parts.clock(), partial(etags.check_if_match, request)
     )
     response.status_code = 202
-    return await _answer(session, job, parts, request, response)
+    return await _answer(session, who, job, parts, request, response)
 
 
 @router.delete(
@@ -87,7 +93,7 @@ async def erase_user(
         session, who, uuid, parts.clock(), partial(etags.check_if_match, request)
     )
     response.status_code = 202
-    return await _answer(session, job, parts, request, response)
+    return await _answer(session, who, job, parts, request, response)
 
 
 @jobs.get("/{uuid}/", response_model=JobAnswer)
@@ -100,7 +106,7 @@ async def get_job(
     response: Response,
 ) -> Any:
     """One's own export or erasure; erasures also for managers, who keep them as proof."""
-    return await _answer(session, await access_job(session, who, uuid), parts, request, response)
+    return await _answer(session, who, await access_job(session, who, uuid), parts, request, response)
 
 
 @jobs.delete("/{uuid}/", response_model=JobAnswer, responses=raises(ErasureBegun))
@@ -115,4 +121,4 @@ async def cancel_job(
     """Cancel an export, or delete its archive. An erasure begins when it is asked for and stays."""
     job = await service.cancel_job(session, who, uuid, parts.clock(), partial(etags.check_if_match, request))
     await session.flush()
-    return await _answer(session, job, parts, request, response)
+    return await _answer(session, who, job, parts, request, response)

@@ -29,7 +29,7 @@ class ServiceAnswer(Answer):
 
 
 class JobAnswer(Answer):
-    """An export or an erasure. `result_url` leads to the archive for five minutes; each GET makes it anew."""
+    """An export or an erasure. `result_url` leads to the archive for its owner's session alone."""
 
     uuid: UUID
     kind: Literal["export", "erasure"]

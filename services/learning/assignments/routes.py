@@ -13,6 +13,7 @@ from libs.common.errors import FileTypeRefused
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
 from libs.common.storage import URL_SECONDS
+from libs.common.tokens import Principal
 from services.learning.assignments import grading, groups, queries, service, submissions
 from services.learning.assignments.access import access_assignment, access_submission
 from services.learning.assignments.schemas import (
@@ -133,13 +134,19 @@ async def submit_work(
     """
     submission = await submissions.submit_work(session, who, uuid, work.text, work.files, now)
     assignment, _ = await access_assignment(session, who, uuid)
-    return await _shown(request, session, submission, assignment, taught=False)
+    return await _shown(request, who, session, submission, assignment, taught=False)
 
 
 async def _shown(
-    request: Request, session: SessionDep, submission: Submission, assignment: Assignment, *, taught: bool
+    request: Request,
+    who: Principal,
+    session: SessionDep,
+    submission: Submission,
+    assignment: Assignment,
+    *,
+    taught: bool,
 ) -> dict[str, Any]:
-    storage = request.app.state.storage
+    storage = request.app.state.storage.seen_by(who)
     return (await queries.show(session, [submission], assignment, storage, taught=taught))[0]
 
 
@@ -155,7 +162,7 @@ async def list_submissions(
     """Everybody's work for who teaches the assignment, once for each group; one's own otherwise."""
     assignment, taught = await access_assignment(session, who, uuid)
     chosen = choose("status", status, STATUSES)
-    storage = request.app.state.storage
+    storage = request.app.state.storage.seen_by(who)
     count, rows = await queries.list_submissions(session, who, assignment, taught, chosen, page, storage)
     return page.answer(count, rows)
 
@@ -182,7 +189,7 @@ async def get_submission(
 ) -> Any:
     """One submission with all its versions."""
     submission, assignment, taught = await access_submission(session, who, uuid)
-    body = await _shown(request, session, submission, assignment, taught=taught)
+    body = await _shown(request, who, session, submission, assignment, taught=taught)
     return etags.answer(request, response, _tag(submission, assignment, taught, body)) or body
 
 
@@ -211,7 +218,7 @@ async def grade_submission(
     """Grade by `score` or by `rubric_scores`, or excuse: a submission with those of its whole group."""
     submission = await grading.grade_submission(session, who, uuid, body, request, now)
     _, assignment, taught = await access_submission(session, who, uuid)
-    shown = await _shown(request, session, submission, assignment, taught=taught)
+    shown = await _shown(request, who, session, submission, assignment, taught=taught)
     response.headers["ETag"] = _tag(submission, assignment, taught, shown)
     return shown
 
@@ -229,6 +236,6 @@ async def grade_learner(
 ) -> Any:
     """Grade or excuse a learner of the course, also one who has handed in nothing."""
     submission, assignment = await grading.grade_learner(session, who, uuid, user, body, request, now)
-    shown = await _shown(request, session, submission, assignment, taught=True)
+    shown = await _shown(request, who, session, submission, assignment, taught=True)
     response.headers["ETag"] = _tag(submission, assignment, True, shown)
     return shown

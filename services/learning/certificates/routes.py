@@ -10,9 +10,11 @@ from fastapi.responses import HTMLResponse
 from libs.common import etags
 from libs.common.auth import CurrentUser
 from libs.common.db import SessionDep
+from libs.common.media import file_response
 from libs.common.openapi import raises
 from libs.common.paging import Page, PagingDep, choose, choose_uuid
-from libs.common.storage import URL_SECONDS, file_response
+from libs.common.storage import URL_SECONDS
+from libs.common.tokens import Principal
 from services.learning.certificates import queries, service
 from services.learning.certificates.schemas import (
     CertificateCheck,
@@ -35,9 +37,9 @@ STATUSES = ("valid", "revoked", "superseded")
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
-def _out(request: Request, shown: queries.Shown) -> dict[str, Any]:
+def _out(request: Request, who: Principal, shown: queries.Shown) -> dict[str, Any]:
     state = request.app.state
-    return certificate_out(shown, state.settings.public_url, state.storage)
+    return certificate_out(shown, state.settings.public_url, state.storage.seen_by(who))
 
 
 def _tag(shown: queries.Shown) -> str:
@@ -61,16 +63,16 @@ async def list_certificates(
     """One's own certificates; with `course`, for whoever teaches it, those of its learners."""
     chosen = choose("status", status, STATUSES)
     count, rows = await queries.list_visible(session, who, choose_uuid("course", course), chosen, page)
-    return page.answer(count, [_out(request, row) for row in rows])
+    return page.answer(count, [_out(request, who, row) for row in rows])
 
 
 @router.get("/{uuid}/", response_model=CertificateOut)
 async def get_certificate(
     uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
 ) -> Any:
-    """One certificate; `pdf_file` is null until the PDF is made, then a link that lives five minutes."""
+    """One certificate; `pdf_file` is null until the PDF is made, then a link for the caller alone."""
     shown = await queries.access_certificate(session, who, uuid)
-    return etags.answer(request, response, _tag(shown)) or _out(request, shown)
+    return etags.answer(request, response, _tag(shown)) or _out(request, who, shown)
 
 
 @router.get(
@@ -113,7 +115,7 @@ async def revoke_certificate(
     await service.revoke_certificate(session, who, uuid, body.reason if body else "", request, now)
     shown = await queries.access_certificate(session, who, uuid)
     response.headers["ETag"] = _tag(shown)
-    return _out(request, shown)
+    return _out(request, who, shown)
 
 
 @router.post(
@@ -142,7 +144,7 @@ async def reissue_certificate(
     response.status_code = 201 if made else 200
     shown = await queries.access_certificate(session, who, newest)
     response.headers["ETag"] = _tag(shown)
-    return _out(request, shown)
+    return _out(request, who, shown)
 
 
 @router.get(

@@ -66,7 +66,7 @@ def certificate_out(shown: Shown, public_url: str, storage: Storage | None) -> d
     c = shown.certificate
     link = None
     if storage is not None and c.pdf_path is not None and c.status == "valid":
-        link = storage.url(c.pdf_path, "application/pdf", file_name(c))
+        link = storage.url(c.pdf_path, "application/pdf", file_name(c), f"certificate:{c.uuid}")
     newer = None
     if shown.replaced_by is not None:
         number = shown.replaced_by_number or ""

@@ -20,11 +20,6 @@ class CourseTooLarge(Conflict):
     detail = "A course has at most 100 modules and 500 lessons: divide it."
 
 
-class SlugTaken(Conflict):
-    code = "slug_taken"
-    detail = "Another one has this slug already: choose another."
-
-
 class CategoryInUse(Conflict):
     code = "category_in_use"
     detail = "Courses or other categories are in this category: move them first."

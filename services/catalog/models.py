@@ -29,6 +29,7 @@ from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from libs.common.events.fields import ContentType, CourseLevel, CourseStatus
 from libs.common.privacy import PrivacyPartTable
 from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
+from services.catalog.rules import hours_of
 
 
 class Base(DeclarativeBase):
@@ -107,9 +108,10 @@ class Course(Aggregate, Timestamps, Base):
     Its own fields take effect at once. Its structure is written in `modules` and `lessons` and read by
     learners from the revision `revision`; `draft_changed` says that the two differ. `tags` are names from the
     table of tags. `total_lessons` counts the published revision's lessons, or the working ones while there is
-    no revision. `edited_version` is the version at the last change by its editors, which is what `ETag` and
-    `If-Match` mean: reviews are versions, too. `instructor_name` is a copy for the search index, kept by the
-    handler of users.
+    no revision, and `lesson_minutes` adds up the minutes of the same; `hours` is the duration that is shown.
+    `edited_version` is the version at the last change by its editors, which is what `ETag` and `If-Match`
+    mean: reviews are versions, too. `instructor_name` is a copy for the search index, kept by the handler of
+    users.
     """
 
     __tablename__ = "courses"
@@ -138,6 +140,7 @@ class Course(Aggregate, Timestamps, Base):
     revision: Mapped[int | None]
     draft_changed: Mapped[bool] = mapped_column(default=False)
     total_lessons: Mapped[int] = mapped_column(default=0)
+    lesson_minutes: Mapped[int] = mapped_column(default=0, server_default="0")
     published_at: Mapped[datetime | None]
     publish_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
@@ -151,6 +154,17 @@ class Course(Aggregate, Timestamps, Base):
     )
     search_words: Mapped[str] = mapped_column(
         Text, Computed("course_words(title, tags, instructor_name)", persisted=True), deferred=True
+    )
+    search_grams: Mapped[list[str]] = mapped_column(
+        Computed(
+            "course_grams(title, tags, instructor_name, short_description, description, learning_outcomes)",
+            persisted=True,
+        ),
+        deferred=True,
+    )
+    hours: Mapped[float] = mapped_column(
+        Computed("coalesce(duration_hours, round(lesson_minutes / 60.0, 2)::float8)", persisted=True),
+        deferred=True,
     )
 
     __table_args__ = (
@@ -179,11 +193,18 @@ class Course(Aggregate, Timestamps, Base):
             "uuid",
             postgresql_where=text("status = 'published' AND deleted_at IS NULL"),
         ),
+        Index(
+            "ix_courses_hours",
+            "hours",
+            "uuid",
+            postgresql_where=text("status = 'published' AND deleted_at IS NULL"),
+        ),
         Index("ix_courses_due", "publish_at", postgresql_where=text("publish_at IS NOT NULL")),
         Index(None, "instructor"),
         Index(None, "co_instructors", postgresql_using="gin"),
         Index(None, "tags", postgresql_using="gin"),
         Index(None, "search", postgresql_using="gin"),
+        Index(None, "search_grams", postgresql_using="gin"),
         Index(
             "ix_courses_search_words",
             "search_words",
@@ -191,6 +212,11 @@ class Course(Aggregate, Timestamps, Base):
             postgresql_ops={"search_words": "gin_trgm_ops"},
         ),
     )
+
+    @property
+    def shown_hours(self) -> float:
+        """`hours`, before the row is written."""
+        return hours_of(self.duration_hours, self.lesson_minutes)
 
 
 class CourseStats(Base):

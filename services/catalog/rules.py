@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +16,8 @@ STATUSES = ("draft", "published", "archived")
 MOST_MODULES = 100
 MOST_LESSONS = 500
 """Of one course, so that its whole state, published and draft, stays below Kafka's 1 MB."""
+MOST_SLUG = 100
+"""Characters."""
 MOST_LEVELS = 20
 """Categories above each other."""
 
@@ -67,6 +69,32 @@ def published_structure(modules: Iterable[Mapping[str, Any]]) -> list[dict[str, 
 
 def lesson_ids(modules: Iterable[Mapping[str, Any]]) -> list[str]:
     return [lesson["uuid"] for module in modules for lesson in module["lessons"]]
+
+
+def minutes_of(modules: Iterable[Mapping[str, Any]]) -> int:
+    """What the lessons take: the minutes that their authors say, or else those of their videos."""
+    lessons = [lesson for module in modules for lesson in module["lessons"]]
+    return sum(
+        lesson["estimated_time_minutes"]
+        if lesson["estimated_time_minutes"] is not None
+        else -(-(lesson["video_duration"] or 0) // 60)
+        for lesson in lessons
+    )
+
+
+def hours_of(hours: float | None, minutes: int) -> float:
+    """The duration of a course: what its authors say, or else what its lessons take."""
+    return round(minutes / 60, 2) if hours is None else hours
+
+
+def free_name(base: str, taken: Collection[str], most: int = MOST_SLUG) -> str:
+    """A slug as it is wanted, or with the first number behind it that is free."""
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        end = f"-{number}"
+        name = base[: most - len(end)].rstrip("-") + end
+    return name
 
 
 def check_tree(

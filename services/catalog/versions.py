@@ -22,7 +22,7 @@ from services.catalog.models import (
     Lesson,
     Module,
 )
-from services.catalog.rules import lesson_ids
+from services.catalog.rules import lesson_ids, minutes_of
 
 Structure = list[dict[str, Any]]
 
@@ -133,7 +133,7 @@ async def course_state(session: AsyncSession, course: Course) -> CourseState:
     working = await working_structure(session, course.uuid)
     published = await published_structure_of(session, course)
     if course.revision is None:
-        course.total_lessons = len(lesson_ids(working))
+        course.total_lessons, course.lesson_minutes = len(lesson_ids(working)), minutes_of(working)
     category = await session.get(Category, course.category_uuid) if course.category_uuid else None
     prerequisites = await session.scalars(
         select(CoursePrerequisite.requires_uuid)
@@ -158,7 +158,7 @@ async def course_state(session: AsyncSession, course: Course) -> CourseState:
         thumbnail=course.thumbnail,
         preview_video=course.preview_video,
         is_featured=course.is_featured,
-        duration_hours=course.duration_hours,
+        duration_hours=course.shown_hours,
         enrollment_limit=course.enrollment_limit,
         revision=course.revision,
         modules=_states(published),

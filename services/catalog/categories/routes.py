@@ -14,7 +14,7 @@ from services.catalog.categories import service
 from services.catalog.categories.queries import category_answer, category_tree
 from services.catalog.categories.schemas import CategoryAnswer, CategoryChange, NewCategory
 from services.catalog.content.schemas import Done
-from services.catalog.errors import CategoryCycle, CategoryInUse, CategoryTooDeep, SlugTaken
+from services.catalog.errors import CategoryCycle, CategoryInUse, CategoryTooDeep
 
 router = APIRouter(prefix="/api/categories", tags=["categories"])
 
@@ -34,7 +34,7 @@ async def list_categories(session: SessionDep) -> Any:
     "/",
     status_code=201,
     response_model=CategoryAnswer,
-    responses=raises(SlugTaken, CategoryCycle, CategoryTooDeep),
+    responses=raises(CategoryCycle, CategoryTooDeep),
 )
 async def create_category(body: NewCategory, session: SessionDep, who: Manager, response: Response) -> Any:
     """Make a category."""
@@ -52,9 +52,7 @@ async def get_category(slug: str, session: SessionDep, request: Request, respons
     return etags.answer(request, response, _tag(category.version, answer)) or answer
 
 
-@router.patch(
-    "/{slug}/", response_model=CategoryAnswer, responses=raises(SlugTaken, CategoryCycle, CategoryTooDeep)
-)
+@router.patch("/{slug}/", response_model=CategoryAnswer, responses=raises(CategoryCycle, CategoryTooDeep))
 async def change_category(
     slug: str, body: CategoryChange, session: SessionDep, who: Manager, request: Request, response: Response
 ) -> Any:

@@ -17,9 +17,9 @@ from libs.common.outbox import record
 from libs.common.tokens import Principal
 from services.catalog.access import by_name
 from services.catalog.categories.schemas import CategoryChange, NewCategory
-from services.catalog.errors import CategoryCycle, CategoryInUse, CategoryTooDeep, SlugTaken
+from services.catalog.errors import CategoryCycle, CategoryInUse, CategoryTooDeep
 from services.catalog.models import Category, Course
-from services.catalog.rules import MOST_LEVELS, has_cycle, levels, slug_of
+from services.catalog.rules import MOST_LEVELS, free_name, has_cycle, levels, slug_of
 from services.catalog.versions import moment, publish_version
 
 
@@ -56,21 +56,22 @@ async def _parent(session: AsyncSession, name: str | None) -> UUID | None:
     return uuid
 
 
-async def _check_slug(session: AsyncSession, slug: str, own: UUID | None = None) -> None:
-    other = await session.scalar(
-        select(Category.uuid).where(
-            Category.slug == slug, Category.deleted_at.is_(None), Category.uuid != own
+async def _free_slug(session: AsyncSession, wanted: str, own: UUID) -> str:
+    """The wanted slug, with a number behind it where another category has it. The caller holds the tree."""
+    taken = await session.scalars(
+        select(Category.slug).where(
+            Category.slug.startswith(wanted[:90], autoescape=True),
+            Category.deleted_at.is_(None),
+            Category.uuid != own,
         )
     )
-    if other is not None:
-        raise SlugTaken
+    return free_name(wanted, set(taken))
 
 
 async def create_category(session: AsyncSession, who: Principal, body: NewCategory) -> Category:
     await lock_tree(session)
     uuid = uuid4()
-    slug = body.slug or slug_of(body.name) or f"category-{uuid.hex[:8]}"
-    await _check_slug(session, slug, uuid)
+    slug = await _free_slug(session, body.slug or slug_of(body.name) or "category", uuid)
     parent = await _parent(session, body.parent)
     await _check_place(session, uuid, parent)
     category = Category(
@@ -96,11 +97,11 @@ async def change_category(
         given["parent_uuid"] = await _parent(session, given.pop("parent"))
     if "order" in given:
         given["position"] = given.pop("order")
+    if given.get("slug", category.slug) != category.slug:
+        given["slug"] = await _free_slug(session, given["slug"], category.uuid)
     changed = {name: value for name, value in given.items() if getattr(category, name) != value}
     if not changed:
         return
-    if "slug" in changed:
-        await _check_slug(session, changed["slug"], category.uuid)
     await _check_place(session, category.uuid, changed.get("parent_uuid"))
     for name, value in changed.items():
         setattr(category, name, value)

@@ -40,7 +40,7 @@ _SHARED = f"""c.uuid, c.title, c.slug, c.short_description, c.thumbnail,
   ELSE json_build_object('uuid', g.uuid, 'name', g.name, 'slug', g.slug) END AS category,
  g.name AS category_name, c.tags, {{instructor}} AS instructor,
  coalesce(u.full_name, '') AS instructor_name, u.avatar AS instructor_avatar,
- c.duration_hours, c.enrollment_limit, coalesce(s.enrolled_count, 0) AS enrolled_count,
+ c.hours AS duration_hours, c.enrollment_limit, coalesce(s.enrolled_count, 0) AS enrolled_count,
  coalesce(s.enrolled_count, 0) AS enrollment_count, coalesce(s.enrolled_count, 0) AS enrolled_students_count,
  coalesce(s.average_rating, 0) AS average_rating, coalesce(s.reviews_count, 0) AS reviews_count,
  c.total_lessons, {{is_enrolled}} AS is_enrolled, coalesce(s.views_count, 0) AS views_count,
@@ -69,13 +69,25 @@ _JOINS = (
     " LEFT JOIN course_stats s ON s.course = c.uuid"
 )
 
+_NAMED = "strpos(normalize(c.search_words, NFKC), q.first) > 0"
 _SEARCH = """q AS MATERIALIZED (
-  SELECT websearch_to_tsquery('english', plain_words(:search)) AS query, plain_words(:search) AS words),
+  SELECT websearch_to_tsquery('english', w.words) AS query, w.words, s.*
+  FROM (SELECT plain_words(:search) AS words) w, sign_query(w.words) s),
  exact AS MATERIALIZED (
-  SELECT c.uuid, ts_rank(c.search, q.query) AS rank
-  FROM q, courses c WHERE c.search @@ q.query AND {visible}),
+  SELECT uuid, max(rank) AS rank FROM (
+   SELECT c.uuid, ts_rank(c.search, q.query) AS rank
+   FROM q, courses c WHERE c.search @@ q.query AND {visible}
+   UNION ALL
+   SELECT c.uuid, CASE WHEN {named} THEN 1.0::real ELSE 0.1::real END
+   FROM q, courses c WHERE q.rest IS NULL AND c.search_grams @> q.grams AND {visible}
+   UNION ALL
+   SELECT c.uuid, CASE WHEN {named} THEN 1.0::real ELSE 0.1::real END
+    + ts_rank(c.search, q.rest)
+   FROM q, courses c WHERE c.search_grams @> q.grams AND c.search @@ q.rest AND {visible}) found
+  GROUP BY uuid),
  missed AS MATERIALIZED (
-  SELECT words, corrected_query(words) AS query FROM q WHERE NOT EXISTS (SELECT FROM exact)),
+  SELECT words, corrected_query(words) AS query FROM q
+  WHERE grams IS NULL AND NOT EXISTS (SELECT FROM exact)),
  mended AS MATERIALIZED (
   SELECT c.uuid, ts_rank(c.search, missed.query) AS rank
   FROM missed, courses c WHERE c.search @@ missed.query AND {visible}),
@@ -113,7 +125,7 @@ _ORDERS = {
     "newest": "c.published_at DESC, c.uuid",
     "popular": "s.enrolled_count DESC, c.published_at DESC NULLS LAST, c.uuid",
     "rating": "s.average_rating DESC, s.reviews_count DESC, s.course",
-    "duration": "c.duration_hours NULLS LAST, c.uuid",
+    "duration": "c.hours, c.uuid",
     "changed": "c.updated_at DESC, c.uuid",
     "remembered": f"({_REMEMBERED}) DESC, c.uuid",
 }
@@ -131,7 +143,7 @@ class Wanted:
 
 def search_terms(visible: str) -> str:
     """The common table expressions that a search needs; what it found is `hits`."""
-    return _SEARCH.format(visible=visible)
+    return _SEARCH.format(visible=visible, named=_NAMED)
 
 
 def matching(

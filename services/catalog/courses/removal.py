@@ -10,7 +10,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.events.catalog import CourseArchived, CourseDeleted
 from libs.common.tokens import Principal
 from services.catalog.courses.service import archive, free_slug
-from services.catalog.errors import SlugTaken
 from services.catalog.models import Category, Course, Enrollment
 from services.catalog.versions import moment, publish_version
 
@@ -51,7 +50,7 @@ async def bring_back(session: AsyncSession, courses: Collection[UUID]) -> None:
         .execution_options(populate_existing=True)
     )
     for course in deleted.all():
-        course.slug = await _old_slug(session, course)
+        course.slug = await free_slug(session, course.slug, course.title)
         course.category_uuid = await session.scalar(
             select(Category.uuid)
             .where(Category.uuid == course.category_uuid, Category.deleted_at.is_(None))
@@ -59,10 +58,3 @@ async def bring_back(session: AsyncSession, courses: Collection[UUID]) -> None:
         )
         course.deleted_at, course.publish_at, course.status = None, None, "archived"
         await publish_version(session, course, None, CourseArchived)
-
-
-async def _old_slug(session: AsyncSession, course: Course) -> str:
-    try:
-        return await free_slug(session, course.slug, course.title)
-    except SlugTaken:
-        return await free_slug(session, None, course.title)

@@ -46,7 +46,6 @@ from services.catalog.errors import (
     InvalidTransition,
     NothingToPublish,
     PrerequisiteCycle,
-    SlugTaken,
 )
 from services.catalog.models import Course
 from services.catalog.parts import TRUTHS, StorageDep, one_of
@@ -137,9 +136,7 @@ async def list_taught_courses(request: Request, who: Teacher) -> Response:
     return Response(cards, media_type="application/json")
 
 
-@router.post(
-    "/", status_code=201, response_model=CourseAnswer, responses=raises(FeaturingNotAllowed, SlugTaken)
-)
+@router.post("/", status_code=201, response_model=CourseAnswer, responses=raises(FeaturingNotAllowed))
 async def create_course(
     body: NewCourse, session: SessionDep, who: Teacher, storage: StorageDep, response: Response
 ) -> Any:
@@ -178,7 +175,7 @@ async def get_course(
 @router.patch(
     "/{uuid}/",
     response_model=CourseAnswer,
-    responses=raises(FeaturingNotAllowed, SlugTaken, InvalidTransition, NothingToPublish),
+    responses=raises(FeaturingNotAllowed, InvalidTransition, NothingToPublish),
 )
 async def change_course(
     uuid: UUID,

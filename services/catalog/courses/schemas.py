@@ -194,7 +194,7 @@ class CourseCard(BaseModel):
     instructor: InstructorCard
     instructor_name: PlainText
     instructor_avatar: Uri | None
-    duration_hours: float | None
+    duration_hours: float = Field(description="as the authors say, or else what the lessons take")
     enrollment_limit: int | None
     enrolled_count: int
     enrollment_count: int

@@ -1,10 +1,11 @@
 """What teachers do with a course as a whole: one function per intent, in the request's transaction."""
 
+import re
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, exists, select, text
+from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -23,7 +24,7 @@ from libs.common.tokens import Principal
 from services.catalog.access import access_course, access_taught_course, by_name
 from services.catalog.courses.lexemes import note_words
 from services.catalog.courses.schemas import CourseChange, NewCourse, Publication
-from services.catalog.errors import FeaturingNotAllowed, NothingToPublish, PrerequisiteCycle, SlugTaken
+from services.catalog.errors import FeaturingNotAllowed, NothingToPublish, PrerequisiteCycle
 from services.catalog.models import (
     Category,
     Course,
@@ -35,8 +36,10 @@ from services.catalog.models import (
 from services.catalog.rules import (
     check_publishable,
     check_transition,
+    free_name,
     has_cycle,
     lesson_ids,
+    minutes_of,
     published_structure,
     slug_of,
 )
@@ -52,6 +55,7 @@ log = get_logger(__name__)
 
 Check = Callable[[int], None]
 PLANNED_AHEAD = timedelta(days=3653)
+NUMBERS = re.compile(r"(-[0-9]+)+\Z")
 FOUND = {"title", "tags", "short_description", "description", "learning_outcomes"}
 """What the search finds."""
 
@@ -117,24 +121,21 @@ async def _category(session: AsyncSession, name: str | None) -> Category | None:
 
 
 async def free_slug(session: AsyncSession, wanted: str | None, title: str, own: UUID | None = None) -> str:
-    """The wanted slug, or one made of the title. Raises SlugTaken for a wanted one that another has."""
+    """The wanted slug, or one made of the title; with a number behind it where another course has it."""
     base = wanted or slug_of(title) or "course"
-    # Two courses of one title at once: the second waits, and then sees the first.
+    # Two courses of one name at once: the second waits, and then sees the first, whatever their numbers.
+    stem = NUMBERS.sub("", base)[:60]
     await session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtext('course slug'), hashtext(:s))"), {"s": base}
+        text("SELECT pg_advisory_xact_lock(hashtext('course slug'), hashtext(:s))"), {"s": stem}
     )
-    taken = await session.scalar(
-        select(
-            exists().where(
-                Course.slug == base, Course.deleted_at.is_(None), Course.uuid != (own or UUID(int=0))
-            )
+    taken = await session.scalars(
+        select(Course.slug).where(
+            Course.slug.startswith(base[:90], autoescape=True),  # with room for a number
+            Course.deleted_at.is_(None),
+            Course.uuid != (own or UUID(int=0)),
         )
     )
-    if not taken:
-        return base
-    if wanted:
-        raise SlugTaken
-    return f"{base}-{uuid4().hex[:8]}"
+    return free_name(base, set(taken))
 
 
 async def change_course(session: AsyncSession, who: Principal, course: Course, body: CourseChange) -> None:
@@ -153,6 +154,8 @@ async def change_course(session: AsyncSession, who: Principal, course: Course, b
         given["tags"] = await known_tags(session, given["tags"])
     if given.get("slug") and given["slug"] != course.slug:
         given["slug"] = await free_slug(session, given["slug"], course.title, course.uuid)
+    if course.duration_hours is None and given.get("duration_hours") == course.shown_hours:
+        del given["duration_hours"]  # sent back as it was shown
     changed = sorted(name for name, value in given.items() if getattr(course, name) != value)
     for name in changed:
         setattr(course, name, given[name])
@@ -241,7 +244,7 @@ async def publish(session: AsyncSession, who: Principal | None, course: Course) 
         )
         course.revision = number
         course.draft_changed = False
-        course.total_lessons = len(lesson_ids(structure))
+        course.total_lessons, course.lesson_minutes = len(lesson_ids(structure)), minutes_of(structure)
     course.status = "published"
     course.publish_at = None
     course.published_at = course.published_at or now

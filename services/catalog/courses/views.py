@@ -21,7 +21,7 @@ from services.catalog.reviews.queries import newest_reviews, own_review
 # What the course's row says itself is shown as of one moment, that of its tag.
 PLAIN = (
     "title", "slug", "short_description", "preview_video", "is_featured", "status", "level", "language",
-    "tags", "duration_hours", "enrollment_limit", "created_at", "updated_at", "published_at",
+    "tags", "enrollment_limit", "created_at", "updated_at", "published_at",
     "learning_outcomes", "prerequisites", "revision",
 )  # fmt: skip
 
@@ -38,6 +38,7 @@ async def show_course(
     return {
         **card,
         **{name: getattr(course, name) for name in PLAIN},
+        "duration_hours": course.shown_hours,
         "description": course.description,
         "description_html": as_html(course.description),
         "prerequisite_courses": await list_prerequisites(session, view),

@@ -117,6 +117,44 @@ async def test_other_scripts_are_found(
     assert await search(catalog, words) == [title]
 
 
+@pytest.mark.parametrize(
+    ("title", "found", "missed"),
+    [
+        ("高等数学入门课程", "数学 高等 门课 学 课 课程+数学 高等数学入门课程", "物理 学数 史"),
+        ("図論の基礎とアルゴリズム", "図論 論 基礎 アル ゴリズム の 図論+アルゴ", "図書 ガス"),
+        (
+            "プログラミング言語Python入門",
+            "言語 入門 python Python入門 python+言語 入門+PYTHON",
+            "java+入門 python+数学",
+        ),
+        ("C++ 与 Rust 对比", "对比 rust+对比 与 rust", "rust+数学"),
+        ("한국어 문법의 이해", "문법 국어 이해 법 한국어+이해", "수학"),
+        ("การเขียนโปรแกรมเบื้องต้น", "เขียน โปร ต้น กา", "คณิต"),
+        ("ພາສາລາວເບື້ອງຕົ້ນ", "ລາວ ພາ", "ກຂ"),
+        ("データ｢ﾊﾟﾀｰﾝ｣", "パターン ﾊﾟﾀ デー", "タデ"),
+        ("カ\u3099ラスと文化", "ガラス 文化 ガ", "カラ"),
+        ("𠮷野家の歴史", "𠮷野 𠮷 歴史", "吉野"),
+    ],
+)
+async def test_words_of_one_and_two_characters_are_found_inside_titles(
+    school: School, teacher: Person, catalog: Harness, title: str, found: str, missed: str
+):
+    about = "What it is, how it came about, and what it is good for; with exercises. "
+    shown = await school.published(teacher, title)
+    await school.published(teacher, "Optics", description=about)
+    await school.published(teacher, "Later", description=about + title)
+    await school.course(teacher, title)
+    for words in [each.replace("+", " ") for each in found.split()]:
+        assert await search(catalog, words) == [shown["title"], "Later"], words
+    for words in [each.replace("+", " ") for each in missed.split()]:
+        assert await search(catalog, words) == [], words
+    assert "Later" not in await search(catalog, f"{found.split()[0]} -exercises")
+    facets = ok(
+        await catalog.client().get("/api/courses/", params={"search": found.split()[0], "facets": "true"})
+    )
+    assert facets["facets"]["level"] == [{"value": "beginner", "count": 2}]
+
+
 async def test_what_is_near_is_found_beside_what_is_nearest(
     school: School, teacher: Person, catalog: Harness
 ):

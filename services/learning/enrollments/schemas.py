@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field
 
 from libs.common.schemas import Answer, Body, Identifier, Moment, PlainText, Uri
 from services.learning.enrollments.queries import Listed, outline_next
+from services.learning.models import Course
 
 
 class EnrollBody(Body):
@@ -49,7 +50,7 @@ class CourseCard(Answer):
     instructor: InstructorOut
     instructor_name: PlainText
     instructor_avatar: Uri | None
-    duration_hours: float | None
+    duration_hours: float
     enrolled_count: int
     enrollment_count: int
     enrolled_students_count: int
@@ -109,6 +110,15 @@ class VisibleEnrollment(EnrollmentOut):
     course_uuid: UUID | None = None
 
 
+def hours_of(course: Course) -> float:
+    """As catalog says; a state from before it always did leaves the lessons' minutes to be added up."""
+    if course.duration_hours is not None:
+        return course.duration_hours
+    lessons = [lesson for module in course.modules for lesson in module["lessons"]]
+    minutes: int = sum(lesson["estimated_time_minutes"] or 0 for lesson in lessons)
+    return round(minutes / 60, 2)
+
+
 def course_card(listed: Listed, viewer: UUID) -> dict[str, Any]:
     course, teacher = listed.course, listed.instructor
     name = teacher.full_name if teacher else ""
@@ -116,6 +126,7 @@ def course_card(listed: Listed, viewer: UUID) -> dict[str, Any]:
     own = listed.enrollment.student == viewer
     return {
         **{field: getattr(course, field) for field in CourseCard.model_fields if hasattr(course, field)},
+        "duration_hours": hours_of(course),
         "category_name": course.category["name"] if course.category else None,
         "instructor": {
             "uuid": course.instructor,

@@ -77,7 +77,8 @@ TOPICS: tuple[Topic, ...] = (
         ("analytics", "catalog", "forum", "learning", "notify", "support"),
     ),
     Topic(
-        "catalog.events", "log", "courses, modules, lessons, categories", "catalog", ("analytics",),
+        "catalog.events", "log", "courses, modules, lessons, categories", "catalog",
+        ("analytics", "learning"),
         followers=("gateway",),
     ),
     Topic(

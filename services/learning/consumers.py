@@ -1,4 +1,4 @@
-"""What learning takes from the others: courses with their structure, and users. State topics only."""
+"""What learning takes from the others: courses with their structure, copies of them, and users."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -9,10 +9,11 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.base import Event
-from libs.common.events.catalog import CourseState
+from libs.common.events.catalog import CourseDuplicated, CourseState
 from libs.common.events.identity import UserState
 from libs.common.inbox import Handler, Received
 from libs.common.replicas import replicate
+from services.learning.copies.service import on_course_duplicated
 from services.learning.enrollments.service import fill_seats, leave_waitlists, recalculate
 from services.learning.models import Course, User
 from services.learning.privacy import PRIVACY
@@ -82,6 +83,7 @@ async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserStat
 
 HANDLERS: dict[type[Event], Handler] = {
     CourseState: on_course_state,
+    CourseDuplicated: on_course_duplicated,
     UserState: on_user_state,
     **PRIVACY.handlers,
 }

@@ -38,6 +38,24 @@ class CourseCreated(CourseFact):
     language: str
 
 
+class LessonCopy(Payload):
+    """A lesson of a course and what it became in a copy."""
+
+    source: UUID
+    copied: UUID
+
+
+class CourseDuplicated(CourseFact):
+    """Trigger: a teacher copies a course that they teach, in the version after the copy's making. `course` is
+    the copy, `lessons` names every lesson that was copied; who keeps work of a course copies that, too.
+    Key: course. Consumers: analytics, learning."""
+
+    type = "catalog.course_duplicated.v1"
+
+    source: UUID
+    lessons: tuple[LessonCopy, ...]
+
+
 class CourseUpdated(CourseFact):
     """Trigger: a course's own fields, tags, instructors, prerequisites or thumbnail change; `changed` names
     them. Key: course. Consumers: analytics."""

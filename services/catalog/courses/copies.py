@@ -1,4 +1,7 @@
-"""A course made from another: its texts and working structure anew, its stored files shared."""
+"""A course made from another: its texts and working structure anew, its stored files shared.
+
+What learning keeps of it (quizzes, assignments, how it is graded) follows by the event of the copy.
+"""
 
 from uuid import UUID, uuid4
 
@@ -6,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.events.catalog import CourseCreated
+from libs.common.events.catalog import CourseCreated, CourseDuplicated, LessonCopy
 from libs.common.tokens import Principal
 from services.catalog.access import access_taught_course
 from services.catalog.courses.service import free_slug, hold_names
@@ -50,7 +53,7 @@ async def duplicate_course(session: AsyncSession, who: Principal, uuid: UUID) ->
     session.add(copy)
     await session.flush()
     await session.execute(insert(CourseStats).values(course=copy.uuid).on_conflict_do_nothing())
-    await _copy_structure(session, source, copy)
+    lessons = await _copy_structure(session, source, copy)
     required = await session.scalars(
         select(CoursePrerequisite.requires_uuid).where(CoursePrerequisite.course_uuid == uuid)
     )
@@ -66,10 +69,12 @@ async def duplicate_course(session: AsyncSession, who: Principal, uuid: UUID) ->
         level=copy.level,
         language=copy.language,
     )
+    await publish_version(session, copy, who, CourseDuplicated, source=uuid, lessons=lessons)
     return copy
 
 
-async def _copy_structure(session: AsyncSession, source: Course, copy: Course) -> None:
+async def _copy_structure(session: AsyncSession, source: Course, copy: Course) -> tuple[LessonCopy, ...]:
+    """Says what each lesson became."""
     modules = await session.scalars(
         select(Module).where(Module.course_uuid == source.uuid, Module.removed_at.is_(None))
     )
@@ -93,10 +98,11 @@ async def _copy_structure(session: AsyncSession, source: Course, copy: Course) -
         )
     await session.flush()
     content = [name for name in LESSON_FIELDS if name not in ("uuid", "version")]
+    named = {lesson.uuid: uuid4() for lesson in inside}
     session.add_all(
         Lesson(
             **{name: getattr(lesson, name) for name in content},
-            uuid=uuid4(),
+            uuid=named[lesson.uuid],
             course_uuid=copy.uuid,
             module_uuid=copies[lesson.module_uuid],
             position=lesson.position,
@@ -104,3 +110,4 @@ async def _copy_structure(session: AsyncSession, source: Course, copy: Course) -
         )
         for lesson in inside
     )
+    return tuple(LessonCopy(source=uuid, copied=copied) for uuid, copied in named.items())

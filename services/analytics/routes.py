@@ -7,14 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import CurrentUser, Manager, Teacher, at_least
+from libs.common.auth import CurrentUser, Manager, Moderator, Teacher, at_least
 from libs.common.clock import system_clock
 from libs.common.db import SessionDep
 from libs.common.paging import PagingDep, choose_uuid, decode_cursor, encode_cursor
 from libs.common.uuids import as_v4
 from services.analytics.access import access_course
 from services.analytics.dashboards.course import course_dashboard
-from services.analytics.dashboards.platform import platform_dashboard
+from services.analytics.dashboards.platform import for_moderators, platform_dashboard
 from services.analytics.dashboards.student import student_dashboard
 from services.analytics.dashboards.teacher import teacher_dashboard
 from services.analytics.projection import use_live
@@ -24,6 +24,7 @@ from services.analytics.schemas import (
     CourseDashboard,
     PlatformDashboard,
     StudentDashboard,
+    SummaryDashboard,
     TeacherDashboard,
 )
 
@@ -68,10 +69,11 @@ async def get_dashboard(session: LiveSession, who: CurrentUser) -> Any:
     return await student_dashboard(session, who.user, now)
 
 
-@router.get("/api/core/dashboard/summary/", response_model=PlatformDashboard)
-async def get_dashboard_summary(session: LiveSession, who: Manager) -> Any:
-    """The platform's numbers, for managers."""
-    return await platform_dashboard(session, system_clock())
+@router.get("/api/core/dashboard/summary/", response_model=SummaryDashboard)
+async def get_dashboard_summary(session: LiveSession, who: Moderator) -> Any:
+    """The platform's numbers; for moderators without the suite's health and what single people do."""
+    dashboard = await platform_dashboard(session, system_clock())
+    return dashboard if at_least(who, "manager") else for_moderators(dashboard)
 
 
 @router.get("/api/courses/{uuid}/analytics/", response_model=CourseDashboard)

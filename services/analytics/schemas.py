@@ -271,3 +271,9 @@ class PlatformDashboard(Dashboard):
     health: Health
     engagement: Engagement
     support_load: SupportLoad
+
+
+class SummaryDashboard(PlatformDashboard):
+    """For moderators `health` is null, and `recent_activity.activities` is empty."""
+
+    health: Health | None  # type: ignore[assignment]

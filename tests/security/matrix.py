@@ -164,7 +164,7 @@ ANALYTICS = {
     "analytics_get_teacher_analytics": Row(TEACHERS),
     "analytics_get_platform_analytics": Row(MANAGERS),
     "analytics_get_dashboard": Row(SIGNED_IN),
-    "analytics_get_dashboard_summary": Row(MANAGERS),
+    "analytics_get_dashboard_summary": Row("401 403 403 2xx 2xx 2xx 403 403"),
     "analytics_get_course_analytics": Row("401 403 404 404 2xx 2xx 2xx 403", things.seat),
     "analytics_list_activities": Row(SIGNED_IN),
 }

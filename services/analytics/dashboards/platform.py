@@ -114,3 +114,11 @@ async def platform_dashboard(session: AsyncSession, now: datetime) -> dict[str, 
         },
         "as_of": applied,
     }  # fmt: skip
+
+
+def for_moderators(dashboard: dict[str, Any]) -> dict[str, Any]:
+    """What moderators see of it: all numbers, but neither what operators look at nor who did what."""
+    return dashboard | {
+        "health": None,
+        "recent_activity": dashboard["recent_activity"] | {"activities": []},
+    }

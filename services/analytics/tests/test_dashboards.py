@@ -134,6 +134,8 @@ async def test_who_sees_what(analytics: Harness, story: Story):
     story.course(course, teacher.uuid)
     await story.tell()
     path = f"/api/courses/{course}/analytics/"
+    story.enrol(student.uuid, course)
+    await story.tell()
     assert (await other.client.get(path)).status_code == 404
     assert (await other.client.get(f"/api/courses/{uuid4()}/analytics/")).status_code == 404
     assert (await student.client.get(path)).status_code == 403
@@ -141,7 +143,15 @@ async def test_who_sees_what(analytics: Harness, story: Story):
     assert (await student.client.get(TEACHER)).status_code == 403
     assert (await teacher.client.get(PLATFORM)).status_code == 403
     assert (await analytics.client().get(STUDENT)).status_code == 401
-    assert (await analytics.person("admin").client.get("/api/core/dashboard/summary/")).status_code == 200
+    summary = "/api/core/dashboard/summary/"
+    for person in (student, teacher):
+        assert (await person.client.get(summary)).status_code == 403
+    seen = {role: await read(analytics.person(role), summary) for role in ("moderator", "manager", "admin")}
+    assert seen["manager"]["health"] is not None
+    assert seen["manager"]["recent_activity"]["activities"]
+    assert seen["admin"]["platform_stats"] == seen["moderator"]["platform_stats"]
+    assert seen["moderator"]["support_load"] == seen["manager"]["support_load"]
+    assert (seen["moderator"]["health"], seen["moderator"]["recent_activity"]["activities"]) == (None, [])
     for person, member in ((student, "performance"), (teacher, "course_performance"),
                            (analytics.person("manager"), "platform_stats")):  # fmt: skip
         assert member in (await read(person, "/api/core/dashboard/"))

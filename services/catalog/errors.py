@@ -32,7 +32,7 @@ class CategoryCycle(Unprocessable):
 
 class CategoryTooDeep(Unprocessable):
     code = "category_too_deep"
-    detail = "parent: at most 20 categories lie within each other."
+    detail = "At most 20 categories lie within each other."
 
     def __init__(self) -> None:
         super().__init__(errors=[{"field": "parent", "message": "at most 20 lie within each other"}])
@@ -78,7 +78,7 @@ class FileMissing(Unprocessable):
     detail = "No file has arrived."
 
     def __init__(self) -> None:
-        super().__init__(errors=[{"field": "file", "message": "send one file in `file` or `resource`"}])
+        super().__init__(errors=[{"field": "file", "message": "a file is needed"}])
 
 
 class MediaInUse(Conflict):
@@ -107,10 +107,10 @@ class UploadOffsetMismatch(Conflict):
     """The answer's `Upload-Offset` says where to go on."""
 
     code = "upload_offset_mismatch"
-    detail = "The upload has another offset: ask for it with HEAD, and go on from there."
+    detail = "The upload has come to another place than this part begins at."
 
     def __init__(self, offset: int = 0) -> None:
-        detail = f"The upload is at {offset:,} bytes: go on from there."
+        detail = f"{offset:,} bytes of the file have come: this part does not follow them."
         super().__init__(detail, headers={"Upload-Offset": str(offset)})
 
 
@@ -134,19 +134,19 @@ class PictureMissing(Unprocessable):
     detail = "No picture has arrived."
 
     def __init__(self) -> None:
-        super().__init__(errors=[{"field": "thumbnail", "message": "send one picture in `thumbnail`"}])
+        super().__init__(errors=[{"field": "thumbnail", "message": "a picture is needed"}])
 
 
 class PictureRefused(Unprocessable):
     code = "picture_refused"
 
     def __init__(self, detail: str = "cannot be read as a picture") -> None:
-        super().__init__(f"thumbnail: {detail}.", errors=[{"field": "thumbnail", "message": detail}])
+        super().__init__(f"The picture {detail}.", errors=[{"field": "thumbnail", "message": detail}])
 
 
 class CourseRequired(BadRequest):
     code = "course_required"
-    detail = "course: name the course that you mean."
+    detail = "Modules are shown for one course at a time, and none was chosen."
 
     def __init__(self) -> None:
         super().__init__(errors=[{"field": "course", "message": "must be given"}])

@@ -89,7 +89,7 @@ class AttemptNotSubmitted(Conflict):
 
 class QuestionKindChanged(Conflict):
     code = "question_kind_changed"
-    detail = "The question is of another kind than it was answered as, so only full_credit can regrade it."
+    detail = "The question is of another kind than it was answered as, so it can only be given full credit."
 
 
 class AttemptAlreadySubmitted(Conflict):
@@ -131,7 +131,7 @@ class FileMissing(Unprocessable):
     detail = "No file has arrived."
 
     def __init__(self) -> None:
-        super().__init__(errors=[{"field": "file", "message": "send one file in `file`"}])
+        super().__init__(errors=[{"field": "file", "message": "a file is needed"}])
 
 
 class ImportRefused(Unprocessable):
@@ -171,12 +171,12 @@ class LearnerErased(Conflict):
 
 class PictureMissing(Unprocessable):
     code = "picture_missing"
-    detail = "image: a file is needed."
+    detail = "There is no picture: choose one."
 
 
 class PictureRefused(Unprocessable):
     code = "picture_refused"
-    detail = "image: must be a JPEG, PNG or WebP."
+    detail = "The picture must be a JPEG, PNG or WebP."
 
     def __init__(self, message: str = "must be a JPEG, PNG or WebP") -> None:
-        super().__init__(f"image: {message}.", errors=[{"field": "image", "message": message}])
+        super().__init__(f"The picture {message}.", errors=[{"field": "image", "message": message}])

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import text
 
+from libs.common.revocation import Revocation
 from libs.common.storage import Storage
 from libs.common.testing import Person
 from services.learning.assignments.uploads import taken_types
@@ -182,3 +183,25 @@ async def test_files_that_are_not_handed_in_are_swept_away(school: School):
     await school.harness.run_task("learning.sweep_files")
     assert (await stored(school), await rows(school)) == (before, 1)
     assert (await read(school, kept["files"][0])).content == b"a"
+
+
+@pytest.mark.promise("object access")
+async def test_a_link_to_handed_in_work_is_its_readers_while_they_may_read_it(school: School):
+    course = await school.course()
+    student = await school.enrolled(course)
+    assignment = await school.assignment(course)
+    (file,) = done(await send(student, assignment, [("plan.pdf", PDF)]), 201)["files"]
+    submission = done(await student.client.get(f"/api/assignments/{assignment['uuid']}/submissions/"))
+    of_teacher = done(
+        await school.teacher.client.get(f"/api/submissions/{submission['results'][0]['uuid']}/")
+    )["files"][0]
+    for each in (file, of_teacher):
+        answer = await read(school, each)
+        assert (answer.status_code, answer.content) == (200, PDF)
+        part = await read(school, each, **{"Range": "bytes=1-3", "If-Range": answer.headers["etag"]})
+        assert (part.status_code, part.content) == (206, PDF[1:4])
+    revocations = school.harness.app.state.revocations
+    revocations.revoke(Revocation(student.uuid, version=2))
+    assert (await read(school, file)).status_code == 404
+    revocations.revoke(Revocation(school.teacher.uuid, version=2))
+    assert (await read(school, of_teacher)).status_code == 404

@@ -124,18 +124,9 @@ class QuizPatch(Body):
     feedback: Feedback | None = None
 
     @field_validator(
-        "title",
-        "description",
-        "kind",
-        "time_zone",
-        "scoring",
-        "pass_mark",
-        "shuffle_questions",
-        "shuffle_answers",
-        "pools",
-        "feedback",
-        mode="before",
-    )
+        "title", "description", "kind", "time_zone", "scoring", "pass_mark", "shuffle_questions",
+        "shuffle_answers", "pools", "feedback", mode="before",
+    )  # fmt: skip
     @classmethod
     def _not_null(cls, value: Any) -> Any:
         if value is None:

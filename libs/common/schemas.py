@@ -5,7 +5,7 @@ Every text of a body is one of these, and the OpenAPI document says which (`cont
 - `PlainText` and `Markdown` carry what people wrote, answered byte for byte as it came: no escaping, no
   trimming, no normalisation. Whoever renders it makes it safe.
 - `SafeHtml` is rendered and sanitised: the only kind that may be inserted into a page as it is.
-- `Identifier` and `Uri` are for programs: a token, number, code or media type.
+- `Identifier`, `Uri` and `UriReference` are for programs: a token, number, code or media type.
 """
 
 import re
@@ -106,6 +106,8 @@ Identifier = Annotated[str, AfterValidator(_storable), Says("format", "identifie
 Day = Annotated[str, Says("format", "date")]
 TimeZone = Annotated[Identifier, AfterValidator(_zone)]
 Uri = Annotated[str, AfterValidator(_storable), Says("format", "uri")]
+# Also a path of the front end, or "" for none.
+UriReference = Annotated[str, AfterValidator(_storable), Says("format", "uri-reference")]
 # Where surrounding space cannot be meant: addresses, numbers, tags.
 Stripped = BeforeValidator(_stripped)
 # What an optional date, phone or URL means when it is "": not given.

@@ -28,6 +28,7 @@ from libs.common.schemas import (
     Says,
     Stripped,
     Uri,
+    UriReference,
 )
 from libs.common.zones import zone
 from services.identity.errors import PasswordRefused
@@ -222,9 +223,9 @@ class Profile(BaseModel):
     state: PlainText = ""
     postal_code: PlainText = ""
     country: PlainText = ""
-    linkedin_url: Uri = ""
-    github_url: Uri = ""
-    website_url: Uri = ""
+    linkedin_url: UriReference = ""
+    github_url: UriReference = ""
+    website_url: UriReference = ""
     courses_completed: int = 0
     total_study_hours: float = 0
     points_earned: int = 0

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from libs.common.schemas import Body, Identifier, Moment, PlainText, Uri
+from libs.common.schemas import Body, Identifier, Moment, PlainText, UriReference
 
 
 class NotificationAnswer(BaseModel):
@@ -15,7 +15,7 @@ class NotificationAnswer(BaseModel):
     type: Identifier
     title: PlainText
     message: PlainText
-    action_url: Uri
+    action_url: UriReference
     course: UUID | None
     is_read: bool
     created_at: Moment

@@ -63,9 +63,10 @@ def spell(path: str, chance: random.Random) -> str:
 
 def bend(path: str, chance: random.Random) -> str:
     """A path that says something else, or nothing: its route may not be the operation's."""
-    at = chance.choice([place.start() for place in re.finditer("/", path)])
+    at = chance.choice([place.start() for place in re.finditer("/", path)][1:] or [0])
     odd = chance.choice(("//", "/./", "/../", "/%2e%2E/", "%2F", "/;x=1/", "%5C", "/%00/", "/%ED%A0%80/"))
-    return path[:at] + odd + path[at + 1 :]
+    bent = path[:at] + odd + path[at + 1 :]
+    return bent if bent.startswith("/") else f"/{bent}"
 
 
 def alter(request: Any, chance: random.Random) -> bool:

@@ -34,7 +34,7 @@ async def test_status_tells_how_far_every_consumer_is(stage: Stage, monkeypatch:
         for health in row["consumers"]:
             assert health["consumer"] == row["name"]
             assert health["assigned"] == len(health["partitions"]) > 0
-    written = Console(file=io.StringIO(), width=200)
+    written = Console(file=io.StringIO(), width=1000)
     monkeypatch.setattr(report, "console", written)
     report.print_status(now)
     shown = written.file.getvalue()

@@ -135,13 +135,14 @@ async def test_a_policy_is_tried_before_it_is_saved_and_the_past_stays(town: Tow
     course = await town.course(teacher)
     ada, eve = await town.enrolled(course, "Ada Lovelace", "Eve Else")
     group = {"uuid": "0b5e2f6a-3c1d-4e8f-9a7b-6c5d4e3f2a1b", "name": "All", "weight": 1}
+    place = f"/api/courses/{course['uuid']}/"
+    await teacher.call("PUT", f"{place}grading-policy/", {"groups": [group]})
     for scores in ((2, 8), (10, 8)):
         body = {"course": course["uuid"], "title": "Draw", "points": 10, "group": group["uuid"]}
         work = await teacher.post("/api/assignments/", body, 201)
         for who, score in zip((ada, eve), scores, strict=True):
             handed_in = await who.post(f"/api/assignments/{work['uuid']}/submissions/", {"text": "x"}, 201)
             await teacher.call("PATCH", f"/api/submissions/{handed_in['uuid']}/grade/", {"score": score})
-    place = f"/api/courses/{course['uuid']}/"
     policy = {"groups": [group | {"drop_lowest": 1}]}
     changes = (await teacher.call("PUT", f"{place}grading-policy/?dry_run=true", policy))["changes"]
     assert [(each["user"], each["before"], each["after"]) for each in changes] == [(str(ada.uuid), 60, 100)]

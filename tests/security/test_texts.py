@@ -80,6 +80,7 @@ UNSEEN = {
     "identity_register": "the answer tells nothing of the account",
     "catalog_create_tag": "another tag may have the name; a course's tags are written below",
     "catalog_change_tag": "the same",
+    "learning_save_answer": "a text answers an essay or a short question; both are written below",
     "catalog_begin_upload": "the name of a file must end as its kind does, and is shown without a path",
 }
 FLAGS = {"forum_flag_discussion", "forum_flag_reply"}

@@ -90,6 +90,8 @@ def upgrade() -> None:
         op.execute(statement)
     op.add_column("courses", sa.Column("lesson_minutes", sa.Integer(), server_default="0", nullable=False))
     op.execute(BACKFILL)
+    # Checks of rows that wait for the end of the transaction would keep the table from being altered.
+    op.execute("SET CONSTRAINTS ALL IMMEDIATE")
     op.add_column(
         "courses",
         sa.Column(

@@ -164,9 +164,8 @@ def print_status(status: dict[str, Any]) -> None:
 
 def _consumer(health: dict[str, Any]) -> str:
     behind = "not known how far behind" if health["lag"] is None else f"{health['lag']} behind"
-    applied = (
-        f"applied last {health['last_applied'][11:19]}" if health["last_applied"] else "applied nothing yet"
-    )
+    last = health["last_applied"]
+    applied = f"applied last at {last[11:19]} UTC" if last else "applied nothing yet"
     return f"{health['assigned']} partitions, {behind}, {applied}"
 
 

@@ -296,13 +296,15 @@ async def _within(seconds: float, call: Coroutine[Any, Any, T]) -> T:
 
 
 def _abandon(task: asyncio.Task[Any]) -> None:
-    def ended(ended: asyncio.Task[Any]) -> None:
+    """Wait for it no longer; its error, should there be one, is reported when it ends."""
+
+    def report(ended: asyncio.Task[Any]) -> None:
         _abandoned.discard(ended)
         if not ended.cancelled() and (error := ended.exception()):
             log.info("abandoned_call_failed", error=repr(error))
 
     _abandoned.add(task)
-    task.add_done_callback(ended)
+    task.add_done_callback(report)
     task.cancel()
 
 

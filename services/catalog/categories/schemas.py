@@ -10,7 +10,6 @@ from services.catalog.courses.schemas import CategoryCard, CategoryName, Optiona
 
 Name = Annotated[PlainText, Length(1, 100)]
 Long = Annotated[PlainText, Length(0, 5000)]
-Parent = CategoryName
 Place = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
@@ -20,7 +19,7 @@ class NewCategory(Body):
     name: Name
     slug: OptionalSlug = None
     description: Long = ""
-    parent: Parent = None
+    parent: CategoryName = None
     order: Place = 0
 
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"name": "Mathematics"}]}}
@@ -32,7 +31,7 @@ class CategoryChange(Body):
     name: Name = ""
     slug: Slug = ""
     description: Long = ""
-    parent: Parent = None
+    parent: CategoryName = None
     order: Place = 0
 
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"name": "Maths"}]}}

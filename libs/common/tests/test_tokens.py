@@ -32,7 +32,13 @@ from libs.common.tokens import (
 ISSUER, AUDIENCE = "lectern", "lectern-api"
 KEY, OTHER = SigningKey.generate(), SigningKey.generate()
 USER, SESSION = uuid4(), uuid4()
-CLOCK = SettableClock(datetime.now(UTC))
+CLOCK = SettableClock()
+
+
+@pytest.fixture(autouse=True)
+def at_the_present():
+    """python-jose looks at the machine's clock: what is minted here is valid there, however long the run is."""
+    CLOCK.now = datetime.now(UTC)
 
 
 def verifier(*keys: SigningKey, clock=CLOCK) -> TokenVerifier:

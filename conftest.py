@@ -20,9 +20,9 @@ from pydantic import SecretStr
 from deploy.local.database import bootstrap_database, service_url, with_database
 from deploy.local.project import free_ports
 from deploy.local.testing import SuiteServers, suite_servers
-from libs.common.lock_testing import GUARDED, LockOrder, watch
-from libs.common.serve import settle_memory
-from libs.common.testing import Harness, open_harness
+from libs.common.service.serve import settle_memory
+from libs.common.testing.harness import Harness, open_harness
+from libs.common.testing.locks import GUARDED, LockOrder, watch
 
 DATABASE = "lectern_test"
 OpenHarness = Callable[[str], Awaitable[Harness]]
@@ -104,7 +104,7 @@ async def open_service(
 
     async def open_one(service: str) -> Harness:
         if service not in opened:
-            from libs.common.migrations import upgrade
+            from libs.common.data.migrations import upgrade
 
             settings = import_module(f"services.{service}.settings").Settings(
                 environment="test",

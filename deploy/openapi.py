@@ -16,8 +16,8 @@ from typing import Any
 from deploy.examples import Examples
 from gateway.documents import OPENAPI
 from gateway.routes import RouteTable
-from libs.common.openapi import PROBLEM_JSON
-from libs.common.settings import SERVICES
+from libs.common.runtime.settings import SERVICES
+from libs.common.web.openapi import PROBLEM_JSON
 
 Json = dict[str, Any]
 

@@ -12,7 +12,7 @@ import uvloop
 from gateway.app import Gateway, NotReady
 from gateway.handover import Handover
 from gateway.settings import GatewaySettings
-from libs.common.logs import configure_logs, get_logger
+from libs.common.runtime.logs import configure_logs, get_logger
 
 log = get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""One line per request, in the shape of libs/common/logs.py, written in batches off the request's path.
+"""One line per request, shaped as in libs/common/runtime/logs.py, written in batches off the request's path.
 
 structlog's pipeline costs more than a proxied request. Queries are left out: a ticket may stand there.
 """

@@ -10,7 +10,7 @@ from gateway import problems
 from gateway.own import is_scrape
 from gateway.problems import Problem
 from gateway.routes import Match, UnsafePath
-from libs.common.tokens import InvalidToken, Principal
+from libs.common.security.tokens import InvalidToken, Principal
 
 if TYPE_CHECKING:
     from gateway.proxy import Exchange

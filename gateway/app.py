@@ -24,11 +24,11 @@ from gateway.routes import RouteTable
 from gateway.server import Downstream
 from gateway.settings import GatewaySettings
 from gateway.sockets import Tunnel
-from libs.common.border import HEADER, gateway_key
-from libs.common.logs import get_logger
-from libs.common.revocation import Revocation, RevocationList
-from libs.common.settings import SERVICES
-from libs.common.tokens import KeySet, TokenVerifier
+from libs.common.runtime.logs import get_logger
+from libs.common.runtime.settings import SERVICES
+from libs.common.security.revocation import Revocation, RevocationList
+from libs.common.security.tokens import KeySet, TokenVerifier
+from libs.common.web.border import HEADER, gateway_key
 
 log = get_logger(__name__)
 

@@ -9,7 +9,7 @@ from collections import deque
 from typing import Any
 
 from gateway.settings import GatewaySettings
-from libs.common.logs import get_logger
+from libs.common.runtime.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -23,8 +23,8 @@ from gateway.pool import ServiceAway
 from gateway.problems import Problem
 from libs.common.events.identity import ProfileUpdated, RoleChanged, UserErased
 from libs.common.events.learning import EnrollmentState
-from libs.common.logs import get_logger
-from libs.common.topics import TOPICS
+from libs.common.events.topics import TOPICS
+from libs.common.runtime.logs import get_logger
 
 if TYPE_CHECKING:
     from gateway.app import Gateway

@@ -1,7 +1,7 @@
 """Read your writes without the front end's help: the last `Consistency-Token`s of each session, for 10 s.
 
-The services seal what they answer (libs/common/consistency.py), and only they look at the seals. Here it is
-enough to know which of two tokens is the later one of the same thing.
+The services seal what they answer (libs/common/web/consistency.py), and only they look at the seals. Here
+it is enough to know which of two tokens is the later one of the same thing.
 """
 
 from collections import OrderedDict

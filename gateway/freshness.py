@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterable
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, UnknownTopicOrPartitionError
 
-from libs.common.connections import kafka_arguments
-from libs.common.logs import get_logger
-from libs.common.revocation import within
-from libs.common.settings import SuiteSettings
+from libs.common.runtime.connections import kafka_arguments
+from libs.common.runtime.logs import get_logger
+from libs.common.runtime.settings import SuiteSettings
+from libs.common.security.revocation import within
 
 log = get_logger(__name__)
 

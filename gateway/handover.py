@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from pathlib import Path
 
-from libs.common.logs import get_logger
+from libs.common.runtime.logs import get_logger
 
 log = get_logger(__name__)
 

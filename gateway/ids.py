@@ -4,7 +4,7 @@ from random import Random, SystemRandom
 
 from uuid_utils import uuid4
 
-from libs.common.trace import REQUEST_ID, TRACEPARENT
+from libs.common.runtime.trace import REQUEST_ID, TRACEPARENT
 
 # Ids tell requests apart and guard nothing, so a generator that asks the system once is good enough.
 _random = Random(SystemRandom().getrandbits(256))

@@ -15,8 +15,8 @@ from gateway.metrics import Metrics
 from gateway.problems import Problem
 from gateway.settings import GatewaySettings
 from gateway.valkey import Script
-from libs.common.connections import tls_context
-from libs.common.logs import get_logger
+from libs.common.runtime.connections import tls_context
+from libs.common.runtime.logs import get_logger
 
 if TYPE_CHECKING:
     from gateway.proxy import Exchange

@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway import problems
 from gateway.documents import documents
-from libs.common.settings import SERVICES
+from libs.common.runtime.settings import SERVICES
 
 if TYPE_CHECKING:
     from gateway.app import Gateway

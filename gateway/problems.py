@@ -1,4 +1,4 @@
-"""The gateway's own errors as problem+json (RFC 9457), with the fields of libs/common/errors.py."""
+"""The gateway's own errors as problem+json (RFC 9457), with the fields of libs/common/web/problems.py."""
 
 from dataclasses import dataclass
 from http import HTTPStatus

@@ -19,7 +19,7 @@ from gateway.routes import Match
 from gateway.sockets import Tunnel
 from gateway.unread import Doubt, doubt
 from gateway.upstream import UpstreamConnection
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
 
 if TYPE_CHECKING:
     from gateway.app import Gateway

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode, SettingsConfigDict
 
-from libs.common.settings import SuiteSettings
+from libs.common.runtime.settings import SuiteSettings
 
 WIDEST_PROXIES = {4: 8, 6: 7}
 """The shortest prefixes that production takes: those of private networks."""

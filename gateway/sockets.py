@@ -9,7 +9,7 @@ masked, so the gateway can write that one itself. Heartbeat and messages belong 
 import asyncio
 from typing import TYPE_CHECKING
 
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
 
 if TYPE_CHECKING:
     from gateway.app import Gateway

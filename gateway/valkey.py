@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from libs.common.logs import get_logger
+from libs.common.runtime.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -15,8 +15,8 @@ from jose import jwt
 
 from deploy.local.project import Project
 from deploy.local.testing import kafka_settings
-from libs.common.connections import kafka_arguments
-from libs.common.testing import eventually
+from libs.common.runtime.connections import kafka_arguments
+from libs.common.testing.harness import eventually
 
 PASSWORD = "Learn-together-1"
 RENEW_BEFORE = 120.0

@@ -13,11 +13,12 @@ from fastapi.routing import APIRoute
 
 import libs.common.events
 from conftest import OpenHarness
+from libs.common.bus.inbox import apply_batch
+from libs.common.bus.received import Record
 from libs.common.events import EVENTS
-from libs.common.inbox import Record, apply_batch
-from libs.common.revocation import ACCESS_CHANGED, SESSION_ENDED
-from libs.common.settings import SERVICES
-from libs.common.testing import as_record
+from libs.common.runtime.settings import SERVICES
+from libs.common.security.revocation import ACCESS_CHANGED, SESSION_ENDED
+from libs.common.testing.harness import as_record
 
 GOLDENS = Path(libs.common.events.__file__).parent / "goldens"
 REVOKING = {ACCESS_CHANGED.decode(), SESSION_ENDED.decode()}

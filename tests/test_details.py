@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from libs.common.errors import LecternError
+from libs.common.runtime.errors import LecternError
 
 FOR_PROGRAMS = re.compile(
     r"`|\b(GET|HEAD|PUT|POST|PATCH|DELETE|multipart|header|JSON|true|false|null|parameter)\b"

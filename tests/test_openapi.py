@@ -12,7 +12,7 @@ from openapi_spec_validator import validate
 
 from gateway.documents import OPENAPI
 from gateway.routes import RouteTable
-from libs.common.openapi import PROBLEM_JSON
+from libs.common.web.openapi import PROBLEM_JSON
 
 DOCUMENT: dict[str, Any] = json.loads(OPENAPI.read_text())
 OPERATIONS = [
@@ -131,7 +131,7 @@ def test_every_text_is_plain_or_markdown_or_safe_html_or_for_programs() -> None:
     untold = [
         place for name, schema in bodies() for place, text in strings(schema, name) if not said & text.keys()
     ]
-    assert untold == [], "texts of no type of libs.common.schemas"
+    assert untold == [], "texts of no type of libs.common.web.schemas"
 
 
 def test_only_what_is_rendered_says_that_it_is_html() -> None:

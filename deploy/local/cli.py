@@ -138,7 +138,7 @@ def seed_command(
 @app.command()
 def audit(as_json: AsJson = False) -> None:
     """Compare what was published with what every consumer applied; names the keys that differ."""
-    _run("libs.common.audit", *(["--json"] if as_json else []))
+    _run("libs.common.bus.audit", *(["--json"] if as_json else []))
 
 
 @app.command("audit-log")
@@ -148,7 +148,7 @@ def audit_log(
 ) -> None:
     """Print who did what to whom, and why, as JSON lines."""
     arguments = [f"--service={service}"] if service else []
-    _run("libs.common.audit_log", *arguments, *([f"--target={target}"] if target else []))
+    _run("libs.common.data.audit_log", *arguments, *([f"--target={target}"] if target else []))
 
 
 @app.command()
@@ -196,13 +196,13 @@ def admin_people(
 @dlq.command("list")
 def dlq_list() -> None:
     """List dead letters, newest last."""
-    _run("libs.common.dlq", "list")
+    _run("libs.common.bus.dlq", "list")
 
 
 @dlq.command("show")
 def dlq_show(letter: Annotated[str, typer.Argument(metavar="ID")]) -> None:
     """Show one: the event and the error."""
-    _run("libs.common.dlq", "show", letter)
+    _run("libs.common.bus.dlq", "show", letter)
 
 
 @dlq.command("redrive")
@@ -215,7 +215,7 @@ def dlq_redrive(
     arguments = [f"--key={key}"] if key else []
     arguments += [f"--service={service}"] if service else []
     arguments += ["--dry-run"] if dry_run else []
-    _run("libs.common.dlq", "redrive", *arguments)
+    _run("libs.common.bus.dlq", "redrive", *arguments)
 
 
 def _project() -> Project:

@@ -11,7 +11,7 @@ import psycopg
 from psycopg import sql
 
 from deploy.local.project import DATABASE, role_of, role_password
-from libs.common.settings import SERVICES
+from libs.common.runtime.settings import SERVICES
 
 EXTENSIONS = ("citext", "pg_trgm", "unaccent")
 AUDITOR = "lectern_audit"

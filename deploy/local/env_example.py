@@ -15,8 +15,8 @@ from pydantic.fields import FieldInfo
 
 from deploy.local.project import CHECKOUT, DEFAULT_PORTS
 from gateway.settings import GatewaySettings
-from libs.common.settings import SERVICES, ServiceSettings, SuiteSettings
-from libs.common.topics import TopicSettings
+from libs.common.events.topics import TopicSettings
+from libs.common.runtime.settings import SERVICES, ServiceSettings, SuiteSettings
 
 TARGET = CHECKOUT / ".env.example"
 HEAD = """\

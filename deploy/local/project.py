@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
-from libs.common.settings import SERVICES
+from libs.common.runtime.settings import SERVICES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 BACKING = ("postgres", "valkey", "kafka")

@@ -14,8 +14,8 @@ from alembic.util.exc import CommandError
 
 from deploy.local.database import bootstrap_database, service_url
 from deploy.local.testing import suite_servers
-from libs.common.migrations import ROOT, config, upgrade
-from libs.common.settings import SERVICES
+from libs.common.data.migrations import ROOT, config, upgrade
+from libs.common.runtime.settings import SERVICES
 
 
 def check(services: list[str]) -> int:

@@ -27,10 +27,10 @@ from deploy.local.demo.parts import DemoCourse, Json, Lesson
 from deploy.local.project import SetupError, write_private
 from deploy.local.seed import email_of
 from deploy.local.seed_plan import AUTHORED, SIZES, Act, acts, people
-from libs.common.clock import moved_to
-from libs.common.db import Database
-from libs.common.jobs import CeleryQueue
-from libs.common.tokens import KeySet, SigningKey, mint
+from libs.common.data.db import Database
+from libs.common.data.jobs import CeleryQueue
+from libs.common.runtime.clock import moved_to
+from libs.common.security.tokens import KeySet, SigningKey, mint
 from services.identity.admin import create_people
 from services.identity.settings import Settings
 

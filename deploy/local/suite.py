@@ -10,7 +10,7 @@ from pathlib import Path
 from deploy.local.process import Command, answers_http, file_exists
 from deploy.local.project import BACKING, CHECKOUT, Project, SetupError, environment, free_ports
 from deploy.local.servers import server_command
-from libs.common.settings import SERVICES
+from libs.common.runtime.settings import SERVICES
 
 # A second process of a service beside the first: `learning-worker-2`, `learning-api-2`, `learning-2`.
 _REPLICA = re.compile(r"(?P<service>[a-z]+)(?:-(?P<half>worker|api))?-(?P<number>\d+)")
@@ -44,7 +44,7 @@ def process_command(project: Project, name: str) -> Command:
         command = _python(project, name, ("gateway",), values, (project.ports["gateway"],))
         return replace(command, takes_over=True)
     if name in SERVICES:
-        return _python(project, name, ("libs.common.serve", name), values, (project.ports[name],))
+        return _python(project, name, ("libs.common.service.serve", name), values, (project.ports[name],))
     if name in ("worker", "beat"):
         return _celery(project, name, values)
     replica = _REPLICA.fullmatch(name)
@@ -53,7 +53,7 @@ def process_command(project: Project, name: str) -> Command:
         (port,) = free_ports(1)
         values[f"{service.upper()}_PORT"] = str(port)
         half = (f"--{replica['half']}",) if replica["half"] else ()
-        return _python(project, name, ("libs.common.serve", service, *half), values, (port,))
+        return _python(project, name, ("libs.common.service.serve", service, *half), values, (port,))
     known = ", ".join([*BACKING, *process_names(project)])
     raise SetupError(f"There is no process {name!r}: choose one of {known}.")
 

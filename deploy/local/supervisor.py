@@ -103,7 +103,7 @@ class Supervisor:
             return
         async with self._step("migrations"):
             names = self.project.services
-            await self._run_step(step(self.project, "libs.common.migrations", "upgrade", *names))
+            await self._run_step(step(self.project, "libs.common.data.migrations", "upgrade", *names))
 
     async def _topics(self) -> None:
         await self._server("kafka")

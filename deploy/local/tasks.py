@@ -11,8 +11,8 @@ from typing import Any
 
 from celery import signals
 
-from libs.common.jobs import Tasks, celery_app
-from libs.common.settings import SERVICES, SuiteSettings
+from libs.common.data.jobs import Tasks, celery_app
+from libs.common.runtime.settings import SERVICES, SuiteSettings
 
 
 def registries() -> list[Tasks]:

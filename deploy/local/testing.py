@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from deploy.local.project import BACKING, KAFKA_LOGIN, SERVER_URLS, SUPERVISOR, Project
 from deploy.local.servers import Server, start_servers, stop_servers
-from libs.common.settings import SuiteSettings
+from libs.common.runtime.settings import SuiteSettings
 
 T = TypeVar("T")
 TEST_URLS = {name: f"LECTERN_TEST_{name.upper()}_URL" for name in BACKING}

@@ -5,7 +5,7 @@ import os
 
 from deploy.local.process import Command, Probe, answers_bytes
 from deploy.local.project import SUPERVISOR, Project, SetupError, write_private
-from libs.common.valkey import TASKS, USERS, valkey_rules
+from libs.common.runtime.valkey import TASKS, USERS, valkey_rules
 
 
 def valkey_command(project: Project, *, durable: bool = True) -> Command:

@@ -13,9 +13,9 @@ from gateway.access_log import AccessLog
 from gateway.app import Gateway
 from gateway.freshness import Freshness
 from gateway.settings import GatewaySettings
-from libs.common.revocation import RevocationList
-from libs.common.settings import SERVICES
-from libs.common.tokens import KeySet, SigningKey, mint
+from libs.common.runtime.settings import SERVICES
+from libs.common.security.revocation import RevocationList
+from libs.common.security.tokens import KeySet, SigningKey, mint
 
 KEY = SigningKey.generate()
 LIMITS = ("limit_anonymous", "limit_signed_in", "limit_credentials", "limit_refresh", "limit_media")

@@ -10,7 +10,7 @@ from typing import Any
 
 from deploy.local.project import free_ports
 from gateway.tests.harness import KEY, SCRAPER, Client, Upstream, bearer
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 
 Process = asyncio.subprocess.Process
 

@@ -7,8 +7,8 @@ import pytest
 
 from gateway.consistency import ConsistencyMemory, parse
 from gateway.tests.harness import KEY, bearer, token
-from libs.common.revocation import Revocation
-from libs.common.tokens import SigningKey
+from libs.common.security.revocation import Revocation
+from libs.common.security.tokens import SigningKey
 
 
 def bad_tokens() -> dict[str, str]:

@@ -11,8 +11,8 @@ from gateway.cache import canonical_query
 from gateway.fetch import MOST_BYTES
 from gateway.tests.catalogue import PATH, all_of, answering, fresh
 from gateway.tests.harness import COURSE, bearer, token
-from libs.common.testing import eventually
-from libs.common.tokens import TokenVerifier
+from libs.common.security.tokens import TokenVerifier
+from libs.common.testing.harness import eventually
 
 
 async def test_what_everybody_may_read_is_fetched_once(kept):

@@ -5,7 +5,7 @@ from functools import partial
 
 from gateway.tests.catalogue import PATH, WRITE, answering, fresh
 from gateway.tests.harness import SCRAPE, Upstream, bearer
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 
 
 async def test_nothing_is_kept_longer_than_its_time(start):

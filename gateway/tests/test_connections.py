@@ -5,7 +5,7 @@ import json
 
 from gateway.tests.harness import SCRAPE, Client, Suite
 from gateway.tests.rooms import join
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 
 
 async def open_from(suite: Suite, address: str) -> Client:

@@ -15,13 +15,13 @@ from deploy.local.testing import SuiteServers
 from gateway.cache import CHANGES, RESTLESS
 from gateway.tests.catalogue import PATH, WRITE, answering
 from gateway.tests.harness import Client, Suite, Upstream, bearer
-from libs.common.connections import kafka_arguments
 from libs.common.events.base import Event
 from libs.common.events.catalog import CourseUpdated
 from libs.common.events.identity import ProfileUpdated
-from libs.common.settings import SuiteSettings
-from libs.common.testing import as_record, eventually
-from libs.common.topics import TOPICS, create_topics
+from libs.common.events.topics import TOPICS, create_topics
+from libs.common.runtime.connections import kafka_arguments
+from libs.common.runtime.settings import SuiteSettings
+from libs.common.testing.harness import as_record, eventually
 
 OURS = [topic for topic in TOPICS if topic.name in CHANGES | set(RESTLESS.values())]
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from gateway.tests.harness import COURSE, bearer
-from libs.common.border import gateway_key
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
+from libs.common.web.border import gateway_key
 
 GET = "GET /api/courses/ HTTP/1.1\r\nHost: x\r\n"
 POST = "POST /api/certificates/x/verify/ HTTP/1.1\r\nHost: x\r\n"

@@ -9,7 +9,7 @@ import sys
 
 from gateway.metrics import Metrics
 from gateway.tests.harness import KEY, SCRAPE, Upstream, bearer
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 
 
 async def test_liveness_readiness_and_metrics(client):

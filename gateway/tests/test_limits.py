@@ -16,7 +16,7 @@ from gateway.metrics import Metrics
 from gateway.settings import GatewaySettings
 from gateway.tests.fields import parse_list
 from gateway.tests.harness import COURSE, SCRAPE, Client, Suite, Upstream, bearer, token
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 
 LOGIN = "POST /api/accounts/login/ HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{}"
 BEHIND_PROXY = {"trusted_proxies": ["127.0.0.0/8"]}

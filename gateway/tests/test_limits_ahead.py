@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from gateway.tests.harness import COURSE, bearer
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 
 
 def read() -> str:

@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from gateway.tests.harness import COURSE, bearer, token
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 
 
 async def test_request_and_answer_pass_in_canonical_form(client, catalog):

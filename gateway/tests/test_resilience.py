@@ -10,7 +10,7 @@ import pytest
 from gateway.breaker import WINDOW, Breaker
 from gateway.settings import GatewaySettings
 from gateway.tests.harness import SCRAPE, Client, Suite, bearer
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 
 
 def quizzes() -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from gateway.tests.harness import bearer
 from gateway.tests.processes import Load, Running, logged, terminate
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 
 pytestmark = pytest.mark.timeout(180)
 

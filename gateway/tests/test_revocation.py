@@ -16,12 +16,12 @@ from deploy.local.testing import SuiteServers
 from gateway.tests.harness import SCRAPE, bearer, token
 from gateway.tests.processes import Running
 from gateway.tests.rooms import Room, join
-from libs.common.connections import kafka_arguments
 from libs.common.events.base import Event
 from libs.common.events.identity import AccessChanged, SessionEnded
-from libs.common.settings import SuiteSettings
-from libs.common.testing import as_record, eventually
-from libs.common.topics import TOPICS, create_topics
+from libs.common.events.topics import TOPICS, create_topics
+from libs.common.runtime.connections import kafka_arguments
+from libs.common.runtime.settings import SuiteSettings
+from libs.common.testing.harness import as_record, eventually
 
 WITHIN = 5.0
 

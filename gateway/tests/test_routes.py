@@ -1,7 +1,7 @@
 import pytest
 
 from gateway.routes import ROUTES, RouteTable, UnsafePath
-from libs.common.settings import SERVICES
+from libs.common.runtime.settings import SERVICES
 
 U, V = "11111111-2222-4333-8444-555555555555", "66666666-2222-4333-8444-555555555555"
 TABLE = RouteTable()

@@ -6,7 +6,7 @@ import json
 import pytest
 
 from gateway.tests.harness import bearer
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 
 GET = "GET /api/courses/ HTTP/1.1\r\nHost: x\r\n"
 POST = "POST /api/certificates/x/verify/ HTTP/1.1\r\nHost: x\r\n"

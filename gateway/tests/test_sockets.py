@@ -8,9 +8,9 @@ import websockets
 from gateway.sockets import FrameCounter, close_frame
 from gateway.tests.harness import COURSE, Suite, bearer, token
 from gateway.tests.rooms import join
-from libs.common.revocation import Revocation
-from libs.common.testing import eventually
-from libs.common.tokens import TokenVerifier
+from libs.common.security.revocation import Revocation
+from libs.common.security.tokens import TokenVerifier
+from libs.common.testing.harness import eventually
 
 
 @pytest.fixture

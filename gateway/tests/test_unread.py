@@ -16,12 +16,12 @@ from fastapi import APIRouter
 
 from deploy.local.project import free_ports
 from gateway.tests.harness import Client, Suite, bearer
-from libs.common.app import create_app
-from libs.common.schemas import Body
-from libs.common.serve import uvicorn_config
-from libs.common.testing import TEST_KEY, CollectedQueue, eventually
+from libs.common.security.tokens import KeySet
+from libs.common.service.app import create_app
+from libs.common.service.serve import uvicorn_config
+from libs.common.testing.harness import TEST_KEY, CollectedQueue, eventually
 from libs.common.tests import toy
-from libs.common.tokens import KeySet
+from libs.common.web.schemas import Body
 
 WRITERS = 30
 

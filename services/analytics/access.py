@@ -6,9 +6,9 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import at_least
-from libs.common.errors import NotFound
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import NotFound
+from libs.common.security.auth import at_least
+from libs.common.security.tokens import Principal
 
 
 async def access_course(session: AsyncSession, who: Principal, uuid: UUID) -> Any:

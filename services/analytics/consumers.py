@@ -11,9 +11,9 @@ from sqlalchemy import Table, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.bus.received import Handler
 from libs.common.events import forum, identity, learning, quizzes, support
 from libs.common.events.catalog import CourseState
-from libs.common.inbox import Handler
 from services.analytics import projection as p
 from services.analytics.event_log import Batch
 from services.analytics.privacy import PRIVACY

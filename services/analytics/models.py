@@ -12,8 +12,8 @@ from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallIntege
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from libs.common.privacy import PrivacyPartTable
-from libs.common.tables import TYPES, service_metadata
+from libs.common.data.tables import TYPES, service_metadata
+from libs.common.privacy.parts import PrivacyPartTable
 
 
 class Base(DeclarativeBase):

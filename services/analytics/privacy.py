@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.analytics import ExportPartFailed, ExportPartPacked, PersonErased
 from libs.common.events.identity import UserState
-from libs.common.privacy import Copy, Erasure, Privacy, rows_of
+from libs.common.privacy.parts import Copy, Erasure, Privacy, rows_of
 from services.analytics import projection as p
 from services.analytics.models import PrivacyPart
 

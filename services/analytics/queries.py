@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.zones import local_date
+from libs.common.web.zones import local_date
 
 TAKING_PART = "status IN ('enrolled', 'in_progress', 'completed')"
 

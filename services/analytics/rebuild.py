@@ -15,9 +15,10 @@ import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import Database
-from libs.common.inbox import Received, Record, Subscription, decode, handle
-from libs.common.jobs import CeleryQueue
+from libs.common.bus.inbox import handle
+from libs.common.bus.received import Received, Record, Subscription, decode
+from libs.common.data.db import Database
+from libs.common.data.jobs import CeleryQueue
 from services.analytics.consumers import READ_MODELS
 from services.analytics.projection import create_projection, digest, schema_name, use_live, use_projection
 from services.analytics.settings import Settings

@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import CurrentUser, Manager, Moderator, Teacher, at_least
-from libs.common.clock import system_clock
-from libs.common.db import SessionDep
-from libs.common.paging import PagingDep, choose_uuid, decode_cursor, encode_cursor
-from libs.common.uuids import as_v4
+from libs.common.data.db import SessionDep
+from libs.common.data.uuids import as_v4
+from libs.common.runtime.clock import system_clock
+from libs.common.security.auth import CurrentUser, Manager, Moderator, Teacher, at_least
+from libs.common.web.paging import PagingDep, choose_uuid, decode_cursor, encode_cursor
 from services.analytics.access import access_course
 from services.analytics.dashboards.course import course_dashboard
 from services.analytics.dashboards.platform import for_moderators, platform_dashboard

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from libs.common.schemas import Day, Identifier, Moment, PlainText, Uri
+from libs.common.web.schemas import Day, Identifier, Moment, PlainText, Uri
 
 
 class ChartData(BaseModel):

@@ -5,8 +5,8 @@ from datetime import datetime
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.idempotency import forget_old
-from libs.common.jobs import TaskRun, Tasks
+from libs.common.data.jobs import TaskRun, Tasks
+from libs.common.web.idempotency import forget_old
 from services.analytics.privacy import PRIVACY
 from services.analytics.settings import Settings
 

@@ -1,7 +1,7 @@
 """What runs beside the routes: every topic goes to the event log, what the read models need to a handler."""
 
-from libs.common.inbox import Subscription
-from libs.common.topics import TOPICS
+from libs.common.bus.received import Subscription
+from libs.common.events.topics import TOPICS
 from services.analytics.consumers import HANDLERS
 from services.analytics.event_log import append_to_log
 

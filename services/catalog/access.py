@@ -8,10 +8,10 @@ from fastapi import Request
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common import etags
-from libs.common.auth import at_least
-from libs.common.errors import Forbidden, NotFound
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Forbidden, NotFound
+from libs.common.security.auth import at_least
+from libs.common.security.tokens import Principal
+from libs.common.web import etags
 from services.catalog.models import Category, Course, Enrollment, Lesson, Module
 from services.catalog.rules import SEATED, is_visible
 

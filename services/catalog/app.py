@@ -4,10 +4,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from libs.common.app import create_app
-from libs.common.clock import Clock, system_clock
-from libs.common.media import media_router
-from libs.common.storage import Storage
+from libs.common.files.media import media_router
+from libs.common.files.storage import Storage
+from libs.common.runtime.clock import Clock, system_clock
+from libs.common.service.app import create_app
 from services.catalog.content.rights import may_read
 from services.catalog.routes import ROUTERS
 from services.catalog.settings import Settings

@@ -9,11 +9,11 @@ from sqlalchemy.dialects.postgresql import ARRAY, insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.types import Uuid
 
+from libs.common.bus.received import Handler, Received
+from libs.common.bus.replicas import replicate
 from libs.common.events.base import Event
 from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
-from libs.common.inbox import Handler, Received
-from libs.common.replicas import replicate
 from services.catalog.courses.lexemes import forget_names, note_words
 from services.catalog.courses.removal import bring_back
 from services.catalog.models import Course, CourseStats, Enrollment, User

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from libs.common.errors import BadRequest, Conflict, Forbidden, Unprocessable
+from libs.common.runtime.errors import BadRequest, Conflict, Forbidden, Unprocessable
 
 
 class NothingToPublish(Conflict):

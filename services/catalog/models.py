@@ -26,9 +26,9 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
+from libs.common.data.tables import TYPES, Aggregate, Timestamps, service_metadata
 from libs.common.events.fields import ContentType, CourseLevel, CourseStatus
-from libs.common.privacy import PrivacyPartTable
-from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
+from libs.common.privacy.parts import PrivacyPartTable
 from services.catalog.rules import hours_of
 
 

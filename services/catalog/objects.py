@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, delete, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from libs.common.db import Database
-from libs.common.storage import Storage
+from libs.common.data.db import Database
+from libs.common.files.storage import Storage
 from services.catalog.errors import ObjectExpired
 from services.catalog.models import Course, StoredObject
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request
 
-from libs.common.storage import Storage
+from libs.common.files.storage import Storage
 
 
 async def storage_of(request: Request) -> Storage:

@@ -10,7 +10,7 @@ from sqlalchemy import any_, delete, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.catalog import ExportPartFailed, ExportPartPacked, PersonErased
-from libs.common.privacy import Copy, Erasure, Privacy, rows_of
+from libs.common.privacy.parts import Copy, Erasure, Privacy, rows_of
 from services.catalog.courses.lexemes import forget_names
 from services.catalog.media.models import MediaFile, MediaPart, MediaUpload
 from services.catalog.media.queries import uses_of

@@ -1,8 +1,8 @@
 """Work of catalog outside of requests: counting views, forgetting old answers."""
 
-from libs.common.idempotency import forget_old
-from libs.common.jobs import TaskRun, Tasks
-from libs.common.storage import Storage
+from libs.common.data.jobs import TaskRun, Tasks
+from libs.common.files.storage import Storage
+from libs.common.web.idempotency import forget_old
 from services.catalog.content.uploads import delete_unused_files
 from services.catalog.courses.lexemes import refresh_lexemes
 from services.catalog.courses.service import publish_due

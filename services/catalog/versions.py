@@ -9,10 +9,10 @@ from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm.attributes import flag_modified
 
-from libs.common.clock import moved, system_clock
+from libs.common.data.outbox import record, record_tombstone
 from libs.common.events.catalog import CategoryRef, CourseFact, CourseState, LessonState, ModuleState
-from libs.common.outbox import record, record_tombstone
-from libs.common.tokens import Principal
+from libs.common.runtime.clock import moved, system_clock
+from libs.common.security.tokens import Principal
 from services.catalog.models import (
     Category,
     Course,

@@ -1,6 +1,6 @@
 """What runs beside the routes: the relay, and the consumers of users and enrolments."""
 
-from libs.common.inbox import Subscription
+from libs.common.bus.received import Subscription
 from services.catalog.consumers import HANDLERS
 
 SUBSCRIPTION = Subscription("catalog", HANDLERS)

@@ -12,9 +12,9 @@ from sqlalchemy import ColumnElement, Select, and_, false, func, literal, or_, s
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from libs.common.auth import at_least, is_staff
-from libs.common.errors import NotFound
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import NotFound
+from libs.common.security.auth import at_least, is_staff
+from libs.common.security.tokens import Principal
 from services.forum import errors
 from services.forum.models import Course, Discussion, Enrollment, Forum, Person, Reply
 from services.forum.rules import LEARNING, STAFF, Standing, standing

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.bus.received import Handler, Received
+from libs.common.bus.replicas import replicate
 from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
-from libs.common.inbox import Handler, Received
-from libs.common.replicas import replicate
 from services.forum.discussions.service import make_course_forums
 from services.forum.models import Course, Enrollment, Person
 from services.forum.privacy import PRIVACY, forget_mentions

@@ -1,6 +1,6 @@
 """What forum refuses, by name."""
 
-from libs.common.errors import Conflict, Forbidden, TooManyRequests, Unprocessable
+from libs.common.runtime.errors import Conflict, Forbidden, TooManyRequests, Unprocessable
 
 
 class DiscussionLocked(Conflict):

@@ -19,8 +19,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from libs.common.privacy import PrivacyPartTable
-from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
+from libs.common.data.tables import TYPES, Aggregate, Timestamps, service_metadata
+from libs.common.privacy.parts import PrivacyPartTable
 from services.forum.rules import DiscussionType
 
 

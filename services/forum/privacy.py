@@ -17,8 +17,8 @@ from libs.common.events.forum import (
     PersonErased,
     ReplyRedacted,
 )
-from libs.common.privacy import GONE, Copy, Erasure, Privacy, rows_of
-from libs.common.trace import Trace
+from libs.common.privacy.parts import GONE, Copy, Erasure, Privacy, rows_of
+from libs.common.runtime.trace import Trace
 from services.forum.discussions.service import publish as publish_discussion
 from services.forum.models import (
     Course,

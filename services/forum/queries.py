@@ -12,9 +12,9 @@ from sqlalchemy import Select, func, literal, or_, select, tuple_, union
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from libs.common.errors import BadRequest
-from libs.common.paging import Paging, encode_cursor
-from libs.common.richtext import own_words
+from libs.common.runtime.errors import BadRequest
+from libs.common.web.paging import Paging, encode_cursor
+from libs.common.web.richtext import own_words
 from services.forum.models import Course, Enrollment, Person, Reply
 from services.forum.rules import LEARNING, STAFF, mentioned, mentions_of
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from libs.common.schemas import Body, Identifier, Length, Markdown, PlainText, Uri
+from libs.common.web.schemas import Body, Identifier, Length, Markdown, PlainText, Uri
 
 Content = Annotated[Markdown, Length(1, 20_000)]
 Title = Annotated[PlainText, Length(3, 200)]

@@ -3,7 +3,7 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from libs.common.settings import ServiceSettings, development_database
+from libs.common.runtime.settings import ServiceSettings, development_database
 
 
 class Settings(ServiceSettings):

@@ -1,7 +1,7 @@
 """Tasks of forum."""
 
-from libs.common.idempotency import forget_old
-from libs.common.jobs import TaskRun, Tasks
+from libs.common.data.jobs import TaskRun, Tasks
+from libs.common.web.idempotency import forget_old
 from services.forum.discussions.service import publish_states
 from services.forum.privacy import PRIVACY
 from services.forum.settings import Settings

@@ -1,6 +1,6 @@
 """What runs beside the routes."""
 
-from libs.common.inbox import Subscription
+from libs.common.bus.received import Subscription
 from services.forum.consumers import HANDLERS
 
 SUBSCRIPTION = Subscription("forum", HANDLERS)

@@ -4,9 +4,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import at_least
-from libs.common.errors import NotFound
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import NotFound
+from libs.common.security.auth import at_least
+from libs.common.security.tokens import Principal
 from services.identity.models import Session, User
 from services.identity.rules import shows_card
 

@@ -14,13 +14,13 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from libs.common.addresses import address
-from libs.common.audit_log import write_entry
-from libs.common.clock import moved_to, system_clock
-from libs.common.db import Database
-from libs.common.errors import LecternError
+from libs.common.data.audit_log import write_entry
+from libs.common.data.db import Database
+from libs.common.data.jobs import CeleryQueue
 from libs.common.events.identity import UserRegistered
-from libs.common.jobs import CeleryQueue
+from libs.common.runtime.addresses import address
+from libs.common.runtime.clock import moved_to, system_clock
+from libs.common.runtime.errors import LecternError
 from services.identity.keys import rotate_keys
 from services.identity.models import Registration, User
 from services.identity.passwords import COMMON, Passwords

@@ -4,10 +4,10 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from libs.common.app import create_app
-from libs.common.media import media_router
-from libs.common.storage import Storage
-from libs.common.tokens import KeySet
+from libs.common.files.media import media_router
+from libs.common.files.storage import Storage
+from libs.common.security.tokens import KeySet
+from libs.common.service.app import create_app
 from services.identity.avatars.pictures import Pictures
 from services.identity.keys import KeyRing
 from services.identity.passwords import Passwords

@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import Database, enqueue
-from libs.common.trace import current_trace
+from libs.common.data.db import Database, enqueue
+from libs.common.runtime.trace import current_trace
 from services.identity.access import LOCK
 from services.identity.errors import InvalidCode
 from services.identity.models import CodeMail, CodeTry, Registration, User

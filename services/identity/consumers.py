@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import ARRAY, Uuid, bindparam, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.clock import system_clock
+from libs.common.bus.received import Handler
+from libs.common.bus.replicas import replicate
 from libs.common.events import analytics, catalog, forum, learning, notify, support
-from libs.common.inbox import Handler
-from libs.common.replicas import replicate
+from libs.common.runtime.clock import system_clock
 from services.identity.models import Enrollment, User
 from services.identity.privacy.service import miss_part, take_erasure, take_part
 

@@ -1,6 +1,6 @@
 """What identity refuses, by name."""
 
-from libs.common.errors import Conflict, Forbidden, NotAuthenticated, TooManyRequests, Unprocessable
+from libs.common.runtime.errors import Conflict, Forbidden, NotAuthenticated, TooManyRequests, Unprocessable
 
 
 class BadCredentials(NotAuthenticated):

@@ -8,11 +8,11 @@ from typing import Any
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.clock import Clock, system_clock
-from libs.common.db import Database
-from libs.common.errors import ServiceUnavailable, is_transient
-from libs.common.logs import get_logger
-from libs.common.tokens import KeySet, SigningKey
+from libs.common.data.db import Database
+from libs.common.runtime.clock import Clock, system_clock
+from libs.common.runtime.errors import ServiceUnavailable, is_transient
+from libs.common.runtime.logs import get_logger
+from libs.common.security.tokens import KeySet, SigningKey
 from services.identity.models import TokenKey
 from services.identity.secrets_at_rest import Vault
 

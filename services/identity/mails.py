@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from html import escape
 
-from libs.common.mail import unlinked
+from libs.common.runtime.mail import unlinked
 
 LANGUAGES = ("en", "ar")
 

@@ -17,7 +17,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import CITEXT, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
+from libs.common.data.tables import TYPES, Aggregate, Timestamps, service_metadata
 from services.identity.rules import Role
 
 

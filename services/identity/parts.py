@@ -8,7 +8,7 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from libs.common.db import Database
+from libs.common.data.db import Database
 from services.identity.rules import device_name
 from services.identity.sessions import Caller, Identity
 

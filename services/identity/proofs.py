@@ -12,7 +12,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import Database
+from libs.common.data.db import Database
 from libs.common.events.identity import EmailVerified, PasswordChanged, UserRegistered
 from services.identity.codes import end_codes, mail_code, mail_notice, use_code
 from services.identity.errors import AccountDisabled, InvalidCode

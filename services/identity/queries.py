@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common import etags
 from libs.common.events.identity import UserState
+from libs.common.web import etags
 from services.identity.models import Session, User
 from services.identity.rules import ROLE_NAMES, is_staff
 from services.identity.schemas import Profile

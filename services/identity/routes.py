@@ -6,12 +6,12 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 
-from libs.common import etags
-from libs.common.auth import CurrentUser, Manager, OptionalUser
-from libs.common.db import SessionDep
-from libs.common.openapi import raises
-from libs.common.paging import Page, PagingDep, choose, choose_bool, paginate, paginate_by_cursor
-from libs.common.tokens import ROLES
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import CurrentUser, Manager, OptionalUser
+from libs.common.security.tokens import ROLES
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page, PagingDep, choose, choose_bool, paginate, paginate_by_cursor
 from services.identity import proofs, service
 from services.identity.access import access_card, access_self
 from services.identity.avatars.routes import router as avatars

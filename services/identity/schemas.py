@@ -16,8 +16,8 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from libs.common.addresses import address, address_or_text
-from libs.common.schemas import (
+from libs.common.runtime.addresses import address, address_or_text
+from libs.common.web.schemas import (
     Answer,
     Body,
     EmptyIsNone,
@@ -30,7 +30,7 @@ from libs.common.schemas import (
     Uri,
     UriReference,
 )
-from libs.common.zones import zone
+from libs.common.web.zones import zone
 from services.identity.errors import PasswordRefused
 from services.identity.passwords import COMMON
 from services.identity.rules import Role, password_fault

@@ -5,9 +5,9 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.audit_log import write_entry
-from libs.common.db import Database
-from libs.common.errors import Unprocessable
+from libs.common.data.audit_log import write_entry
+from libs.common.data.db import Database
+from libs.common.data.outbox import record
 from libs.common.events.base import Event
 from libs.common.events.identity import (
     AccessChanged,
@@ -17,8 +17,8 @@ from libs.common.events.identity import (
     UserDisabled,
     UserEnabled,
 )
-from libs.common.outbox import record
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Unprocessable
+from libs.common.security.tokens import Principal
 from services.identity.access import access_self, access_session, access_user
 from services.identity.codes import end_codes, mail_notice
 from services.identity.errors import (

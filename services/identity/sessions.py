@@ -10,11 +10,11 @@ from sqlalchemy import literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.clock import Clock, system_clock
+from libs.common.data.outbox import record
 from libs.common.events.identity import SessionEnded, SessionStarted
-from libs.common.outbox import record
-from libs.common.storage import Storage
-from libs.common.tokens import mint
+from libs.common.files.storage import Storage
+from libs.common.runtime.clock import Clock, system_clock
+from libs.common.security.tokens import mint
 from services.identity.avatars.pictures import Pictures
 from services.identity.errors import AccountDisabled, InvalidRefreshToken
 from services.identity.keys import KeyRing

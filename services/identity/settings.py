@@ -3,8 +3,8 @@
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from libs.common.settings import ServiceSettings, development_database
-from libs.common.tokens import LIFETIME
+from libs.common.runtime.settings import ServiceSettings, development_database
+from libs.common.security.tokens import LIFETIME
 
 # Within these six digits cannot be guessed, nobody's mailbox is flooded, and a revoked token is dead in time.
 BOUNDS = {"access_seconds": (1, LIFETIME), "code_seconds": (60, 3600), "code_tries": (1, 10),

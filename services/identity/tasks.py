@@ -6,13 +6,13 @@ from uuid import UUID
 import aiosmtplib
 from sqlalchemy import delete, or_, select, update
 
-from libs.common.db import enqueue
-from libs.common.idempotency import forget_old
-from libs.common.jobs import TaskRun, Tasks
-from libs.common.logs import get_logger
-from libs.common.mail import MailUncertain, send_mail
-from libs.common.storage import Storage
-from libs.common.trace import from_headers, tracing
+from libs.common.data.db import enqueue
+from libs.common.data.jobs import TaskRun, Tasks
+from libs.common.files.storage import Storage
+from libs.common.runtime.logs import get_logger
+from libs.common.runtime.mail import MailUncertain, send_mail
+from libs.common.runtime.trace import from_headers, tracing
+from libs.common.web.idempotency import forget_old
 from services.identity.avatars.service import path_of, unworn
 from services.identity.codes import CODED, TRY_WINDOW
 from services.identity.keys import rotate_when_due

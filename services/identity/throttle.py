@@ -17,8 +17,8 @@ from sqlalchemy import case, delete, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.clock import Clock
-from libs.common.db import Database
+from libs.common.data.db import Database
+from libs.common.runtime.clock import Clock
 from services.identity.errors import TooManyAttempts
 from services.identity.models import Throttle
 from services.identity.rules import throttle_wait

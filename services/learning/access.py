@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, false, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import at_least
-from libs.common.errors import Forbidden, NotFound
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Forbidden, NotFound
+from libs.common.security.auth import at_least
+from libs.common.security.tokens import Principal
 from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NotEnrolled
 from services.learning.models import CompletionRules, Course, Enrollment, User

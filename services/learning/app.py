@@ -4,11 +4,11 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from libs.common.app import create_app
-from libs.common.clock import system_clock
-from libs.common.media import media_router
-from libs.common.storage import Storage
-from services.learning.hot import HOT, Groups
+from libs.common.files.media import media_router
+from libs.common.files.storage import Storage
+from libs.common.runtime.clock import system_clock
+from libs.common.service.app import create_app
+from services.learning.hot.handlers import Groups, shortcuts
 from services.learning.rights import may_read
 from services.learning.routes import ROUTERS
 from services.learning.settings import Settings
@@ -19,7 +19,7 @@ def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
     """Routes, storage and clock on top of what every service has."""
     settings = settings or Settings()
     routers = [*ROUTERS, media_router(settings.service, may_read)]
-    app = create_app(settings, routers, subscription=SUBSCRIPTION, hot=HOT, **parts)
+    app = create_app(settings, routers, subscription=SUBSCRIPTION, shortcuts=shortcuts(), **parts)
     app.state.storage = Storage(settings)
     app.state.clock = system_clock
     app.state.groups = Groups(app)

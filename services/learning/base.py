@@ -8,7 +8,7 @@ from sqlalchemy import Numeric, Text, Uuid
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase
 
-from libs.common.tables import TYPES, service_metadata
+from libs.common.data.tables import TYPES, service_metadata
 
 
 class Base(DeclarativeBase):

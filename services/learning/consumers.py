@@ -8,11 +8,11 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.bus.received import Handler, Received
+from libs.common.bus.replicas import replicate
 from libs.common.events.base import Event
 from libs.common.events.catalog import CourseDuplicated, CourseState
 from libs.common.events.identity import UserState
-from libs.common.inbox import Handler, Received
-from libs.common.replicas import replicate
 from services.learning.copies.service import on_course_duplicated
 from services.learning.enrollments.service import fill_seats, leave_waitlists, recalculate
 from services.learning.models import Course, User

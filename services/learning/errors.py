@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from libs.common.errors import Conflict, Forbidden, Unprocessable
+from libs.common.runtime.errors import Conflict, Forbidden, Unprocessable
 
 
 class NotEnrolled(Forbidden):

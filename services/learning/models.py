@@ -23,8 +23,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.common.privacy import PrivacyPartTable
-from libs.common.tables import Aggregate
+from libs.common.data.tables import Aggregate
+from libs.common.privacy.parts import PrivacyPartTable
 from services.learning.assignments.models import Assignment as Assignment
 from services.learning.assignments.models import Submission as Submission
 from services.learning.assignments.models import SubmissionFile as SubmissionFile

@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, case, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.data.outbox import record
 from libs.common.events.learning import (
     ExportPartFailed,
     ExportPartPacked,
@@ -19,8 +20,7 @@ from libs.common.events.learning import (
     SubmissionRedacted,
 )
 from libs.common.events.quizzes import QuizExtensionChanged
-from libs.common.outbox import record
-from libs.common.privacy import GONE, Copy, Erasure, Privacy, rows_of
+from libs.common.privacy.parts import GONE, Copy, Erasure, Privacy, rows_of
 from services.learning.enrollments.service import fill_seats, leave_waitlist, publish
 from services.learning.gradebook.facts import note_seat
 from services.learning.models import (

@@ -5,7 +5,7 @@ from uuid import UUID
 from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
 from services.learning.assignments.access import access_submission
 from services.learning.certificates.queries import access_certificate
 from services.learning.models import SubmissionFile

@@ -9,19 +9,19 @@ from uuid import UUID
 
 from sqlalchemy import func, select, tuple_
 
-from libs.common.db import enqueue
-from libs.common.group_commit import MOST
-from libs.common.idempotency import forget_old
-from libs.common.jobs import TaskRun, Tasks
-from libs.common.logs import get_logger
-from libs.common.storage import Storage
-from libs.common.trace import new_trace
+from libs.common.data.db import enqueue
+from libs.common.data.jobs import TaskRun, Tasks
+from libs.common.files.storage import Storage
+from libs.common.runtime.logs import get_logger
+from libs.common.runtime.trace import new_trace
+from libs.common.web.idempotency import forget_old
 from services.learning.assignments.uploads import delete_left_files
 from services.learning.certificates.document import render_certificate
 from services.learning.certificates.schemas import verification_url
 from services.learning.certificates.service import mark_issued, write_name
 from services.learning.certificates.templates import find_look
 from services.learning.completion.service import check_course, check_enrollment
+from services.learning.hot.group_commit import MOST
 from services.learning.models import (
     Attempt,
     Certificate,

@@ -4,8 +4,8 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import NotFound
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import NotFound
+from libs.common.security.tokens import Principal
 from services.notify.models import Notification
 
 

@@ -4,8 +4,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from libs.common.app import create_app
-from libs.common.hub import attach_hub
+from libs.common.live.hub import attach_hub
+from libs.common.service.app import create_app
 from services.notify import live, routes
 from services.notify.settings import Settings
 from services.notify.worker import SUBSCRIPTION

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.bus.received import Handler, Received
+from libs.common.bus.replicas import replicate
 from libs.common.events import forum, learning, quizzes, support
 from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
-from libs.common.inbox import Handler, Received
-from libs.common.replicas import replicate
 from services.notify.models import CourseTitle, DiscussionTitle, Notification, Person
 from services.notify.privacy import PRIVACY
 from services.notify.service import News, retell, tell

@@ -6,10 +6,10 @@ from uuid import UUID
 import orjson
 from fastapi import APIRouter, WebSocket
 
-from libs.common.errors import Unprocessable
-from libs.common.hub import Frames, Hub, Socket, Stream
-from libs.common.sockets import serve_socket
-from libs.common.tokens import Principal
+from libs.common.live.hub import Frames, Hub, Socket, Stream
+from libs.common.live.sockets import serve_socket
+from libs.common.runtime.errors import Unprocessable
+from libs.common.security.tokens import Principal
 from services.notify import service
 from services.notify.models import Person
 from services.notify.queries import newest_seq, notifications_after, unread_count

@@ -8,8 +8,8 @@ from sqlalchemy import BigInteger, CheckConstraint, Index, SmallInteger, UniqueC
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from libs.common.privacy import PrivacyPartTable
-from libs.common.tables import TYPES, Aggregate, service_metadata
+from libs.common.data.tables import TYPES, Aggregate, service_metadata
+from libs.common.privacy.parts import PrivacyPartTable
 
 
 class Base(DeclarativeBase):

@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.data.outbox import record
 from libs.common.events.notify import ExportPartFailed, ExportPartPacked, MailFailed, PersonErased
-from libs.common.outbox import record
-from libs.common.privacy import Copy, Erasure, Privacy, rows_of
+from libs.common.privacy.parts import Copy, Erasure, Privacy, rows_of
 from services.notify.models import CourseTitle, Delivery, Inbox, Notification, Person, PrivacyPart
 from services.notify.service import retell
 

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request
 
-from libs.common.auth import CurrentUser
-from libs.common.clock import system_clock
-from libs.common.db import SessionDep, publish_live
-from libs.common.hub import Hub
-from libs.common.paging import Page, PagingDep, choose, choose_bool, paginate_by_cursor
-from libs.common.tickets import TICKET_SECONDS
+from libs.common.data.db import SessionDep, publish_live
+from libs.common.live.hub import Hub
+from libs.common.live.tickets import TICKET_SECONDS
+from libs.common.runtime.clock import system_clock
+from libs.common.security.auth import CurrentUser
+from libs.common.web.paging import Page, PagingDep, choose, choose_bool, paginate_by_cursor
 from services.notify import service
 from services.notify.live import count_frame
 from services.notify.models import Notification

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from libs.common.schemas import Body, Identifier, Moment, PlainText, UriReference
+from libs.common.web.schemas import Body, Identifier, Moment, PlainText, UriReference
 
 
 class NotificationAnswer(BaseModel):

@@ -10,13 +10,13 @@ from uuid import UUID, uuid4
 from sqlalchemy import ColumnElement, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import enqueue
+from libs.common.bus.received import Received
+from libs.common.data.db import enqueue
+from libs.common.data.outbox import record
 from libs.common.events.notify import MailQueued
-from libs.common.hub import wake_room
-from libs.common.inbox import Received
-from libs.common.outbox import record
-from libs.common.privacy import erased_among
-from libs.common.tokens import Principal
+from libs.common.live.hub import wake_room
+from libs.common.privacy.parts import erased_among
+from libs.common.security.tokens import Principal
 from services.notify.access import access_notification
 from services.notify.models import (
     CourseTitle,

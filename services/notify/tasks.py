@@ -7,15 +7,15 @@ from uuid import UUID
 import aiosmtplib
 from sqlalchemy import or_, select
 
-from libs.common import mail
-from libs.common.db import enqueue
+from libs.common.data.db import enqueue
+from libs.common.data.jobs import TaskRun, Tasks
+from libs.common.data.outbox import record
 from libs.common.events.notify import MailFailed, MailSent
-from libs.common.failpoints import failpoint
-from libs.common.idempotency import forget_old
-from libs.common.jobs import TaskRun, Tasks
-from libs.common.logs import get_logger
-from libs.common.outbox import record
-from libs.common.trace import from_headers, tracing
+from libs.common.runtime import mail
+from libs.common.runtime.failpoints import failpoint
+from libs.common.runtime.logs import get_logger
+from libs.common.runtime.trace import from_headers, tracing
+from libs.common.web.idempotency import forget_old
 from services.notify.models import CourseTitle, Delivery, Person
 from services.notify.privacy import PRIVACY
 from services.notify.rules import letter

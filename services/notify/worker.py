@@ -1,6 +1,6 @@
 """What runs beside the routes."""
 
-from libs.common.inbox import Subscription
+from libs.common.bus.received import Subscription
 from services.notify.consumers import HANDLERS
 
 SUBSCRIPTION = Subscription("notify", HANDLERS)

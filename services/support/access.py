@@ -4,9 +4,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import is_staff
-from libs.common.errors import Forbidden, NotFound
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Forbidden, NotFound
+from libs.common.security.auth import is_staff
+from libs.common.security.tokens import Principal
 from services.support.models import Ticket
 
 

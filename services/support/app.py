@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from libs.common.app import create_app
+from libs.common.service.app import create_app
 from services.support.routes import router
 from services.support.settings import Settings
 from services.support.worker import SUBSCRIPTION

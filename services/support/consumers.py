@@ -5,11 +5,11 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.bus.received import Handler, Received
+from libs.common.bus.replicas import replicate
 from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
-from libs.common.inbox import Handler, Received
-from libs.common.replicas import replicate
 from services.support.models import CourseTitle, Person, Seat
 from services.support.privacy import PRIVACY
 from services.support.queries import STAFF_ROLES

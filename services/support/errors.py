@@ -1,6 +1,6 @@
 """What support refuses, by name."""
 
-from libs.common.errors import Conflict, Unprocessable
+from libs.common.runtime.errors import Conflict, Unprocessable
 
 
 class TicketClosed(Conflict):

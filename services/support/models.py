@@ -7,9 +7,9 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, Interval, Sequence, S
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from libs.common.clock import system_clock
-from libs.common.privacy import PrivacyPartTable
-from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
+from libs.common.data.tables import TYPES, Aggregate, Timestamps, service_metadata
+from libs.common.privacy.parts import PrivacyPartTable
+from libs.common.runtime.clock import system_clock
 from services.support.rules import Priority, Status
 
 

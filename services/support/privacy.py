@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.data.outbox import record
 from libs.common.events.support import (
     ExportPartFailed,
     ExportPartPacked,
@@ -19,8 +20,7 @@ from libs.common.events.support import (
     TicketFact,
     TicketRedacted,
 )
-from libs.common.outbox import record
-from libs.common.privacy import GONE, Copy, Erasure, Privacy, rows_of
+from libs.common.privacy.parts import GONE, Copy, Erasure, Privacy, rows_of
 from services.support.models import CourseTitle, Message, Person, PrivacyPart, Seat, Ticket
 from services.support.rules import DONE
 

@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common import etags
-from libs.common.auth import at_least, is_staff
-from libs.common.richtext import as_html
-from libs.common.tokens import Principal
+from libs.common.security.auth import at_least, is_staff
+from libs.common.security.tokens import Principal
+from libs.common.web import etags
+from libs.common.web.richtext import as_html
 from services.support.models import CourseTitle, Message, Person, Seat, Ticket
 from services.support.rules import DONE, Calendar, due_times, is_breached
 

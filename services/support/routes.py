@@ -5,13 +5,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from libs.common import etags
-from libs.common.auth import CurrentUser, is_staff
-from libs.common.clock import system_clock
-from libs.common.db import SessionDep
-from libs.common.openapi import raises
-from libs.common.paging import Page, PagingDep, choose, choose_uuid, paginate
-from libs.common.tokens import Principal
+from libs.common.data.db import SessionDep
+from libs.common.runtime.clock import system_clock
+from libs.common.security.auth import CurrentUser, is_staff
+from libs.common.security.tokens import Principal
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page, PagingDep, choose, choose_uuid, paginate
 from services.support import service
 from services.support.access import access_ticket
 from services.support.errors import (

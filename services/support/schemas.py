@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints
 
-from libs.common.schemas import (
+from libs.common.web.schemas import (
     Answer,
     Body,
     EmptyIsNone,

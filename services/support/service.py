@@ -7,9 +7,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import is_staff
-from libs.common.clock import system_clock
-from libs.common.errors import Forbidden, Unprocessable
+from libs.common.data.outbox import record
 from libs.common.events.base import Event
 from libs.common.events.support import (
     TicketAnswered,
@@ -22,9 +20,11 @@ from libs.common.events.support import (
     TicketResolved,
     TicketStatusChanged,
 )
-from libs.common.outbox import record
-from libs.common.tokens import Principal
-from libs.common.trace import Trace
+from libs.common.runtime.clock import system_clock
+from libs.common.runtime.errors import Forbidden, Unprocessable
+from libs.common.runtime.trace import Trace
+from libs.common.security.auth import is_staff
+from libs.common.security.tokens import Principal
 from services.support import errors
 from services.support.access import access_ticket, access_ticket_as_staff
 from services.support.models import TICKET_NUMBERS, Message, Person, Ticket

@@ -1,7 +1,7 @@
 """Tasks of support."""
 
-from libs.common.idempotency import forget_old
-from libs.common.jobs import TaskRun, Tasks
+from libs.common.data.jobs import TaskRun, Tasks
+from libs.common.web.idempotency import forget_old
 from services.support.privacy import PRIVACY
 from services.support.settings import Settings
 

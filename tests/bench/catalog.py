@@ -25,9 +25,9 @@ import uvicorn
 
 from deploy.local.database import bootstrap_database, service_url
 from deploy.local.testing import suite_servers
-from libs.common.migrations import upgrade
-from libs.common.testing import TEST_KEY, CollectedQueue, access_token, eventually
-from libs.common.tokens import KeySet
+from libs.common.data.migrations import upgrade
+from libs.common.security.tokens import KeySet
+from libs.common.testing.harness import TEST_KEY, CollectedQueue, access_token, eventually
 from services.catalog.app import make_app
 from services.catalog.courses.lexemes import REFRESH
 from services.catalog.courses.queries import PUBLIC, list_statement

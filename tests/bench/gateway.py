@@ -27,7 +27,7 @@ from uuid import uuid4
 import psutil
 
 from deploy.local.servers import start_valkey
-from libs.common.tokens import SigningKey, mint
+from libs.common.security.tokens import SigningKey, mint
 from tests.bench.figures import CHECKOUT, Figure
 
 LEAST, AIM = 0.25, 0.75

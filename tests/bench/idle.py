@@ -11,7 +11,7 @@ from deploy.local.control import down, up
 from deploy.local.process import SUPERVISED
 from deploy.local.project import CHECKOUT, Project
 from deploy.local.testing import temporary_directory
-from libs.common.settings import SERVICES
+from libs.common.runtime.settings import SERVICES
 from tests.bench.figures import Figure
 
 SETTLE = 5.0  # seconds after readiness before memory is read

@@ -15,9 +15,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from uuid import uuid4
 
-from libs.common.db import conninfo
-from libs.common.notifier import Notifier
-from libs.common.relay import Relay
+from libs.common.bus.relay import Relay
+from libs.common.data.db import conninfo
+from libs.common.data.notifier import Notifier
 from libs.common.tests import toy
 from tests.bench.figures import CHECKOUT, Figure
 from tests.bench.world import World

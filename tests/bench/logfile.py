@@ -3,7 +3,7 @@
 import logging
 from pathlib import Path
 
-from libs.common.logs import configure_logs
+from libs.common.runtime.logs import configure_logs
 
 
 def logs_into(path: Path) -> None:

@@ -12,8 +12,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.inbox import Received, Record, Subscription, apply_batch
-from libs.common.testing import as_record
+from libs.common.bus.inbox import apply_batch
+from libs.common.bus.received import Received, Record, Subscription
+from libs.common.testing.harness import as_record
 from libs.common.tests import toy
 from tests.bench.figures import Figure
 from tests.bench.world import World

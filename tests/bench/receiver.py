@@ -11,10 +11,10 @@ from pathlib import Path
 
 import uvloop
 
-from libs.common.consumer import Consumer
-from libs.common.db import Database
-from libs.common.inbox import Subscription
-from libs.common.testing import CollectedQueue
+from libs.common.bus.consumer import Consumer
+from libs.common.bus.received import Subscription
+from libs.common.data.db import Database
+from libs.common.testing.harness import CollectedQueue
 from libs.common.tests import toy
 from tests.bench.logfile import logs_into
 from tests.bench.projection import on_counted

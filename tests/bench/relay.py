@@ -17,14 +17,14 @@ import psycopg
 from aiokafka import AIOKafkaProducer
 from psycopg.types.json import Jsonb
 
-from libs.common import metrics
-from libs.common.connections import kafka_arguments
-from libs.common.db import conninfo
-from libs.common.notifier import relay_channel
-from libs.common.outbox import outbox_row
-from libs.common.relay import Relay, kafka_headers
+from libs.common.bus.relay import Relay, kafka_headers
+from libs.common.data.db import conninfo
+from libs.common.data.notifier import relay_channel
+from libs.common.data.outbox import outbox_row
+from libs.common.runtime import metrics
+from libs.common.runtime.connections import kafka_arguments
+from libs.common.runtime.trace import new_trace
 from libs.common.tests import toy
-from libs.common.trace import new_trace
 from tests.bench.figures import Figure
 from tests.bench.world import World
 

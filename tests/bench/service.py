@@ -20,10 +20,10 @@ import psutil
 import uvicorn
 
 from deploy.local.database import bootstrap_database, service_url
-from libs.common.migrations import upgrade
-from libs.common.serve import settle_memory, uvicorn_config
-from libs.common.testing import TEST_KEY, CollectedQueue, access_token, eventually
-from libs.common.tokens import KeySet
+from libs.common.data.migrations import upgrade
+from libs.common.security.tokens import KeySet
+from libs.common.service.serve import settle_memory, uvicorn_config
+from libs.common.testing.harness import TEST_KEY, CollectedQueue, access_token, eventually
 
 CONNECTIONS, SECONDS = 8, 6
 

@@ -11,9 +11,9 @@ from sqlalchemy import text
 
 from deploy.local.database import bootstrap_database, service_url
 from deploy.local.testing import SuiteServers
-from libs.common.connections import kafka_arguments
-from libs.common.db import Database
-from libs.common.testing import CollectedQueue
+from libs.common.data.db import Database
+from libs.common.runtime.connections import kafka_arguments
+from libs.common.testing.harness import CollectedQueue
 from libs.common.tests import toy
 
 DATABASE = "lectern_bench"

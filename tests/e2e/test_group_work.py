@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from deploy.local.project import Project
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 from tests.support import Json, Stage, Visitor
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]

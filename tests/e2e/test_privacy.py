@@ -14,8 +14,8 @@ from psycopg import sql
 from deploy.local.control import Process
 from deploy.local.database import with_database
 from deploy.local.project import DATABASE, Project
-from libs.common.settings import SERVICES
-from libs.common.testing import eventually
+from libs.common.runtime.settings import SERVICES
+from libs.common.testing.harness import eventually
 from tests.conftest import run_module
 from tests.support import PASSWORD, Json, Stage, Visitor
 
@@ -186,6 +186,6 @@ async def is_locked_out(who: Visitor) -> bool:
 
 
 async def balanced(project: Project) -> bool:
-    result = await asyncio.to_thread(run_module, project, "libs.common.audit")
+    result = await asyncio.to_thread(run_module, project, "libs.common.bus.audit")
     assert result.returncode == 0, result.stdout + result.stderr
     return True

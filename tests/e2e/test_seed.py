@@ -9,7 +9,7 @@ import pytest
 from deploy.local.project import Project
 from deploy.local.seed import begin_history, history, is_there, seed
 from deploy.local.seed_plan import WEEKS
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 from tests.conftest import run_module
 from tests.support import Stage
 
@@ -46,7 +46,7 @@ async def test_the_seed_makes_weeks_of_learning_through_the_event_flow_once(stag
     await eventually(shown, 60)
 
     async def balanced() -> bool:
-        result = await asyncio.to_thread(run_module, project, "libs.common.audit")
+        result = await asyncio.to_thread(run_module, project, "libs.common.bus.audit")
         assert result.returncode == 0, result.stdout
         return True
 

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from deploy.local import control, report
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 from tests.support import Stage
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]

@@ -8,7 +8,7 @@ import orjson
 import pytest
 from pypdf import PdfReader
 
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 from tests.conftest import run_module
 from tests.support import Stage, Visitor
 
@@ -396,7 +396,7 @@ class Story:
         assert orjson.loads(rebuilt.stdout)["differing"] == []
 
     async def _balanced(self) -> bool:
-        result = await asyncio.to_thread(run_module, self.stage.project, "libs.common.audit")
+        result = await asyncio.to_thread(run_module, self.stage.project, "libs.common.bus.audit")
         assert result.returncode == 0, result.stdout + result.stderr
         return True
 

@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 
 from libs.common.events.support import TicketOpened
-from libs.common.testing import as_record, eventually
+from libs.common.testing.harness import as_record, eventually
 from tests.conftest import run_module
 from tests.faults.world import World
 
@@ -162,7 +162,7 @@ async def test_a_poison_event_parks_its_key_and_a_redrive_heals_it(world: World)
     await world.healed()  # I9: no other dead letter, everything else has been applied
     assert world.dead_letters() == before + 1
     failed = await asyncio.to_thread(
-        run_module, world.project, "libs.common.dlq", "redrive", "--key", str(ticket)
+        run_module, world.project, "libs.common.bus.dlq", "redrive", "--key", str(ticket)
     )
     assert failed.returncode == 1, failed.stdout
     world.rows(
@@ -172,12 +172,12 @@ async def test_a_poison_event_parks_its_key_and_a_redrive_heals_it(world: World)
         str(ticket),
     )
     dry = await asyncio.to_thread(
-        run_module, world.project, "libs.common.dlq", "redrive", "--key", str(ticket), "--dry-run"
+        run_module, world.project, "libs.common.bus.dlq", "redrive", "--key", str(ticket), "--dry-run"
     )
     assert '"would apply"' in dry.stdout
     assert world.dead_letters() == before + 1
     done = await asyncio.to_thread(
-        run_module, world.project, "libs.common.dlq", "redrive", "--key", str(ticket)
+        run_module, world.project, "libs.common.bus.dlq", "redrive", "--key", str(ticket)
     )
     assert done.returncode == 0, done.stdout
     assert world.dead_letters() == before

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 from services.learning.tests.quizzing import EVERY_KIND, RIGHT, in_uuids
 from tests.faults.world import World
 from tests.support import Json, Visitor

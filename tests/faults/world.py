@@ -24,9 +24,9 @@ from deploy.local.control import Process
 from deploy.local.database import service_url
 from deploy.local.project import Project, environment
 from deploy.local.testing import kafka_settings
-from libs.common.audit import audit
-from libs.common.connections import kafka_arguments
-from libs.common.testing import eventually
+from libs.common.bus.audit import audit
+from libs.common.runtime.connections import kafka_arguments
+from libs.common.testing.harness import eventually
 from services.analytics import rebuild
 from tests.support import Stage, Visitor, read_log
 

@@ -17,9 +17,9 @@ from redis.asyncio import Redis
 from deploy.local.database import service_url
 from deploy.local.project import Project
 from gateway.documents import OPENAPI
-from libs.common.settings import SERVICES
-from libs.common.testing import eventually
-from libs.common.topics import TOPICS
+from libs.common.events.topics import TOPICS
+from libs.common.runtime.settings import SERVICES
+from libs.common.testing.harness import eventually
 from services.learning.tests.quizzing import EVERY_KIND, in_uuids
 from tests.security import world as things
 from tests.security.world import World

@@ -18,9 +18,9 @@ from jose import jwt
 
 from deploy.local.database import with_database
 from deploy.local.project import DATABASE
-from libs.common.settings import SERVICES
-from libs.common.testing import eventually
-from libs.common.tokens import SigningKey, mint
+from libs.common.runtime.settings import SERVICES
+from libs.common.security.tokens import SigningKey, mint
+from libs.common.testing.harness import eventually
 from tests.conftest import run_module
 from tests.security import world as things
 from tests.security.world import World, until

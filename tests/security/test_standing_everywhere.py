@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from conftest import OpenHarness
-from libs.common.clock import SettableClock
-from libs.common.revocation import Revocation
+from libs.common.runtime.clock import SettableClock
+from libs.common.security.revocation import Revocation
 from tests.security import world as things
 from tests.security.matrix import MATRIX
 from tests.security.row import Row

@@ -8,7 +8,7 @@ from typing import Any
 
 from PIL import Image
 
-from libs.common.testing import eventually
+from libs.common.testing.harness import eventually
 from tests.conftest import run_module
 from tests.support import PASSWORD, Json, Stage, Visitor
 

@@ -3,7 +3,7 @@
 import pytest
 
 from conftest import OpenHarness
-from libs.common.clock import SettableClock
+from libs.common.runtime.clock import SettableClock
 from tests.stories.town import SERVICES, Town
 
 

@@ -12,9 +12,9 @@ from uuid import UUID, uuid4
 import httpx
 
 from gateway.routes import RouteTable
-from libs.common.clock import SettableClock
 from libs.common.events.identity import UserState
-from libs.common.testing import Harness, access_token, drain
+from libs.common.runtime.clock import SettableClock
+from libs.common.testing.harness import Harness, access_token, drain
 
 Json = dict[str, Any]
 SERVICES = ("catalog", "learning", "forum", "analytics", "notify")

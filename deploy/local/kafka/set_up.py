@@ -1,7 +1,7 @@
 """`python -m deploy.local.kafka.set_up`: users, their rights, and the topics of the local broker; idempotent.
 
-Everybody but the supervisor has a SCRAM credential that is given here, and the rights that `libs.common.acls`
-derives; what no right allows is denied.
+Everybody but the supervisor has a SCRAM credential that is given here, and the rights that
+`libs.common.bus.acls` derives; what no right allows is denied.
 """
 
 import asyncio
@@ -28,10 +28,10 @@ from aiokafka.protocol.types import (
 )
 
 from deploy.local.project import KAFKA_USERS
-from libs.common import topics
-from libs.common.acls import grant
-from libs.common.connections import kafka_arguments
-from libs.common.topics import TopicSettings
+from libs.common.bus.acls import grant
+from libs.common.events import topics
+from libs.common.events.topics import TopicSettings
+from libs.common.runtime.connections import kafka_arguments
 
 ITERATIONS = 4096
 _SHA_512 = 2

@@ -28,17 +28,17 @@ from redis.exceptions import AuthenticationError, NoPermissionError
 from deploy.local.kafka.set_up import set_passwords
 from deploy.local.project import Project, environment
 from deploy.local.testing import SuiteServers, kafka_settings
-from libs.common.acls import Right, _Create, grant, granted, kafka_rights
-from libs.common.connections import kafka_arguments
-from libs.common.errors import ServiceUnavailable
+from libs.common.bus.acls import Right, _Create, grant, granted, kafka_rights
+from libs.common.data.jobs import celery_app
 from libs.common.events.base import REGISTRY
-from libs.common.jobs import celery_app
-from libs.common.settings import SERVICES, SuiteSettings
-from libs.common.testing import eventually
-from libs.common.tickets import Tickets
-from libs.common.tokens import Principal
-from libs.common.topics import TOPICS, create_topics
-from libs.common.valkey import MINT, REDEEM, TASKS, TICKET_KEYS, USERS
+from libs.common.events.topics import TOPICS, create_topics
+from libs.common.live.tickets import Tickets
+from libs.common.runtime.connections import kafka_arguments
+from libs.common.runtime.errors import ServiceUnavailable
+from libs.common.runtime.settings import SERVICES, SuiteSettings
+from libs.common.runtime.valkey import MINT, REDEEM, TASKS, TICKET_KEYS, USERS
+from libs.common.security.tokens import Principal
+from libs.common.testing.harness import eventually
 
 WORTHLESS = Principal(uuid4(), uuid4(), "admin", 1, 0)
 

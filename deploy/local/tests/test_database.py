@@ -4,7 +4,7 @@ from psycopg import errors
 
 from deploy.local.database import bootstrap_database, service_url, with_database
 from deploy.local.servers import Server
-from libs.common.settings import SERVICES
+from libs.common.runtime.settings import SERVICES
 
 
 @pytest.fixture(scope="module")

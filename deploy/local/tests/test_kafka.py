@@ -6,8 +6,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from deploy.local.servers import Server, start_kafka
-from libs.common.connections import kafka_arguments
-from libs.common.settings import SuiteSettings
+from libs.common.runtime.connections import kafka_arguments
+from libs.common.runtime.settings import SuiteSettings
 
 
 async def test_the_embedded_broker_keeps_what_was_sent_over_a_restart(private_directory: Path):

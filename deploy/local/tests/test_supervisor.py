@@ -17,7 +17,7 @@ import pytest
 from deploy.local.control import NotRunning, Process, down, is_locked, status, up
 from deploy.local.project import Project, SetupError
 from deploy.local.testing import until
-from libs.common.tokens import SigningKey
+from libs.common.security.tokens import SigningKey
 
 MakeProject = Callable[..., Project]
 # Kafka needs seconds and has a test of its own; without services nothing here asks for it.

@@ -38,15 +38,15 @@ from deploy.local.project import Project, free_ports
 from deploy.local.testing import SuiteServers, kafka_settings
 from gateway.limits import SCRIPT
 from gateway.valkey import Script
-from libs.common.connections import kafka_arguments, postgres_url, tls_context
-from libs.common.db import Database, conninfo, direct_pool
-from libs.common.errors import ServiceUnavailable
-from libs.common.jobs import celery_app
-from libs.common.settings import SuiteSettings
-from libs.common.testing import CollectedQueue, eventually
+from libs.common.data.db import Database, conninfo, direct_pool
+from libs.common.data.jobs import celery_app
+from libs.common.live.tickets import Tickets
+from libs.common.runtime.connections import kafka_arguments, postgres_url, tls_context
+from libs.common.runtime.errors import ServiceUnavailable
+from libs.common.runtime.settings import SuiteSettings
+from libs.common.security.tokens import Principal
+from libs.common.testing.harness import CollectedQueue, eventually
 from libs.common.tests.toy import Settings
-from libs.common.tickets import Tickets
-from libs.common.tokens import Principal
 
 SOMEBODY = Principal(uuid4(), uuid4(), "student", 1, 0)
 Pipe = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

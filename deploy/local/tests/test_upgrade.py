@@ -24,9 +24,9 @@ from deploy.local.project import Project
 from deploy.local.servers import Server, start_kafka, start_valkey
 from deploy.local.tests.test_kafka import read
 from deploy.local.valkey import valkey_command
-from libs.common.migrations import config, upgrade
-from libs.common.settings import SERVICES
-from libs.common.testing import eventually
+from libs.common.data.migrations import config, upgrade
+from libs.common.runtime.settings import SERVICES
+from libs.common.testing.harness import eventually
 
 RELEASE = Path(__file__).parent / "releases" / "0001.sql"
 DATABASE = "upgraded"

@@ -8,7 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from libs.common.events import EVENTS
 from libs.common.events.base import Event
-from libs.common.topics import TOPICS, Topic, TopicSettings
+from libs.common.events.topics import TOPICS, Topic, TopicSettings
 
 GOLDENS = Path(__file__).with_name("goldens")
 

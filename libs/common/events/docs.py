@@ -23,7 +23,7 @@ from libs.common.events.compatibility import (
     schema_of,
     stored_schemas,
 )
-from libs.common.topics import TOPICS, Topic, TopicSettings
+from libs.common.events.topics import TOPICS, Topic, TopicSettings
 
 ROOT = Path(__file__).parents[3]
 

@@ -8,10 +8,10 @@ from pydantic import SecretStr
 from conftest import DATABASE
 from deploy.local.database import bootstrap_database, service_url
 from deploy.local.testing import SuiteServers
-from libs.common.app import create_app
-from libs.common.testing import TEST_KEY, CollectedQueue, Harness
+from libs.common.security.tokens import KeySet
+from libs.common.service.app import create_app
+from libs.common.testing.harness import TEST_KEY, CollectedQueue, Harness
 from libs.common.tests import odd, toy
-from libs.common.tokens import KeySet
 
 
 @pytest.fixture(scope="session")

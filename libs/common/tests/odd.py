@@ -9,9 +9,9 @@ from fastapi.responses import StreamingResponse
 from sqlalchemy import text
 from starlette.background import BackgroundTask
 
-from libs.common.db import SessionDep
-from libs.common.schemas import Body
-from libs.common.strict import read_form
+from libs.common.data.db import SessionDep
+from libs.common.web.schemas import Body
+from libs.common.web.strict import read_form
 
 router = APIRouter(prefix="/api/odd")
 streamed: list[int] = []

@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from libs.common.addresses import address, address_or_text
-from libs.common.mail import unlinked
+from libs.common.runtime.addresses import address, address_or_text
+from libs.common.runtime.mail import unlinked
 
 LINK = re.compile(
     r"\w[.。．｡]\w|://|www\.|\w@\w|(?:mailto|https?|javascript|tel):\S|\w/\w", re.IGNORECASE

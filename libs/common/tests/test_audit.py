@@ -2,7 +2,7 @@
 
 import pytest
 
-from libs.common.audit import Balance, _weigh
+from libs.common.bus.audit import Balance, _weigh
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,13 @@ import pytest
 import uvicorn
 
 from deploy.local.project import free_ports
-from libs.common.border import HEADER, gateway_key
-from libs.common.consistency import PERIOD, ConsistencyTokens
-from libs.common.errors import Unprocessable, problem, sentence
-from libs.common.serve import uvicorn_config
-from libs.common.testing import Harness, access_token, eventually
+from libs.common.runtime.errors import Unprocessable, sentence
+from libs.common.service.serve import uvicorn_config
+from libs.common.testing.harness import Harness, access_token, eventually
 from libs.common.tests import odd
+from libs.common.web.border import HEADER, gateway_key
+from libs.common.web.consistency import PERIOD, ConsistencyTokens
+from libs.common.web.problems import problem
 
 
 class Server(uvicorn.Server):

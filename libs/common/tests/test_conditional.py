@@ -1,6 +1,6 @@
 """Reads without a version of their own name what they answered."""
 
-from libs.common.testing import Harness
+from libs.common.testing.harness import Harness
 
 
 async def test_a_list_that_stays_answers_304_and_one_that_changes_the_list(toy_service: Harness):

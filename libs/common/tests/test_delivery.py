@@ -14,11 +14,11 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from sqlalchemy import text
 
-from libs.common.connections import kafka_arguments
-from libs.common.consumer import Consumer
-from libs.common.errors import is_transient
-from libs.common.relay import Relay
-from libs.common.testing import Harness, eventually
+from libs.common.bus.consumer import Consumer
+from libs.common.bus.relay import Relay
+from libs.common.runtime.connections import kafka_arguments
+from libs.common.runtime.errors import is_transient
+from libs.common.testing.harness import Harness, eventually
 from libs.common.tests import toy
 from libs.common.tests.toy import Counter, count
 
@@ -254,9 +254,9 @@ async def test_a_member_that_stands_still_is_replaced_within_seconds(
     toy_service: Harness, prefix: str, monkeypatch: pytest.MonkeyPatch, assigned: bool
 ):
     """Its client fetches nothing, or was given no partitions, though there are events."""
-    monkeypatch.setattr("libs.common.consumer.WATCH_SECONDS", 0.2)
-    monkeypatch.setattr("libs.common.consumer.STILL_SECONDS", 1.0)
-    monkeypatch.setattr("libs.common.consumer.JOINING_SECONDS", 4.0)
+    monkeypatch.setattr("libs.common.bus.consumer.WATCH_SECONDS", 0.2)
+    monkeypatch.setattr("libs.common.bus.consumer.STILL_SECONDS", 1.0)
+    monkeypatch.setattr("libs.common.bus.consumer.JOINING_SECONDS", 4.0)
     made: list[AIOKafkaConsumer] = []
 
     class Lame(Consumer):

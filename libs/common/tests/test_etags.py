@@ -6,8 +6,8 @@ import pytest
 from fastapi import Request
 from fastapi.responses import Response
 
-from libs.common.errors import PreconditionFailed
-from libs.common.etags import answer, check_if_match
+from libs.common.runtime.errors import PreconditionFailed
+from libs.common.web.etags import answer, check_if_match
 
 
 def request(name: str, value: str) -> Request:

@@ -16,7 +16,7 @@ from libs.common.events.compatibility import SCHEMAS, refusals, schema_of, store
 from libs.common.events.docs import generated, main, promise_of
 from libs.common.events.identity import UserState
 from libs.common.events.learning import CourseCompleted
-from libs.common.topics import TOPICS
+from libs.common.events.topics import TOPICS
 
 every_event = pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS.keys())
 TOPIC = {topic.name: topic for topic in TOPICS}

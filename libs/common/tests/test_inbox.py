@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common import deadletters
-from libs.common.consumer import HALT_IN_A_ROW, Consumer, ConsumerHalted
-from libs.common.inbox import Record, apply_batch
-from libs.common.testing import Harness, as_record
+from libs.common.bus.consumer import HALT_IN_A_ROW, Consumer, ConsumerHalted
+from libs.common.bus.inbox import apply_batch, replay
+from libs.common.bus.received import Record
+from libs.common.testing.harness import Harness, as_record
 from libs.common.tests import toy
 from libs.common.tests.toy import Counted, CounterState, Renamed, events
 
@@ -45,7 +45,7 @@ async def letters(harness: Harness) -> list[str]:
 
 async def redrive(harness: Harness, uuid: UUID) -> None:
     async with harness.db.session() as session:
-        await deadletters.replay(session, toy.SUBSCRIPTION, "toy.events", str(uuid), "by a test")
+        await replay(session, toy.SUBSCRIPTION, "toy.events", str(uuid), "by a test")
 
 
 async def test_events_delivered_three_times_act_once(toy_service: Harness):

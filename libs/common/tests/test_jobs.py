@@ -7,13 +7,13 @@ import pytest
 from celery.contrib.testing.worker import start_worker
 from sqlalchemy import text
 
-from libs.common import failpoints
-from libs.common.db import Database, enqueue
-from libs.common.jobs import CeleryQueue, Tasks, celery_app
-from libs.common.settings import SuiteSettings
-from libs.common.testing import Harness, eventually
+from libs.common.data.db import Database, enqueue
+from libs.common.data.jobs import CeleryQueue, Tasks, celery_app
+from libs.common.runtime import failpoints
+from libs.common.runtime.settings import SuiteSettings
+from libs.common.runtime.trace import current_trace, new_trace, tracing
+from libs.common.testing.harness import Harness, eventually
 from libs.common.tests import toy
-from libs.common.trace import current_trace, new_trace, tracing
 
 
 async def noted(harness: Harness) -> int:

@@ -2,7 +2,8 @@
 
 import pytest
 
-from libs.common.lock_testing import (
+from libs.common.testing.harness import Harness
+from libs.common.testing.locks import (
     INSERT,
     KEY_SHARE,
     NO_KEY,
@@ -13,7 +14,6 @@ from libs.common.lock_testing import (
     locks_of,
     watch,
 )
-from libs.common.testing import Harness
 
 KEYS = {"codes": (frozenset({"users"}), frozenset()), "users": (frozenset(), frozenset({"notes"}))}
 

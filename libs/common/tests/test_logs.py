@@ -5,8 +5,8 @@ import logging
 
 import pytest
 
-from libs.common.logs import configure_logs, get_logger, redact
-from libs.common.trace import new_trace, tracing
+from libs.common.runtime.logs import configure_logs, get_logger, redact
+from libs.common.runtime.trace import new_trace, tracing
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from PIL import Image, ImageChops
 
-from libs.common.errors import FileTypeRefused
-from libs.common.pictures import MOST_PIXELS, without_metadata
+from libs.common.files.pictures import MOST_PIXELS, without_metadata
+from libs.common.runtime.errors import FileTypeRefused
 
 CANARY = "canary-place"
 TYPES = ["image/jpeg", "image/png", "image/webp", "image/gif"]

@@ -13,15 +13,16 @@ import pytest
 from sqlalchemy import delete, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.clock import SettableClock, system_clock
+from libs.common.bus.inbox import apply_batch
+from libs.common.bus.received import Subscription
+from libs.common.data.jobs import Tasks
 from libs.common.events.identity import ErasureRequested, ExportRequested, UserState
 from libs.common.events.privacy import Erased, PartFailed, PartPacked
-from libs.common.inbox import Subscription, apply_batch
-from libs.common.jobs import Tasks
-from libs.common.privacy import MOST_TRIES, Copy, Erasure, Privacy, as_json, erased_among
-from libs.common.privacy_testing import answers_to, apply, erase, export, tables_with, tombstone
-from libs.common.storage import EXCHANGE, Storage
-from libs.common.testing import Harness, as_record
+from libs.common.files.storage import EXCHANGE, Storage
+from libs.common.privacy.parts import MOST_TRIES, Copy, Erasure, Privacy, as_json, erased_among
+from libs.common.runtime.clock import SettableClock, system_clock
+from libs.common.testing.harness import Harness, as_record
+from libs.common.testing.privacy import answers_to, apply, erase, export, tables_with, tombstone
 from libs.common.tests import toy
 
 

@@ -7,9 +7,9 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
+from libs.common.bus.inbox import apply_batch
 from libs.common.events.base import Event
-from libs.common.inbox import apply_batch
-from libs.common.testing import Harness, access_token, as_record
+from libs.common.testing.harness import Harness, access_token, as_record
 from libs.common.tests.toy import Counted
 
 

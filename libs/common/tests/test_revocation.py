@@ -14,15 +14,15 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.local.servers import Server, start_kafka
 from deploy.local.testing import SuiteServers
-from libs.common import revocation
-from libs.common.clock import SettableClock
-from libs.common.connections import kafka_arguments
 from libs.common.events.identity import AccessChanged, SessionEnded
-from libs.common.revocation import KEEP, LOOK_BACK, Revocation, RevocationList
-from libs.common.settings import SuiteSettings
-from libs.common.testing import as_record, eventually
-from libs.common.tokens import LEEWAY, LIFETIME, Principal
-from libs.common.topics import TOPICS, create_topics
+from libs.common.events.topics import TOPICS, create_topics
+from libs.common.runtime.clock import SettableClock
+from libs.common.runtime.connections import kafka_arguments
+from libs.common.runtime.settings import SuiteSettings
+from libs.common.security import revocation
+from libs.common.security.revocation import KEEP, LOOK_BACK, Revocation, RevocationList
+from libs.common.security.tokens import LEEWAY, LIFETIME, Principal
+from libs.common.testing.harness import as_record, eventually
 
 IDENTITY_EVENTS = [topic for topic in TOPICS if topic.name == "identity.events"]
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from libs.common.richtext import as_html, is_rendered
+from libs.common.web.richtext import as_html, is_rendered
 
 PAYLOADS = [
     "<script>alert(1)</script>",

@@ -9,8 +9,8 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from gateway.settings import GatewaySettings
-from libs.common.production import is_guessable, is_loopback
-from libs.common.settings import SERVICES, ServiceSettings, SuiteSettings
+from libs.common.runtime.production import is_guessable, is_loopback
+from libs.common.runtime.settings import SERVICES, ServiceSettings, SuiteSettings
 from libs.common.tests.toy import Settings
 from services.identity.settings import Settings as IdentitySettings
 

@@ -18,18 +18,18 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from deploy.local.project import free_ports
 from deploy.local.testing import SuiteServers
-from libs.common import hub as hubs
-from libs.common import sockets
-from libs.common.app import create_app
-from libs.common.errors import Unprocessable
-from libs.common.hub import Hub, Socket, SocketClosed, Stream, attach_hub, broadcast
-from libs.common.revocation import Revocation
-from libs.common.serve import uvicorn_config
-from libs.common.sockets import serve_socket
-from libs.common.testing import TEST_KEY, CollectedQueue, Harness, eventually
+from libs.common.events.topics import TOPICS, create_topics
+from libs.common.live import hub as hubs
+from libs.common.live import sockets
+from libs.common.live.hub import Hub, Socket, SocketClosed, Stream, attach_hub, broadcast
+from libs.common.live.sockets import serve_socket
+from libs.common.runtime.errors import Unprocessable
+from libs.common.security.revocation import Revocation
+from libs.common.security.tokens import KeySet, Principal
+from libs.common.service.app import create_app
+from libs.common.service.serve import uvicorn_config
+from libs.common.testing.harness import TEST_KEY, CollectedQueue, Harness, eventually
 from libs.common.tests import toy
-from libs.common.tokens import KeySet, Principal
-from libs.common.topics import TOPICS, create_topics
 
 router = APIRouter()
 

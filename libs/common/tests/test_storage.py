@@ -13,13 +13,14 @@ import pytest
 from fastapi import FastAPI
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
-from libs.common.clock import moved_to
-from libs.common.errors import NotFound, PayloadTooLarge, install_error_handlers, is_transient
-from libs.common.media import media_router
-from libs.common.revocation import Revocation, RevocationList
-from libs.common.storage import Storage, end_of
+from libs.common.files.media import media_router
+from libs.common.files.storage import Storage, end_of
+from libs.common.runtime.clock import moved_to
+from libs.common.runtime.errors import NotFound, PayloadTooLarge, is_transient
+from libs.common.security.revocation import Revocation, RevocationList
+from libs.common.security.tokens import Principal
 from libs.common.tests.toy import Settings
-from libs.common.tokens import Principal
+from libs.common.web.problems import install_error_handlers
 
 
 async def chunks(*parts: bytes) -> AsyncIterator[bytes]:

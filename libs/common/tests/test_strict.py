@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common import strict
-from libs.common.errors import InvalidInput, InvalidQuery
-from libs.common.testing import Harness
+from libs.common.runtime.errors import InvalidInput, InvalidQuery
+from libs.common.testing.harness import Harness
+from libs.common.web import strict
 
 HUGE = "123456789012345678901234567890"
 BAD = [

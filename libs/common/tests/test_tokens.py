@@ -16,9 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from jose import jwt
 
-from libs.common import tokens
-from libs.common.clock import SettableClock
-from libs.common.tokens import (
+from libs.common.runtime.clock import SettableClock
+from libs.common.security import tokens
+from libs.common.security.tokens import (
     InvalidToken,
     KeySet,
     SigningKey,
@@ -37,7 +37,7 @@ CLOCK = SettableClock()
 
 @pytest.fixture(autouse=True)
 def at_the_present():
-    """python-jose looks at the machine's clock: what is minted here is valid there, however long the run is."""
+    """python-jose looks at the machine's clock: what is minted here is valid there in a long run, too."""
     CLOCK.now = datetime.now(UTC)
 
 

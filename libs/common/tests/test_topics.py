@@ -2,8 +2,8 @@
 
 import pytest
 
-from libs.common.settings import SERVICES
-from libs.common.topics import TOPICS, Topic, differences, main, topic
+from libs.common.events.topics import TOPICS, Topic, differences, main, topic
+from libs.common.runtime.settings import SERVICES
 
 
 def test_names_are_unique_and_begin_with_their_owner() -> None:

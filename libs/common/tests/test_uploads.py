@@ -9,8 +9,8 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED, ZipFile
 import pytest
 from PIL import Image
 
-from libs.common.errors import FileTypeRefused
-from libs.common.uploads import HEAD, TYPES, checked_type
+from libs.common.files.uploads import HEAD, TYPES, checked_type
+from libs.common.runtime.errors import FileTypeRefused
 
 NOISE = random.Random(7).randbytes(20_000)
 OFFICE = {"docx": "word/document.xml", "pptx": "ppt/presentation.xml", "xlsx": "xl/workbook.xml"}

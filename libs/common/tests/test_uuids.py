@@ -6,7 +6,7 @@ import uuid_utils
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.uuids import as_v4, ordered
+from libs.common.data.uuids import as_v4, ordered
 
 
 def test_new_ids_are_of_version_4_and_sort_by_their_time():

@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from libs.common.schemas import TimeZone
-from libs.common.zones import local_date
+from libs.common.web.schemas import TimeZone
+from libs.common.web.zones import local_date
 
 
 @pytest.mark.parametrize("name", ["Europe/London", "UTC", "America/Argentina/Buenos_Aires", "Asia/Kathmandu"])

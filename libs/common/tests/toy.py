@@ -11,19 +11,19 @@ from sqlalchemy import BigInteger, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from libs.common import etags
-from libs.common.auth import CurrentUser, Manager
-from libs.common.db import SessionDep, driver, enqueue
-from libs.common.errors import NotFound
+from libs.common.bus.received import Received, Subscription
+from libs.common.data.db import SessionDep, driver, enqueue
+from libs.common.data.jobs import TaskRun, Tasks
+from libs.common.data.outbox import record
+from libs.common.data.tables import TYPES, Aggregate, Timestamps, service_metadata
 from libs.common.events.base import Event, State
-from libs.common.inbox import Received, Subscription
-from libs.common.jobs import TaskRun, Tasks
-from libs.common.outbox import record
-from libs.common.paging import PagingDep, choose, paginate, paginate_by_cursor
-from libs.common.privacy import PrivacyPartTable
-from libs.common.schemas import Body
-from libs.common.settings import ServiceSettings
-from libs.common.tables import TYPES, Aggregate, Timestamps, service_metadata
+from libs.common.privacy.parts import PrivacyPartTable
+from libs.common.runtime.errors import NotFound
+from libs.common.runtime.settings import ServiceSettings
+from libs.common.security.auth import CurrentUser, Manager
+from libs.common.web import etags
+from libs.common.web.paging import PagingDep, choose, paginate, paginate_by_cursor
+from libs.common.web.schemas import Body
 
 
 class Settings(ServiceSettings):
@@ -145,7 +145,7 @@ async def on_renamed(session: AsyncSession, batch: Sequence[Received[Renamed]]) 
 
 
 async def on_state(session: AsyncSession, batch: Sequence[Received[CounterState]]) -> None:
-    from libs.common.replicas import replicate
+    from libs.common.bus.replicas import replicate
 
     await replicate(session, CounterCopy, batch, lambda e: {"uuid": e.uuid, "value": e.value})
 

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.uuids import as_v4
+from libs.common.data.uuids import as_v4
 from services.analytics import rules
 from services.analytics.charts import chart
 from services.analytics.queries import TAKING_PART, as_of, local_today, rows

@@ -9,11 +9,12 @@ import pytest
 from sqlalchemy import text
 
 from conftest import OpenHarness
-from libs.common.clock import system_clock
+from libs.common.bus.inbox import apply_batch
+from libs.common.bus.received import Record
 from libs.common.events import catalog, forum, identity, learning, quizzes, support
 from libs.common.events.base import Event
-from libs.common.inbox import Record, apply_batch
-from libs.common.testing import Harness, Person, as_record
+from libs.common.runtime.clock import system_clock
+from libs.common.testing.harness import Harness, Person, as_record
 
 
 @dataclass

@@ -3,7 +3,7 @@
 from uuid import uuid4
 
 from libs.common.events import support
-from libs.common.testing import Harness
+from libs.common.testing.harness import Harness
 from services.analytics.tests.conftest import Story
 
 STUDENT, TEACHER = "/api/core/analytics/student/", "/api/core/analytics/teacher/"

@@ -5,10 +5,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
+from libs.common.bus.inbox import apply_batch
 from libs.common.events.identity import ErasureRequested
-from libs.common.inbox import apply_batch
-from libs.common.privacy_testing import answers_to, apply, erase, export, tables_with, tombstone
-from libs.common.testing import Harness, as_record
+from libs.common.testing.harness import Harness, as_record
+from libs.common.testing.privacy import answers_to, apply, erase, export, tables_with, tombstone
 from services.analytics.models import Base
 from services.analytics.privacy import PEOPLE
 from services.analytics.projection import TABLES

@@ -9,10 +9,11 @@ import orjson
 from sqlalchemy import text
 
 import libs.common.events
+from libs.common.bus.inbox import apply_batch
+from libs.common.bus.received import Record
 from libs.common.events import EVENTS
-from libs.common.inbox import Record, apply_batch
-from libs.common.testing import Harness, as_record
-from libs.common.topics import TOPICS
+from libs.common.events.topics import TOPICS
+from libs.common.testing.harness import Harness, as_record
 from services.analytics.event_log import without_personal
 from services.analytics.projection import TABLES, digest, use_live
 from services.analytics.rebuild import rebuild

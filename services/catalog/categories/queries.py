@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import NotFound
+from libs.common.runtime.errors import NotFound
 from services.catalog.models import Category, Course
 
 _PUBLISHED: tuple[ColumnElement[bool], ...] = (Course.status == "published", Course.deleted_at.is_(None))

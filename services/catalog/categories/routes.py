@@ -4,11 +4,11 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
-from libs.common import etags
-from libs.common.auth import Manager
-from libs.common.db import SessionDep
-from libs.common.openapi import raises
-from libs.common.paging import Page
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import Manager
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page
 from services.catalog.access import access_category
 from services.catalog.categories import service
 from services.catalog.categories.queries import category_answer, category_tree

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from libs.common.schemas import Body, Identifier, Length, PlainText
+from libs.common.web.schemas import Body, Identifier, Length, PlainText
 from services.catalog.courses.schemas import CategoryCard, CategoryName, OptionalSlug, Slug
 
 Name = Annotated[PlainText, Length(1, 100)]

@@ -5,7 +5,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import exists, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Unprocessable
+from libs.common.data.outbox import record
 from libs.common.events.catalog import (
     CategoryCreated,
     CategoryDeleted,
@@ -13,8 +13,8 @@ from libs.common.events.catalog import (
     CategoryUpdated,
     CourseUpdated,
 )
-from libs.common.outbox import record
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Unprocessable
+from libs.common.security.tokens import Principal
 from services.catalog.access import by_name
 from services.catalog.categories.schemas import CategoryChange, NewCategory
 from services.catalog.errors import CategoryCycle, CategoryInUse, CategoryTooDeep

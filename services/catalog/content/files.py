@@ -3,9 +3,9 @@
 import sys
 from collections.abc import AsyncIterator
 
-from libs.common.errors import FileTypeRefused, PayloadTooLarge
-from libs.common.pictures import FORMATS
-from libs.common.uploads import DOCUMENTS, IMAGES, checked_type, extension_of
+from libs.common.files.pictures import FORMATS
+from libs.common.files.uploads import DOCUMENTS, IMAGES, checked_type, extension_of
+from libs.common.runtime.errors import FileTypeRefused, PayloadTooLarge
 from services.catalog.thumbnails.pictures import Pictures
 
 ALLOWED = {

@@ -4,7 +4,7 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
 from services.catalog.access import access_course
 from services.catalog.content.views import WHICH, find_lesson, seen_structure
 from services.catalog.media.queries import variant_path

@@ -6,14 +6,14 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from starlette.datastructures import UploadFile
 
-from libs.common import etags
-from libs.common.auth import CurrentUser, OptionalUser
-from libs.common.db import SessionDep
-from libs.common.errors import FileTypeRefused, PayloadTooLarge
-from libs.common.openapi import raises
-from libs.common.paging import Page, PagingDep, choose, choose_uuid
-from libs.common.strict import read_form
-from libs.common.uploads import HEAD, chunks, shown_name
+from libs.common.data.db import SessionDep
+from libs.common.files.uploads import HEAD, chunks, shown_name
+from libs.common.runtime.errors import FileTypeRefused, PayloadTooLarge
+from libs.common.security.auth import CurrentUser, OptionalUser
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
+from libs.common.web.strict import read_form
 from services.catalog.access import View, access_course, access_module, lock_lesson, lock_module
 from services.catalog.content import service
 from services.catalog.content.files import kept, media_type

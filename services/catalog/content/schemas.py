@@ -7,7 +7,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, Field, StringConstraints, model_validator
 
 from libs.common.events.fields import ContentType
-from libs.common.schemas import (
+from libs.common.web.schemas import (
     Body,
     EmptyIsNone,
     Identifier,

@@ -7,8 +7,6 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import at_least
-from libs.common.errors import Unprocessable
 from libs.common.events.catalog import (
     CourseUpdated,
     LessonAdded,
@@ -18,8 +16,10 @@ from libs.common.events.catalog import (
     ModuleChanged,
     ModuleRemoved,
 )
-from libs.common.richtext import is_rendered
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Unprocessable
+from libs.common.security.auth import at_least
+from libs.common.security.tokens import Principal
+from libs.common.web.richtext import is_rendered
 from services.catalog.access import access_taught_course
 from services.catalog.content.schemas import LessonChange, ModuleChange, NewLesson, NewModule
 from services.catalog.courses.schemas import NewOrder

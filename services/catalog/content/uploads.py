@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import Database
+from libs.common.data.db import Database
 from libs.common.events.catalog import LessonFileUploaded
-from libs.common.storage import Storage
-from libs.common.tokens import Principal
+from libs.common.files.storage import Storage
+from libs.common.security.tokens import Principal
 from services.catalog.content.models import LessonObject
 from services.catalog.content.queries import is_used
 from services.catalog.content.service import lesson_fact

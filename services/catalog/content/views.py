@@ -7,9 +7,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import NotFound
-from libs.common.richtext import as_html
-from libs.common.storage import Storage
+from libs.common.files.storage import Storage
+from libs.common.runtime.errors import NotFound
+from libs.common.web.richtext import as_html
 from services.catalog.access import View
 from services.catalog.media.queries import resolved
 from services.catalog.rules import shows_body

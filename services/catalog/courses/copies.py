@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.catalog import CourseCreated, CourseDuplicated, LessonCopy
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
 from services.catalog.access import access_taught_course
 from services.catalog.courses.service import free_slug, hold_names
 from services.catalog.models import Course, CoursePrerequisite, CourseStats, Lesson, Module, User

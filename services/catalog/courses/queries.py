@@ -13,10 +13,10 @@ import orjson
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-from libs.common.auth import at_least
-from libs.common.errors import NotFound
-from libs.common.paging import Paging
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import NotFound
+from libs.common.security.auth import at_least
+from libs.common.security.tokens import Principal
+from libs.common.web.paging import Paging
 
 SORTS = ("relevance", "newest", "popular", "rating", "duration")
 MOST_OWN = 2000

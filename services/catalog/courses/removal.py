@@ -8,7 +8,7 @@ from sqlalchemy import exists, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.catalog import CourseArchived, CourseDeleted
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
 from services.catalog.courses.service import archive, free_slug
 from services.catalog.models import Category, Course, Enrollment
 from services.catalog.versions import moment, publish_version

@@ -7,15 +7,15 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import Field
 
-from libs.common import etags
-from libs.common.auth import CurrentUser, OptionalUser, Teacher, at_least
-from libs.common.db import SessionDep
-from libs.common.errors import BadRequest, Forbidden, NotAuthenticated
+from libs.common.data.db import SessionDep
 from libs.common.events.fields import CourseLevel
-from libs.common.openapi import raises
-from libs.common.paging import PagingDep, choose, choose_bool, choose_uuid
-from libs.common.schemas import EmptyIsNone
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import BadRequest, Forbidden, NotAuthenticated
+from libs.common.security.auth import CurrentUser, OptionalUser, Teacher, at_least
+from libs.common.security.tokens import Principal
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import PagingDep, choose, choose_bool, choose_uuid
+from libs.common.web.schemas import EmptyIsNone
 from services.catalog.access import View, access_course, access_taught_course
 from services.catalog.content.service import reorder_tree
 from services.catalog.content.views import WHICH, seen_structure, show_modules

@@ -7,8 +7,8 @@ from uuid import UUID
 from pydantic import AfterValidator, AwareDatetime, BaseModel, Field, StringConstraints, model_validator
 
 from libs.common.events.fields import CourseLevel, CourseStatus
-from libs.common.paging import Page
-from libs.common.schemas import (
+from libs.common.web.paging import Page
+from libs.common.web.schemas import (
     Body,
     EmptyIsNone,
     Identifier,

@@ -9,9 +9,7 @@ from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import at_least
-from libs.common.db import Database
-from libs.common.errors import NotFound, Unprocessable
+from libs.common.data.db import Database
 from libs.common.events.catalog import (
     CourseArchived,
     CourseCreated,
@@ -19,8 +17,10 @@ from libs.common.events.catalog import (
     CourseUnpublished,
     CourseUpdated,
 )
-from libs.common.logs import get_logger
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import NotFound, Unprocessable
+from libs.common.runtime.logs import get_logger
+from libs.common.security.auth import at_least
+from libs.common.security.tokens import Principal
 from services.catalog.access import access_course, access_taught_course, by_name
 from services.catalog.courses.lexemes import note_words
 from services.catalog.courses.schemas import CourseChange, NewCourse, Publication

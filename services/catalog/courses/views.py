@@ -7,10 +7,10 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common import etags
-from libs.common.richtext import as_html
-from libs.common.storage import Storage
-from libs.common.tokens import Principal
+from libs.common.files.storage import Storage
+from libs.common.security.tokens import Principal
+from libs.common.web import etags
+from libs.common.web.richtext import as_html
 from services.catalog.access import View
 from services.catalog.content.views import seen_structure, show_modules
 from services.catalog.courses.queries import get_card

@@ -13,7 +13,7 @@ from sqlalchemy import delete, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
 from services.catalog.access import View
 from services.catalog.models import CourseView
 

@@ -5,9 +5,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from libs.common.auth import CurrentUser
-from libs.common.db import SessionDep
-from libs.common.paging import Page, PagingDep
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import CurrentUser
+from libs.common.web.paging import Page, PagingDep
 from services.catalog.access import access_course
 from services.catalog.courses.queries import list_favorites, page_bytes
 from services.catalog.courses.schemas import CourseCard

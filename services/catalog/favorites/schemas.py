@@ -2,7 +2,7 @@
 
 from pydantic import BaseModel
 
-from libs.common.schemas import PlainText
+from libs.common.web.schemas import PlainText
 
 
 class FavoriteAnswer(BaseModel):

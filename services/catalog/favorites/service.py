@@ -6,7 +6,7 @@ from sqlalchemy import delete, exists, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
 from services.catalog.access import access_course
 from services.catalog.models import Favorite
 

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, Integer, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.common.tables import Timestamps
+from libs.common.data.tables import Timestamps
 from services.catalog.models import Base, StoredObject
 
 

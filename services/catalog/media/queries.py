@@ -8,8 +8,8 @@ from uuid import UUID
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.paging import Paging, paginate
-from libs.common.storage import Storage
+from libs.common.files.storage import Storage
+from libs.common.web.paging import Paging, paginate
 from services.catalog.content.models import LessonObject
 from services.catalog.content.queries import is_used
 from services.catalog.media.models import MediaFile, MediaUpload

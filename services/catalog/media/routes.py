@@ -11,15 +11,15 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile
 
-from libs.common import etags
-from libs.common.auth import Teacher
-from libs.common.db import SessionDep
-from libs.common.errors import BadRequest, FileTypeRefused, PayloadTooLarge, Unprocessable
-from libs.common.openapi import PLAIN_TEXT, raises
-from libs.common.paging import Page, PagingDep, choose, choose_bool
-from libs.common.storage import Storage, end_of
-from libs.common.strict import read_form
-from libs.common.uploads import HEAD, chunks, shown_name
+from libs.common.data.db import SessionDep
+from libs.common.files.storage import Storage, end_of
+from libs.common.files.uploads import HEAD, chunks, shown_name
+from libs.common.runtime.errors import BadRequest, FileTypeRefused, PayloadTooLarge, Unprocessable
+from libs.common.security.auth import Teacher
+from libs.common.web import etags
+from libs.common.web.openapi import PLAIN_TEXT, raises
+from libs.common.web.paging import Page, PagingDep, choose, choose_bool
+from libs.common.web.strict import read_form
 from services.catalog.content.files import kept, library_type
 from services.catalog.content.routes import UPLOAD_BODY
 from services.catalog.content.schemas import Done

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from libs.common.schemas import Body, Identifier, Length, Moment, PlainText, Uri
+from libs.common.web.schemas import Body, Identifier, Length, Moment, PlainText, Uri
 
 Kind = Literal["video", "audio", "image", "document", "presentation", "archive"]
 KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]

@@ -8,11 +8,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import exists, or_, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import at_least
-from libs.common.db import Database
-from libs.common.errors import NotFound
-from libs.common.storage import Storage
-from libs.common.tokens import Principal
+from libs.common.data.db import Database
+from libs.common.files.storage import Storage
+from libs.common.runtime.errors import NotFound
+from libs.common.security.auth import at_least
+from libs.common.security.tokens import Principal
 from services.catalog.errors import MediaInUse, MediaQuotaExceeded, PictureRefused
 from services.catalog.media.models import MediaFile, MediaObject, MediaPart
 from services.catalog.media.queries import bytes_of, uses_of, variant_path

@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Header, Request, Response
 from starlette.requests import ClientDisconnect
 
-from libs.common import etags
-from libs.common.auth import Teacher
-from libs.common.db import SessionDep
-from libs.common.errors import BadRequest, FileTypeRefused, PayloadTooLarge
-from libs.common.openapi import raises
+from libs.common.data.db import SessionDep
+from libs.common.runtime.errors import BadRequest, FileTypeRefused, PayloadTooLarge
+from libs.common.security.auth import Teacher
+from libs.common.web import etags
+from libs.common.web.openapi import raises
 from services.catalog.content.schemas import Done
 from services.catalog.errors import (
     MediaQuotaExceeded,

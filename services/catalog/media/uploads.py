@@ -11,11 +11,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import Database
-from libs.common.errors import NotFound, PayloadTooLarge, Unprocessable
-from libs.common.storage import Storage
-from libs.common.tokens import Principal
-from libs.common.uploads import HEAD, shown_name
+from libs.common.data.db import Database
+from libs.common.files.storage import Storage
+from libs.common.files.uploads import HEAD, shown_name
+from libs.common.runtime.errors import NotFound, PayloadTooLarge, Unprocessable
+from libs.common.security.tokens import Principal
 from services.catalog.content.files import kept, library_type, most_bytes, refuse_extension
 from services.catalog.errors import TooManyUploads, UploadFinished, UploadIncomplete, UploadOffsetMismatch
 from services.catalog.media.models import MediaFile, MediaObject, MediaPart, MediaUpload

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.common.tables import Timestamps
+from libs.common.data.tables import Timestamps
 from services.catalog.models import Base
 
 

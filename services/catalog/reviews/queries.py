@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import Select, exists, false, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.paging import Paging
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
+from libs.common.web.paging import Paging
 from services.catalog.models import User
 from services.catalog.reviews.models import HelpfulVote, Review
 

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from libs.common import etags
-from libs.common.auth import CurrentUser, OptionalUser
-from libs.common.db import SessionDep
-from libs.common.openapi import raises
-from libs.common.paging import Page, PagingDep, choose, choose_uuid
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import CurrentUser, OptionalUser
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
 from services.catalog.access import access_course
 from services.catalog.content.schemas import Done
 from services.catalog.errors import AlreadyReviewed, CourseRequired, NotEnrolled, OwnReview

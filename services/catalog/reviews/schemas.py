@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from libs.common.schemas import Answer, Body, Length, Moment, PlainText, Uri
+from libs.common.web.schemas import Answer, Body, Length, Moment, PlainText, Uri
 
 Stars = Annotated[int, Field(ge=1, le=5)]
 Comment = Annotated[PlainText, Length(0, 5000)]

@@ -7,11 +7,11 @@ from sqlalchemy import delete, exists, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.audit_log import write_entry
-from libs.common.auth import is_staff
-from libs.common.errors import Forbidden, NotFound, Unprocessable
+from libs.common.data.audit_log import write_entry
 from libs.common.events.catalog import ReviewChanged, ReviewFact, ReviewPosted, ReviewRemoved
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
+from libs.common.security.auth import is_staff
+from libs.common.security.tokens import Principal
 from services.catalog.access import View, access_course
 from services.catalog.errors import AlreadyReviewed, NotEnrolled, OwnReview
 from services.catalog.models import CourseStats

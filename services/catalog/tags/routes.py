@@ -6,12 +6,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from libs.common import etags
-from libs.common.auth import Manager
-from libs.common.db import SessionDep
-from libs.common.errors import BadRequest
-from libs.common.openapi import raises
-from libs.common.paging import Page
+from libs.common.data.db import SessionDep
+from libs.common.runtime.errors import BadRequest
+from libs.common.security.auth import Manager
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page
 from services.catalog.content.schemas import Done
 from services.catalog.errors import TagTaken
 from services.catalog.tags import queries, service

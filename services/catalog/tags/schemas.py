@@ -4,7 +4,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from libs.common.schemas import Body, Identifier, PlainText
+from libs.common.web.schemas import Body, Identifier, PlainText
 from services.catalog.courses.schemas import TagName
 
 

@@ -11,9 +11,9 @@ from sqlalchemy import any_, literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import NotFound
 from libs.common.events.catalog import CourseUpdated
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import NotFound
+from libs.common.security.tokens import Principal
 from services.catalog.courses.lexemes import note_words
 from services.catalog.errors import TagTaken
 from services.catalog.models import Course

@@ -9,10 +9,10 @@ import httpx
 import pytest
 
 from conftest import OpenHarness
-from libs.common.clock import SettableClock, system_clock
 from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
-from libs.common.testing import Harness, Person
+from libs.common.runtime.clock import SettableClock, system_clock
+from libs.common.testing.harness import Harness, Person
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 DESCRIPTION = "What vertices and edges are, and why walks, trees and colourings follow from them."

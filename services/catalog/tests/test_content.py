@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.testing import Harness, Person
+from libs.common.testing.harness import Harness, Person
 from services.catalog.tests.conftest import PDF, School, ok, refused
 
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.paging import Page
-from libs.common.testing import Harness, Person
+from libs.common.testing.harness import Harness, Person
+from libs.common.web.paging import Page
 from services.catalog.courses.schemas import CourseAnswer, CourseCard
 from services.catalog.tests.conftest import DESCRIPTION, School, enrollment_state, ok, refused, user_state
 

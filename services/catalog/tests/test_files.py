@@ -6,7 +6,7 @@ import pytest
 from PIL import Image
 from sqlalchemy import select
 
-from libs.common.testing import Harness, Person
+from libs.common.testing.harness import Harness, Person
 from services.catalog.content.models import LessonObject
 from services.catalog.tests.conftest import PDF, School, ok, refused, swept
 

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from sqlalchemy import text
 
-from libs.common.clock import SettableClock
-from libs.common.testing import Harness, Person
+from libs.common.runtime.clock import SettableClock
+from libs.common.testing.harness import Harness, Person
 from services.catalog.tests.conftest import School, ok, refused
 
 # Control characters take six bytes each of JSON, the most there is.

@@ -4,8 +4,8 @@ from uuid import uuid4
 
 import pytest
 
-from libs.common.revocation import Revocation
-from libs.common.testing import Harness, Person, access_token
+from libs.common.security.revocation import Revocation
+from libs.common.testing.harness import Harness, Person, access_token
 from services.catalog.tests.conftest import PDF, School, enrollment_state, ok
 from services.catalog.tests.test_files import fetch, upload
 

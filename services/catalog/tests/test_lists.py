@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from libs.common.testing import Harness, Person
+from libs.common.testing.harness import Harness, Person
 from services.catalog.courses.schemas import CourseList
 from services.catalog.tests.conftest import School, ok, refused
 

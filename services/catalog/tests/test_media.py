@@ -5,8 +5,8 @@ import asyncio
 import httpx
 import pytest
 
-from libs.common.privacy_testing import erase, export
-from libs.common.testing import Harness, Person
+from libs.common.testing.harness import Harness, Person
+from libs.common.testing.privacy import erase, export
 from services.catalog.media.schemas import MediaAnswer
 from services.catalog.tests.conftest import PDF, School, ok, refused, swept
 

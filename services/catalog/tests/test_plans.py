@@ -4,8 +4,8 @@ import asyncio
 
 from sqlalchemy import text
 
-from libs.common.clock import SettableClock
-from libs.common.testing import Harness, Person
+from libs.common.runtime.clock import SettableClock
+from libs.common.testing.harness import Harness, Person
 from services.catalog.tests.conftest import PDF, School, ok, refused
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from libs.common.privacy_testing import erase, export, tables_with
-from libs.common.testing import Harness, Person
+from libs.common.testing.harness import Harness, Person
+from libs.common.testing.privacy import erase, export, tables_with
 from services.catalog.models import Base
 from services.catalog.tests.conftest import School, ok, user_state
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from libs.common.testing import Harness, Person
+from libs.common.testing.harness import Harness, Person
 from services.catalog.tests.conftest import DESCRIPTION, School, ok
 
 Call = Callable[[], Awaitable[httpx.Response]]

@@ -4,9 +4,9 @@ import asyncio
 
 from sqlalchemy import text
 
-from libs.common.clock import SettableClock
-from libs.common.privacy_testing import erase, export, tables_with
-from libs.common.testing import Harness, Person
+from libs.common.runtime.clock import SettableClock
+from libs.common.testing.harness import Harness, Person
+from libs.common.testing.privacy import erase, export, tables_with
 from services.catalog.reviews.schemas import ReviewAnswer
 from services.catalog.tests.conftest import School, ok, refused
 

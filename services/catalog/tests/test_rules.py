@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from libs.common.errors import FileTypeRefused
-from libs.common.uploads import shown_name
+from libs.common.files.uploads import shown_name
+from libs.common.runtime.errors import FileTypeRefused
 from services.catalog.content.files import media_type
 from services.catalog.errors import CourseTooLarge, IncompleteTree, InvalidTransition, NothingToPublish
 from services.catalog.rules import (

@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import text
 
-from libs.common.testing import Harness, Person
+from libs.common.testing.harness import Harness, Person
 from services.catalog.tests.conftest import School, ok, refused, user_state
 from services.catalog.tests.test_lists import titles
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from libs.common.testing import Harness, Person
+from libs.common.testing.harness import Harness, Person
 from services.catalog.tests.conftest import DESCRIPTION, School, ok, refused
 
 

@@ -5,7 +5,7 @@ from io import BytesIO
 import pytest
 from PIL import Image
 
-from libs.common.testing import Harness, Person
+from libs.common.testing.harness import Harness, Person
 from services.catalog.tests.conftest import School, ok, refused, swept
 
 

@@ -12,12 +12,12 @@ from PIL import Image
 from sqlalchemy import text
 from starlette.requests import ClientDisconnect
 
-from libs.common.clock import SettableClock
-from libs.common.errors import BadRequest
-from libs.common.privacy_testing import erase
-from libs.common.storage import Storage
-from libs.common.testing import Harness, Person
-from libs.common.tokens import Principal
+from libs.common.files.storage import Storage
+from libs.common.runtime.clock import SettableClock
+from libs.common.runtime.errors import BadRequest
+from libs.common.security.tokens import Principal
+from libs.common.testing.harness import Harness, Person
+from libs.common.testing.privacy import erase
 from services.catalog.errors import ObjectExpired
 from services.catalog.media import service, uploads
 from services.catalog.media.models import MediaObject

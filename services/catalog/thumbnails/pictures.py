@@ -4,7 +4,7 @@ from functools import partial
 
 from PIL import Image
 
-from libs.common.pictures import PicturePool, encoded, is_picture, opened, shrunk, without_metadata
+from libs.common.files.pictures import PicturePool, encoded, is_picture, opened, shrunk, without_metadata
 from services.catalog.errors import PictureRefused
 
 WIDTHS = (320, 640, 1280)

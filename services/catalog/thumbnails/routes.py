@@ -7,12 +7,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.datastructures import UploadFile
 
-from libs.common import etags
-from libs.common.auth import CurrentUser
-from libs.common.db import SessionDep
-from libs.common.errors import PayloadTooLarge
-from libs.common.openapi import raises
-from libs.common.strict import read_form
+from libs.common.data.db import SessionDep
+from libs.common.runtime.errors import PayloadTooLarge
+from libs.common.security.auth import CurrentUser
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.strict import read_form
 from services.catalog.access import View, access_taught_course
 from services.catalog.courses.schemas import CourseAnswer
 from services.catalog.courses.views import course_tag, show_course

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 from sqlalchemy import exists
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import Database
+from libs.common.data.db import Database
 from libs.common.events.catalog import CourseUpdated
-from libs.common.storage import Storage
-from libs.common.tokens import Principal
+from libs.common.files.storage import Storage
+from libs.common.security.tokens import Principal
 from services.catalog.access import access_taught_course
 from services.catalog.models import Course
 from services.catalog.objects import claim_object, delete_unused, keeps_files, note_object

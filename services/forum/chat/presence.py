@@ -14,9 +14,9 @@ from sqlalchemy import delete, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import is_transient
-from libs.common.hub import Hub, refresh_room
-from libs.common.logs import get_logger
+from libs.common.live.hub import Hub, refresh_room
+from libs.common.runtime.errors import is_transient
+from libs.common.runtime.logs import get_logger
 from services.forum.models import Person, Presence
 from services.forum.replies.service import room_of
 

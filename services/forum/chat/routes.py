@@ -4,9 +4,9 @@ from uuid import UUID
 
 from fastapi import APIRouter, WebSocket
 
-from libs.common.hub import UNKNOWN, SocketClosed, Stream
-from libs.common.sockets import serve_socket
-from libs.common.tokens import Principal
+from libs.common.live.hub import UNKNOWN, SocketClosed, Stream
+from libs.common.live.sockets import serve_socket
+from libs.common.security.tokens import Principal
 from services.forum.chat.service import Chat
 
 router = APIRouter()

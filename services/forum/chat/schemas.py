@@ -3,7 +3,7 @@
 from typing import Annotated, Literal
 from uuid import UUID
 
-from libs.common.schemas import Body, Length, PlainText
+from libs.common.web.schemas import Body, Length, PlainText
 from services.forum.schemas import Content
 
 

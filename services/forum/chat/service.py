@@ -10,10 +10,10 @@ from pydantic import ValidationError
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.clock import system_clock
-from libs.common.errors import NotFound, Unprocessable
-from libs.common.hub import NOT_ALLOWED, UNKNOWN, Frames, Hub, Socket, SocketClosed, Stream, broadcast
-from libs.common.tokens import Principal
+from libs.common.live.hub import NOT_ALLOWED, UNKNOWN, Frames, Hub, Socket, SocketClosed, Stream, broadcast
+from libs.common.runtime.clock import system_clock
+from libs.common.runtime.errors import NotFound, Unprocessable
+from libs.common.security.tokens import Principal
 from services.forum.access import access_discussion
 from services.forum.chat.presence import Attendance, present_users
 from services.forum.chat.schemas import ChatMessage

@@ -8,8 +8,8 @@ from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from libs.common.richtext import as_html
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
+from libs.common.web.richtext import as_html
 from services.forum.access import visible_to
 from services.forum.models import Course, Discussion, Follow, Forum, Reply
 from services.forum.queries import author_fields, ilike_pattern, people_by_id, person_answer

@@ -5,12 +5,12 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from libs.common import etags
-from libs.common.auth import CurrentUser, Manager
-from libs.common.db import SessionDep
-from libs.common.openapi import raises
-from libs.common.paging import Page, PagingDep, choose, choose_bool, choose_uuid, paginate
-from libs.common.tokens import Principal
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import CurrentUser, Manager
+from libs.common.security.tokens import Principal
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page, PagingDep, choose, choose_bool, choose_uuid, paginate
 from services.forum.access import access_forum
 from services.forum.discussions import queries, service
 from services.forum.discussions.schemas import (

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, model_validator
 
-from libs.common.schemas import Body, Length, Markdown, Moment, PlainText, SafeHtml
+from libs.common.web.schemas import Body, Length, Markdown, Moment, PlainText, SafeHtml
 from services.forum.rules import DiscussionType
 from services.forum.schemas import Authored, Content, PersonAnswer, Title
 

@@ -9,9 +9,7 @@ from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.clock import system_clock
-from libs.common.errors import Unprocessable
-from libs.common.etags import check_if_match
+from libs.common.data.outbox import record, record_tombstone
 from libs.common.events.forum import (
     DiscussionChanged,
     DiscussionFact,
@@ -25,9 +23,11 @@ from libs.common.events.forum import (
     DiscussionUnpinned,
     ForumCreated,
 )
-from libs.common.outbox import record, record_tombstone
-from libs.common.tokens import Principal
-from libs.common.trace import Trace
+from libs.common.runtime.clock import system_clock
+from libs.common.runtime.errors import Unprocessable
+from libs.common.runtime.trace import Trace
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
 from services.forum import errors
 from services.forum.access import access_discussion, access_discussion_as_moderator, access_forum
 from services.forum.discussions.schemas import DiscussionChange, NewDiscussion, NewForum

@@ -7,9 +7,9 @@ from uuid import UUID
 from sqlalchemy import Select, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import is_staff
-from libs.common.richtext import as_html
-from libs.common.tokens import Principal
+from libs.common.security.auth import is_staff
+from libs.common.security.tokens import Principal
+from libs.common.web.richtext import as_html
 from services.forum.access import taught_by
 from services.forum.models import Discussion, Flag, Reply
 from services.forum.queries import author_fields, people_by_id, person_answer

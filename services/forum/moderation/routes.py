@@ -5,10 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from libs.common.auth import Teacher
-from libs.common.db import SessionDep
-from libs.common.openapi import raises
-from libs.common.paging import Page, PagingDep, choose_bool, choose_uuid, paginate
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import Teacher
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page, PagingDep, choose_bool, choose_uuid, paginate
 from services.forum.errors import NotModerator
 from services.forum.moderation import queries, service
 from services.forum.moderation.schemas import Decision, ModerationItem, Restoration

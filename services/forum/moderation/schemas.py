@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from libs.common.schemas import Body, Length, Markdown, Moment, PlainText, SafeHtml
+from libs.common.web.schemas import Body, Length, Markdown, Moment, PlainText, SafeHtml
 from services.forum.schemas import Authored, PersonAnswer
 
 Reason = Annotated[PlainText, Length(0, 1000)]

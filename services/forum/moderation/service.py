@@ -7,12 +7,12 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.audit_log import write_entry
-from libs.common.clock import system_clock
-from libs.common.errors import NotFound
+from libs.common.data.audit_log import write_entry
 from libs.common.events.forum import DiscussionChanged, ReplyChanged
-from libs.common.hub import wake_room
-from libs.common.tokens import Principal
+from libs.common.live.hub import wake_room
+from libs.common.runtime.clock import system_clock
+from libs.common.runtime.errors import NotFound
+from libs.common.security.tokens import Principal
 from services.forum import errors
 from services.forum.access import standing_of
 from services.forum.discussions.service import hide_discussion

@@ -9,7 +9,7 @@ from sqlalchemy import Select, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from libs.common.richtext import as_html
+from libs.common.web.richtext import as_html
 from services.forum.models import Reply, Upvote
 from services.forum.queries import author_fields, people_by_id
 

@@ -5,13 +5,13 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from libs.common import etags
-from libs.common.auth import CurrentUser
-from libs.common.db import SessionDep
-from libs.common.errors import BadRequest
-from libs.common.openapi import raises
-from libs.common.paging import Page, PagingDep, choose, choose_uuid
-from libs.common.tokens import Principal
+from libs.common.data.db import SessionDep
+from libs.common.runtime.errors import BadRequest
+from libs.common.security.auth import CurrentUser
+from libs.common.security.tokens import Principal
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
 from services.forum.access import access_discussion, access_reply
 from services.forum.errors import DiscussionLocked, NotAuthor, OwnReply, ParentElsewhere, ReplyDeleted
 from services.forum.models import Reply

@@ -2,7 +2,7 @@
 
 from uuid import UUID
 
-from libs.common.schemas import Body, Markdown, Moment, SafeHtml
+from libs.common.web.schemas import Body, Markdown, Moment, SafeHtml
 from services.forum.schemas import Authored, Content
 
 

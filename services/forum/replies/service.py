@@ -12,8 +12,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.clock import system_clock
-from libs.common.etags import check_if_match
+from libs.common.data.outbox import record
 from libs.common.events.forum import (
     ReplyChanged,
     ReplyFact,
@@ -23,10 +22,11 @@ from libs.common.events.forum import (
     SolutionMarked,
     SolutionUnmarked,
 )
-from libs.common.hub import wake_room
-from libs.common.outbox import record
-from libs.common.tokens import Principal
-from libs.common.trace import Trace
+from libs.common.live.hub import wake_room
+from libs.common.runtime.clock import system_clock
+from libs.common.runtime.trace import Trace
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
 from services.forum import errors
 from services.forum.access import access_discussion, access_reply, readers_of
 from services.forum.discussions.service import check_not_locked, flag, set_resolved

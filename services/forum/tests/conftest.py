@@ -7,11 +7,11 @@ from uuid import UUID, uuid4
 import pytest
 
 from conftest import OpenHarness
-from libs.common.clock import system_clock
 from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
-from libs.common.testing import Harness, Person
+from libs.common.runtime.clock import system_clock
+from libs.common.testing.harness import Harness, Person
 
 FORUMS = "/api/core/forums/"
 DISCUSSIONS = "/api/core/discussions/"

@@ -14,13 +14,13 @@ from sqlalchemy import text
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from libs.common import sockets
-from libs.common.revocation import Revocation
-from libs.common.serve import uvicorn_config
-from libs.common.testing import TEST_KEY, CollectedQueue, Harness, Person, eventually
-from libs.common.tickets import Tickets
-from libs.common.tokens import KeySet, Principal
-from libs.common.topics import TOPICS, create_topics
+from libs.common.events.topics import TOPICS, create_topics
+from libs.common.live import sockets
+from libs.common.live.tickets import Tickets
+from libs.common.security.revocation import Revocation
+from libs.common.security.tokens import KeySet, Principal
+from libs.common.service.serve import uvicorn_config
+from libs.common.testing.harness import TEST_KEY, CollectedQueue, Harness, Person, eventually
 from services.forum.app import make_app
 from services.forum.tests.conftest import (
     DISCUSSIONS,

@@ -7,10 +7,10 @@ import pytest
 from sqlalchemy import text
 from websockets.asyncio.client import connect
 
-from libs.common.revocation import Revocation
-from libs.common.sockets import BURST, MOST_REFUSED, Budget, SocketClosed
-from libs.common.testing import Harness, Person
-from libs.common.tokens import Principal
+from libs.common.live.sockets import BURST, MOST_REFUSED, Budget, SocketClosed
+from libs.common.security.revocation import Revocation
+from libs.common.security.tokens import Principal
+from libs.common.testing.harness import Harness, Person
 from services.forum.tests.conftest import Cast
 from services.forum.tests.test_chat import Peer, Replica, _replicas, replicas, room, server
 

@@ -5,8 +5,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.inbox import Record, apply_batch
-from libs.common.testing import Harness, as_record
+from libs.common.bus.inbox import apply_batch
+from libs.common.bus.received import Record
+from libs.common.testing.harness import Harness, as_record
 from services.forum.consumers import HANDLERS
 from services.forum.tests.conftest import course_state, enrollment_state, kinds, user_state
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.testing import Harness
+from libs.common.testing.harness import Harness
 from services.forum.tests.conftest import (
     DISCUSSIONS,
     FORUMS,

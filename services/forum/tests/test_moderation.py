@@ -4,7 +4,7 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from libs.common.testing import Harness
+from libs.common.testing.harness import Harness
 from services.forum.tests.conftest import DISCUSSIONS, MODERATION, REPLIES, Cast, kinds, replied, started
 
 

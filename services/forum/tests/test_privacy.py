@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from libs.common.privacy_testing import erase, export, tables_with
-from libs.common.testing import Harness
+from libs.common.testing.harness import Harness
+from libs.common.testing.privacy import erase, export, tables_with
 from services.forum.models import Base
 from services.forum.rules import without_mentions
 from services.forum.tests.conftest import DISCUSSIONS, REPLIES, Cast, replied, started, user_state

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from libs.common.events.forum import DiscussionState
-from libs.common.testing import Harness, Person
+from libs.common.testing.harness import Harness, Person
 from services.forum.replies.queries import MOST_DEPTH
 from services.forum.tests.conftest import (
     DISCUSSIONS,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from libs.common.testing import Harness, Person
+from libs.common.testing.harness import Harness, Person
 from services.forum.tests.conftest import (
     DISCUSSIONS,
     MODERATION,

@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 from sqlalchemy import text
 
-from libs.common.privacy_testing import erase
-from libs.common.testing import Harness
+from libs.common.testing.harness import Harness
+from libs.common.testing.privacy import erase
 from services.forum.tests.conftest import DISCUSSIONS, Cast, started
 
 

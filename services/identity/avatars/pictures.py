@@ -1,6 +1,6 @@
 """What an uploaded picture becomes: decoded, turned upright, shrunk and encoded anew, and nothing else."""
 
-from libs.common.pictures import PicturePool, encoded, is_picture, opened, shrunk
+from libs.common.files.pictures import PicturePool, encoded, is_picture, opened, shrunk
 from services.identity.errors import FileTypeRefused, PictureRefused
 
 SIDE = 512

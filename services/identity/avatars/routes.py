@@ -6,12 +6,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.datastructures import UploadFile
 
-from libs.common import etags
-from libs.common.auth import CurrentUser
-from libs.common.db import SessionDep
-from libs.common.errors import PayloadTooLarge
-from libs.common.openapi import raises
-from libs.common.strict import read_form
+from libs.common.data.db import SessionDep
+from libs.common.runtime.errors import PayloadTooLarge
+from libs.common.security.auth import CurrentUser
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.strict import read_form
 from services.identity.avatars import service
 from services.identity.avatars.pictures import check_type
 from services.identity.errors import FileMissing, FileTypeRefused, PictureRefused

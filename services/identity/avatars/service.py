@@ -6,9 +6,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import Select, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import Database, enqueue
+from libs.common.data.db import Database, enqueue
 from libs.common.events.identity import ProfileUpdated
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
 from services.identity.access import access_self
 from services.identity.models import AvatarFile, User
 from services.identity.service import publish

@@ -8,7 +8,7 @@ import pyotp
 from sqlalchemy import delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import Database
+from libs.common.data.db import Database
 from services.identity.errors import WrongOtp
 from services.identity.mfa.rules import is_totp, normal_otp, steps_to_try
 from services.identity.models import RecoveryCode, TotpSecret

@@ -4,9 +4,9 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from libs.common.auth import CurrentUser
-from libs.common.db import SessionDep
-from libs.common.openapi import raises
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import CurrentUser
+from libs.common.web.openapi import raises
 from services.identity.errors import (
     MfaAlreadyEnabled,
     MfaNotEnabled,

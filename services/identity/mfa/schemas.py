@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, Field, StringConstraints
 
-from libs.common.schemas import Body, Identifier, PlainText, Stripped, Uri
+from libs.common.web.schemas import Body, Identifier, PlainText, Stripped, Uri
 from services.identity.schemas import Password, example
 
 Otp = Annotated[Identifier, StringConstraints(min_length=1, max_length=32), Stripped]

@@ -10,8 +10,8 @@ from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import Database
-from libs.common.tokens import Principal
+from libs.common.data.db import Database
+from libs.common.security.tokens import Principal
 from services.identity.access import access_self
 from services.identity.codes import mail_notice
 from services.identity.errors import MfaAlreadyEnabled, MfaNotEnabled, MfaNotEnrolled, WrongOtp

@@ -11,10 +11,10 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
 import orjson
 
-from libs.common.errors import NotFound
-from libs.common.jobs import TaskRun
-from libs.common.privacy import as_json
-from libs.common.storage import EXCHANGE, Storage
+from libs.common.data.jobs import TaskRun
+from libs.common.files.storage import EXCHANGE, Storage
+from libs.common.privacy.parts import as_json
+from libs.common.runtime.errors import NotFound
 from services.identity.models import PrivacyJob, PrivacyPart
 from services.identity.privacy.queries import gather, parts_of
 from services.identity.privacy.rules import archive_name

@@ -1,8 +1,8 @@
 """Proving once more who one is, before what cannot be taken back."""
 
-from libs.common.db import Database
-from libs.common.errors import Unprocessable
-from libs.common.tokens import Principal
+from libs.common.data.db import Database
+from libs.common.runtime.errors import Unprocessable
+from libs.common.security.tokens import Principal
 from services.identity.errors import WrongOtp
 from services.identity.mfa.factors import use_second_factor
 from services.identity.privacy.schemas import Confirmation

@@ -1,6 +1,6 @@
 """What exports and erasures refuse, by name."""
 
-from libs.common.errors import Conflict, Forbidden
+from libs.common.runtime.errors import Conflict, Forbidden
 
 
 class ErasureBegun(Conflict):

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from libs.common.mail import unlinked
+from libs.common.runtime.mail import unlinked
 from services.identity.mails import LANGUAGES, Mail
 
 FAREWELL = {

@@ -8,12 +8,12 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common import etags
-from libs.common.clock import system_clock
-from libs.common.privacy import Copy, rows_of
-from libs.common.settings import SERVICES
-from libs.common.storage import URL_SECONDS, Storage
-from libs.common.tokens import Principal
+from libs.common.files.storage import URL_SECONDS, Storage
+from libs.common.privacy.parts import Copy, rows_of
+from libs.common.runtime.clock import system_clock
+from libs.common.runtime.settings import SERVICES
+from libs.common.security.tokens import Principal
+from libs.common.web import etags
 from services.identity.avatars.service import path_of
 from services.identity.models import Activity, AvatarFile, CodeMail, PrivacyJob, PrivacyPart, Session, User
 from services.identity.privacy.rules import eta_seconds, percent, shown_error, shown_status

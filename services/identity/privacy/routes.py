@@ -7,11 +7,11 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common import etags
-from libs.common.auth import CurrentUser, Manager
-from libs.common.db import SessionDep
-from libs.common.openapi import raises
-from libs.common.tokens import Principal
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import CurrentUser, Manager
+from libs.common.security.tokens import Principal
+from libs.common.web import etags
+from libs.common.web.openapi import raises
 from services.identity.errors import RoleNotAllowed, TooManyAttempts, WrongOtp, WrongPassword
 from services.identity.models import PrivacyJob
 from services.identity.parts import CallerDep, DatabaseDep, IdentityDep

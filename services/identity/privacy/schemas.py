@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, StringConstraints
 
-from libs.common.schemas import Answer, Body, Identifier, Moment, PlainText, Stripped, Uri
+from libs.common.web.schemas import Answer, Body, Identifier, Moment, PlainText, Stripped, Uri
 from services.identity.schemas import Password
 
 

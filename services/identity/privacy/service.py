@@ -7,8 +7,9 @@ from uuid import UUID, uuid4
 from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.audit_log import write_entry
-from libs.common.db import enqueue
+from libs.common.data.audit_log import write_entry
+from libs.common.data.db import enqueue
+from libs.common.data.outbox import record, record_tombstone
 from libs.common.events.identity import (
     ErasureFinished,
     ErasureRequested,
@@ -20,13 +21,12 @@ from libs.common.events.identity import (
     UserState,
 )
 from libs.common.events.privacy import PartPacked, PrivacyFact
-from libs.common.logs import get_logger
-from libs.common.outbox import record, record_tombstone
-from libs.common.privacy import Erasure, forget_backbone, trace_of
-from libs.common.settings import SERVICES
-from libs.common.storage import Stored
-from libs.common.tokens import Principal
-from libs.common.trace import current_trace
+from libs.common.files.storage import Stored
+from libs.common.privacy.parts import Erasure, forget_backbone, trace_of
+from libs.common.runtime.logs import get_logger
+from libs.common.runtime.settings import SERVICES
+from libs.common.runtime.trace import current_trace
+from libs.common.security.tokens import Principal
 from services.identity.access import LOCK, access_self, access_user
 from services.identity.models import (
     Activity,

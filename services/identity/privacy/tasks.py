@@ -6,13 +6,13 @@ from uuid import UUID
 import aiosmtplib
 from sqlalchemy import and_, or_, select
 
-from libs.common import mail
-from libs.common.db import enqueue
-from libs.common.jobs import TaskRun, Tasks
-from libs.common.logs import get_logger
-from libs.common.privacy import LASTING, MOST_TRIES, NO_LIMIT, trace_of, without_message
-from libs.common.storage import EXCHANGE, Storage
-from libs.common.trace import tracing
+from libs.common.data.db import enqueue
+from libs.common.data.jobs import TaskRun, Tasks
+from libs.common.files.storage import EXCHANGE, Storage
+from libs.common.privacy.parts import LASTING, MOST_TRIES, NO_LIMIT, trace_of, without_message
+from libs.common.runtime import mail
+from libs.common.runtime.logs import get_logger
+from libs.common.runtime.trace import tracing
 from services.identity.models import PrivacyJob, PrivacyPart, User
 from services.identity.privacy import service
 from services.identity.privacy.archive import Builder, JobGone

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from conftest import Mailbox, OpenHarness
-from libs.common.clock import SettableClock, system_clock
-from libs.common.testing import Harness
+from libs.common.runtime.clock import SettableClock, system_clock
+from libs.common.testing.harness import Harness
 from services.identity.admin import create_admin
 
 PASSWORD = "Learn-together-1"

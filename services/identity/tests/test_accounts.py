@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from conftest import Mailbox
-from libs.common.clock import system_clock
-from libs.common.testing import Harness
+from libs.common.runtime.clock import system_clock
+from libs.common.testing.harness import Harness
 from services.identity.tests.conftest import PASSWORD, People
 
 

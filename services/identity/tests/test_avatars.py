@@ -12,9 +12,9 @@ import pytest
 from PIL import Image, PngImagePlugin
 from sqlalchemy import text
 
-from libs.common.clock import SettableClock, system_clock
-from libs.common.errors import NotFound
-from libs.common.testing import Harness
+from libs.common.runtime.clock import SettableClock, system_clock
+from libs.common.runtime.errors import NotFound
+from libs.common.testing.harness import Harness
 from services.identity.avatars.pictures import make_avatar
 from services.identity.errors import PictureRefused
 from services.identity.tests.conftest import Account, People

@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from conftest import Mailbox
-from libs.common.clock import SettableClock, system_clock
-from libs.common.jobs import TaskRun
-from libs.common.testing import Harness
-from libs.common.trace import tracing
+from libs.common.data.jobs import TaskRun
+from libs.common.runtime.clock import SettableClock, system_clock
+from libs.common.runtime.trace import tracing
+from libs.common.testing.harness import Harness
 from services.identity.tests.conftest import PASSWORD, People, dump
 
 ADA = "ada@lectern.example"

@@ -3,9 +3,9 @@
 from typing import Any
 from uuid import UUID, uuid4
 
-from libs.common.clock import system_clock
 from libs.common.events.learning import EnrollmentState
-from libs.common.testing import Harness
+from libs.common.runtime.clock import system_clock
+from libs.common.testing.harness import Harness
 from services.identity.tests.conftest import Account, People
 
 ME = "/api/accounts/users/me/"

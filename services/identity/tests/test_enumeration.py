@@ -16,7 +16,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from libs.common.testing import Harness
+from libs.common.testing.harness import Harness
 from services.identity.passwords import HASHER, Passwords
 from services.identity.tests.conftest import PASSWORD, People
 

@@ -7,9 +7,9 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select, text
 
-from libs.common.clock import SettableClock
-from libs.common.testing import Harness
-from libs.common.tokens import REFRESH_SECONDS, InvalidToken, KeySet, TokenVerifier, mint
+from libs.common.runtime.clock import SettableClock
+from libs.common.security.tokens import REFRESH_SECONDS, InvalidToken, KeySet, TokenVerifier, mint
+from libs.common.testing.harness import Harness
 from services.identity.keys import PUBLISH_AHEAD, RELOAD_SECONDS, KeyRing, add_key, rotate_keys
 from services.identity.models import TokenKey
 from services.identity.tests.conftest import People

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from conftest import Mailbox
-from libs.common.testing import Harness
+from libs.common.testing.harness import Harness
 from libs.common.tests.test_addresses import LINK
 from services.identity.admin import create_admin
 from services.identity.mails import LANGUAGES, TEXTS, render

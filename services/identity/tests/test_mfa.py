@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from conftest import Mailbox
-from libs.common.clock import SettableClock
-from libs.common.testing import Harness
+from libs.common.runtime.clock import SettableClock
+from libs.common.testing.harness import Harness
 from services.identity.mfa.rules import is_totp, normal_otp, steps_to_try
 from services.identity.tests.conftest import PASSWORD, Account, People, dump
 

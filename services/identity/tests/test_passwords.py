@@ -9,7 +9,7 @@ from argon2 import PasswordHasher, extract_parameters
 from sqlalchemy import text
 
 from conftest import Mailbox
-from libs.common.testing import Harness
+from libs.common.testing.harness import Harness
 from services.identity.passwords import HASHER
 from services.identity.tests.conftest import PASSWORD, People
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy import text
 
-from libs.common.testing import Harness
+from libs.common.testing.harness import Harness
 from services.identity.admin import create_people
 from services.identity.tests.conftest import PASSWORD, People
 

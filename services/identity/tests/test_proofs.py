@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import text
 
 from conftest import Mailbox
-from libs.common.clock import SettableClock, system_clock
-from libs.common.jobs import TaskRun
-from libs.common.testing import Harness
-from libs.common.trace import tracing
+from libs.common.data.jobs import TaskRun
+from libs.common.runtime.clock import SettableClock, system_clock
+from libs.common.runtime.trace import tracing
+from libs.common.testing.harness import Harness
 from services.identity.admin import create_admin, create_people
 from services.identity.tests.conftest import PASSWORD, Account, People, dump
 

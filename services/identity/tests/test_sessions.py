@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from libs.common.clock import SettableClock
-from libs.common.testing import Harness
-from libs.common.tokens import KeySet, TokenVerifier
+from libs.common.runtime.clock import SettableClock
+from libs.common.security.tokens import KeySet, TokenVerifier
+from libs.common.testing.harness import Harness
 from services.identity.tests.conftest import PASSWORD, People
 
 

@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy import text
 
 from conftest import Mailbox
-from libs.common.clock import SettableClock, system_clock
-from libs.common.testing import Harness
+from libs.common.runtime.clock import SettableClock, system_clock
+from libs.common.testing.harness import Harness
 from services.identity.errors import BadCredentials, TooManyAttempts
 from services.identity.rules import network_of
 from services.identity.tests.conftest import PASSWORD, People

@@ -6,8 +6,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Forbidden, NotFound
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Forbidden, NotFound
+from libs.common.security.tokens import Principal
 from services.learning.access import is_seated, teaches
 from services.learning.assignments.rules import is_closed
 from services.learning.errors import AssignmentClosed, NotEnrolled

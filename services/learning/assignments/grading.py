@@ -12,11 +12,11 @@ from fastapi import Request
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Forbidden, NotFound, Unprocessable
-from libs.common.etags import check_if_match
+from libs.common.data.outbox import record
 from libs.common.events.learning import SubmissionGraded
-from libs.common.outbox import record
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
 from services.learning.access import lock_seat
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_assignment, access_submission, hold_assignment

@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from libs.common.errors import Unprocessable
-from libs.common.etags import check_if_match
 from libs.common.events.learning import AssignmentChanged
-from libs.common.schemas import Answer, Body, Length, PlainText
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Unprocessable
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
+from libs.common.web.schemas import Answer, Body, Length, PlainText
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_taught_assignment
 from services.learning.assignments.service import publish

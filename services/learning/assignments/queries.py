@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, false, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import at_least
-from libs.common.paging import Paging, paginate
-from libs.common.storage import Storage
-from libs.common.tokens import Principal
+from libs.common.files.storage import Storage
+from libs.common.security.auth import at_least
+from libs.common.security.tokens import Principal
+from libs.common.web.paging import Paging, paginate
 from services.learning.access import taught_by
 from services.learning.assignments.groups import first_of_team, members_of, names_of
 from services.learning.assignments.schemas import submission_out, waiting_out

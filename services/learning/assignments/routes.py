@@ -6,14 +6,14 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 
-from libs.common import etags
-from libs.common.auth import CurrentUser, Teacher
-from libs.common.db import SessionDep
-from libs.common.errors import FileTypeRefused
-from libs.common.openapi import raises
-from libs.common.paging import Page, PagingDep, choose, choose_uuid
-from libs.common.storage import URL_SECONDS
-from libs.common.tokens import Principal
+from libs.common.data.db import SessionDep
+from libs.common.files.storage import URL_SECONDS
+from libs.common.runtime.errors import FileTypeRefused
+from libs.common.security.auth import CurrentUser, Teacher
+from libs.common.security.tokens import Principal
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
 from services.learning.assignments import grading, groups, queries, service, submissions
 from services.learning.assignments.access import access_assignment, access_submission
 from services.learning.assignments.schemas import (

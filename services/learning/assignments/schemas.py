@@ -6,7 +6,9 @@ from uuid import UUID
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from libs.common.schemas import (
+from libs.common.files.storage import Storage
+from libs.common.files.uploads import TYPES
+from libs.common.web.schemas import (
     Answer,
     Body,
     EmptyIsNone,
@@ -18,8 +20,6 @@ from libs.common.schemas import (
     TimeZone,
     Uri,
 )
-from libs.common.storage import Storage
-from libs.common.uploads import TYPES
 from services.learning.assignments.rubrics import CriterionOut, Points, Rubric, total
 from services.learning.assignments.rules import late_seconds
 from services.learning.models import Assignment, Submission, SubmissionFile, SubmissionVersion

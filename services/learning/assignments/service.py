@@ -7,16 +7,16 @@ from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Unprocessable
-from libs.common.etags import check_if_match
+from libs.common.data.outbox import record
 from libs.common.events.learning import (
     AssignmentChanged,
     AssignmentCreated,
     AssignmentDeleted,
     AssignmentFact,
 )
-from libs.common.outbox import record
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Unprocessable
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
 from services.learning.access import access_taught_course
 from services.learning.assignments.access import (
     access_taught_assignment,

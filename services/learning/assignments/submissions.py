@@ -13,11 +13,11 @@ from uuid import UUID, uuid4
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Conflict
+from libs.common.data.outbox import record
 from libs.common.events.learning import AssignmentSubmitted
-from libs.common.outbox import record
-from libs.common.tokens import Principal
-from libs.common.zones import local_date
+from libs.common.runtime.errors import Conflict
+from libs.common.security.tokens import Principal
+from libs.common.web.zones import local_date
 from services.learning.access import Seat, lock_seats
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_open_assignment

@@ -15,14 +15,14 @@ from pydantic import ValidationError
 from sqlalchemy import select
 from starlette.datastructures import FormData, UploadFile
 
-from libs.common.auth import CurrentUser
-from libs.common.db import Database
-from libs.common.errors import FileTypeRefused, PayloadTooLarge, Unprocessable
-from libs.common.openapi import PLAIN_TEXT
-from libs.common.pictures import FORMATS, without_metadata
-from libs.common.storage import Storage
-from libs.common.strict import parse, read_form
-from libs.common.uploads import HEAD, TYPES, checked_type, chunks, extension_of, shown_name
+from libs.common.data.db import Database
+from libs.common.files.pictures import FORMATS, without_metadata
+from libs.common.files.storage import Storage
+from libs.common.files.uploads import HEAD, TYPES, checked_type, chunks, extension_of, shown_name
+from libs.common.runtime.errors import FileTypeRefused, PayloadTooLarge, Unprocessable
+from libs.common.security.auth import CurrentUser
+from libs.common.web.openapi import PLAIN_TEXT
+from libs.common.web.strict import parse, read_form
 from services.learning.assignments.access import access_open_assignment
 from services.learning.assignments.schemas import SubmissionBody
 from services.learning.clock import Now

@@ -13,7 +13,7 @@ import orjson
 import segno
 import typst
 
-from libs.common.logs import get_logger
+from libs.common.runtime.logs import get_logger
 from services.learning.certificates.writing import ENGLISH, labels_in, legible, said, without_marks
 
 log = get_logger(__name__)

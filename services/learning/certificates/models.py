@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, Text, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.common.tables import Aggregate
+from libs.common.data.tables import Aggregate
 from services.learning.base import Base
 
 

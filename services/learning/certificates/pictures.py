@@ -2,7 +2,7 @@
 
 from PIL import Image, ImageOps
 
-from libs.common.pictures import encoded, opened
+from libs.common.files.pictures import encoded, opened
 from services.learning.errors import PictureRefused
 
 MOST_BYTES = 2 * 1024 * 1024

@@ -7,10 +7,10 @@ from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from libs.common.auth import at_least
-from libs.common.errors import NotFound
-from libs.common.paging import Paging
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import NotFound
+from libs.common.security.auth import at_least
+from libs.common.security.tokens import Principal
+from libs.common.web.paging import Paging
 from services.learning.access import taught_by, teaches
 from services.learning.certificates.rules import is_number
 from services.learning.models import Certificate, Course, User

@@ -7,14 +7,14 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import HTMLResponse
 
-from libs.common import etags
-from libs.common.auth import CurrentUser
-from libs.common.db import SessionDep
-from libs.common.media import file_response
-from libs.common.openapi import raises
-from libs.common.paging import Page, PagingDep, choose, choose_uuid
-from libs.common.storage import URL_SECONDS
-from libs.common.tokens import Principal
+from libs.common.data.db import SessionDep
+from libs.common.files.media import file_response
+from libs.common.files.storage import URL_SECONDS
+from libs.common.security.auth import CurrentUser
+from libs.common.security.tokens import Principal
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
 from services.learning.certificates import queries, service
 from services.learning.certificates.schemas import (
     CertificateCheck,

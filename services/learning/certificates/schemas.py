@@ -5,8 +5,8 @@ from html import escape
 from typing import Annotated, Any
 from uuid import UUID
 
-from libs.common.schemas import Answer, Body, Identifier, Length, Moment, PlainText, Uri
-from libs.common.storage import Storage
+from libs.common.files.storage import Storage
+from libs.common.web.schemas import Answer, Body, Identifier, Length, Moment, PlainText, Uri
 from services.learning.certificates.queries import Shown
 from services.learning.models import Certificate
 

@@ -10,10 +10,9 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.audit_log import write_entry
-from libs.common.db import enqueue
-from libs.common.errors import Forbidden
-from libs.common.etags import check_if_match
+from libs.common.data.audit_log import write_entry
+from libs.common.data.db import enqueue
+from libs.common.data.outbox import record
 from libs.common.events.learning import (
     CertificateFact,
     CertificateIssued,
@@ -21,10 +20,11 @@ from libs.common.events.learning import (
     CertificateRevoked,
     CertificateSuperseded,
 )
-from libs.common.outbox import record
-from libs.common.privacy import erased_among
-from libs.common.tokens import Principal
-from libs.common.trace import Trace
+from libs.common.privacy.parts import erased_among
+from libs.common.runtime.errors import Forbidden
+from libs.common.runtime.trace import Trace
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
 from services.learning import errors
 from services.learning.certificates.queries import find_newest, lock_certificate
 from services.learning.certificates.rules import new_number

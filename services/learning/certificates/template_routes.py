@@ -8,12 +8,12 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 from starlette.datastructures import UploadFile
 
-from libs.common import etags
-from libs.common.auth import Teacher
-from libs.common.db import SessionDep
-from libs.common.errors import PayloadTooLarge
-from libs.common.openapi import raises
-from libs.common.strict import read_form
+from libs.common.data.db import SessionDep
+from libs.common.runtime.errors import PayloadTooLarge
+from libs.common.security.auth import Teacher
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.strict import read_form
 from services.learning.access import access_taught_course
 from services.learning.certificates import templates
 from services.learning.certificates.document import render_certificate

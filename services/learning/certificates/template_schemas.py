@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, ConfigDict, Field, StringConstraints
 
-from libs.common.schemas import Answer, Body, Identifier, Length, Moment, PlainText
+from libs.common.web.schemas import Answer, Body, Identifier, Length, Moment, PlainText
 from services.learning.certificates.document import PLAIN
 from services.learning.certificates.rules import is_readable
 from services.learning.models import CertificateTemplate

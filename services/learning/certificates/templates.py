@@ -9,10 +9,10 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import NotFound
+from libs.common.data.outbox import record
 from libs.common.events.learning import CertificateTemplateChanged
-from libs.common.outbox import record
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import NotFound
+from libs.common.security.tokens import Principal
 from services.learning.access import access_taught_course
 from services.learning.certificates.document import PLAIN, Look
 from services.learning.certificates.template_schemas import TemplateBody

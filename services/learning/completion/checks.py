@@ -11,8 +11,8 @@ from uuid import UUID
 from sqlalchemy import text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import enqueue
-from libs.common.trace import Trace
+from libs.common.data.db import enqueue
+from libs.common.runtime.trace import Trace
 from services.learning.models import CompletionRules
 
 WANT = text(

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.tables import among
+from libs.common.data.tables import among
 from services.learning.completion.rules import ALL_LESSONS, Facts, Kind, Rule
 from services.learning.gradebook import rules as grading
 from services.learning.gradebook.queries import load_book

@@ -5,10 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from libs.common import etags
-from libs.common.auth import CurrentUser, Teacher
-from libs.common.db import SessionDep
-from libs.common.openapi import raises
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import CurrentUser, Teacher
+from libs.common.web import etags
+from libs.common.web.openapi import raises
 from services.learning.clock import Now
 from services.learning.completion import service
 from services.learning.completion.queries import as_rule

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, model_validator
 
-from libs.common.schemas import Answer, Body, Exact
+from libs.common.web.schemas import Answer, Body, Exact
 from services.learning.completion.rules import Kind, Rule
 
 NEEDED: dict[str, str | None] = {

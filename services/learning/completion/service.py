@@ -11,13 +11,13 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.audit_log import write_entry
-from libs.common.db import Database
-from libs.common.errors import NotFound, Unprocessable
-from libs.common.etags import check_if_match
+from libs.common.data.audit_log import write_entry
+from libs.common.data.db import Database
+from libs.common.data.outbox import record
 from libs.common.events.learning import CompletionRulesChanged
-from libs.common.outbox import record
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import NotFound, Unprocessable
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
 from services.learning.access import access_taught_course, lock_seat, teaches
 from services.learning.completion.checks import want_course_check
 from services.learning.completion.queries import Saved, as_rule, facts_of, final_score, rules_of

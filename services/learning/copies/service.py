@@ -14,6 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase
 
+from libs.common.bus.received import Received
+from libs.common.data.outbox import record
 from libs.common.events.base import Event
 from libs.common.events.catalog import CourseDuplicated
 from libs.common.events.learning import (
@@ -23,9 +25,7 @@ from libs.common.events.learning import (
     GradingPolicyChanged,
 )
 from libs.common.events.quizzes import QuestionBankCreated, QuizCreated, QuizPublished
-from libs.common.inbox import Received
-from libs.common.outbox import record
-from libs.common.trace import Trace
+from libs.common.runtime.trace import Trace
 from services.learning.copies.rules import copied_id, copied_policy, copied_rules, renamed
 from services.learning.gradebook.facts import note_items
 from services.learning.models import (

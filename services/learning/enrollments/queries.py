@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
-from libs.common.auth import at_least
-from libs.common.paging import Paging
-from libs.common.tokens import Principal
+from libs.common.security.auth import at_least
+from libs.common.security.tokens import Principal
+from libs.common.web.paging import Paging
 from services.learning.access import taught_by
 from services.learning.enrollments.rules import SEATED, next_lesson
 from services.learning.models import Course, Enrollment, User

@@ -5,11 +5,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Query, Response
 
-from libs.common.auth import CurrentUser, Teacher
-from libs.common.db import SessionDep
-from libs.common.openapi import raises
-from libs.common.paging import Page, PagingDep, choose, choose_uuid
-from libs.common.schemas import PlainText
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import CurrentUser, Teacher
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
+from libs.common.web.schemas import PlainText
 from services.learning.access import teaches
 from services.learning.clock import Now
 from services.learning.enrollments import queries, service

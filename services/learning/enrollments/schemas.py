@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from libs.common.schemas import Answer, Body, Identifier, Moment, PlainText, Uri
+from libs.common.web.schemas import Answer, Body, Identifier, Moment, PlainText, Uri
 from services.learning.enrollments.queries import Listed, outline_next
 from services.learning.models import Course
 

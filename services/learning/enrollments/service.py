@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import NotFound
+from libs.common.data.outbox import Recorder, record, record_tombstone
 from libs.common.events.learning import (
     CourseCompleted,
     EnrollmentFact,
@@ -25,10 +25,10 @@ from libs.common.events.learning import (
     WaitlistJoined,
     WaitlistLeft,
 )
-from libs.common.outbox import Recorder, record, record_tombstone
-from libs.common.tokens import Principal
-from libs.common.trace import Trace
-from libs.common.zones import local_date
+from libs.common.runtime.errors import NotFound
+from libs.common.runtime.trace import Trace
+from libs.common.security.tokens import Principal
+from libs.common.web.zones import local_date
 from services.learning.access import Seat, teaches
 from services.learning.certificates.service import request_certificate
 from services.learning.completion.queries import Saved, facts_of, final_score, rules_of

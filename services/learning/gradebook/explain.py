@@ -4,7 +4,7 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from libs.common.uuids import as_v4
+from libs.common.data.uuids import as_v4
 from services.learning.gradebook import rules
 from services.learning.gradebook.queries import Book, BookMark
 from services.learning.gradebook.service import number

@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.tables import among
+from libs.common.data.tables import among
 from services.learning.enrollments.rules import SEATED
 from services.learning.models import Assignment, Enrollment, GradeFact, Question, Quiz, QuizExtension
 from services.learning.quizzes.queries import totals

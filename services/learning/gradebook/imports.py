@@ -21,12 +21,12 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import UploadFile
 
-from libs.common.audit_log import write_entry
-from libs.common.auth import Teacher
-from libs.common.errors import PayloadTooLarge, Unprocessable
-from libs.common.paging import choose_bool
-from libs.common.strict import read_form
-from libs.common.tokens import Principal
+from libs.common.data.audit_log import write_entry
+from libs.common.runtime.errors import PayloadTooLarge, Unprocessable
+from libs.common.security.auth import Teacher
+from libs.common.security.tokens import Principal
+from libs.common.web.paging import choose_bool
+from libs.common.web.strict import read_form
 from services.learning.access import access_taught_course
 from services.learning.assignments.grading import Grade, keep_grade
 from services.learning.assignments.submissions import new_submission

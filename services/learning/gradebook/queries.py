@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.tables import among
+from libs.common.data.tables import among
 from services.learning.gradebook import rules
 from services.learning.gradebook.facts import ItemFact, closes_at, items_at, items_now, learners_at
 from services.learning.gradebook.schemas import PolicyBody

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, AwareDatetime
 
-from libs.common import etags
-from libs.common.auth import CurrentUser, Teacher
-from libs.common.db import SessionDep
-from libs.common.errors import NotFound
-from libs.common.openapi import raises
-from libs.common.paging import choose
-from libs.common.schemas import EmptyIsNone
+from libs.common.data.db import SessionDep
+from libs.common.runtime.errors import NotFound
+from libs.common.security.auth import CurrentUser, Teacher
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import choose
+from libs.common.web.schemas import EmptyIsNone
 from services.learning.access import access_grades, access_learnt_course, access_taught_course
 from services.learning.clock import Now
 from services.learning.errors import FileMissing, ImportRefused, NotEnrolled

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from pydantic import ConfigDict, Field, model_validator
 
-from libs.common.schemas import Answer, Body, Exact, Length, Moment, PlainText
+from libs.common.web.schemas import Answer, Body, Exact, Length, Moment, PlainText
 from services.learning.gradebook import rules
 
 Percent = Annotated[Exact, Field(ge=0, le=100, decimal_places=4)]

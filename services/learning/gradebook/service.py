@@ -11,13 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.audit_log import write_entry
-from libs.common.errors import Unprocessable
-from libs.common.etags import check_if_match
+from libs.common.data.audit_log import write_entry
+from libs.common.data.outbox import record
+from libs.common.data.tables import among
 from libs.common.events.learning import GradingPolicyChanged
-from libs.common.outbox import record
-from libs.common.tables import among
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Unprocessable
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
 from services.learning.access import access_taught_course
 from services.learning.completion.checks import want_course_check
 from services.learning.gradebook import rules

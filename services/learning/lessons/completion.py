@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from libs.common.db import Direct, as_json
-from libs.common.trace import Trace, tracing
+from libs.common.data.db import Direct, as_json
+from libs.common.runtime.trace import Trace, tracing
 from services.learning.access import Seat
 from services.learning.enrollments.rules import SEATED, progress
 from services.learning.enrollments.service import Completion, add_completed

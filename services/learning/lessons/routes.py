@@ -5,10 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from libs.common import etags
-from libs.common.auth import CurrentUser
-from libs.common.db import SessionDep
-from libs.common.openapi import raises
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import CurrentUser
+from libs.common.web import etags
+from libs.common.web.openapi import raises
 from services.learning.clock import Now
 from services.learning.errors import LessonNotFinished, NotEnrolled
 from services.learning.lessons import service

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
 
-from libs.common.schemas import Answer, Body, Moment, PlainText
+from libs.common.web.schemas import Answer, Body, Moment, PlainText
 from services.learning.enrollments.rules import HEARTBEAT_LIMIT
 
 NOTES_LIMIT = 65_536

@@ -6,11 +6,11 @@ from uuid import UUID
 from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import NotFound
-from libs.common.etags import check_if_match
 from libs.common.events.learning import StudyTimeRecorded
-from libs.common.tokens import Principal
-from libs.common.zones import local_date
+from libs.common.runtime.errors import NotFound
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
+from libs.common.web.zones import local_date
 from services.learning.access import Seat, access_lesson_seat, access_seat
 from services.learning.enrollments.rules import SEATED, count_study_time
 from services.learning.enrollments.service import add_completed, complete_if_met, publish

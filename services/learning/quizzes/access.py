@@ -5,8 +5,8 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Forbidden, NotFound
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Forbidden, NotFound
+from libs.common.security.tokens import Principal
 from services.learning.access import is_seated, teaches
 from services.learning.models import Attempt, Course, Question, QuestionBank, Quiz, QuizExtension
 

@@ -11,14 +11,14 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import as_json
-from libs.common.errors import NotFound
+from libs.common.data.db import as_json
+from libs.common.data.outbox import record
+from libs.common.data.tables import among
 from libs.common.events.quizzes import QuizSubmitted
-from libs.common.outbox import record
-from libs.common.tables import among
-from libs.common.tokens import Principal
-from libs.common.trace import Trace, current_trace
-from libs.common.zones import local_date
+from libs.common.runtime.errors import NotFound
+from libs.common.runtime.trace import Trace, current_trace
+from libs.common.security.tokens import Principal
+from libs.common.web.zones import local_date
 from services.learning.access import lock_seats
 from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NotEnrolled

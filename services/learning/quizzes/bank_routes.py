@@ -5,11 +5,11 @@ from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
-from libs.common import etags
-from libs.common.auth import Teacher
-from libs.common.db import SessionDep
-from libs.common.openapi import raises
-from libs.common.paging import Page, PagingDep, choose_uuid
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import Teacher
+from libs.common.web import etags
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page, PagingDep, choose_uuid
 from services.learning.clock import Now
 from services.learning.errors import BankInUse, InvalidQuestion
 from services.learning.quizzes import banks

@@ -7,16 +7,16 @@ from fastapi import Request
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.etags import check_if_match
+from libs.common.data.outbox import record
 from libs.common.events.quizzes import (
     QuestionBankChanged,
     QuestionBankCreated,
     QuestionBankDeleted,
     QuestionBankFact,
 )
-from libs.common.outbox import record
-from libs.common.paging import Paging, paginate
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
+from libs.common.web.paging import Paging, paginate
 from services.learning.access import access_taught_course, taught_by
 from services.learning.errors import BankInUse
 from services.learning.gradebook.facts import note_items

@@ -11,11 +11,11 @@ from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.audit_log import write_entry
-from libs.common.errors import Unprocessable
+from libs.common.data.audit_log import write_entry
+from libs.common.data.outbox import record
 from libs.common.events.quizzes import QuizExcused
-from libs.common.outbox import record
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Unprocessable
+from libs.common.security.tokens import Principal
 from services.learning.completion.checks import want_checks
 from services.learning.gradebook.facts import COUNTED_QUIZZES
 from services.learning.gradebook.service import keep_mark

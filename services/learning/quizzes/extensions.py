@@ -11,12 +11,12 @@ from fastapi import Request
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.audit_log import write_entry
-from libs.common.errors import NotFound
-from libs.common.etags import check_if_match
+from libs.common.data.audit_log import write_entry
+from libs.common.data.outbox import record
 from libs.common.events.quizzes import QuizDeadlineMoved, QuizExtensionChanged
-from libs.common.outbox import record
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import NotFound
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
 from services.learning.access import Seat, lock_seat
 from services.learning.gradebook.facts import note_extension
 from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension, User

@@ -15,14 +15,14 @@ from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.audit_log import write_entry
-from libs.common.errors import Forbidden, NotFound, Unprocessable
-from libs.common.etags import check_if_match
+from libs.common.data.audit_log import write_entry
+from libs.common.data.outbox import record
+from libs.common.data.tables import among
 from libs.common.events.quizzes import QuizAnswerGraded
-from libs.common.outbox import record
-from libs.common.tables import among
-from libs.common.tokens import Principal
-from libs.common.trace import Trace
+from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
+from libs.common.runtime.trace import Trace
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
 from services.learning.access import lock_seat, lock_seats
 from services.learning.errors import AttemptNotSubmitted, QuestionKindChanged
 from services.learning.models import Attempt, AttemptQuestion, Enrollment, Question, Quiz

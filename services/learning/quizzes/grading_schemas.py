@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from libs.common.schemas import Answer, Body, Exact, Length, PlainText
+from libs.common.web.schemas import Answer, Body, Exact, Length, PlainText
 from services.learning.quizzes.schemas import Long, QuestionKind
 
 

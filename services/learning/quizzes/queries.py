@@ -8,9 +8,9 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.auth import at_least
-from libs.common.paging import Paging, paginate
-from libs.common.tokens import Principal
+from libs.common.security.auth import at_least
+from libs.common.security.tokens import Principal
+from libs.common.web.paging import Paging, paginate
 from services.learning.access import taught_by, teaches
 from services.learning.enrollments.rules import SEATED
 from services.learning.models import Attempt, Course, Enrollment, Question, Quiz

@@ -8,7 +8,7 @@ from uuid import uuid4
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Unprocessable
+from libs.common.runtime.errors import Unprocessable
 from services.learning.models import Question, QuestionBank, Quiz
 from services.learning.quizzes.rules import CHOICE, check_question
 from services.learning.quizzes.schemas import QuestionBody, QuestionPatch

@@ -15,10 +15,10 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.data.outbox import record
+from libs.common.data.tables import among
 from libs.common.events.quizzes import QuestionResult, QuizGraded
-from libs.common.outbox import record
-from libs.common.tables import among
-from libs.common.trace import Trace, current_trace, tracing
+from libs.common.runtime.trace import Trace, current_trace, tracing
 from services.learning.access import Seat
 from services.learning.completion.checks import want_checks
 from services.learning.enrollments.service import complete_if_met

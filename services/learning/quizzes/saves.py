@@ -14,9 +14,9 @@ from uuid import UUID
 from psycopg.types.json import Jsonb
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import Direct, driver
-from libs.common.errors import LecternError, NotFound
-from libs.common.tokens import Principal
+from libs.common.data.db import Direct, driver
+from libs.common.runtime.errors import LecternError, NotFound
+from libs.common.security.tokens import Principal
 from services.learning.enrollments.rules import SEATED
 from services.learning.errors import AttemptAlreadySubmitted, AttemptClosed, NotEnrolled
 from services.learning.quizzes import rules

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from pydantic import UUID4, AwareDatetime, ConfigDict, Field, field_validator
 
-from libs.common.errors import Unprocessable
-from libs.common.schemas import (
+from libs.common.runtime.errors import Unprocessable
+from libs.common.web.schemas import (
     Answer,
     Body,
     EmptyIsNone,

@@ -8,8 +8,7 @@ from fastapi import Request
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.errors import Unprocessable
-from libs.common.etags import check_if_match
+from libs.common.data.outbox import record
 from libs.common.events.quizzes import (
     QuizChanged,
     QuizCreated,
@@ -17,8 +16,9 @@ from libs.common.events.quizzes import (
     QuizFact,
     QuizPublished,
 )
-from libs.common.outbox import record
-from libs.common.tokens import Principal
+from libs.common.runtime.errors import Unprocessable
+from libs.common.security.tokens import Principal
+from libs.common.web.etags import check_if_match
 from services.learning.access import access_taught_course
 from services.learning.completion.checks import want_course_check
 from services.learning.errors import PoolTooSmall, QuizEmpty

@@ -18,14 +18,14 @@ from psycopg.types.json import Jsonb
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.db import driver
-from libs.common.errors import LecternError, NotFound
+from libs.common.data.db import driver
+from libs.common.data.outbox import record
+from libs.common.data.tables import among
 from libs.common.events.quizzes import QuizStarted
-from libs.common.outbox import record
-from libs.common.tables import among
-from libs.common.tokens import Principal
-from libs.common.trace import Trace, current_trace
-from libs.common.zones import local_date
+from libs.common.runtime.errors import LecternError, NotFound
+from libs.common.runtime.trace import Trace, current_trace
+from libs.common.security.tokens import Principal
+from libs.common.web.zones import local_date
 from services.learning.access import Seat, lock_seat, lock_seats
 from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NoAttemptsLeft, NotEnrolled, QuizClosed, QuizNotOpen

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
 from services.learning.models import Attempt, AttemptQuestion
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_taught_quiz

@@ -10,10 +10,10 @@ from pydantic import ConfigDict, Field
 from sqlalchemy import and_, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common import etags
-from libs.common.paging import Paging
-from libs.common.schemas import Answer, Body, Identifier, Moment, PlainText
-from libs.common.tokens import Principal
+from libs.common.security.tokens import Principal
+from libs.common.web import etags
+from libs.common.web.paging import Paging
+from libs.common.web.schemas import Answer, Body, Identifier, Moment, PlainText
 from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension, User
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_quiz

@@ -12,8 +12,8 @@ from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from libs.common.tables import among
-from libs.common.trace import new_trace
+from libs.common.data.tables import among
+from libs.common.runtime.trace import new_trace
 from services.learning.models import Attempt, Quiz, QuizExtension
 from services.learning.quizzes import rules
 from services.learning.quizzes.results import earned, publish_graded, read_pinned

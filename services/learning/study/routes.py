@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy import select, text
 
-from libs.common.auth import CurrentUser
-from libs.common.db import SessionDep
-from libs.common.schemas import Answer
-from libs.common.zones import local_date
+from libs.common.data.db import SessionDep
+from libs.common.security.auth import CurrentUser
+from libs.common.web.schemas import Answer
+from libs.common.web.zones import local_date
 from services.learning.clock import Now
 from services.learning.models import StudyDay, User
 from services.learning.study.rules import streak

@@ -9,10 +9,10 @@ from uuid import UUID, uuid4
 import httpx
 import pytest
 
-from libs.common.clock import SettableClock
 from libs.common.events.catalog import CourseState, LessonState, ModuleState
 from libs.common.events.identity import UserState
-from libs.common.testing import Harness, Person
+from libs.common.runtime.clock import SettableClock
+from libs.common.testing.harness import Harness, Person
 
 LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import httpx
 
-from libs.common.testing import Person
+from libs.common.testing.harness import Person
 from services.learning.tests.conftest import CHOICE, done
 
 NOW = "immediately"

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.errors import NotFound
-from libs.common.privacy_testing import erase, export
-from libs.common.storage import Storage
-from libs.common.testing import Person
+from libs.common.files.storage import Storage
+from libs.common.runtime.errors import NotFound
+from libs.common.testing.harness import Person
+from libs.common.testing.privacy import erase, export
 from services.learning.tests.conftest import School, done, refused
 
 

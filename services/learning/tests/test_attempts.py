@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from libs.common.testing import Person
+from libs.common.testing.harness import Person
 from services.learning.tests.conftest import CHOICE, TRUTH, School, done, refused
 
 NEVER = {"score": "never", "correctness": "never", "answers": "never"}

@@ -10,9 +10,9 @@ from pypdf import PdfReader
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from libs.common.privacy_testing import erase
-from libs.common.storage import Storage
-from libs.common.testing import Person
+from libs.common.files.storage import Storage
+from libs.common.testing.harness import Person
+from libs.common.testing.privacy import erase
 from services.learning.tests.conftest import School, done, refused, user_state
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.testing import Person
+from libs.common.testing.harness import Person
 from services.learning.completion.rules import ALL_LESSONS, Facts, Rule, is_complete, is_met
 from services.learning.tests.conftest import TRUTH, School, done, refused
 from services.learning.tests.quizzing import save, start, submit

@@ -5,8 +5,8 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from libs.common.inbox import apply_batch
-from libs.common.testing import as_record
+from libs.common.bus.inbox import apply_batch
+from libs.common.testing.harness import as_record
 from services.learning.enrollments.schemas import CourseCard, EnrollmentOut
 from services.learning.tests.conftest import School, done, refused, user_state
 

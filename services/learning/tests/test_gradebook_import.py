@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.testing import Person
+from libs.common.testing.harness import Person
 from services.learning.gradebook.imports import read
 from services.learning.gradebook.queries import Book, BookItem, BookMark, SavedPolicy
 from services.learning.gradebook.rules import Item, Mark

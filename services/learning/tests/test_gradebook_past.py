@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from libs.common.testing import Person
+from libs.common.testing.harness import Person
 from services.learning.gradebook.facts import items_at, items_now
 from services.learning.tests.conftest import TRUTH, School, done, refused
 from services.learning.tests.test_gradebook import give, hand_in, save, take, url

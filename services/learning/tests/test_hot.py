@@ -11,7 +11,7 @@ import httpx
 import pytest
 from sqlalchemy import text
 
-from libs.common.testing import Person, eventually
+from libs.common.testing.harness import Person, eventually
 from services.learning.tests.conftest import TRUTH, School, done
 from services.learning.tests.quizzing import EVERY_KIND, RIGHT, in_uuids, save, start
 

@@ -9,7 +9,7 @@ from pypdf import PdfReader
 from sqlalchemy import text
 
 from libs.common.events.learning import EnrollmentState
-from libs.common.testing import drain
+from libs.common.testing.harness import drain
 from services.learning.tests.conftest import School, done, refused, user_state
 
 

@@ -5,11 +5,11 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.errors import NotFound
 from libs.common.events.identity import ErasureRequested, ExportRequested
-from libs.common.privacy_testing import answers_to, apply, erase, export, tables_with, tombstone
-from libs.common.storage import Storage
-from libs.common.testing import Person, as_record
+from libs.common.files.storage import Storage
+from libs.common.runtime.errors import NotFound
+from libs.common.testing.harness import Person, as_record
+from libs.common.testing.privacy import answers_to, apply, erase, export, tables_with, tombstone
 from services.learning.models import Base
 from services.learning.tests.conftest import TRUTH, School, done, refused
 from services.learning.tests.quizzing import ESSAY, take

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from libs.common.testing import Person
+from libs.common.testing.harness import Person
 from services.learning.tests.conftest import TRUTH, School, done, refused
 from services.learning.tests.quizzing import save, start, submit
 

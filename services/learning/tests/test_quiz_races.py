@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 from sqlalchemy import text
 
-from libs.common.clock import SettableClock
-from libs.common.testing import Person, eventually
+from libs.common.runtime.clock import SettableClock
+from libs.common.testing.harness import Person, eventually
 from services.learning.tests.conftest import TRUTH, School, done
 from services.learning.tests.quizzing import SINGLE, save, start, submit
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.testing import Person
+from libs.common.testing.harness import Person
 from services.learning.tests.conftest import CHOICE, School, done
 from services.learning.tests.quizzing import EVERY_KIND, RIGHT, grade, in_uuids, save
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from libs.common.testing import Person
+from libs.common.testing.harness import Person
 from services.learning.assignments.rules import score_by_rubric
 from services.learning.tests.conftest import School, done, refused
 

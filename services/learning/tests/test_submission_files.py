@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from sqlalchemy import text
 
-from libs.common.revocation import Revocation
-from libs.common.storage import Storage
-from libs.common.testing import Person
+from libs.common.files.storage import Storage
+from libs.common.security.revocation import Revocation
+from libs.common.testing.harness import Person
 from services.learning.assignments.uploads import taken_types
 from services.learning.tests.conftest import School, done, refused
 

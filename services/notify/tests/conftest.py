@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from conftest import Mailbox, OpenHarness
-from libs.common.clock import system_clock
 from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
-from libs.common.testing import Harness, Person
+from libs.common.runtime.clock import system_clock
+from libs.common.testing.harness import Harness, Person
 
 
 def user_state(uuid: UUID, name: str, locale: str = "en") -> UserState:

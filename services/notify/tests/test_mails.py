@@ -5,11 +5,11 @@ from uuid import uuid4
 
 from sqlalchemy import text
 
-from libs.common.clock import system_clock
+from libs.common.bus.inbox import apply_batch
 from libs.common.events import learning
-from libs.common.inbox import apply_batch
-from libs.common.mail import unlinked
-from libs.common.testing import as_record
+from libs.common.runtime.clock import system_clock
+from libs.common.runtime.mail import unlinked
+from libs.common.testing.harness import as_record
 from services.notify.tests.conftest import Scene, user_state
 
 

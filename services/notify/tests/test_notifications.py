@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
+from libs.common.bus.inbox import apply_batch
 from libs.common.events import forum, learning, quizzes, support
 from libs.common.events.base import Event
-from libs.common.inbox import apply_batch
-from libs.common.testing import Person, as_record
+from libs.common.testing.harness import Person, as_record
 from services.notify.tests.conftest import Scene
 
 PATH = "/api/core/notifications/"

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 
 from libs.common.events import learning
-from libs.common.privacy_testing import erase, export, tables_with
+from libs.common.testing.privacy import erase, export, tables_with
 from services.notify.models import Base
 from services.notify.tests.conftest import Scene, user_state
 

@@ -5,10 +5,11 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from libs.common.bus.inbox import apply_batch
+from libs.common.bus.received import Record
 from libs.common.events import forum, learning, quizzes, support
-from libs.common.inbox import Record, apply_batch
-from libs.common.privacy_testing import erase, tables_with
-from libs.common.testing import Person, as_record
+from libs.common.testing.harness import Person, as_record
+from libs.common.testing.privacy import erase, tables_with
 from services.notify.rules import LANGUAGES, TEXTS, words
 from services.notify.tests.conftest import Scene, course_state, user_state
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import pytest
 
 from conftest import OpenHarness
-from libs.common.clock import system_clock
 from libs.common.events.identity import UserState
-from libs.common.testing import Harness, Person
+from libs.common.runtime.clock import system_clock
+from libs.common.testing.harness import Harness, Person
 
 
 @pytest.fixture

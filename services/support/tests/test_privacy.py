@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy import text
 
-from libs.common.privacy_testing import erase, export, tables_with
-from libs.common.testing import Harness
+from libs.common.testing.harness import Harness
+from libs.common.testing.privacy import erase, export, tables_with
 from services.support.models import Base
 from services.support.tests.conftest import Cast, user_state
 

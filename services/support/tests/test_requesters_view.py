@@ -6,10 +6,10 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.clock import system_clock
 from libs.common.events.catalog import CourseState
 from libs.common.events.learning import EnrollmentState
-from libs.common.testing import Harness, Person
+from libs.common.runtime.clock import system_clock
+from libs.common.testing.harness import Harness, Person
 from services.support.tests.conftest import Cast, user_state
 from services.support.tests.test_tickets import PATH, TICKET, do, opened
 

@@ -6,8 +6,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.inbox import apply_batch
-from libs.common.testing import Harness, Person, as_record
+from libs.common.bus.inbox import apply_batch
+from libs.common.testing.harness import Harness, Person, as_record
 from services.support.tests.conftest import Cast, user_state
 
 PATH = "/api/core/support-tickets/"

@@ -11,10 +11,10 @@ from PIL import Image
 from sqlalchemy import text
 
 from conftest import Mailbox
-from libs.common.clock import system_clock
 from libs.common.events import analytics, catalog, forum, learning, notify, support
-from libs.common.privacy_testing import tables_with
-from libs.common.testing import Harness
+from libs.common.runtime.clock import system_clock
+from libs.common.testing.harness import Harness
+from libs.common.testing.privacy import tables_with
 from services.identity.models import Base
 from services.identity.tests.conftest import PASSWORD, Account, People
 

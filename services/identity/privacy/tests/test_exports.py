@@ -11,11 +11,11 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from libs.common.clock import system_clock
 from libs.common.events import analytics, catalog, forum, learning, notify, support
-from libs.common.privacy import as_json
-from libs.common.storage import EXCHANGE, Storage
-from libs.common.testing import Harness
+from libs.common.files.storage import EXCHANGE, Storage
+from libs.common.privacy.parts import as_json
+from libs.common.runtime.clock import system_clock
+from libs.common.testing.harness import Harness
 from services.identity.privacy.rules import archive_name, percent
 from services.identity.tests.conftest import Account, People
 

@@ -1,0 +1,224 @@
+"""The service's database: engine, the session of a request, and what follows a commit."""
+
+import asyncio
+import json
+import select
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Protocol, cast
+
+import orjson
+import psycopg
+from fastapi import Depends, Request
+from psycopg.types.json import set_json_loads
+from psycopg_pool import AsyncConnectionPool
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from libs.common.data.notifier import Notifier
+from libs.common.data.outbox import INSERT, Recorder, consistency_token, take_recorded
+from libs.common.runtime.connections import postgres_url
+from libs.common.runtime.settings import ServiceSettings
+from libs.common.runtime.trace import Trace, current_trace
+
+DIRECT_POOL = 4
+
+
+def _from_json(data: str | bytes) -> Any:
+    """JSON columns by orjson. An integer beyond 64 bits is a double that PostgreSQL wrote out (1e30), and
+    becomes one again; what exceeds a double too was stored before strict.py, and is infinite here."""
+    try:
+        return orjson.loads(data)
+    except orjson.JSONDecodeError:
+        return json.loads(data, parse_int=float)
+
+
+set_json_loads(_from_json)
+
+
+class TaskQueue(Protocol):
+    """Where tasks go after a commit."""
+
+    async def enqueue(self, name: str, arguments: Sequence[str], trace: Trace) -> None:
+        """Never raises: the row that the task works on is the truth, and a sweep finds it."""
+
+
+def database_url(settings: ServiceSettings) -> URL:
+    return postgres_url(settings).set(drivername="postgresql+psycopg")
+
+
+def conninfo(settings: ServiceSettings) -> str:
+    """The URL as psycopg itself takes it, for connections outside the pool (LISTEN, session locks)."""
+    return postgres_url(settings).render_as_string(hide_password=False)
+
+
+def connect_options(service: str) -> str:
+    """Server-side limits of a connection: no statement, lock or idle transaction lasts for ever."""
+    return (
+        f"-c search_path={service},{service}_audit,public -c statement_timeout=20s -c lock_timeout=8s"
+        " -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
+    )
+
+
+def connect_arguments(settings: ServiceSettings) -> dict[str, Any]:
+    return {
+        "options": connect_options(settings.service),
+        "application_name": f"lectern-{settings.service}",
+        "connect_timeout": 5,
+        "tcp_user_timeout": 10_000,
+    }
+
+
+def make_engine(settings: ServiceSettings) -> AsyncEngine:
+    engine = create_async_engine(
+        database_url(settings),
+        pool_size=settings.database_pool,
+        max_overflow=0,
+        pool_timeout=5,
+        pool_pre_ping=False,
+        pool_recycle=1800,
+        connect_args=connect_arguments(settings),
+    )
+    event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    return engine
+
+
+def direct_pool(
+    settings: ServiceSettings,
+) -> AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]:
+    """A few connections for `Database.direct`, made when they are first wanted."""
+    return AsyncConnectionPool(
+        conninfo(settings),
+        kwargs=connect_arguments(settings),
+        min_size=0,
+        max_size=DIRECT_POOL,
+        timeout=5,
+        max_lifetime=1800,
+        open=False,
+        name=f"direct-{settings.service}",
+    )
+
+
+def _refuse_closed(_: Any, record: Any, __: Any) -> None:
+    """Replace pooled connections that the server has closed, before anybody's statement fails on one.
+
+    A closed socket is readable, an idle one is not: asking the kernel costs microseconds, a ping costs more.
+    """
+    poller = select.poll()
+    poller.register(record.driver_connection.fileno(), select.POLLIN)
+    if poller.poll(0):
+        raise InvalidatePoolError("the server has closed the connection")
+
+
+@dataclass(frozen=True, slots=True)
+class Direct:
+    """A transaction of psycopg alone, and what is recorded in it."""
+
+    connection: psycopg.AsyncConnection[tuple[Any, ...]]
+    info: dict[Any, Any] = field(default_factory=dict)
+
+
+class Database:
+    """One process's way to its schema: `async with db.session() as session:` is one transaction."""
+
+    def __init__(self, settings: ServiceSettings, queue: TaskQueue) -> None:
+        self.settings = settings
+        self.queue = queue
+        self.engine = make_engine(settings)
+        self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
+        self.notifier = Notifier(conninfo(settings), settings.service)
+        self.progressed = asyncio.Condition()
+        self._direct: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]] | None = None
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        """Commit at the end, roll back on an error; then wake the relay and run what waits for the commit."""
+        async with self.sessions() as session:
+            try:
+                yield session
+                await session.commit()
+            except BaseException:
+                # A rollback on a connection that is gone must not hide the first error.
+                try:
+                    await session.rollback()
+                except Exception:
+                    await session.invalidate()
+                raise
+        await self.committed(session)
+
+    @asynccontextmanager
+    async def direct(self) -> AsyncIterator[Direct]:
+        """The same below SQLAlchemy, at a third of the cost: for hot paths that are plain SQL."""
+        if self._direct is None:
+            self._direct = direct_pool(self.settings)
+            await self._direct.open()
+        async with self._direct.connection() as connection:
+            transaction = Direct(connection)
+            yield transaction
+            events = take_recorded(transaction)
+            if events is not None:
+                await connection.execute(INSERT, events)
+        await self.committed(transaction)
+
+    async def committed(self, session: Recorder) -> None:
+        """What follows a commit. None of it may fail the write, which is already done."""
+        if session.info.get("tokens"):
+            self.notifier.wake_relay()
+        for payload in session.info.pop("live", ()):
+            self.notifier.publish(payload)
+        for name, arguments, trace in session.info.pop("tasks", ()):
+            await self.queue.enqueue(name, arguments, trace)
+
+    async def close(self) -> None:
+        await self.notifier.close()
+        if self._direct is not None:
+            await self._direct.close()
+        await self.engine.dispose()
+
+
+def enqueue(session: AsyncSession, name: str, *arguments: str, trace: Trace | None = None) -> None:
+    """Start a task once this transaction is committed. A lost start is mended by the sweep of its rows."""
+    session.info.setdefault("tasks", []).append((name, arguments, trace or current_trace()))
+
+
+def publish_live(session: AsyncSession, payload: str) -> None:
+    """Tell the sockets of every replica once this transaction is committed; see `libs.common.live.hub`."""
+    session.info.setdefault("live", []).append(payload)
+
+
+def as_json(rows: Any) -> str:
+    """A parameter for `json_to_recordset`; decimals as text, so that they stay exact."""
+    return orjson.dumps(rows, default=str).decode()
+
+
+async def driver(session: AsyncSession) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """The connection itself under a session's transaction: what hot paths execute there belongs to it."""
+    raw = await (await session.connection()).get_raw_connection()
+    return cast(psycopg.AsyncConnection[tuple[Any, ...]], raw.driver_connection)
+
+
+def shared_session(request: Request) -> AsyncSession | None:
+    """The middleware's transaction, of a request with an `Idempotency-Key`."""
+    shared: AsyncSession | None = request.scope.get("lectern.session")
+    return shared
+
+
+async def get_session(request: Request) -> AsyncIterator[AsyncSession]:
+    """The transaction of a request: committed before the answer is sent.
+
+    With an `Idempotency-Key` the middleware owns the transaction, because the answer is stored in it.
+    """
+    shared = shared_session(request)
+    if shared is not None:
+        yield shared
+        return
+    db: Database = request.app.state.db
+    async with db.session() as session:
+        yield session
+    request.scope["lectern.token"] = consistency_token(session)
+
+
+SessionDep = Annotated[AsyncSession, Depends(get_session, scope="function")]

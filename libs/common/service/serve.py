@@ -1,0 +1,76 @@
+"""Run one service: `python -m libs.common.service.serve learning [--api | --worker]`.
+
+Without an option the process hosts API, relay and consumer together, as on one machine. With `--worker` the
+routes are left out and only health and metrics answer.
+"""
+
+import argparse
+import gc
+from importlib import import_module
+
+import uvicorn
+from fastapi import FastAPI
+
+from libs.common.live.sockets import MOST_BYTES
+from libs.common.runtime.settings import SERVICES
+from libs.common.service.app import create_app
+from libs.common.service.worker import attach_worker
+
+
+def build(service: str, *, api: bool = True, worker: bool = True) -> FastAPI:
+    """The application of a service with the halves that this process hosts."""
+    subscription = import_module(f"services.{service}.worker").SUBSCRIPTION
+    if api:
+        app: FastAPI = import_module(f"services.{service}.app").make_app()
+    else:
+        settings = import_module(f"services.{service}.settings").Settings()
+        app = create_app(settings, [], subscription=subscription)
+    if worker:
+        attach_worker(app, subscription)
+    return app
+
+
+def settle_memory() -> None:
+    """What lives now lives to the end: the garbage collector need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
+
+
+def uvicorn_config(app: FastAPI, host: str, port: int) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        ws="websockets-sansio",
+        ws_per_message_deflate=False,
+        ws_max_size=MOST_BYTES,
+        ws_ping_interval=20.0,
+        ws_ping_timeout=40.0,
+        timeout_graceful_shutdown=10,
+        timeout_keep_alive=75,
+        backlog=1024,
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,  # it believes any local peer; see border.py
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Run one service of Lectern.")
+    parser.add_argument("service", choices=SERVICES)
+    half = parser.add_mutually_exclusive_group()
+    half.add_argument("--api", action="store_true", help="only the routes")
+    half.add_argument("--worker", action="store_true", help="only relay and consumer")
+    arguments = parser.parse_args()
+    app = build(arguments.service, api=not arguments.worker, worker=not arguments.api)
+    settings = app.state.settings
+    settle_memory()
+    uvicorn.Server(uvicorn_config(app, settings.host, settings.port)).run()
+
+
+if __name__ == "__main__":
+    main()

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.analytics import ExportPartFailed, ExportPartPacked, PersonErased
 from libs.common.events.identity import UserState
-from libs.common.privacy.parts import Copy, Erasure, Privacy, rows_of
+from libs.common.privacy.content import PersonalData, rows_of
+from libs.common.privacy.parts import Erasure, Privacy
 from services.analytics import projection as p
 from services.analytics.models import PrivacyPart
 
@@ -38,10 +39,10 @@ BLANK = text(
 )
 
 
-async def gather(session: AsyncSession, user: UUID) -> Copy:
+async def gather(session: AsyncSession, user: UUID) -> PersonalData:
     """Every row of the read models; the log behind them holds the same facts."""
     await p.use_live(session)
-    return Copy(
+    return PersonalData(
         {
             str(table.name): await rows_of(session, select(table).where(table.c[column] == user))
             for table, column in PEOPLE.items()

@@ -10,7 +10,8 @@ from sqlalchemy import any_, delete, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.catalog import ExportPartFailed, ExportPartPacked, PersonErased
-from libs.common.privacy.parts import Copy, Erasure, Privacy, rows_of
+from libs.common.privacy.content import PersonalData, rows_of
+from libs.common.privacy.parts import Erasure, Privacy
 from services.catalog.courses.lexemes import forget_names
 from services.catalog.media.models import MediaFile, MediaPart, MediaUpload
 from services.catalog.media.queries import uses_of
@@ -27,7 +28,7 @@ from services.catalog.models import (
 from services.catalog.reviews.models import HelpfulVote, Review
 
 
-async def gather(session: AsyncSession, user: UUID) -> Copy:
+async def gather(session: AsyncSession, user: UUID) -> PersonalData:
     """The courses that one teaches, with everything written in them. Their files belong to the courses."""
     mine = select(Course.uuid).where(
         or_(Course.instructor == user, literal(user) == any_(Course.co_instructors)),
@@ -92,7 +93,7 @@ async def gather(session: AsyncSession, user: UUID) -> Copy:
         .where(MediaUpload.owner == user, MediaUpload.media.is_(None))
         .order_by(MediaUpload.created_at),
     )
-    return Copy(
+    return PersonalData(
         {
             "courses_i_teach": courses,
             "lessons_of_these_courses": lessons,

@@ -17,7 +17,8 @@ from libs.common.events.forum import (
     PersonErased,
     ReplyRedacted,
 )
-from libs.common.privacy.parts import GONE, Copy, Erasure, Privacy, rows_of
+from libs.common.privacy.content import PersonalData, rows_of
+from libs.common.privacy.parts import GONE, Erasure, Privacy
 from libs.common.runtime.trace import Trace
 from services.forum.discussions.service import publish as publish_discussion
 from services.forum.models import (
@@ -38,7 +39,7 @@ from services.forum.replies.service import publish as publish_reply
 from services.forum.rules import without_mentions
 
 
-async def gather(session: AsyncSession, user: UUID) -> Copy:
+async def gather(session: AsyncSession, user: UUID) -> PersonalData:
     """What one wrote, in the chat too, and what one did with the posts of others."""
     discussions = await rows_of(
         session,
@@ -76,7 +77,7 @@ async def gather(session: AsyncSession, user: UUID) -> Copy:
         .where(ModerationAct.actor == user)
         .order_by(ModerationAct.id),
     )  # fmt: skip
-    return Copy(
+    return PersonalData(
         {
             "discussions": discussions,
             "replies_and_chat_messages": replies,

@@ -20,7 +20,8 @@ from libs.common.events.learning import (
     SubmissionRedacted,
 )
 from libs.common.events.quizzes import QuizExtensionChanged
-from libs.common.privacy.parts import GONE, Copy, Erasure, Privacy, rows_of
+from libs.common.privacy.content import PersonalData, rows_of
+from libs.common.privacy.parts import GONE, Erasure, Privacy
 from services.learning.enrollments.service import fill_seats, leave_waitlist, publish
 from services.learning.gradebook.facts import note_seat
 from services.learning.models import (
@@ -52,7 +53,7 @@ UNDERWAY = ("enrolled", "in_progress")
 WRITTEN = ("short_answer", "essay")
 
 
-async def gather(session: AsyncSession, user: UUID) -> Copy:
+async def gather(session: AsyncSession, user: UUID) -> PersonalData:
     certificates = await rows_of(
         session,
         select(
@@ -73,7 +74,7 @@ async def gather(session: AsyncSession, user: UUID) -> Copy:
         .where(SubmissionFile.student == user, SubmissionFile.submission.is_not(None))
         .order_by(SubmissionFile.created_at, SubmissionFile.position)
     )
-    return Copy(
+    return PersonalData(
         {
             **await _learnt(session, user),
             **await _worked(session, user),

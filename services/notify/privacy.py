@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.outbox import record
 from libs.common.events.notify import ExportPartFailed, ExportPartPacked, MailFailed, PersonErased
-from libs.common.privacy.parts import Copy, Erasure, Privacy, rows_of
+from libs.common.privacy.content import PersonalData, rows_of
+from libs.common.privacy.parts import Erasure, Privacy
 from services.notify.models import CourseTitle, Delivery, Inbox, Notification, Person, PrivacyPart
 from services.notify.service import retell
 
 
-async def gather(session: AsyncSession, user: UUID) -> Copy:
+async def gather(session: AsyncSession, user: UUID) -> PersonalData:
     notifications = await rows_of(
         session,
         select(
@@ -38,7 +39,7 @@ async def gather(session: AsyncSession, user: UUID) -> Copy:
         .where(Delivery.recipient == user)
         .order_by(Delivery.created_at),
     )  # fmt: skip
-    return Copy({"notifications": notifications, "mails": mails})
+    return PersonalData({"notifications": notifications, "mails": mails})
 
 
 async def erase(erasure: Erasure) -> None:

@@ -20,12 +20,13 @@ from libs.common.events.support import (
     TicketFact,
     TicketRedacted,
 )
-from libs.common.privacy.parts import GONE, Copy, Erasure, Privacy, rows_of
+from libs.common.privacy.content import PersonalData, rows_of
+from libs.common.privacy.parts import GONE, Erasure, Privacy
 from services.support.models import CourseTitle, Message, Person, PrivacyPart, Seat, Ticket
 from services.support.rules import DONE
 
 
-async def gather(session: AsyncSession, user: UUID) -> Copy:
+async def gather(session: AsyncSession, user: UUID) -> PersonalData:
     """Tickets with their messages (not the internal ones of staff), and what one did as staff."""
     tickets = await rows_of(
         session,
@@ -56,7 +57,7 @@ async def gather(session: AsyncSession, user: UUID) -> Copy:
         session,
         select(Ticket.number, Ticket.status).where(Ticket.assigned_to == user).order_by(Ticket.number),
     )
-    return Copy(
+    return PersonalData(
         {
             "tickets": tickets,
             "messages_on_these_tickets": messages,

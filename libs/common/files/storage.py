@@ -70,6 +70,8 @@ class Link:
     made_at: float
 
 
+NO_LIMIT = 2**63
+"""Bytes, for what has been measured before."""
 EXCHANGE = "exchange"
 """The area through which services hand each other what must not travel in events; nothing of it is served."""
 

@@ -11,17 +11,14 @@ before the replica is touched: an erasure locks what is somebody's, and then the
 """
 
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from decimal import Decimal
-from math import isfinite
 from typing import Any
 from uuid import UUID
 
-import orjson
 import psycopg
-from sqlalchemy import BigInteger, CheckConstraint, Executable, Index, Select, SmallInteger, select, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, Select, SmallInteger, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import DataError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -34,7 +31,8 @@ from libs.common.data.outbox import record
 from libs.common.data.tables import Aggregate
 from libs.common.events.identity import ErasureRequested, ExportRequested, UserState
 from libs.common.events.privacy import Erased, PartFailed, PartPacked
-from libs.common.files.storage import EXCHANGE, Storage, Stored
+from libs.common.files.storage import EXCHANGE, Storage
+from libs.common.privacy.content import PersonalData, as_json, copy_object
 from libs.common.runtime.clock import system_clock
 from libs.common.runtime.errors import NotFound
 from libs.common.runtime.logs import get_logger
@@ -52,12 +50,6 @@ LASTING = (
     ArithmeticError, AttributeError, LookupError, TypeError, ValueError, psycopg.DataError, DataError,
 )  # fmt: skip
 """What another try would meet again: it lies in the data, or in how they are read."""
-NO_LIMIT = 2**63
-JSON = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z
-LEAST_INTEGER, MOST_INTEGER = -(2**63), 2**64 - 1
-"""What orjson writes."""
-MOST_BITS = 10_000
-"""Longer integers take too long to write in decimal."""
 GONE = "[erased]"
 """What stands in place of a text of somebody who is erased, where a text has to stand."""
 
@@ -100,18 +92,6 @@ class PrivacyPartTable(Aggregate):
 
 
 @dataclass
-class Copy:
-    """What a service holds of a person: lists of rows by readable names, and files as (name, own path)."""
-
-    data: dict[str, Any]
-    files: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def rows(self) -> int:
-        return sum(len(section) for section in self.data.values() if isinstance(section, list))
-
-
-@dataclass
 class Erasure:
     """One person being erased in the transaction of `session`."""
 
@@ -127,12 +107,6 @@ class Erasure:
         """Execute a statement and count the rows that it changes."""
         result: Any = await self.session.execute(statement)
         self.rows += result.rowcount
-
-
-async def rows_of(session: AsyncSession, query: Executable) -> list[dict[str, Any]]:
-    """The rows of a query with the names of its columns."""
-    rows = (await session.execute(query)).mappings()
-    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 async def erased_among(session: AsyncSession, part: type[Any], users: Collection[UUID]) -> set[UUID]:
@@ -161,44 +135,6 @@ async def forget_backbone(erasure: Erasure) -> None:
     )
 
 
-def as_json(value: Any) -> bytes:
-    """Readable JSON: indented, moments in UTC with a `Z`, decimals as numbers.
-
-    Whatever was stored once goes out: what JSON or its readers cannot hold is written as a text.
-    """
-    try:
-        return orjson.dumps(value, default=_plain, option=JSON)
-    except TypeError:
-        return orjson.dumps(_readable(value), option=JSON)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal) and isfinite(number := float(value)):
-        return number
-    if isinstance(value, timedelta):
-        return value.total_seconds()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def _readable(value: Any) -> Any:
-    """The same where everything has a form in JSON."""
-    if isinstance(value, dict):
-        return {_readable(str(name)): _readable(each) for name, each in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_readable(each) for each in value]
-    if isinstance(value, str):
-        return value.encode("utf-8", "backslashreplace").decode()
-    if isinstance(value, bytes | memoryview):
-        return bytes(value).hex()
-    if isinstance(value, int) and not LEAST_INTEGER <= value <= MOST_INTEGER:
-        return str(value) if value.bit_length() < MOST_BITS else hex(value)
-    try:
-        orjson.dumps(value, default=_plain, option=JSON)
-    except TypeError:
-        return str(value)
-    return _plain(value) if isinstance(value, Decimal | timedelta) else value
-
-
 @dataclass(frozen=True)
 class Privacy:
     """How one service packs and erases: its rows, its events, and what it holds.
@@ -212,7 +148,7 @@ class Privacy:
     packed: type[PartPacked]
     failed: type[PartFailed]
     erased: type[Erased]
-    gather: Callable[[AsyncSession, UUID], Awaitable[Copy]]
+    gather: Callable[[AsyncSession, UUID], Awaitable[PersonalData]]
     erase: Callable[[Erasure], Awaitable[None]]
 
     @property
@@ -347,13 +283,13 @@ class Privacy:
     async def _packed(self, run: TaskRun, part: Any) -> PartPacked:
         own, exchange = Storage(run.settings), Storage(run.settings, EXCHANGE)
         async with run.db.sessions() as session:
-            copy = await self.gather(session, part.user)
+            found = await self.gather(session, part.user)
         folder = f"{part.uuid}/{self.service}-{part.attempts}"
         files = []
-        for number, (name, path) in enumerate(copy.files, 1):
+        for number, (name, path) in enumerate(found.files, 1):
             place = f"{folder}/{number:04d}"
             try:
-                stored = await _copy(own, path, exchange, place)
+                stored = await copy_object(own, path, exchange, place)
             except NotFound:  # replaced or deleted meanwhile
                 continue
             files.append({"name": name, "object": place, "bytes": stored.size})
@@ -361,13 +297,13 @@ class Privacy:
             "service": self.service,
             "user": part.user,
             "packed_at": run.clock(),
-            "data": copy.data,
+            "data": found.data,
             "files": files,
         }
         stored = await exchange.put_bytes(f"{folder}.json", as_json(whole))
         return self.packed(
             job=part.uuid, user=part.user, object=f"{folder}.json", sha256=stored.sha256, bytes=stored.size,
-            rows=copy.rows, files=len(files),
+            rows=found.rows, files=len(files),
         )  # fmt: skip
 
     async def delete_files(self, run: TaskRun, job: UUID) -> None:
@@ -407,14 +343,3 @@ def without_message(error: BaseException) -> dict[str, str]:
 
 def trace_of(part: Any) -> Trace:
     return from_headers({"x-request-id": part.request_id, "traceparent": part.traceparent})
-
-
-async def _copy(source: Storage, path: str, target: Storage, place: str) -> Stored:
-    """Copy one object in chunks. Raises NotFound."""
-    size = await source.size(path)
-
-    async def chunks() -> AsyncIterator[bytes]:
-        async for chunk in source.read(path, 0, size):
-            yield chunk
-
-    return await target.put(place, chunks(), NO_LIMIT)

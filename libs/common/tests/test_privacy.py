@@ -19,7 +19,8 @@ from libs.common.data.jobs import Tasks
 from libs.common.events.identity import ErasureRequested, ExportRequested, UserState
 from libs.common.events.privacy import Erased, PartFailed, PartPacked
 from libs.common.files.storage import EXCHANGE, Storage
-from libs.common.privacy.parts import MOST_TRIES, Copy, Erasure, Privacy, as_json, erased_among
+from libs.common.privacy.content import PersonalData, as_json
+from libs.common.privacy.parts import MOST_TRIES, Erasure, Privacy, erased_among
 from libs.common.runtime.clock import SettableClock, system_clock
 from libs.common.testing.harness import Harness, as_record
 from libs.common.testing.privacy import answers_to, apply, erase, export, tables_with, tombstone
@@ -47,11 +48,11 @@ class Broken:
     now: Exception | None = None
 
 
-async def gather(session: AsyncSession, user: UUID) -> Copy:
+async def gather(session: AsyncSession, user: UUID) -> PersonalData:
     if Broken.now:
         raise Broken.now
     notes = await session.scalars(select(toy.Note.words).where(toy.Note.user == user))
-    return Copy({"notes": [{"words": words} for words in notes]}, [("my note.txt", f"notes/{user}")])
+    return PersonalData({"notes": [{"words": words} for words in notes]}, [("my note.txt", f"notes/{user}")])
 
 
 async def forget(erasure: Erasure) -> None:

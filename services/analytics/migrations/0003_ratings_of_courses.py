@@ -1,7 +1,4 @@
-"""Ratings of courses in the read models.
-
-Expand, backfill, contract: this must work while the previous release is running.
-"""
+"""Ratings of courses in the read models."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,4 @@
-"""Near words beside the nearest, and searches of signs alone.
-
-Expand, backfill, contract: this must work while the previous release is running.
-"""
+"""Near words beside the nearest, and searches of signs alone."""
 
 from collections.abc import Sequence
 

@@ -1,7 +1,4 @@
-"""Words of scripts without spaces, and hours from lessons.
-
-Expand, backfill, contract: this must work while the previous release is running.
-"""
+"""Words of scripts without spaces, and hours from lessons."""
 
 from collections.abc import Sequence
 

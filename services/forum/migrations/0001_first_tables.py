@@ -1,13 +1,12 @@
-"""First tables.
-
-Expand, backfill, contract: this must work while the previous release is running.
-"""
+"""First tables."""
 
 from collections.abc import Sequence
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
+
+from libs.common.data import shared_tables as shared
 
 revision: str = "0001"
 down_revision: str | None = None
@@ -29,36 +28,7 @@ def upgrade() -> None:
     op.create_index(
         op.f("ix_courses_instructors"), "courses", ["instructors"], unique=False, postgresql_using="gin"
     )
-    op.create_table(
-        "dead_letter",
-        sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("consumer", sa.Text(), nullable=False),
-        sa.Column("topic", sa.Text(), nullable=False),
-        sa.Column("partition", sa.Integer(), nullable=True),
-        sa.Column("offset", sa.BigInteger(), nullable=True),
-        sa.Column("key", sa.Text(), nullable=True),
-        sa.Column("seq", sa.BigInteger(), nullable=True),
-        sa.Column("type", sa.Text(), nullable=True),
-        sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=True),
-        sa.Column("reason", sa.Text(), nullable=False, comment="error, behind, gap or malformed"),
-        sa.Column("error", sa.Text(), nullable=True),
-        sa.Column("parked_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("resolved_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("resolution", sa.Text(), nullable=True, comment="who or what resolved it, and how"),
-        sa.PrimaryKeyConstraint("id", name=op.f("pk_dead_letter")),
-        sa.UniqueConstraint(
-            "consumer", "topic", "key", "seq", name=op.f("uq_dead_letter_consumer_topic_key_seq")
-        ),
-        sa.UniqueConstraint(
-            "consumer",
-            "topic",
-            "partition",
-            "offset",
-            name=op.f("uq_dead_letter_consumer_topic_partition_offset"),
-        ),
-        comment="Events that could not be applied, and those waiting behind them.",
-    )
+    shared.create_service_tables_v1()
     op.create_table(
         "enrollments",
         sa.Column("uuid", sa.Uuid(), nullable=False),
@@ -82,42 +52,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("course", name=op.f("uq_forums_course")),
     )
     op.create_table(
-        "idempotency_keys",
-        sa.Column("principal", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("request_hash", sa.LargeBinary(), nullable=False),
-        sa.Column("status", sa.SmallInteger(), nullable=False),
-        sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.PrimaryKeyConstraint("principal", "key", name=op.f("pk_idempotency_keys")),
-        comment="Answers to requests that carried an Idempotency-Key, kept 24 hours.",
-    )
-    op.create_index(op.f("ix_idempotency_keys_created_at"), "idempotency_keys", ["created_at"], unique=False)
-    op.create_table(
-        "key_progress",
-        sa.Column("consumer", sa.Text(), nullable=False),
-        sa.Column("topic", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("last_seq", sa.BigInteger(), nullable=False),
-        sa.Column(
-            "parked",
-            sa.Text(),
-            nullable=True,
-            comment="error or gap: later events of this key wait in dead_letter",
-        ),
-        sa.CheckConstraint("parked IN ('error', 'gap')", name=op.f("ck_key_progress_parked")),
-        sa.PrimaryKeyConstraint("consumer", "topic", "key", name=op.f("pk_key_progress")),
-        comment="Sequence number of the last event applied, per consumer, topic and key.",
-    )
-    op.create_index(
-        op.f("ix_key_progress_parked"),
-        "key_progress",
-        ["parked"],
-        unique=False,
-        postgresql_where=sa.text("parked IS NOT NULL"),
-    )
-    op.create_table(
         "moderation_acts",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("actor", sa.Uuid(), nullable=False),
@@ -132,24 +66,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_moderation_acts")),
     )
     op.create_index(op.f("ix_moderation_acts_discussion"), "moderation_acts", ["discussion"], unique=False)
-    op.create_table(
-        "outbox",
-        sa.Column("lane", sa.SmallInteger(), nullable=False),
-        sa.Column("seq", sa.BigInteger(), sa.Identity(always=True), nullable=False),
-        sa.Column("id", sa.Uuid(), nullable=False),
-        sa.Column("topic", sa.Text(), nullable=False),
-        sa.Column("key", sa.Text(), nullable=False),
-        sa.Column("key_seq", sa.BigInteger(), nullable=False),
-        sa.Column("type", sa.Text(), nullable=False),
-        sa.Column("occurred_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("headers", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
-        sa.Column("payload", sa.LargeBinary(), nullable=True),
-        sa.CheckConstraint("lane >= 0 AND lane < 32", name=op.f("ck_outbox_lane")),
-        sa.PrimaryKeyConstraint("lane", "seq", name=op.f("pk_outbox")),
-        sa.UniqueConstraint("id", name=op.f("uq_outbox_id")),
-        sa.UniqueConstraint("topic", "key", "key_seq", name=op.f("uq_outbox_topic_key_key_seq")),
-        comment="Events that Kafka has not acknowledged yet; the relay deletes what it delivered.",
-    )
     op.create_table(
         "people",
         sa.Column("uuid", sa.Uuid(), nullable=False),
@@ -330,21 +246,12 @@ def downgrade() -> None:
     op.drop_index(op.f("ix_people_folded_name"), table_name="people")
     op.drop_index(op.f("ix_people_folded_first_name"), table_name="people")
     op.drop_table("people")
-    op.drop_table("outbox")
+    shared.drop_service_tables_v1()
     op.drop_index(op.f("ix_moderation_acts_discussion"), table_name="moderation_acts")
     op.drop_table("moderation_acts")
-    op.drop_index(
-        op.f("ix_key_progress_parked"),
-        table_name="key_progress",
-        postgresql_where=sa.text("parked IS NOT NULL"),
-    )
-    op.drop_table("key_progress")
-    op.drop_index(op.f("ix_idempotency_keys_created_at"), table_name="idempotency_keys")
-    op.drop_table("idempotency_keys")
     op.drop_table("forums")
     op.drop_index(op.f("ix_enrollments_student_course"), table_name="enrollments")
     op.drop_index(op.f("ix_enrollments_course"), table_name="enrollments")
     op.drop_table("enrollments")
-    op.drop_table("dead_letter")
     op.drop_index(op.f("ix_courses_instructors"), table_name="courses", postgresql_using="gin")
     op.drop_table("courses")

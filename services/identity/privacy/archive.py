@@ -13,7 +13,7 @@ import orjson
 
 from libs.common.data.jobs import TaskRun
 from libs.common.files.storage import EXCHANGE, Storage
-from libs.common.privacy.parts import as_json
+from libs.common.privacy.content import as_json
 from libs.common.runtime.errors import NotFound
 from services.identity.models import PrivacyJob, PrivacyPart
 from services.identity.privacy.queries import gather, parts_of

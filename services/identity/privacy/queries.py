@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.files.storage import URL_SECONDS, Storage
-from libs.common.privacy.parts import Copy, rows_of
+from libs.common.privacy.content import PersonalData, rows_of
 from libs.common.runtime.clock import system_clock
 from libs.common.runtime.settings import SERVICES
 from libs.common.security.tokens import Principal
@@ -64,7 +64,7 @@ async def may_read(session: AsyncSession, who: Principal | None, of: str, path: 
     return job.object == path and system_clock() < job.expires_at
 
 
-async def gather(session: AsyncSession, uuid: UUID) -> Copy:
+async def gather(session: AsyncSession, uuid: UUID) -> PersonalData:
     """Identity's own part of an export."""
     user = await session.get_one(User, uuid)
     account = {
@@ -105,7 +105,7 @@ async def gather(session: AsyncSession, uuid: UUID) -> Copy:
     worn = await session.scalar(
         select(AvatarFile.uuid).where(AvatarFile.user_uuid == uuid, AvatarFile.url == user.avatar)
     )
-    return Copy(
+    return PersonalData(
         {
             "account": account,
             "profile": user.profile,

@@ -8,8 +8,8 @@ from sqlalchemy import and_, or_, select
 
 from libs.common.data.db import enqueue
 from libs.common.data.jobs import TaskRun, Tasks
-from libs.common.files.storage import EXCHANGE, Storage
-from libs.common.privacy.parts import LASTING, MOST_TRIES, NO_LIMIT, trace_of, without_message
+from libs.common.files.storage import EXCHANGE, NO_LIMIT, Storage
+from libs.common.privacy.parts import LASTING, MOST_TRIES, trace_of, without_message
 from libs.common.runtime import mail
 from libs.common.runtime.logs import get_logger
 from libs.common.runtime.trace import tracing

@@ -1,7 +1,4 @@
-"""History of grades and of grading policies
-
-Expand, backfill, contract: this must work while the previous release is running.
-"""
+"""History of grades and of grading policies"""
 
 from collections.abc import Sequence
 

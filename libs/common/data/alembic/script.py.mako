@@ -1,7 +1,4 @@
-"""${message}
-
-Expand, backfill, contract: this must work while the previous release is running.
-"""
+"""${message}"""
 
 from collections.abc import Sequence
 

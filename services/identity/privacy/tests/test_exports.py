@@ -13,7 +13,7 @@ from sqlalchemy import text
 
 from libs.common.events import analytics, catalog, forum, learning, notify, support
 from libs.common.files.storage import EXCHANGE, Storage
-from libs.common.privacy.parts import as_json
+from libs.common.privacy.content import as_json
 from libs.common.runtime.clock import system_clock
 from libs.common.testing.harness import Harness
 from services.identity.privacy.rules import archive_name, percent

@@ -9,8 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.db import SessionDep
 from libs.common.data.uuids import as_v4
-from libs.common.runtime.clock import system_clock
 from libs.common.security.auth import CurrentUser, Manager, Moderator, Teacher, at_least
+from libs.common.web.clock import Now
 from libs.common.web.paging import PagingDep, choose_uuid, decode_cursor, encode_cursor
 from services.analytics.access import access_course
 from services.analytics.dashboards.course import course_dashboard
@@ -41,27 +41,26 @@ LiveSession = Annotated[AsyncSession, Depends(live_session, scope="function")]
 
 
 @router.get("/api/core/analytics/student/", response_model=StudentDashboard)
-async def get_student_analytics(session: LiveSession, who: CurrentUser) -> Any:
+async def get_student_analytics(session: LiveSession, who: CurrentUser, now: Now) -> Any:
     """The caller's own learning."""
-    return await student_dashboard(session, who.user, system_clock())
+    return await student_dashboard(session, who.user, now)
 
 
 @router.get("/api/core/analytics/teacher/", response_model=TeacherDashboard)
-async def get_teacher_analytics(session: LiveSession, who: Teacher) -> Any:
+async def get_teacher_analytics(session: LiveSession, who: Teacher, now: Now) -> Any:
     """The caller's own courses, drafts too."""
-    return await teacher_dashboard(session, who.user, system_clock())
+    return await teacher_dashboard(session, who.user, now)
 
 
 @router.get("/api/core/analytics/platform/", response_model=PlatformDashboard)
-async def get_platform_analytics(session: LiveSession, who: Manager) -> Any:
+async def get_platform_analytics(session: LiveSession, who: Manager, now: Now) -> Any:
     """Everything, for managers."""
-    return await platform_dashboard(session, system_clock())
+    return await platform_dashboard(session, now)
 
 
 @router.get("/api/core/dashboard/", response_model=StudentDashboard | TeacherDashboard | PlatformDashboard)
-async def get_dashboard(session: LiveSession, who: CurrentUser) -> Any:
+async def get_dashboard(session: LiveSession, who: CurrentUser, now: Now) -> Any:
     """The dashboard of the caller's role."""
-    now = system_clock()
     if at_least(who, "manager"):
         return await platform_dashboard(session, now)
     if who.role == "teacher":
@@ -70,16 +69,16 @@ async def get_dashboard(session: LiveSession, who: CurrentUser) -> Any:
 
 
 @router.get("/api/core/dashboard/summary/", response_model=SummaryDashboard)
-async def get_dashboard_summary(session: LiveSession, who: Moderator) -> Any:
+async def get_dashboard_summary(session: LiveSession, who: Moderator, now: Now) -> Any:
     """The platform's numbers; for moderators without the suite's health and what single people do."""
-    dashboard = await platform_dashboard(session, system_clock())
+    dashboard = await platform_dashboard(session, now)
     return dashboard if at_least(who, "manager") else for_moderators(dashboard)
 
 
 @router.get("/api/courses/{uuid}/analytics/", response_model=CourseDashboard)
-async def get_course_analytics(uuid: UUID, session: LiveSession, who: Teacher) -> Any:
+async def get_course_analytics(uuid: UUID, session: LiveSession, who: Teacher, now: Now) -> Any:
     """One course, for those who teach it."""
-    return await course_dashboard(session, await access_course(session, who, uuid), system_clock())
+    return await course_dashboard(session, await access_course(session, who, uuid), now)
 
 
 @router.get("/api/core/activities/", response_model=ActivityPage)

@@ -1,5 +1,6 @@
 """The application of identity."""
 
+from datetime import datetime
 from typing import Any
 
 from fastapi import FastAPI
@@ -33,10 +34,15 @@ def make_app(settings: Settings | None = None, keys: KeySet | None = None, **par
         **parts,
     )
     vault = Vault(settings.secret)
-    ring = KeyRing(app.state.db, vault, own)
+
+    def clock() -> datetime:
+        now: datetime = app.state.clock()
+        return now
+
+    ring = KeyRing(app.state.db, vault, own, clock)
     passwords, pictures = Passwords(settings.hash_workers), Pictures(settings.picture_workers)
     app.state.storage = Storage(settings)
-    app.state.identity = Identity(settings, vault, ring, passwords, app.state.storage, pictures)
+    app.state.identity = Identity(settings, vault, ring, passwords, app.state.storage, pictures, clock)
     app.state.background.append(ring.run)
     app.state.closers += [passwords.close, pictures.close]
     return app

@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.db import Database
-from libs.common.runtime.clock import Clock, system_clock
+from libs.common.runtime.clock import Clock
 from libs.common.runtime.errors import ServiceUnavailable, is_transient
 from libs.common.runtime.logs import get_logger
 from libs.common.security.tokens import KeySet, SigningKey
@@ -25,7 +25,7 @@ RELOAD_SECONDS = 20.0
 class KeyRing:
     """The keys of this process, read from the database again and again, so that all replicas agree."""
 
-    def __init__(self, db: Database, vault: Vault, keys: KeySet, clock: Clock = system_clock) -> None:
+    def __init__(self, db: Database, vault: Vault, keys: KeySet, clock: Clock) -> None:
         self._db = db
         self._vault = vault
         self._clock = clock

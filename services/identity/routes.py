@@ -10,6 +10,7 @@ from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser, Manager, OptionalUser
 from libs.common.security.tokens import ROLES
 from libs.common.web import etags
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_bool, paginate, paginate_by_cursor
 from services.identity import proofs, service
@@ -195,11 +196,11 @@ async def change_me(
     session: SessionDep,
     who: CurrentUser,
     caller: CallerDep,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Change own fields, flat; `email` is accepted while it does not change."""
-    etags.check_if_match(request, (await access_self(session, who, lock=True)).version)
+    if_match.check((await access_self(session, who, lock=True)).version)
     user = await service.change_profile(session, who, body, caller)
     response.headers["ETag"] = user_tag(user)
     return user_answer(user)

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.data.outbox import record
 from libs.common.events.identity import SessionEnded, SessionStarted
 from libs.common.files.storage import Storage
-from libs.common.runtime.clock import Clock, system_clock
+from libs.common.runtime.clock import Clock
 from libs.common.security.tokens import mint
 from services.identity.avatars.pictures import Pictures
 from services.identity.errors import AccountDisabled, InvalidRefreshToken
@@ -40,8 +40,8 @@ class Identity:
     passwords: Passwords
     storage: Storage
     pictures: Pictures
+    clock: Clock
     turns: Turns = field(default_factory=Turns)
-    clock: Clock = system_clock
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Request
 from libs.common.data.db import SessionDep, publish_live
 from libs.common.live.hub import Hub
 from libs.common.live.tickets import TICKET_SECONDS
-from libs.common.runtime.clock import system_clock
 from libs.common.security.auth import CurrentUser
+from libs.common.web.clock import Now
 from libs.common.web.paging import Page, PagingDep, choose, choose_bool, paginate_by_cursor
 from services.notify import service
 from services.notify.live import count_frame
@@ -84,9 +84,9 @@ async def change_notification(
 
 
 @router.delete(f"{PATH}/{{uuid}}/", response_model=Done)
-async def delete_notification(uuid: UUID, session: SessionDep, who: CurrentUser) -> Any:
+async def delete_notification(uuid: UUID, session: SessionDep, who: CurrentUser, now: Now) -> Any:
     """Delete one of them."""
-    await service.delete_notification(session, who, uuid, system_clock())
+    await service.delete_notification(session, who, uuid, now)
     await session.flush()
     publish_live(session, count_frame(who.user, await unread_count(session, who.user)))
     return {"detail": "Deleted."}

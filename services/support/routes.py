@@ -6,10 +6,10 @@ from uuid import UUID
 from fastapi import APIRouter, Depends, Request, Response
 
 from libs.common.data.db import SessionDep
-from libs.common.runtime.clock import system_clock
 from libs.common.security.auth import CurrentUser, is_staff
 from libs.common.security.tokens import Principal
 from libs.common.web import etags
+from libs.common.web.clock import Now
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_uuid, paginate
 from services.support import service
@@ -50,11 +50,11 @@ CalendarDep = Annotated[Calendar, Depends(calendar_of)]
 
 
 async def _answer(
-    session: SessionDep, ticket: Ticket, who: Principal, calendar: Calendar, response: Response
+    session: SessionDep, ticket: Ticket, who: Principal, calendar: Calendar, response: Response, now: Now
 ) -> dict[str, Any]:
     response.headers["ETag"] = ticket_tag(ticket, who)
     await session.flush()
-    return await ticket_answer(session, ticket, who, calendar, system_clock())
+    return await ticket_answer(session, ticket, who, calendar, now)
 
 
 @router.get("/", response_model=Page[TicketCard])
@@ -63,6 +63,7 @@ async def list_tickets(
     who: CurrentUser,
     page: PagingDep,
     calendar: CalendarDep,
+    now: Now,
     search: str | None = None,
     status: str | None = None,
     priority: str | None = None,
@@ -93,16 +94,21 @@ async def list_tickets(
         unassigned=unassigned,
     ).order_by(column.desc() if order.startswith("-") else column.asc(), Ticket.uuid)
     count, rows = await paginate(session, query, page)
-    return page.answer(count, await ticket_cards(session, rows, who, calendar, system_clock()))
+    return page.answer(count, await ticket_cards(session, rows, who, calendar, now))
 
 
 @router.post("/", status_code=201, response_model=TicketAnswer)
 async def open_ticket(
-    body: NewTicket, session: SessionDep, who: CurrentUser, calendar: CalendarDep, response: Response
+    body: NewTicket,
+    session: SessionDep,
+    who: CurrentUser,
+    calendar: CalendarDep,
+    response: Response,
+    now: Now,
 ) -> Any:
     """Ask for help."""
-    ticket = await service.open_ticket(session, who, body, system_clock())
-    return await _answer(session, ticket, who, calendar, response)
+    ticket = await service.open_ticket(session, who, body, now)
+    return await _answer(session, ticket, who, calendar, response, now)
 
 
 @router.get("/{uuid}/", response_model=TicketAnswer)
@@ -113,11 +119,12 @@ async def get_ticket(
     calendar: CalendarDep,
     request: Request,
     response: Response,
+    now: Now,
 ) -> Any:
     """A ticket with its messages; requesters see no internal ones."""
     ticket = await access_ticket(session, who, uuid)
     same = etags.answer(request, response, ticket_tag(ticket, who))
-    return same or await ticket_answer(session, ticket, who, calendar, system_clock())
+    return same or await ticket_answer(session, ticket, who, calendar, now)
 
 
 @router.post(
@@ -134,11 +141,12 @@ async def add_ticket_message(
     calendar: CalendarDep,
     request: Request,
     response: Response,
+    now: Now,
 ) -> Any:
     """Write to the ticket, which opens a resolved one again; `is_internal` is for staff among themselves."""
     days = request.app.state.settings.reopen_days
-    ticket = await service.add_message(session, who, uuid, body, system_clock(), days)
-    return await _answer(session, ticket, who, calendar, response)
+    ticket = await service.add_message(session, who, uuid, body, now, days)
+    return await _answer(session, ticket, who, calendar, response, now)
 
 
 @router.post(
@@ -150,11 +158,12 @@ async def assign_ticket(
     who: CurrentUser,
     calendar: CalendarDep,
     response: Response,
+    now: Now,
     body: Assignment | None = None,
 ) -> Any:
     """Give the ticket to a member of staff; without `user` to the one with least to do."""
     ticket = await service.assign_ticket(session, who, uuid, body.user if body else None)
-    return await _answer(session, ticket, who, calendar, response)
+    return await _answer(session, ticket, who, calendar, response, now)
 
 
 @router.post("/{uuid}/status/", response_model=TicketAnswer)
@@ -165,10 +174,11 @@ async def change_ticket_status(
     who: CurrentUser,
     calendar: CalendarDep,
     response: Response,
+    now: Now,
 ) -> Any:
     """Set the status; the requester may resolve or close. While `waiting` the SLA is paused."""
-    ticket = await service.change_status(session, who, uuid, body.status, system_clock())
-    return await _answer(session, ticket, who, calendar, response)
+    ticket = await service.change_status(session, who, uuid, body.status, now)
+    return await _answer(session, ticket, who, calendar, response, now)
 
 
 @router.post("/{uuid}/priority/", response_model=TicketAnswer)
@@ -179,10 +189,11 @@ async def change_ticket_priority(
     who: CurrentUser,
     calendar: CalendarDep,
     response: Response,
+    now: Now,
 ) -> Any:
     """Set the priority, and with it the times that are due."""
     ticket = await service.change_priority(session, who, uuid, body.priority)
-    return await _answer(session, ticket, who, calendar, response)
+    return await _answer(session, ticket, who, calendar, response, now)
 
 
 @router.post("/{uuid}/reopen/", response_model=TicketAnswer, responses=raises(NotReopenable, ReopenTooLate))
@@ -193,11 +204,12 @@ async def reopen_ticket(
     calendar: CalendarDep,
     request: Request,
     response: Response,
+    now: Now,
 ) -> Any:
     """Open a resolved or closed ticket again, within fourteen days."""
     days = request.app.state.settings.reopen_days
-    ticket = await service.reopen_ticket(session, who, uuid, system_clock(), days)
-    return await _answer(session, ticket, who, calendar, response)
+    ticket = await service.reopen_ticket(session, who, uuid, now, days)
+    return await _answer(session, ticket, who, calendar, response, now)
 
 
 @router.post("/{uuid}/rate/", response_model=TicketAnswer, responses=raises(NotRateable))
@@ -208,7 +220,8 @@ async def rate_ticket(
     who: CurrentUser,
     calendar: CalendarDep,
     response: Response,
+    now: Now,
 ) -> Any:
     """Rate the help, 1 to 5, once the ticket is resolved."""
     ticket = await service.rate_ticket(session, who, uuid, body)
-    return await _answer(session, ticket, who, calendar, response)
+    return await _answer(session, ticket, who, calendar, response, now)

@@ -16,6 +16,7 @@ from sqlalchemy.orm import configure_mappers
 from libs.common.bus.received import Subscription
 from libs.common.data.db import Database, TaskQueue
 from libs.common.data.jobs import CeleryQueue
+from libs.common.runtime.clock import Clock, system_clock
 from libs.common.runtime.errors import ServiceUnavailable, is_transient
 from libs.common.runtime.failpoints import arm
 from libs.common.runtime.logs import configure_logs, get_logger
@@ -67,12 +68,13 @@ def create_app(
     shortcuts: Mapping[str, Shortcut] | None = None,
     keys: KeySet | None = None,
     queue: TaskQueue | None = None,
+    clock: Clock = system_clock,
 ) -> FastAPI:
     """A FastAPI application with everything that the seven services share.
 
-    `app.state` holds settings, db, verifier and revocations; its `background` coroutines run beside the
-    requests. `subscription` tells which topics' tokens a read can wait for. `exempt` paths keep no answers
-    for Idempotency-Key. `shortcuts` may answer before the routes of their names.
+    `app.state` holds settings, db, clock, verifier and revocations; its `background` coroutines run beside
+    the requests. `subscription` tells which topics' tokens a read can wait for. `exempt` paths keep no
+    answers for Idempotency-Key. `shortcuts` may answer before the routes of their names.
     """
     configure_logs(settings.service, settings.log_format, settings.log_level)
     arm(settings.failpoints)
@@ -110,6 +112,7 @@ def create_app(
     )
     app.state.settings = settings
     app.state.db = db = Database(settings, queue or CeleryQueue(settings))
+    app.state.clock = clock
     app.state.keys = keys or KeySet(settings.jwks_url)
     app.state.verifier = TokenVerifier(settings.token_issuer, settings.token_audience, app.state.keys)
     app.state.revocations = RevocationList(settings)

@@ -5,8 +5,10 @@ The entity tag names the aggregate's version and, where the answer differs betwe
 
 import hashlib
 import re
+from dataclasses import dataclass
+from typing import Annotated
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.responses import Response
 
 from libs.common.runtime.errors import PreconditionFailed
@@ -22,15 +24,31 @@ def etag(version: int, *view: object) -> str:
     return f'"{version}-{digest}"'
 
 
+@dataclass(frozen=True, slots=True)
+class Precondition:
+    """What `If-Match` says of the version that a change was made from; without a header, nothing."""
+
+    header: str | None = None
+
+    def check(self, version: int) -> None:
+        """Refuse a change of another version. The caller holds the row's lock. Raises PreconditionFailed."""
+        if self.header is None:
+            return
+        tags = TAG.findall(self.header)
+        versions = {tag.strip('"').partition("-")[0] for tag in tags}
+        if "*" not in tags and str(version) not in versions:
+            raise PreconditionFailed
+
+
+async def if_match(request: Request) -> Precondition:
+    return Precondition(request.headers.get("if-match"))
+
+
+IfMatch = Annotated[Precondition, Depends(if_match)]
+
+
 def check_if_match(request: Request, version: int) -> None:
-    """Refuse a change that was made from an older version. The caller holds the row lock."""
-    header = request.headers.get("if-match")
-    if header is None:
-        return
-    tags = TAG.findall(header)
-    versions = {tag.strip('"').partition("-")[0] for tag in tags}
-    if "*" not in tags and str(version) not in versions:
-        raise PreconditionFailed
+    Precondition(request.headers.get("if-match")).check(version)
 
 
 def answer(request: Request, response: Response, tag: str) -> Response | None:

@@ -21,6 +21,6 @@ async def chat(websocket: WebSocket, discussion: str) -> None:
             uuid = UUID(discussion)
         except ValueError:
             raise SocketClosed(UNKNOWN, "there is no such discussion") from None
-        return await Chat(state.hub, state.attendance, who, uuid).enter()
+        return await Chat(state.hub, state.attendance, who, uuid, state.clock).enter()
 
     await serve_socket(websocket, state.hub, enter)

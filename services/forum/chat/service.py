@@ -11,7 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.live.hub import NOT_ALLOWED, UNKNOWN, Frames, Hub, Socket, SocketClosed, Stream, broadcast
-from libs.common.runtime.clock import system_clock
+from libs.common.runtime.clock import Clock
 from libs.common.runtime.errors import NotFound, Unprocessable
 from libs.common.security.tokens import Principal
 from services.forum.access import access_discussion
@@ -29,12 +29,15 @@ TYPING_SECONDS = 1.0
 class Chat:
     """One person's view of one room: what `serve_socket` asks for."""
 
-    def __init__(self, hub: Hub, attendance: Attendance, who: Principal, discussion: UUID) -> None:
+    def __init__(
+        self, hub: Hub, attendance: Attendance, who: Principal, discussion: UUID, clock: Clock
+    ) -> None:
         self.hub = hub
         self.attendance = attendance
         self.who = who
         self.discussion = discussion
         self.user: dict[str, Any] = {"uuid": str(who.user), "full_name": ""}
+        self._clock = clock
         self._typed_at = 0.0
 
     async def enter(self) -> Stream:
@@ -129,7 +132,7 @@ class Chat:
     async def _check_pace(self, session: AsyncSession, client_id: str | None) -> None:
         """Raises PostingTooFast, but not for a message that is there already."""
         mine = select(func.count()).where(Reply.author == self.who.user, Reply.is_chat)
-        recent = await session.scalar(mine.where(Reply.created_at > system_clock() - timedelta(minutes=1)))
+        recent = await session.scalar(mine.where(Reply.created_at > self._clock() - timedelta(minutes=1)))
         if (recent or 0) < self.hub.db.settings.chat_messages_minute:  # type: ignore[attr-defined]
             return
         again = mine.where(Reply.discussion == self.discussion, Reply.client_id == client_id)

@@ -9,6 +9,8 @@ from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser, Manager
 from libs.common.security.tokens import Principal
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_bool, choose_uuid, paginate
 from services.forum.access import access_forum
@@ -154,18 +156,21 @@ async def change_discussion(
     body: DiscussionChange,
     session: SessionDep,
     who: CurrentUser,
-    request: Request,
+    if_match: IfMatch,
+    now: Now,
     response: Response,
 ) -> Any:
     """The author edits title, text or type."""
-    discussion = await service.change_discussion(session, who, uuid, body, request)
+    discussion = await service.change_discussion(session, who, uuid, body, if_match, now)
     return await _answer(session, discussion, who, response)
 
 
 @router.delete("/{uuid}/", response_model=Deleted, responses=raises(NotAuthor))
-async def delete_discussion(uuid: UUID, session: SessionDep, who: CurrentUser, request: Request) -> Any:
+async def delete_discussion(
+    uuid: UUID, session: SessionDep, who: CurrentUser, if_match: IfMatch, now: Now
+) -> Any:
     """Take a discussion away; for its author, staff and instructors. Moderation can restore it."""
-    await service.delete_discussion(session, who, uuid, request)
+    await service.delete_discussion(session, who, uuid, if_match, now)
     return {"deleted": True}
 
 

@@ -1,10 +1,10 @@
 """What people do with forums and discussions: one function per intent, under the discussion's row lock."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy import delete, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,11 +23,10 @@ from libs.common.events.forum import (
     DiscussionUnpinned,
     ForumCreated,
 )
-from libs.common.runtime.clock import system_clock
 from libs.common.runtime.errors import Unprocessable
 from libs.common.runtime.trace import Trace
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from services.forum import errors
 from services.forum.access import access_discussion, access_discussion_as_moderator, access_forum
 from services.forum.discussions.schemas import DiscussionChange, NewDiscussion, NewForum
@@ -162,14 +161,19 @@ async def view_discussion(session: AsyncSession, who: Principal, uuid: UUID) -> 
 
 
 async def change_discussion(
-    session: AsyncSession, who: Principal, uuid: UUID, body: DiscussionChange, request: Request
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: DiscussionChange,
+    if_match: Precondition,
+    now: datetime,
 ) -> Discussion:
     """The author edits the text; the same text again changes nothing."""
     discussion, place = await access_discussion(session, who, uuid, lock=True)
     if discussion.author != who.user:
         raise errors.NotAuthor
     check_not_locked(discussion, place)
-    check_if_match(request, discussion.version)
+    if_match.check(discussion.version)
     changes = body.model_dump(exclude_unset=True)
     if changes.pop("forum", discussion.forum) != discussion.forum:
         raise Unprocessable.field("forum", "is read only here: use move/")
@@ -187,24 +191,35 @@ async def change_discussion(
         )
         for name, value in changes.items():
             setattr(discussion, name, value)
-        discussion.edited_at = system_clock()
+        discussion.edited_at = now
         publish(session, discussion, DiscussionChanged, actor=who.user, mentions=mentions)
     return discussion
 
 
-async def delete_discussion(session: AsyncSession, who: Principal, uuid: UUID, request: Request) -> None:
+async def delete_discussion(
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    if_match: Precondition,
+    now: datetime,
+) -> None:
     """The author, staff or an instructor takes a discussion away; moderation can restore it."""
     discussion, place = await access_discussion(session, who, uuid, lock=True)
     if discussion.author != who.user and not place.may_moderate:
         raise errors.NotAuthor("Only its author, staff and instructors delete it.")
     check_not_locked(discussion, place)
-    check_if_match(request, discussion.version)
-    hide_discussion(session, discussion, who.user)
+    if_match.check(discussion.version)
+    hide_discussion(session, discussion, who.user, now)
 
 
-def hide_discussion(session: AsyncSession, discussion: Discussion, actor: UUID) -> None:
+def hide_discussion(
+    session: AsyncSession,
+    discussion: Discussion,
+    actor: UUID,
+    now: datetime,
+) -> None:
     """Mark a locked discussion as deleted. Its rows stay, because its versions are published."""
-    discussion.deleted_at = system_clock()
+    discussion.deleted_at = now
     discussion.deleted_by = actor
     publish(session, discussion, DiscussionChanged, actor=actor)
 

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import Teacher
+from libs.common.web.clock import Now
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose_bool, choose_uuid, paginate
 from services.forum.errors import NotModerator
@@ -32,9 +33,11 @@ async def list_flagged_posts(
 
 
 @router.post("/{uuid}/resolve/", response_model=ModerationItem, responses=raises(NotModerator))
-async def resolve_flagged_post(uuid: UUID, body: Decision, session: SessionDep, who: Teacher) -> Any:
+async def resolve_flagged_post(
+    uuid: UUID, body: Decision, session: SessionDep, who: Teacher, now: Now
+) -> Any:
     """Decide about a post, by the id of the discussion or reply: `dismiss` its reports or `delete` it."""
-    await service.decide(session, who, uuid, body.action, body.reason)
+    await service.decide(session, who, uuid, body.action, body.reason, now)
     return (await queries.moderation_items(session, [uuid]))[0]
 
 

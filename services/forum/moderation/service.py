@@ -1,6 +1,7 @@
 """What moderators decide: dismiss reports, delete, restore. Every act is kept with its actor and reason."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -10,7 +11,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.data.audit_log import write_entry
 from libs.common.events.forum import DiscussionChanged, ReplyChanged
 from libs.common.live.hub import wake_room
-from libs.common.runtime.clock import system_clock
 from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
 from services.forum import errors
@@ -55,18 +55,21 @@ async def access_post(session: AsyncSession, who: Principal, uuid: UUID) -> Post
 
 
 async def decide(
-    session: AsyncSession, who: Principal, uuid: UUID, action: Literal["dismiss", "delete"], reason: str
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    action: Literal["dismiss", "delete"],
+    reason: str,
+    now: datetime,
 ) -> Post:
     """Close the open reports of a post, and delete it if so decided."""
     post = await access_post(session, who, uuid)
     if action == "delete" and not post.is_deleted:
         if post.reply is not None:
-            hide_reply(session, post.reply, post.discussion, who.user)
+            hide_reply(session, post.reply, post.discussion, who.user, now)
         else:
-            hide_discussion(session, post.discussion, who.user)
-    await session.execute(
-        update(Flag).where(post.flags, Flag.resolved_at.is_(None)).values(resolved_at=system_clock())
-    )
+            hide_discussion(session, post.discussion, who.user, now)
+    await session.execute(update(Flag).where(post.flags, Flag.resolved_at.is_(None)).values(resolved_at=now))
     await _note(session, who, post, action, reason)
     await session.flush()
     return post

@@ -10,6 +10,8 @@ from libs.common.runtime.errors import BadRequest
 from libs.common.security.auth import CurrentUser
 from libs.common.security.tokens import Principal
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
 from services.forum.access import access_discussion, access_reply
@@ -107,18 +109,19 @@ async def change_reply(
     body: ReplyChange,
     session: SessionDep,
     who: CurrentUser,
-    request: Request,
+    if_match: IfMatch,
+    now: Now,
     response: Response,
 ) -> Any:
     """The author edits the text."""
-    reply = await service.change_reply(session, who, uuid, body.content, request)
+    reply = await service.change_reply(session, who, uuid, body.content, if_match, now)
     return await _answer(session, reply, who, response)
 
 
 @router.delete("/{uuid}/", response_model=Deleted, responses=raises(NotAuthor))
-async def delete_reply(uuid: UUID, session: SessionDep, who: CurrentUser, request: Request) -> Any:
+async def delete_reply(uuid: UUID, session: SessionDep, who: CurrentUser, if_match: IfMatch, now: Now) -> Any:
     """Take a reply away; for its author, staff and instructors. Moderation can restore it."""
-    await service.delete_reply(session, who, uuid, request)
+    await service.delete_reply(session, who, uuid, if_match, now)
     return {"deleted": True}
 
 

@@ -4,10 +4,10 @@ Rows are locked in one order: the discussion, then its replies. Posting, deletin
 text or an upvote changes one reply only and locks just that.
 """
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -23,10 +23,9 @@ from libs.common.events.forum import (
     SolutionUnmarked,
 )
 from libs.common.live.hub import wake_room
-from libs.common.runtime.clock import system_clock
 from libs.common.runtime.trace import Trace
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from services.forum import errors
 from services.forum.access import access_discussion, access_reply, readers_of
 from services.forum.discussions.service import check_not_locked, flag, set_resolved
@@ -128,40 +127,44 @@ async def post_reply(
 
 
 async def change_reply(
-    session: AsyncSession, who: Principal, uuid: UUID, content: str, request: Request
+    session: AsyncSession, who: Principal, uuid: UUID, content: str, if_match: Precondition, now: datetime
 ) -> Reply:
     """The author edits the text; the same text again changes nothing."""
     reply, discussion, place = await access_reply(session, who, uuid, lock=True)
     if reply.author != who.user:
         raise errors.NotAuthor
     check_not_locked(discussion, place)
-    check_if_match(request, reply.version)
+    if_match.check(reply.version)
     if content != reply.content:
         mentions = await find_new_mentions(
             session, reply.content, content, discussion.course, who.user, discussion.uuid
         )
         reply.content = content
-        reply.edited_at = system_clock()
+        reply.edited_at = now
         publish(session, reply, discussion, ReplyChanged, actor=who.user, mentions=mentions)
     return reply
 
 
-async def delete_reply(session: AsyncSession, who: Principal, uuid: UUID, request: Request) -> None:
+async def delete_reply(
+    session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition, now: datetime
+) -> None:
     """The author, staff or an instructor takes a reply away; its number in the discussion stays."""
     reply, discussion, place = await access_reply(session, who, uuid, with_discussion=True)
     if reply.author != who.user and not place.may_moderate:
         raise errors.NotAuthor("Only its author, staff and instructors delete it.")
     check_not_locked(discussion, place)
-    check_if_match(request, reply.version)
-    hide_reply(session, reply, discussion, who.user)
+    if_match.check(reply.version)
+    hide_reply(session, reply, discussion, who.user, now)
 
 
-def hide_reply(session: AsyncSession, reply: Reply, discussion: Discussion, actor: UUID) -> None:
+def hide_reply(
+    session: AsyncSession, reply: Reply, discussion: Discussion, actor: UUID, now: datetime
+) -> None:
     """Mark a locked reply of a locked discussion as deleted; a solution is withdrawn first."""
     if reply.is_solution:
         _unmark(session, reply, discussion, actor)
         set_resolved(session, discussion, actor, False)
-    reply.deleted_at = system_clock()
+    reply.deleted_at = now
     reply.deleted_by = actor
     discussion.replies_count -= 1
     publish(session, reply, discussion, ReplyChanged, actor=actor)

@@ -1,6 +1,5 @@
 """HTTP of avatars (api.md §2)."""
 
-from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -9,7 +8,7 @@ from starlette.datastructures import UploadFile
 from libs.common.data.db import SessionDep
 from libs.common.runtime.errors import PayloadTooLarge
 from libs.common.security.auth import CurrentUser
-from libs.common.web import etags
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.strict import read_form
 from services.identity.avatars import service
@@ -73,21 +72,20 @@ async def change_my_avatar(
     db: DatabaseDep,
     parts: IdentityDep,
     caller: CallerDep,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Take the file of the field `avatar` as own avatar: re-encoded to at most 512 pixels a side."""
-    check = partial(etags.check_if_match, request)
-    user = await service.change_avatar(session, db, parts, who, caller, data, check)
+    user = await service.change_avatar(session, db, parts, who, caller, data, if_match)
     return _answer(user, response)
 
 
 @router.delete("/", response_model=UserAnswer)
 async def remove_my_avatar(
-    who: CurrentUser, session: SessionDep, caller: CallerDep, request: Request, response: Response
+    who: CurrentUser, session: SessionDep, caller: CallerDep, if_match: IfMatch, response: Response
 ) -> Any:
     """Remove the own avatar."""
-    user = await service.remove_avatar(session, who, caller, partial(etags.check_if_match, request))
+    user = await service.remove_avatar(session, who, caller, if_match)
     return _answer(user, response)
 
 

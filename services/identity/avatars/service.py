@@ -1,6 +1,5 @@
 """Avatars: made from what is uploaded, worn by their owner, deleted when replaced."""
 
-from collections.abc import Callable
 from uuid import UUID, uuid4
 
 from sqlalchemy import Select, select
@@ -9,12 +8,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.data.db import Database, enqueue
 from libs.common.events.identity import ProfileUpdated
 from libs.common.security.tokens import Principal
+from libs.common.web.etags import Precondition
 from services.identity.access import access_self
 from services.identity.models import AvatarFile, User
 from services.identity.service import publish
 from services.identity.sessions import Caller, Identity, note
-
-Check = Callable[[int], None]
 
 
 def path_of(uuid: UUID) -> str:
@@ -34,9 +32,9 @@ async def change_avatar(
     who: Principal,
     caller: Caller,
     data: bytes,
-    check: Check,
+    if_match: Precondition,
 ) -> User:
-    """Wear a picture. Raises PictureRefused; `check` refuses by the version that is locked.
+    """Wear a picture. Raises PictureRefused; `if_match` is asked about the locked version.
 
     The file is written down before it is stored: one that nobody comes to wear is found by the sweep.
     """
@@ -47,17 +45,21 @@ async def change_avatar(
         user = await access_self(ledger, who)
         ledger.add(AvatarFile(uuid=uuid, user_uuid=user.uuid, url=url, created_at=parts.clock()))
     await parts.storage.put_bytes(path_of(uuid), webp)
-    return await _wear(session, who, caller, url, check)
+    return await _wear(session, who, caller, url, if_match)
 
 
-async def remove_avatar(session: AsyncSession, who: Principal, caller: Caller, check: Check) -> User:
+async def remove_avatar(
+    session: AsyncSession, who: Principal, caller: Caller, if_match: Precondition
+) -> User:
     """Wear none; nothing happens where there is none."""
-    return await _wear(session, who, caller, None, check)
+    return await _wear(session, who, caller, None, if_match)
 
 
-async def _wear(session: AsyncSession, who: Principal, caller: Caller, url: str | None, check: Check) -> User:
+async def _wear(
+    session: AsyncSession, who: Principal, caller: Caller, url: str | None, if_match: Precondition
+) -> User:
     user = await access_self(session, who, lock=True)
-    check(user.version)
+    if_match.check(user.version)
     if user.avatar == url:
         return user
     replaced = await session.scalar(

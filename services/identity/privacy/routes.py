@@ -1,6 +1,5 @@
 """HTTP of exports, erasures and their jobs (api.md §1, §2)."""
 
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser, Manager
 from libs.common.security.tokens import Principal
 from libs.common.web import etags
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from services.identity.errors import RoleNotAllowed, TooManyAttempts, WrongOtp, WrongPassword
 from services.identity.models import PrivacyJob
@@ -71,13 +71,12 @@ async def erase_me(
     parts: IdentityDep,
     who: CurrentUser,
     request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Erase the caller for good: access ends at once, a mail says farewell, then every service erases."""
     await confirm_owner(db, parts, who, body)
-    job = await service.request_own_erasure(
-        session, who, parts.clock(), partial(etags.check_if_match, request)
-    )
+    job = await service.request_own_erasure(session, who, parts.clock(), if_match)
     response.status_code = 202
     return await _answer(session, who, job, parts, request, response)
 
@@ -86,12 +85,16 @@ async def erase_me(
     "/users/{uuid}/", status_code=202, response_model=JobAnswer, responses=raises(RoleNotAllowed, OwnAccount)
 )
 async def erase_user(
-    uuid: UUID, session: SessionDep, parts: IdentityDep, who: Manager, request: Request, response: Response
+    uuid: UUID,
+    session: SessionDep,
+    parts: IdentityDep,
+    who: Manager,
+    request: Request,
+    if_match: IfMatch,
+    response: Response,
 ) -> Any:
     """Erase somebody whose role is not above one's own; oneself only at `users/me/`, with the password."""
-    job = await service.request_erasure(
-        session, who, uuid, parts.clock(), partial(etags.check_if_match, request)
-    )
+    job = await service.request_erasure(session, who, uuid, parts.clock(), if_match)
     response.status_code = 202
     return await _answer(session, who, job, parts, request, response)
 
@@ -116,9 +119,10 @@ async def cancel_job(
     parts: IdentityDep,
     who: CurrentUser,
     request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Cancel an export, or delete its archive. An erasure begins when it is asked for and stays."""
-    job = await service.cancel_job(session, who, uuid, parts.clock(), partial(etags.check_if_match, request))
+    job = await service.cancel_job(session, who, uuid, parts.clock(), if_match)
     await session.flush()
     return await _answer(session, who, job, parts, request, response)

@@ -1,6 +1,6 @@
 """Exports and erasures: one function per intent. Locks are taken in the order user, job."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -27,6 +27,7 @@ from libs.common.runtime.logs import get_logger
 from libs.common.runtime.settings import SERVICES
 from libs.common.runtime.trace import current_trace
 from libs.common.security.tokens import Principal
+from libs.common.web.etags import Precondition
 from services.identity.access import LOCK, access_self, access_user
 from services.identity.models import (
     Activity,
@@ -53,7 +54,6 @@ from services.identity.sessions import Caller, end_sessions, note
 log = get_logger(__name__)
 
 # Raises PreconditionFailed where an `If-Match` names another version; called under the row's lock.
-Check = Callable[[int], None]
 
 
 async def request_export(session: AsyncSession, who: Principal, now: datetime, caller: Caller) -> PrivacyJob:
@@ -71,23 +71,23 @@ async def request_export(session: AsyncSession, who: Principal, now: datetime, c
 
 
 async def request_own_erasure(
-    session: AsyncSession, who: Principal, now: datetime, check: Check
+    session: AsyncSession, who: Principal, now: datetime, if_match: Precondition
 ) -> PrivacyJob:
-    """Erase the caller, who has proved their password before; `check` refuses by the account's version."""
+    """Erase the caller, who has proved their password before; `if_match` sees the account's version."""
     user = await access_self(session, who, lock=True)
-    check(user.version)
+    if_match.check(user.version)
     return await _begin_erasure(session, user, who.user, now)
 
 
 async def request_erasure(
-    session: AsyncSession, who: Principal, uuid: UUID, now: datetime, check: Check
+    session: AsyncSession, who: Principal, uuid: UUID, now: datetime, if_match: Precondition
 ) -> PrivacyJob:
     """Erase somebody whose role is not above the manager's own. Raises RoleNotAllowed or OwnAccount."""
     user = await access_user(session, uuid, lock=True)
     if uuid == who.user:
         raise OwnAccount
     check_role_change(who.role, user.role, user.role)
-    check(user.version)
+    if_match.check(user.version)
     job = await _begin_erasure(session, user, who.user, now)
     await write_entry(session, "erased", uuid, actor=who.user, details={"job": job.uuid})
     return job
@@ -130,13 +130,13 @@ def _new_job(session: AsyncSession, user: User, actor: UUID, kind: str, now: dat
 
 
 async def cancel_job(
-    session: AsyncSession, who: Principal, uuid: UUID, now: datetime, check: Check
+    session: AsyncSession, who: Principal, uuid: UUID, now: datetime, if_match: Precondition
 ) -> PrivacyJob:
     """Cancel an export, or delete the archive of one that is done; again → no change. Raises ErasureBegun."""
     job = await access_job(session, who, uuid, lock=True)
     if job.kind == "erasure":
         raise ErasureBegun
-    check(job.version)
+    if_match.check(job.version)
     if job.status == "open":
         _cancel(session, job, who.user, now)
     elif job.object is not None:

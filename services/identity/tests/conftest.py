@@ -1,7 +1,7 @@
 """Identity in-process, with its key loaded and what it mails kept."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import httpx
 import pytest
@@ -28,11 +28,9 @@ async def identity(open_service: OpenHarness, mailbox: Mailbox) -> Harness:
 @pytest.fixture
 def clock(identity: Harness) -> Iterator[SettableClock]:
     """The clock of identity's routes, to be moved by the test; it begins now."""
-    before = identity.app.state.identity
-    clock = SettableClock(system_clock())
-    identity.app.state.identity = replace(before, clock=clock)
+    clock = identity.app.state.clock = SettableClock(system_clock())
     yield clock
-    identity.app.state.identity = before
+    identity.app.state.clock = system_clock
 
 
 @dataclass

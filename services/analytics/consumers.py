@@ -144,7 +144,7 @@ async def on_enrollment(session: AsyncSession, batch: Batch) -> None:
     )
 
 
-async def on_enrolled(session: AsyncSession, batch: Batch) -> None:
+async def on_student_enrolled(session: AsyncSession, batch: Batch) -> None:
     await _active(session, ((i.event.student, i.occurred_at) for i in batch))
     await _feed(session, batch, "enrolled", "student")
 
@@ -157,7 +157,7 @@ async def on_lesson_completed(session: AsyncSession, batch: Batch) -> None:
     await _feed(session, batch, "lesson_completed", "student")
 
 
-async def on_study_time(session: AsyncSession, batch: Batch) -> None:
+async def on_study_time_recorded(session: AsyncSession, batch: Batch) -> None:
     statement = insert(p.study)
     total = p.study.c.seconds + statement.excluded.seconds
     await session.execute(
@@ -272,7 +272,7 @@ async def on_reply_posted(session: AsyncSession, batch: Batch) -> None:
     await _feed(session, [i for i in batch if not i.event.is_chat], "reply_posted", "author")
 
 
-async def on_upvotes(session: AsyncSession, batch: Batch) -> None:
+async def on_reply_upvoted(session: AsyncSession, batch: Batch) -> None:
     await merge(session, p.replies, [{"reply": i.event.reply, "upvotes": i.event.upvotes} for i in batch])
 
 
@@ -331,9 +331,9 @@ READ_MODELS: dict[type[Any], Handler] = {
     identity.SessionStarted: on_session_started,
     CourseState: on_course,
     learning.EnrollmentState: on_enrollment,
-    learning.StudentEnrolled: on_enrolled,
+    learning.StudentEnrolled: on_student_enrolled,
     learning.LessonCompleted: on_lesson_completed,
-    learning.StudyTimeRecorded: on_study_time,
+    learning.StudyTimeRecorded: on_study_time_recorded,
     learning.CourseCompleted: on_course_completed,
     quizzes.QuizStarted: on_quiz_started,
     quizzes.QuizSubmitted: on_quiz_submitted,
@@ -347,8 +347,8 @@ READ_MODELS: dict[type[Any], Handler] = {
     forum.DiscussionResolved: on_discussion_resolved,
     forum.DiscussionReopened: on_discussion_reopened,
     forum.ReplyPosted: on_reply_posted,
-    forum.ReplyUpvoted: on_upvotes,
-    forum.ReplyUpvoteWithdrawn: on_upvotes,
+    forum.ReplyUpvoted: on_reply_upvoted,
+    forum.ReplyUpvoteWithdrawn: on_reply_upvoted,
     forum.SolutionMarked: on_solution_marked,
     forum.SolutionUnmarked: on_solution_unmarked,
     support.TicketOpened: on_ticket_opened,

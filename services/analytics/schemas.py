@@ -26,7 +26,7 @@ class Dashboard(BaseModel):
     as_of: Moment
 
 
-class ActivityLine(BaseModel):
+class ActivityRead(BaseModel):
     uuid: UUID
     user: UUID
     kind: Identifier
@@ -40,7 +40,7 @@ class ActivityPage(BaseModel):
     count: int
     next: Uri | None
     previous: Uri | None
-    results: list[ActivityLine]
+    results: list[ActivityRead]
 
 
 class StudentSummary(BaseModel):
@@ -103,7 +103,7 @@ class StudentDashboard(Dashboard):
     study_time: StudyTime
     quiz_trend: list[QuizPoint]
     subject_performance: list[SubjectPerformance]
-    recent_activity: list[ActivityLine]
+    recent_activity: list[ActivityRead]
 
 
 class TeacherSummary(BaseModel):
@@ -225,7 +225,7 @@ class PlatformActivity(BaseModel):
     new_users_7d: int
     enrollments_7d: int
     completions_7d: int
-    activities: list[ActivityLine]
+    activities: list[ActivityRead]
 
 
 class GrowthDay(BaseModel):

@@ -11,29 +11,29 @@ Content = Annotated[Markdown, Length(1, 20_000)]
 Title = Annotated[PlainText, Length(3, 200)]
 
 
-class PersonAnswer(BaseModel):
+class PersonSummary(BaseModel):
     uuid: UUID
     full_name: PlainText
     avatar: Uri | None
     role: Identifier
 
 
-class Authored(BaseModel):
+class AuthoredRead(BaseModel):
     """Who wrote it: as a card, and flat."""
 
-    author: PersonAnswer
+    author: PersonSummary
     author_name: PlainText
     author_avatar: Uri | None
     author_role: Identifier
 
 
-class NewFlag(Body):
+class FlagCreate(Body):
     reason: Annotated[PlainText, Length(0, 1000)] = ""
 
 
-class Flagged(BaseModel):
+class FlaggedRead(BaseModel):
     flagged: bool
 
 
-class Deleted(BaseModel):
+class DeletedRead(BaseModel):
     deleted: bool

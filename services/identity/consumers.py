@@ -32,12 +32,12 @@ def _by_job(batch: Batch) -> list[tuple[str, Any]]:
     return [(item.topic.partition(".")[0], item.event) for item in ordered]
 
 
-async def on_part_packed(session: AsyncSession, batch: Batch) -> None:
+async def on_export_part_packed(session: AsyncSession, batch: Batch) -> None:
     for service, event in _by_job(batch):
         await take_part(session, service, event, system_clock())
 
 
-async def on_part_failed(session: AsyncSession, batch: Batch) -> None:
+async def on_export_part_failed(session: AsyncSession, batch: Batch) -> None:
     for service, event in _by_job(batch):
         await miss_part(session, service, event, event.reason, system_clock())
 
@@ -47,7 +47,7 @@ async def on_person_erased(session: AsyncSession, batch: Batch) -> None:
         await take_erasure(session, service, event, event.rows, system_clock())
 
 
-async def on_enrollment_state(session: AsyncSession, batch: Batch) -> None:
+async def on_enrollment(session: AsyncSession, batch: Batch) -> None:
     """Keep the replica, and recompute the numbers of everybody whom it touches."""
     ids = [UUID(item.key) for item in batch]
     before = await session.scalars(select(Enrollment.student).where(Enrollment.uuid.in_(ids)))
@@ -73,8 +73,8 @@ async def on_enrollment_state(session: AsyncSession, batch: Batch) -> None:
 
 OTHERS: tuple[Any, ...] = (analytics, catalog, forum, learning, notify, support)
 HANDLERS: dict[type[Any], Handler] = {
-    learning.EnrollmentState: on_enrollment_state,
-    **{module.ExportPartPacked: on_part_packed for module in OTHERS},
-    **{module.ExportPartFailed: on_part_failed for module in OTHERS},
+    learning.EnrollmentState: on_enrollment,
+    **{module.ExportPartPacked: on_export_part_packed for module in OTHERS},
+    **{module.ExportPartFailed: on_export_part_failed for module in OTHERS},
     **{module.PersonErased: on_person_erased for module in OTHERS},
 }

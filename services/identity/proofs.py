@@ -21,14 +21,13 @@ from services.identity.models import Activity, CodeTry, Registration, User
 from services.identity.passwords import COMMON
 from services.identity.queries import user_answer, user_by_email
 from services.identity.rules import Role, check_password, name_of_address, network_of
-from services.identity.schemas import PasswordReset, Verification
-from services.identity.schemas import Registration as RegistrationBody
+from services.identity.schemas import PasswordResetRequest, RegisterRequest, VerifyEmailRequest
 from services.identity.service import end_access, publish
 from services.identity.sessions import Caller, Identity, end_sessions, note, start_session
 from services.identity.throttle import forget_failures
 
 
-async def register(session: AsyncSession, parts: Identity, body: RegistrationBody, caller: Caller) -> None:
+async def register(session: AsyncSession, parts: Identity, body: RegisterRequest, caller: Caller) -> None:
     """Keep a registration and mail its code. A known address gets a different mail and nothing else happens.
 
     Within a minute of another one's mail its own goes out when that is over; where others wait already,
@@ -78,7 +77,7 @@ async def resend_verification(session: AsyncSession, parts: Identity, email: str
 
 
 async def verify_email(
-    session: AsyncSession, db: Database, parts: Identity, body: Verification, caller: Caller
+    session: AsyncSession, db: Database, parts: Identity, body: VerifyEmailRequest, caller: Caller
 ) -> dict[str, Any]:
     """Prove the address and log in as the one who registered. Raises InvalidCode or AccountDisabled."""
     user, mail = await use_code(session, db, parts, body.email, "verify", body.verification_code)
@@ -139,7 +138,7 @@ async def ask_for_reset(session: AsyncSession, parts: Identity, email: str) -> N
 
 
 async def reset_password(
-    session: AsyncSession, db: Database, parts: Identity, body: PasswordReset, caller: Caller
+    session: AsyncSession, db: Database, parts: Identity, body: PasswordResetRequest, caller: Caller
 ) -> None:
     """Set a new password by mailed code. Ends every session; older tokens die. Raises InvalidCode.
 

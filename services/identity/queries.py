@@ -10,7 +10,7 @@ from libs.common.events.identity import UserState
 from libs.common.web import etags
 from services.identity.models import Session, User
 from services.identity.rules import ROLE_NAMES, is_staff
-from services.identity.schemas import Profile
+from services.identity.schemas import ProfileRead
 
 
 async def user_by_email(session: AsyncSession, email: str, *, lock: bool = False) -> User | None:
@@ -76,7 +76,7 @@ def user_answer(user: User) -> dict[str, Any]:
         "date_of_birth": user.date_of_birth,
         "date_joined": user.date_joined,
         "last_login": user.last_login,
-        "profile": Profile(
+        "profile": ProfileRead(
             **user.profile,
             courses_completed=user.courses_completed,
             total_study_hours=round(user.study_seconds / 3600, 2),

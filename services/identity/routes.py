@@ -35,26 +35,26 @@ from services.identity.models import Activity, User
 from services.identity.parts import EVEN_TIME, CallerDep, DatabaseDep, IdentityDep
 from services.identity.queries import STATUSES, card_answer, find_users, live_sessions, user_answer, user_tag
 from services.identity.schemas import (
-    ActivityAnswer,
-    Card,
-    Done,
-    EmailOnly,
+    ActivityRead,
+    DetailRead,
+    EmailRequest,
     Jwks,
-    LoggedIn,
-    Login,
-    Logout,
-    PasswordChange,
-    PasswordReset,
-    ProfileChange,
-    Refresh,
-    Registered,
-    Registration,
-    SessionAnswer,
-    Tokens,
-    UserAnswer,
-    UserChange,
-    Verification,
-    Verified,
+    LoginRead,
+    LoginRequest,
+    LogoutRequest,
+    PasswordResetRequest,
+    PasswordUpdate,
+    ProfileUpdate,
+    RefreshRequest,
+    RegisterRead,
+    RegisterRequest,
+    SessionRead,
+    TokensRead,
+    UserRead,
+    UserSummary,
+    UserUpdate,
+    VerifyEmailRead,
+    VerifyEmailRequest,
 )
 from services.identity.sessions import refresh_session
 
@@ -77,12 +77,12 @@ async def get_jwks(parts: IdentityDep, response: Response) -> Any:
 @router.post(
     "/register/",
     status_code=201,
-    response_model=Registered,
+    response_model=RegisterRead,
     dependencies=EVEN_TIME,
     responses=raises(PasswordRefused),
 )
 async def register(
-    body: Registration, session: SessionDep, parts: IdentityDep, caller: CallerDep, request: Request
+    body: RegisterRequest, session: SessionDep, parts: IdentityDep, caller: CallerDep, request: Request
 ) -> Any:
     """Make an account as student or teacher; a code is mailed. A known address gets the same answer."""
     await proofs.register(session, parts, body, caller)
@@ -91,28 +91,28 @@ async def register(
 
 @router.post(
     "/verify-email/",
-    response_model=Verified,
+    response_model=VerifyEmailRead,
     dependencies=EVEN_TIME,
     responses=raises(InvalidCode, AccountDisabled),
 )
 async def verify_email(
-    body: Verification, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
+    body: VerifyEmailRequest, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
 ) -> Any:
     """Prove the address with the mailed code, and be logged in."""
     return await proofs.verify_email(session, db, parts, body, caller)
 
 
-@router.post("/resend-verification/", response_model=Done, dependencies=EVEN_TIME)
+@router.post("/resend-verification/", response_model=DetailRead, dependencies=EVEN_TIME)
 async def resend_verification(
-    body: EmailOnly, session: SessionDep, parts: IdentityDep, caller: CallerDep
+    body: EmailRequest, session: SessionDep, parts: IdentityDep, caller: CallerDep
 ) -> Any:
     """Mail another code, at most one a minute."""
     await proofs.resend_verification(session, parts, body.email, caller)
     return {"detail": SENT}
 
 
-@router.post("/password-reset/", response_model=Done, dependencies=EVEN_TIME)
-async def ask_for_password_reset(body: EmailOnly, session: SessionDep, parts: IdentityDep) -> Any:
+@router.post("/password-reset/", response_model=DetailRead, dependencies=EVEN_TIME)
+async def ask_for_password_reset(body: EmailRequest, session: SessionDep, parts: IdentityDep) -> Any:
     """Mail a code for a new password; the same answer for every address."""
     await proofs.ask_for_reset(session, parts, body.email)
     return {"detail": SENT}
@@ -120,12 +120,12 @@ async def ask_for_password_reset(body: EmailOnly, session: SessionDep, parts: Id
 
 @router.post(
     "/password-reset-confirm/",
-    response_model=Done,
+    response_model=DetailRead,
     dependencies=EVEN_TIME,
     responses=raises(InvalidCode, PasswordRefused),
 )
 async def reset_password(
-    body: PasswordReset, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
+    body: PasswordResetRequest, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
 ) -> Any:
     """Set a new password with the mailed code; ends every session."""
     await proofs.reset_password(session, db, parts, body, caller)
@@ -134,11 +134,11 @@ async def reset_password(
 
 @router.post(
     "/change-password/",
-    response_model=Done,
+    response_model=DetailRead,
     responses=raises(WrongPassword, PasswordRefused, TooManyAttempts),
 )
 async def change_password(
-    body: PasswordChange,
+    body: PasswordUpdate,
     session: SessionDep,
     db: DatabaseDep,
     parts: IdentityDep,
@@ -152,20 +152,22 @@ async def change_password(
 
 @router.post(
     "/login/",
-    response_model=LoggedIn,
+    response_model=LoginRead,
     responses=raises(
         BadCredentials, OtpRequired, InvalidOtp, EmailNotVerified, AccountDisabled, TooManyAttempts
     ),
 )
 async def login(
-    body: Login, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
+    body: LoginRequest, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
 ) -> Any:
     """Start a session: an access token for ten minutes and a refresh token."""
     return await service.login(session, db, parts, body, caller)
 
 
-@router.post("/refresh/", response_model=Tokens, responses=raises(InvalidRefreshToken, AccountDisabled))
-async def refresh_tokens(body: Refresh, session: SessionDep, parts: IdentityDep, caller: CallerDep) -> Any:
+@router.post("/refresh/", response_model=TokensRead, responses=raises(InvalidRefreshToken, AccountDisabled))
+async def refresh_tokens(
+    body: RefreshRequest, session: SessionDep, parts: IdentityDep, caller: CallerDep
+) -> Any:
     """A new pair; the old refresh token stays valid until its successor is first used."""
     result = await refresh_session(session, parts, body.refresh, caller)
     if isinstance(result, type):
@@ -174,25 +176,29 @@ async def refresh_tokens(body: Refresh, session: SessionDep, parts: IdentityDep,
     return {"access": result[0], "refresh": result[1]}
 
 
-@router.post("/logout/", response_model=Done)
+@router.post("/logout/", response_model=DetailRead)
 async def logout(
-    session: SessionDep, parts: IdentityDep, who: CurrentUser, caller: CallerDep, body: Logout | None = None
+    session: SessionDep,
+    parts: IdentityDep,
+    who: CurrentUser,
+    caller: CallerDep,
+    body: LogoutRequest | None = None,
 ) -> Any:
     """End this session, or all with `{"all": true}`; its tokens and sockets die within seconds."""
     await service.logout(session, parts, who, caller, everywhere=body is not None and body.all)
     return {"detail": "Logged out."}
 
 
-@router.get("/users/me/", response_model=UserAnswer)
+@router.get("/users/me/", response_model=UserRead)
 async def get_me(session: SessionDep, who: CurrentUser, request: Request, response: Response) -> Any:
     """The caller's own account."""
     user = await access_self(session, who)
     return etags.answer(request, response, user_tag(user)) or user_answer(user)
 
 
-@router.patch("/users/me/", response_model=UserAnswer)
+@router.patch("/users/me/", response_model=UserRead)
 async def change_me(
-    body: ProfileChange,
+    body: ProfileUpdate,
     session: SessionDep,
     who: CurrentUser,
     caller: CallerDep,
@@ -206,7 +212,7 @@ async def change_me(
     return user_answer(user)
 
 
-@router.get("/users/me/sessions/", response_model=Page[SessionAnswer])
+@router.get("/users/me/sessions/", response_model=Page[SessionRead])
 async def list_my_sessions(session: SessionDep, who: CurrentUser, page: PagingDep) -> Any:
     """Own live sessions, the last used first."""
     count, rows = await paginate(session, live_sessions(who.user), page)
@@ -218,21 +224,21 @@ async def list_my_sessions(session: SessionDep, who: CurrentUser, page: PagingDe
     return page.answer(count, results)
 
 
-@router.delete("/users/me/sessions/{uuid}/", response_model=Done)
+@router.delete("/users/me/sessions/{uuid}/", response_model=DetailRead)
 async def end_my_session(uuid: UUID, session: SessionDep, parts: IdentityDep, who: CurrentUser) -> Any:
     """End one of the own sessions, on whichever device."""
     await service.end_own_session(session, parts, who, uuid)
     return {"detail": "The session has ended."}
 
 
-@router.get("/users/me/activity/", response_model=Page[ActivityAnswer])
+@router.get("/users/me/activity/", response_model=Page[ActivityRead])
 async def list_my_activity(session: SessionDep, who: CurrentUser, page: PagingDep) -> Any:
     """Logins, failures and changes of the own account, newest first."""
     query = select(Activity).where(Activity.user_uuid == who.user)
     return await paginate_by_cursor(session, query, page, Activity.created_at, Activity.uuid)
 
 
-@router.get("/users/", response_model=Page[UserAnswer])
+@router.get("/users/", response_model=Page[UserRead])
 async def list_users(
     session: SessionDep,
     who: Manager,
@@ -256,7 +262,7 @@ async def list_users(
     return page.answer(count, [user_answer(user) for user in rows])
 
 
-@router.get("/users/{uuid}/", response_model=UserAnswer | Card)
+@router.get("/users/{uuid}/", response_model=UserRead | UserSummary)
 async def get_user(
     uuid: UUID, session: SessionDep, who: OptionalUser, request: Request, response: Response
 ) -> Any:
@@ -266,12 +272,10 @@ async def get_user(
     return etags.answer(request, response, tag) or (user_answer(user) if full else card_answer(user))
 
 
-@router.patch(
-    "/users/{uuid}/", response_model=UserAnswer, responses=raises(RoleNotAllowed, AddressNotVerified)
-)
+@router.patch("/users/{uuid}/", response_model=UserRead, responses=raises(RoleNotAllowed, AddressNotVerified))
 async def change_user(
     uuid: UUID,
-    body: UserChange,
+    body: UserUpdate,
     session: SessionDep,
     parts: IdentityDep,
     who: Manager,

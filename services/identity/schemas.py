@@ -109,7 +109,7 @@ Url = Annotated[Uri, StringConstraints(max_length=500), AfterValidator(_url), St
 OptionalDate = Annotated[date | None, EmptyIsNone]
 
 
-class Registration(Body):
+class RegisterRequest(Body):
     email: Email
     password: NewPassword
     confirm_password: Annotated[Password | None, AfterValidator(_same)] = None
@@ -129,27 +129,27 @@ class Registration(Body):
     )
 
 
-class Registered(BaseModel):
+class RegisterRead(BaseModel):
     """The same whether the address was known or not."""
 
     detail: PlainText
     email: Identifier
 
 
-class EmailOnly(Body):
+class EmailRequest(Body):
     email: Email
 
     model_config = example(email="ada@lectern.example")
 
 
-class Verification(Body):
+class VerifyEmailRequest(Body):
     email: Email
     verification_code: Code
 
     model_config = example(email="ada@lectern.example", verification_code="492039")
 
 
-class PasswordReset(Body):
+class PasswordResetRequest(Body):
     email: Email
     reset_code: Code
     new_password: NewPassword
@@ -163,7 +163,7 @@ class PasswordReset(Body):
     )
 
 
-class PasswordChange(Body):
+class PasswordUpdate(Body):
     current_password: Password
     new_password: NewPassword
     confirm_password: Annotated[Password, AfterValidator(_same)]
@@ -175,7 +175,7 @@ class PasswordChange(Body):
     )
 
 
-class Login(Body):
+class LoginRequest(Body):
     email: Annotated[Identifier, StringConstraints(max_length=254), AfterValidator(address_or_text), Stripped]
     password: Password
     otp: Annotated[Identifier, StringConstraints(max_length=32), Stripped] | None = Field(
@@ -185,13 +185,13 @@ class Login(Body):
     model_config = example(email="ada@lectern.example", password="Learn-together-1", otp="492039")
 
 
-class Refresh(Body):
+class RefreshRequest(Body):
     refresh: Annotated[Identifier, StringConstraints(min_length=20, max_length=200), Stripped]
 
     model_config = example(refresh="q5Y3u0bT8mJr2vN7wLx4zKc9sHf1dGa6pEoQiUyRtWk")
 
 
-class Logout(Body):
+class LogoutRequest(Body):
     all: bool = False
     refresh: Identifier | None = Field(
         None, max_length=200, description="accepted and ignored: the session ends"
@@ -200,12 +200,12 @@ class Logout(Body):
     model_config = example(all=False)
 
 
-class Tokens(BaseModel):
+class TokensRead(BaseModel):
     access: Identifier
     refresh: Identifier
 
 
-class Profile(BaseModel):
+class ProfileRead(BaseModel):
     """What people tell about themselves; the last three are numbers of their learning."""
 
     bio: PlainText = ""
@@ -231,7 +231,7 @@ class Profile(BaseModel):
     points_earned: int = 0
 
 
-class UserAnswer(Answer):
+class UserRead(Answer):
     uuid: UUID
     id: UUID
     email: Identifier
@@ -249,10 +249,10 @@ class UserAnswer(Answer):
     date_of_birth: date | None
     date_joined: Moment
     last_login: Moment | None
-    profile: Profile
+    profile: ProfileRead
 
 
-class Card(Answer):
+class UserSummary(Answer):
     """What others may see of somebody."""
 
     uuid: UUID
@@ -266,18 +266,18 @@ class Card(Answer):
     role_display: PlainText
 
 
-class LoggedIn(BaseModel):
+class LoginRead(BaseModel):
     access: Identifier
     refresh: Identifier
-    user: UserAnswer
+    user: UserRead
 
 
-class Verified(BaseModel):
-    tokens: Tokens
-    user: UserAnswer
+class VerifyEmailRead(BaseModel):
+    tokens: TokensRead
+    user: UserRead
 
 
-class ProfileChange(Body):
+class ProfileUpdate(Body):
     """Flat fields of user and profile; what is left out stays."""
 
     email: Email | None = Field(None, description="accepted while it does not change")
@@ -307,7 +307,7 @@ class ProfileChange(Body):
     model_config = example(bio="Writes programs.", preferred_language="en", time_zone="Europe/London")
 
 
-class UserChange(Body):
+class UserUpdate(Body):
     """What a manager may change of somebody."""
 
     role: Role | None = None
@@ -319,7 +319,7 @@ class UserChange(Body):
     model_config = example(role="moderator")
 
 
-class SessionAnswer(Answer):
+class SessionRead(Answer):
     uuid: UUID
     device: PlainText
     ip: Identifier
@@ -329,7 +329,7 @@ class SessionAnswer(Answer):
     is_current: bool
 
 
-class ActivityAnswer(Answer):
+class ActivityRead(Answer):
     uuid: UUID
     kind: Identifier
     ip: Identifier
@@ -337,7 +337,7 @@ class ActivityAnswer(Answer):
     created_at: Moment
 
 
-class Done(BaseModel):
+class DetailRead(BaseModel):
     """An answer that only says what was done."""
 
     detail: PlainText

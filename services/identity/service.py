@@ -36,10 +36,10 @@ from services.identity.passwords import COMMON
 from services.identity.queries import user_answer, user_by_email, user_state
 from services.identity.rules import PROFILE_FIELDS, check_password, check_role_change, network_of
 from services.identity.schemas import (
-    Login,
-    PasswordChange,
-    ProfileChange,
-    UserChange,
+    LoginRequest,
+    PasswordUpdate,
+    ProfileUpdate,
+    UserUpdate,
 )
 from services.identity.sessions import (
     Caller,
@@ -61,7 +61,7 @@ def publish(session: AsyncSession, user: User, event: Event) -> None:
 
 
 async def change_password(
-    session: AsyncSession, db: Database, parts: Identity, who: Principal, body: PasswordChange, caller: Caller
+    session: AsyncSession, db: Database, parts: Identity, who: Principal, body: PasswordUpdate, caller: Caller
 ) -> None:
     """Set a new password, knowing the old one. Ends all other sessions; the calling one stays."""
     user = await confirm_password(db, parts, who, body.current_password, "current_password")
@@ -78,7 +78,7 @@ async def change_password(
 
 
 async def login(
-    session: AsyncSession, db: Database, parts: Identity, body: Login, caller: Caller
+    session: AsyncSession, db: Database, parts: Identity, body: LoginRequest, caller: Caller
 ) -> dict[str, Any]:
     """Start a session.
 
@@ -168,7 +168,7 @@ async def end_own_session(session: AsyncSession, parts: Identity, who: Principal
     end_session(session, await access_session(session, who, uuid), "revoked", parts.clock())
 
 
-async def change_profile(session: AsyncSession, who: Principal, body: ProfileChange, caller: Caller) -> User:
+async def change_profile(session: AsyncSession, who: Principal, body: ProfileUpdate, caller: Caller) -> User:
     """Change what is given. Raises Unprocessable when the address would change."""
     user = await access_self(session, who, lock=True)
     given = body.model_dump(exclude_unset=True)
@@ -194,7 +194,7 @@ async def change_profile(session: AsyncSession, who: Principal, body: ProfileCha
 
 
 async def change_user(
-    session: AsyncSession, parts: Identity, who: Principal, uuid: UUID, body: UserChange, caller: Caller
+    session: AsyncSession, parts: Identity, who: Principal, uuid: UUID, body: UserUpdate, caller: Caller
 ) -> User:
     """Change role or activity, or take a lost second factor off. Raises AddressNotVerified for a role of an
     account that nobody has proved to be theirs yet.

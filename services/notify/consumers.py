@@ -29,9 +29,7 @@ async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]
     await replicate(session, CourseTitle, batch, lambda course: {"uuid": course.uuid, "title": course.title})
 
 
-async def on_discussion_state(
-    session: AsyncSession, batch: Sequence[Received[forum.DiscussionState]]
-) -> None:
+async def on_discussion(session: AsyncSession, batch: Sequence[Received[forum.DiscussionState]]) -> None:
     """Keep the titles. What was told before its discussion's title came gets it now; a deleted one takes its
     title from what was told."""
     await replicate(session, DiscussionTitle, batch, lambda state: {"uuid": state.uuid, "title": state.title})
@@ -41,7 +39,7 @@ async def on_discussion_state(
     await retell(session, Notification.discussion.in_(gone) | untitled, "discussion", titles)
 
 
-async def on_enrolled(session: AsyncSession, batch: Batch) -> None:
+async def on_student_enrolled(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
@@ -58,7 +56,7 @@ async def on_enrolled(session: AsyncSession, batch: Batch) -> None:
     )
 
 
-async def on_certificate(session: AsyncSession, batch: Batch) -> None:
+async def on_certificate_issued(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
@@ -119,7 +117,7 @@ async def on_submission_graded(session: AsyncSession, batch: Batch) -> None:
     )  # fmt: skip
 
 
-async def on_reply(session: AsyncSession, batch: Batch) -> None:
+async def on_reply_posted(session: AsyncSession, batch: Batch) -> None:
     """The mentioned, then who is replied to, once each and never oneself.
 
     Chat and edits tell only the mentioned. Who has left the course is not told, as far as the fact says so
@@ -150,7 +148,7 @@ def may_read(event: Any, user: Any) -> bool:
     return readers is None or user in readers
 
 
-async def on_discussion(session: AsyncSession, batch: Batch) -> None:
+async def on_discussion_started(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
@@ -165,7 +163,7 @@ async def on_discussion(session: AsyncSession, batch: Batch) -> None:
     )  # fmt: skip
 
 
-async def on_solution(session: AsyncSession, batch: Batch) -> None:
+async def on_solution_marked(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
@@ -220,18 +218,18 @@ async def on_ticket_resolved(session: AsyncSession, batch: Batch) -> None:
 HANDLERS: dict[type[Any], Handler] = {
     UserState: on_user,
     CourseState: on_course,
-    forum.DiscussionState: on_discussion_state,
-    learning.StudentEnrolled: on_enrolled,
-    learning.StudentReenrolled: on_enrolled,
-    learning.CertificateIssued: on_certificate,
+    forum.DiscussionState: on_discussion,
+    learning.StudentEnrolled: on_student_enrolled,
+    learning.StudentReenrolled: on_student_enrolled,
+    learning.CertificateIssued: on_certificate_issued,
     learning.CertificateRevoked: on_certificate_revoked,
     quizzes.QuizGraded: on_quiz_graded,
     learning.SubmissionGraded: on_submission_graded,
-    forum.DiscussionStarted: on_discussion,
-    forum.DiscussionChanged: on_discussion,
-    forum.ReplyPosted: on_reply,
-    forum.ReplyChanged: on_reply,
-    forum.SolutionMarked: on_solution,
+    forum.DiscussionStarted: on_discussion_started,
+    forum.DiscussionChanged: on_discussion_started,
+    forum.ReplyPosted: on_reply_posted,
+    forum.ReplyChanged: on_reply_posted,
+    forum.SolutionMarked: on_solution_marked,
     support.TicketAnswered: on_ticket_answered,
     support.TicketAssigned: on_ticket_assigned,
     support.TicketResolved: on_ticket_resolved,

@@ -17,11 +17,11 @@ from services.notify.models import Notification
 from services.notify.queries import notifications_of, unread_count
 from services.notify.rules import TYPES
 from services.notify.schemas import (
-    Done,
+    DetailRead,
     MarkedRead,
-    NotificationAnswer,
-    NotificationChange,
-    TicketAnswer,
+    NotificationRead,
+    NotificationUpdate,
+    SocketTicketRead,
     UnreadCount,
     render,
 )
@@ -30,14 +30,14 @@ router = APIRouter(tags=["notifications"])
 PATH = "/api/core/notifications"
 
 
-@router.post("/api/ws-ticket/", status_code=201, response_model=TicketAnswer)
+@router.post("/api/ws-ticket/", status_code=201, response_model=SocketTicketRead)
 async def make_socket_ticket(who: CurrentUser, request: Request) -> Any:
     """A ticket for one socket, good once and for thirty seconds."""
     hub: Hub = request.app.state.hub
     return {"ticket": await hub.tickets.mint(who), "expires_in": TICKET_SECONDS}
 
 
-@router.get(f"{PATH}/", response_model=Page[NotificationAnswer])
+@router.get(f"{PATH}/", response_model=Page[NotificationRead])
 async def list_notifications(
     session: SessionDep,
     who: CurrentUser,
@@ -72,9 +72,9 @@ async def mark_all_notifications_read(session: SessionDep, who: CurrentUser) -> 
     return {"unread_count": 0, "marked": marked}
 
 
-@router.patch(f"{PATH}/{{uuid}}/", response_model=NotificationAnswer)
+@router.patch(f"{PATH}/{{uuid}}/", response_model=NotificationRead)
 async def change_notification(
-    uuid: UUID, body: NotificationChange, session: SessionDep, who: CurrentUser
+    uuid: UUID, body: NotificationUpdate, session: SessionDep, who: CurrentUser
 ) -> Any:
     """Mark one read or unread."""
     row = await service.mark_read(session, who, uuid, is_read=body.is_read)
@@ -83,7 +83,7 @@ async def change_notification(
     return render(row)
 
 
-@router.delete(f"{PATH}/{{uuid}}/", response_model=Done)
+@router.delete(f"{PATH}/{{uuid}}/", response_model=DetailRead)
 async def delete_notification(uuid: UUID, session: SessionDep, who: CurrentUser, now: Now) -> Any:
     """Delete one of them."""
     await service.delete_notification(session, who, uuid, now)

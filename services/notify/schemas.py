@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from libs.common.web.schemas import Body, Identifier, Moment, PlainText, UriReference
 
 
-class NotificationAnswer(BaseModel):
+class NotificationRead(BaseModel):
     uuid: UUID
     id: UUID
     notification_type: Identifier
@@ -21,7 +21,7 @@ class NotificationAnswer(BaseModel):
     created_at: Moment
 
 
-class NotificationChange(Body):
+class NotificationUpdate(Body):
     is_read: bool
 
 
@@ -33,19 +33,19 @@ class MarkedRead(UnreadCount):
     marked: int
 
 
-class Done(BaseModel):
+class DetailRead(BaseModel):
     detail: PlainText
 
 
-class TicketAnswer(BaseModel):
+class SocketTicketRead(BaseModel):
     """A single-use ticket for one socket."""
 
     ticket: Identifier
     expires_in: int
 
 
-def render(notification: Any) -> NotificationAnswer:
-    return NotificationAnswer(
+def render(notification: Any) -> NotificationRead:
+    return NotificationRead(
         uuid=notification.uuid,
         id=notification.uuid,
         notification_type=notification.notification_type,

@@ -26,14 +26,14 @@ from services.support.models import Ticket
 from services.support.queries import find_tickets, ticket_answer, ticket_cards, ticket_tag
 from services.support.rules import PRIORITIES, STATUSES, Calendar
 from services.support.schemas import (
-    Assignment,
-    NewMessage,
-    NewTicket,
-    PriorityChange,
-    Rating,
-    StatusChange,
-    TicketAnswer,
-    TicketCard,
+    AssignRequest,
+    MessageCreate,
+    PriorityUpdate,
+    RatingCreate,
+    StatusUpdate,
+    TicketCreate,
+    TicketRead,
+    TicketSummary,
 )
 
 router = APIRouter(prefix="/api/core/support-tickets", tags=["support"])
@@ -57,7 +57,7 @@ async def _answer(
     return await ticket_answer(session, ticket, who, calendar, now)
 
 
-@router.get("/", response_model=Page[TicketCard])
+@router.get("/", response_model=Page[TicketSummary])
 async def list_tickets(
     session: SessionDep,
     who: CurrentUser,
@@ -97,9 +97,9 @@ async def list_tickets(
     return page.answer(count, await ticket_cards(session, rows, who, calendar, now))
 
 
-@router.post("/", status_code=201, response_model=TicketAnswer)
+@router.post("/", status_code=201, response_model=TicketRead)
 async def open_ticket(
-    body: NewTicket,
+    body: TicketCreate,
     session: SessionDep,
     who: CurrentUser,
     calendar: CalendarDep,
@@ -111,7 +111,7 @@ async def open_ticket(
     return await _answer(session, ticket, who, calendar, response, now)
 
 
-@router.get("/{uuid}/", response_model=TicketAnswer)
+@router.get("/{uuid}/", response_model=TicketRead)
 async def get_ticket(
     uuid: UUID,
     session: SessionDep,
@@ -130,12 +130,12 @@ async def get_ticket(
 @router.post(
     "/{uuid}/messages/",
     status_code=201,
-    response_model=TicketAnswer,
+    response_model=TicketRead,
     responses=raises(TicketClosed, ReopenTooLate),
 )
 async def add_ticket_message(
     uuid: UUID,
-    body: NewMessage,
+    body: MessageCreate,
     session: SessionDep,
     who: CurrentUser,
     calendar: CalendarDep,
@@ -150,7 +150,7 @@ async def add_ticket_message(
 
 
 @router.post(
-    "/{uuid}/assign/", response_model=TicketAnswer, responses=raises(NotStaff, NobodyToAssign, TicketClosed)
+    "/{uuid}/assign/", response_model=TicketRead, responses=raises(NotStaff, NobodyToAssign, TicketClosed)
 )
 async def assign_ticket(
     uuid: UUID,
@@ -159,17 +159,17 @@ async def assign_ticket(
     calendar: CalendarDep,
     response: Response,
     now: Now,
-    body: Assignment | None = None,
+    body: AssignRequest | None = None,
 ) -> Any:
     """Give the ticket to a member of staff; without `user` to the one with least to do."""
     ticket = await service.assign_ticket(session, who, uuid, body.user if body else None)
     return await _answer(session, ticket, who, calendar, response, now)
 
 
-@router.post("/{uuid}/status/", response_model=TicketAnswer)
+@router.post("/{uuid}/status/", response_model=TicketRead)
 async def change_ticket_status(
     uuid: UUID,
-    body: StatusChange,
+    body: StatusUpdate,
     session: SessionDep,
     who: CurrentUser,
     calendar: CalendarDep,
@@ -181,10 +181,10 @@ async def change_ticket_status(
     return await _answer(session, ticket, who, calendar, response, now)
 
 
-@router.post("/{uuid}/priority/", response_model=TicketAnswer)
+@router.post("/{uuid}/priority/", response_model=TicketRead)
 async def change_ticket_priority(
     uuid: UUID,
-    body: PriorityChange,
+    body: PriorityUpdate,
     session: SessionDep,
     who: CurrentUser,
     calendar: CalendarDep,
@@ -196,7 +196,7 @@ async def change_ticket_priority(
     return await _answer(session, ticket, who, calendar, response, now)
 
 
-@router.post("/{uuid}/reopen/", response_model=TicketAnswer, responses=raises(NotReopenable, ReopenTooLate))
+@router.post("/{uuid}/reopen/", response_model=TicketRead, responses=raises(NotReopenable, ReopenTooLate))
 async def reopen_ticket(
     uuid: UUID,
     session: SessionDep,
@@ -212,10 +212,10 @@ async def reopen_ticket(
     return await _answer(session, ticket, who, calendar, response, now)
 
 
-@router.post("/{uuid}/rate/", response_model=TicketAnswer, responses=raises(NotRateable))
+@router.post("/{uuid}/rate/", response_model=TicketRead, responses=raises(NotRateable))
 async def rate_ticket(
     uuid: UUID,
-    body: Rating,
+    body: RatingCreate,
     session: SessionDep,
     who: CurrentUser,
     calendar: CalendarDep,

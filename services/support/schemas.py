@@ -27,7 +27,7 @@ def _slug(value: str) -> str:
     return value.lower() or "general"
 
 
-class NewTicket(Body):
+class TicketCreate(Body):
     subject: Annotated[PlainText, Length(5, 200)]
     description: Annotated[Markdown, Length(20, 20_000)]
     priority: Priority = "medium"
@@ -50,38 +50,38 @@ class NewTicket(Body):
     }
 
 
-class NewMessage(Body):
+class MessageCreate(Body):
     content: Content
     is_internal: bool = False
 
 
-class Assignment(Body):
+class AssignRequest(Body):
     user: Annotated[UUID | None, EmptyIsNone] = Field(None, description="without it: who has least to do")
 
 
-class StatusChange(Body):
+class StatusUpdate(Body):
     status: Status
 
 
-class PriorityChange(Body):
+class PriorityUpdate(Body):
     priority: Priority
 
 
-class Rating(Body):
+class RatingCreate(Body):
     rating: int = Field(ge=1, le=5)
     comment: Annotated[PlainText, Length(0, 5000)] = ""
 
 
-class PersonAnswer(BaseModel):
+class PersonSummary(BaseModel):
     uuid: UUID
     full_name: PlainText
     avatar: Uri | None
     role: Identifier
 
 
-class MessageAnswer(Answer):
+class MessageRead(Answer):
     uuid: UUID
-    author: PersonAnswer
+    author: PersonSummary
     content: Markdown
     content_html: SafeHtml
     is_internal: bool
@@ -95,7 +95,7 @@ class Sla(BaseModel):
     breached: bool
 
 
-class TicketCard(BaseModel):
+class TicketSummary(BaseModel):
     """A ticket as it stands in a list."""
 
     uuid: UUID
@@ -108,8 +108,8 @@ class TicketCard(BaseModel):
     category: Identifier
     course: UUID | None
     course_title: PlainText | None
-    requester: PersonAnswer
-    assigned_to: PersonAnswer | None
+    requester: PersonSummary
+    assigned_to: PersonSummary | None
     sla: Sla
     rating: int | None
     rating_comment: PlainText
@@ -120,5 +120,5 @@ class TicketCard(BaseModel):
     updated_at: Moment
 
 
-class TicketAnswer(TicketCard):
-    messages: list[MessageAnswer]
+class TicketRead(TicketSummary):
+    messages: list[MessageRead]

@@ -30,7 +30,7 @@ from services.support.access import access_ticket, access_ticket_as_staff
 from services.support.models import TICKET_NUMBERS, Message, Person, Ticket
 from services.support.queries import STAFF_ROLES, least_loaded_staff, may_see_course
 from services.support.rules import DONE, Priority, Status, may_reopen, may_set_status, status_after_answer
-from services.support.schemas import NewMessage, NewTicket, Rating
+from services.support.schemas import MessageCreate, RatingCreate, TicketCreate
 
 
 def _publish(
@@ -66,7 +66,7 @@ def _publish(
     record(session, event, ticket.version, trace=trace)
 
 
-async def open_ticket(session: AsyncSession, who: Principal, body: NewTicket, now: datetime) -> Ticket:
+async def open_ticket(session: AsyncSession, who: Principal, body: TicketCreate, now: datetime) -> Ticket:
     """Open a ticket for the caller. Raises Unprocessable for a course that they may not know of."""
     if body.course is not None and not await may_see_course(session, who, body.course):
         raise Unprocessable.field("course", "there is no such course")
@@ -88,7 +88,7 @@ async def open_ticket(session: AsyncSession, who: Principal, body: NewTicket, no
 
 
 async def add_message(
-    session: AsyncSession, who: Principal, uuid: UUID, body: NewMessage, now: datetime, days: int
+    session: AsyncSession, who: Principal, uuid: UUID, body: MessageCreate, now: datetime, days: int
 ) -> Ticket:
     """Add a message. Internal ones are for staff only, and a closed ticket takes none.
 
@@ -216,7 +216,7 @@ async def change_priority(session: AsyncSession, who: Principal, uuid: UUID, pri
     return ticket
 
 
-async def rate_ticket(session: AsyncSession, who: Principal, uuid: UUID, body: Rating) -> Ticket:
+async def rate_ticket(session: AsyncSession, who: Principal, uuid: UUID, body: RatingCreate) -> Ticket:
     """The requester rates a resolved ticket; again replaces the rating."""
     ticket = await access_ticket(session, who, uuid, lock=True)
     if ticket.requester != who.user:

@@ -1,6 +1,6 @@
 """Keeping a replica of a state topic: upsert what is there, delete what is a tombstone.
 
-async def on_course_state(session, batch):
+async def on_course(session, batch):
     await replicate(session, Course, batch, lambda c: {"uuid": c.uuid, "title": c.title})
 """
 

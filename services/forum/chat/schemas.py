@@ -7,7 +7,7 @@ from libs.common.web.schemas import Body, Length, PlainText
 from services.forum.schemas import Content
 
 
-class ChatMessage(Body):
+class ChatMessageCreate(Body):
     action: Literal["message"]
     content: Content
     client_id: Annotated[PlainText, Length(1, 100)] | None = None

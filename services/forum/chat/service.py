@@ -16,11 +16,11 @@ from libs.common.runtime.errors import NotFound, Unprocessable
 from libs.common.security.tokens import Principal
 from services.forum.access import access_discussion
 from services.forum.chat.presence import Attendance, present_users
-from services.forum.chat.schemas import ChatMessage
+from services.forum.chat.schemas import ChatMessageCreate
 from services.forum.errors import PostingTooFast, UnknownAction
 from services.forum.models import Discussion, Person, Reply
 from services.forum.replies.queries import replies_after, reply_answers
-from services.forum.replies.schemas import ReplyAnswer
+from services.forum.replies.schemas import ReplyRead
 from services.forum.replies.service import post_reply, room_of
 
 TYPING_SECONDS = 1.0
@@ -153,16 +153,16 @@ def message_frame(reply: Reply, answer: dict[str, Any]) -> bytes:
     frame = {
         "type": "message",
         "seq": reply.seq,
-        "message": ReplyAnswer.model_validate(answer).model_dump(mode="json"),
+        "message": ReplyRead.model_validate(answer).model_dump(mode="json"),
     }
     if reply.client_id is not None:
         frame["client_id"] = reply.client_id
     return orjson.dumps(frame)
 
 
-def parse_message(frame: dict[str, Any]) -> ChatMessage:
+def parse_message(frame: dict[str, Any]) -> ChatMessageCreate:
     try:
-        return ChatMessage.model_validate_json(orjson.dumps(frame))
+        return ChatMessageCreate.model_validate_json(orjson.dumps(frame))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"]) or "frame"

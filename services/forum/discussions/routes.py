@@ -16,22 +16,22 @@ from libs.common.web.paging import Page, PagingDep, choose, choose_bool, choose_
 from services.forum.access import access_forum
 from services.forum.discussions import queries, service
 from services.forum.discussions.schemas import (
-    DiscussionAnswer,
-    DiscussionChange,
-    FollowChange,
-    ForumAnswer,
-    Lock,
-    Move,
-    NewDiscussion,
-    NewForum,
-    Pin,
-    Resolve,
+    DiscussionCreate,
+    DiscussionRead,
+    DiscussionUpdate,
+    FollowRequest,
+    ForumCreate,
+    ForumRead,
+    LockRequest,
+    MoveRequest,
+    PinRequest,
+    ResolveRequest,
 )
 from services.forum.errors import NotAuthor, NotModerator
 from services.forum.models import Discussion
 from services.forum.queries import keyset
 from services.forum.rules import DISCUSSION_TYPES
-from services.forum.schemas import Deleted, Flagged, NewFlag
+from services.forum.schemas import DeletedRead, FlagCreate, FlaggedRead
 
 forums = APIRouter(prefix="/api/core/forums", tags=["forum"])
 router = APIRouter(prefix="/api/core/discussions", tags=["forum"])
@@ -44,7 +44,7 @@ ORDERINGS: dict[str, Any] = {
 }
 
 
-@forums.get("/", response_model=Page[ForumAnswer])
+@forums.get("/", response_model=Page[ForumRead])
 async def list_forums(
     session: SessionDep,
     who: CurrentUser,
@@ -58,15 +58,15 @@ async def list_forums(
     return page.answer(count, await queries.forum_answers(session, rows))
 
 
-@forums.post("/", status_code=201, response_model=ForumAnswer)
-async def create_forum(body: NewForum, session: SessionDep, who: Manager, response: Response) -> Any:
+@forums.post("/", status_code=201, response_model=ForumRead)
+async def create_forum(body: ForumCreate, session: SessionDep, who: Manager, response: Response) -> Any:
     """Make a platform forum; a course's forum makes itself."""
     forum = await service.create_forum(session, body)
     response.headers["ETag"] = etags.etag(forum.version)
     return (await queries.forum_answers(session, [forum]))[0]
 
 
-@forums.get("/{uuid}/", response_model=ForumAnswer)
+@forums.get("/{uuid}/", response_model=ForumRead)
 async def get_forum(
     uuid: UUID, session: SessionDep, who: CurrentUser, request: Request, response: Response
 ) -> Any:
@@ -97,7 +97,7 @@ def _tag(discussion: Discussion, body: dict[str, Any]) -> str:
     )
 
 
-@router.get("/", response_model=Page[DiscussionAnswer])
+@router.get("/", response_model=Page[DiscussionRead])
 async def list_discussions(
     session: SessionDep,
     who: CurrentUser,
@@ -132,15 +132,15 @@ async def list_discussions(
     return listed | {"results": await queries.discussion_answers(session, listed["results"], who)}
 
 
-@router.post("/", status_code=201, response_model=DiscussionAnswer)
+@router.post("/", status_code=201, response_model=DiscussionRead)
 async def start_discussion(
-    body: NewDiscussion, session: SessionDep, who: CurrentUser, response: Response
+    body: DiscussionCreate, session: SessionDep, who: CurrentUser, response: Response
 ) -> Any:
     """Open a discussion in a forum; announcements are for staff and instructors."""
     return await _answer(session, await service.start_discussion(session, who, body), who, response)
 
 
-@router.get("/{uuid}/", response_model=DiscussionAnswer)
+@router.get("/{uuid}/", response_model=DiscussionRead)
 async def get_discussion(
     uuid: UUID, session: SessionDep, who: CurrentUser, request: Request, response: Response
 ) -> Any:
@@ -150,10 +150,10 @@ async def get_discussion(
     return etags.answer(request, response, _tag(discussion, body)) or body
 
 
-@router.patch("/{uuid}/", response_model=DiscussionAnswer, responses=raises(NotAuthor))
+@router.patch("/{uuid}/", response_model=DiscussionRead, responses=raises(NotAuthor))
 async def change_discussion(
     uuid: UUID,
-    body: DiscussionChange,
+    body: DiscussionUpdate,
     session: SessionDep,
     who: CurrentUser,
     if_match: IfMatch,
@@ -165,7 +165,7 @@ async def change_discussion(
     return await _answer(session, discussion, who, response)
 
 
-@router.delete("/{uuid}/", response_model=Deleted, responses=raises(NotAuthor))
+@router.delete("/{uuid}/", response_model=DeletedRead, responses=raises(NotAuthor))
 async def delete_discussion(
     uuid: UUID, session: SessionDep, who: CurrentUser, if_match: IfMatch, now: Now
 ) -> Any:
@@ -174,45 +174,45 @@ async def delete_discussion(
     return {"deleted": True}
 
 
-@router.post("/{uuid}/pin/", response_model=DiscussionAnswer, responses=raises(NotModerator))
+@router.post("/{uuid}/pin/", response_model=DiscussionRead, responses=raises(NotModerator))
 async def pin_discussion(
-    uuid: UUID, session: SessionDep, who: CurrentUser, response: Response, body: Pin | None = None
+    uuid: UUID, session: SessionDep, who: CurrentUser, response: Response, body: PinRequest | None = None
 ) -> Any:
     """Keep a discussion on top, or no longer; for staff and instructors."""
     discussion = await service.pin_discussion(session, who, uuid, body.is_pinned if body else None)
     return await _answer(session, discussion, who, response)
 
 
-@router.post("/{uuid}/lock/", response_model=DiscussionAnswer, responses=raises(NotModerator))
+@router.post("/{uuid}/lock/", response_model=DiscussionRead, responses=raises(NotModerator))
 async def lock_discussion(
-    uuid: UUID, session: SessionDep, who: CurrentUser, response: Response, body: Lock | None = None
+    uuid: UUID, session: SessionDep, who: CurrentUser, response: Response, body: LockRequest | None = None
 ) -> Any:
     """Close a discussion to replies, or open it again; for staff and instructors."""
     discussion = await service.lock_discussion(session, who, uuid, body.is_locked if body else None)
     return await _answer(session, discussion, who, response)
 
 
-@router.post("/{uuid}/resolve/", response_model=DiscussionAnswer, responses=raises(NotAuthor))
+@router.post("/{uuid}/resolve/", response_model=DiscussionRead, responses=raises(NotAuthor))
 async def resolve_discussion(
-    uuid: UUID, session: SessionDep, who: CurrentUser, response: Response, body: Resolve | None = None
+    uuid: UUID, session: SessionDep, who: CurrentUser, response: Response, body: ResolveRequest | None = None
 ) -> Any:
     """Say that a discussion is resolved, or is not; for its author, staff and instructors."""
     discussion = await service.resolve_discussion(session, who, uuid, body.is_resolved if body else None)
     return await _answer(session, discussion, who, response)
 
 
-@router.post("/{uuid}/follow/", response_model=DiscussionAnswer)
+@router.post("/{uuid}/follow/", response_model=DiscussionRead)
 async def follow_discussion(
-    uuid: UUID, session: SessionDep, who: CurrentUser, response: Response, body: FollowChange | None = None
+    uuid: UUID, session: SessionDep, who: CurrentUser, response: Response, body: FollowRequest | None = None
 ) -> Any:
     """Follow a discussion, or no longer."""
     discussion = await service.follow_discussion(session, who, uuid, body.is_following if body else None)
     return await _answer(session, discussion, who, response)
 
 
-@router.post("/{uuid}/move/", response_model=DiscussionAnswer, responses=raises(NotModerator))
+@router.post("/{uuid}/move/", response_model=DiscussionRead, responses=raises(NotModerator))
 async def move_discussion(
-    uuid: UUID, body: Move, session: SessionDep, who: CurrentUser, response: Response
+    uuid: UUID, body: MoveRequest, session: SessionDep, who: CurrentUser, response: Response
 ) -> Any:
     """Move a discussion to another forum; for those who moderate both."""
     return await _answer(
@@ -220,9 +220,9 @@ async def move_discussion(
     )
 
 
-@router.post("/{uuid}/flag/", response_model=Flagged)
+@router.post("/{uuid}/flag/", response_model=FlaggedRead)
 async def flag_discussion(
-    uuid: UUID, session: SessionDep, who: CurrentUser, body: NewFlag | None = None
+    uuid: UUID, session: SessionDep, who: CurrentUser, body: FlagCreate | None = None
 ) -> Any:
     """Report a discussion to the moderators."""
     await service.flag_discussion(session, who, uuid, body.reason if body else "")

@@ -7,10 +7,10 @@ from pydantic import BaseModel, Field, model_validator
 
 from libs.common.web.schemas import Body, Length, Markdown, Moment, PlainText, SafeHtml
 from services.forum.rules import DiscussionType
-from services.forum.schemas import Authored, Content, PersonAnswer, Title
+from services.forum.schemas import AuthoredRead, Content, PersonSummary, Title
 
 
-class NewForum(Body):
+class ForumCreate(Body):
     title: Title
     description: Annotated[PlainText, Length(0, 2000)] = ""
 
@@ -19,7 +19,7 @@ class NewForum(Body):
     }
 
 
-class ForumAnswer(BaseModel):
+class ForumRead(BaseModel):
     uuid: UUID
     course: UUID | None
     course_title: PlainText | None
@@ -30,7 +30,7 @@ class ForumAnswer(BaseModel):
     updated_at: Moment
 
 
-class NewDiscussion(Body):
+class DiscussionCreate(Body):
     forum: UUID
     title: Title
     content: Content
@@ -50,49 +50,49 @@ class NewDiscussion(Body):
     }
 
 
-class DiscussionChange(Body):
+class DiscussionUpdate(Body):
     title: Title | None = None
     content: Content | None = None
     discussion_type: DiscussionType | None = None
     forum: UUID | None = Field(None, description="read only here, see `move/`; accepted unchanged")
 
     @model_validator(mode="after")
-    def _no_nulls(self) -> "DiscussionChange":
+    def _no_nulls(self) -> "DiscussionUpdate":
         for name in self.model_fields_set:
             if getattr(self, name) is None:
                 raise ValueError(f"{name} must not be null")
         return self
 
 
-class Pin(Body):
+class PinRequest(Body):
     is_pinned: bool | None = Field(None, description="without it: the other way round")
 
 
-class Lock(Body):
+class LockRequest(Body):
     is_locked: bool | None = Field(None, description="without it: the other way round")
 
 
-class Resolve(Body):
+class ResolveRequest(Body):
     is_resolved: bool | None = Field(None, description="without it: the other way round")
 
 
-class FollowChange(Body):
+class FollowRequest(Body):
     is_following: bool | None = Field(None, description="without it: the other way round")
 
 
-class Move(Body):
+class MoveRequest(Body):
     forum: UUID
 
 
-class LatestReply(BaseModel):
+class ReplySummary(BaseModel):
     uuid: UUID
-    author: PersonAnswer
+    author: PersonSummary
     author_name: PlainText
     content: Markdown
     created_at: Moment
 
 
-class DiscussionAnswer(Authored):
+class DiscussionRead(AuthoredRead):
     """`content` is the source; `content_html` is it rendered and sanitised."""
 
     uuid: UUID
@@ -109,7 +109,7 @@ class DiscussionAnswer(Authored):
     is_following: bool
     views_count: int
     replies_count: int
-    latest_reply: LatestReply | None
+    latest_reply: ReplySummary | None
     solution: UUID | None
     created_at: Moment
     updated_at: Moment

@@ -29,7 +29,7 @@ from libs.common.security.tokens import Principal
 from libs.common.web.etags import Precondition
 from services.forum import errors
 from services.forum.access import access_discussion, access_discussion_as_moderator, access_forum
-from services.forum.discussions.schemas import DiscussionChange, NewDiscussion, NewForum
+from services.forum.discussions.schemas import DiscussionCreate, DiscussionUpdate, ForumCreate
 from services.forum.models import Discussion, Flag, Follow, Forum
 from services.forum.queries import find_mentions, find_new_mentions
 from services.forum.rules import Standing, may_post, may_write
@@ -54,7 +54,7 @@ async def make_course_forums(session: AsyncSession, courses: Mapping[UUID, tuple
         record(session, ForumCreated(forum=uuid, course=course), 1, trace=courses[course][1])
 
 
-async def create_forum(session: AsyncSession, body: NewForum) -> Forum:
+async def create_forum(session: AsyncSession, body: ForumCreate) -> Forum:
     """Make a platform forum."""
     forum = Forum(uuid=uuid4(), version=1, course=None, **body.model_dump())
     session.add(forum)
@@ -119,7 +119,7 @@ async def publish_states(session: AsyncSession, most: int) -> int:
     return len(found)
 
 
-async def start_discussion(session: AsyncSession, who: Principal, body: NewDiscussion) -> Discussion:
+async def start_discussion(session: AsyncSession, who: Principal, body: DiscussionCreate) -> Discussion:
     """Open a discussion. Announcements are for staff and instructors."""
     forum, place = await access_forum(session, who, body.forum)
     if not may_post(body.discussion_type, place):
@@ -164,7 +164,7 @@ async def change_discussion(
     session: AsyncSession,
     who: Principal,
     uuid: UUID,
-    body: DiscussionChange,
+    body: DiscussionUpdate,
     if_match: Precondition,
     now: datetime,
 ) -> Discussion:

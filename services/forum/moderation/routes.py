@@ -12,12 +12,12 @@ from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose_bool, choose_uuid, paginate
 from services.forum.errors import NotModerator
 from services.forum.moderation import queries, service
-from services.forum.moderation.schemas import Decision, ModerationItem, Restoration
+from services.forum.moderation.schemas import ModerationItemRead, ModerationRequest, RestoreRequest
 
 router = APIRouter(prefix="/api/core/moderation", tags=["forum"])
 
 
-@router.get("/", response_model=Page[ModerationItem])
+@router.get("/", response_model=Page[ModerationItemRead])
 async def list_flagged_posts(
     session: SessionDep,
     who: Teacher,
@@ -32,17 +32,19 @@ async def list_flagged_posts(
     return page.answer(count, await queries.moderation_items(session, posts))
 
 
-@router.post("/{uuid}/resolve/", response_model=ModerationItem, responses=raises(NotModerator))
+@router.post("/{uuid}/resolve/", response_model=ModerationItemRead, responses=raises(NotModerator))
 async def resolve_flagged_post(
-    uuid: UUID, body: Decision, session: SessionDep, who: Teacher, now: Now
+    uuid: UUID, body: ModerationRequest, session: SessionDep, who: Teacher, now: Now
 ) -> Any:
     """Decide about a post, by the id of the discussion or reply: `dismiss` its reports or `delete` it."""
     await service.decide(session, who, uuid, body.action, body.reason, now)
     return (await queries.moderation_items(session, [uuid]))[0]
 
 
-@router.post("/{uuid}/restore/", response_model=ModerationItem, responses=raises(NotModerator))
-async def restore_post(uuid: UUID, session: SessionDep, who: Teacher, body: Restoration | None = None) -> Any:
+@router.post("/{uuid}/restore/", response_model=ModerationItemRead, responses=raises(NotModerator))
+async def restore_post(
+    uuid: UUID, session: SessionDep, who: Teacher, body: RestoreRequest | None = None
+) -> Any:
     """Bring a deleted discussion or reply back."""
     await service.restore(session, who, uuid, body.reason if body else "")
     return (await queries.moderation_items(session, [uuid]))[0]

@@ -6,27 +6,27 @@ from uuid import UUID
 from pydantic import BaseModel
 
 from libs.common.web.schemas import Body, Length, Markdown, Moment, PlainText, SafeHtml
-from services.forum.schemas import Authored, PersonAnswer
+from services.forum.schemas import AuthoredRead, PersonSummary
 
 Reason = Annotated[PlainText, Length(0, 1000)]
 
 
-class Decision(Body):
+class ModerationRequest(Body):
     action: Literal["dismiss", "delete"]
     reason: Reason = ""
 
 
-class Restoration(Body):
+class RestoreRequest(Body):
     reason: Reason = ""
 
 
-class FlagAnswer(BaseModel):
-    reporter: PersonAnswer
+class FlagRead(BaseModel):
+    reporter: PersonSummary
     reason: PlainText
     created_at: Moment
 
 
-class ModerationItem(Authored):
+class ModerationItemRead(AuthoredRead):
     """A post that was reported: `uuid` is that of the discussion or the reply."""
 
     uuid: UUID
@@ -38,5 +38,5 @@ class ModerationItem(Authored):
     content: Markdown
     content_html: SafeHtml
     is_deleted: bool
-    flags: list[FlagAnswer]
+    flags: list[FlagRead]
     created_at: Moment

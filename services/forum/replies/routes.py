@@ -19,8 +19,8 @@ from services.forum.errors import DiscussionLocked, NotAuthor, OwnReply, ParentE
 from services.forum.models import Reply
 from services.forum.queries import keyset
 from services.forum.replies import queries, service
-from services.forum.replies.schemas import NewReply, ReplyAnswer, ReplyChange
-from services.forum.schemas import Deleted, Flagged, NewFlag
+from services.forum.replies.schemas import ReplyCreate, ReplyRead, ReplyUpdate
+from services.forum.schemas import DeletedRead, FlagCreate, FlaggedRead
 
 router = APIRouter(prefix="/api/core/replies", tags=["forum"])
 
@@ -49,7 +49,7 @@ async def _answer(session: SessionDep, reply: Reply, who: Principal, response: R
     return body
 
 
-@router.get("/", response_model=Page[ReplyAnswer])
+@router.get("/", response_model=Page[ReplyRead])
 async def list_replies(
     session: SessionDep,
     who: CurrentUser,
@@ -84,16 +84,16 @@ async def list_replies(
 @router.post(
     "/",
     status_code=201,
-    response_model=ReplyAnswer,
+    response_model=ReplyRead,
     responses=raises(DiscussionLocked, ParentElsewhere, ReplyDeleted),
 )
-async def post_reply(body: NewReply, session: SessionDep, who: CurrentUser, response: Response) -> Any:
+async def post_reply(body: ReplyCreate, session: SessionDep, who: CurrentUser, response: Response) -> Any:
     """Reply to a discussion, or with `parent` to a reply in it."""
     reply = await service.post_reply(session, who, body.discussion, body.content, body.parent)
     return await _answer(session, reply, who, response)
 
 
-@router.get("/{uuid}/", response_model=ReplyAnswer)
+@router.get("/{uuid}/", response_model=ReplyRead)
 async def get_reply(
     uuid: UUID, session: SessionDep, who: CurrentUser, request: Request, response: Response
 ) -> Any:
@@ -103,10 +103,10 @@ async def get_reply(
     return etags.answer(request, response, _tag(body, reply.version)) or body
 
 
-@router.patch("/{uuid}/", response_model=ReplyAnswer, responses=raises(NotAuthor))
+@router.patch("/{uuid}/", response_model=ReplyRead, responses=raises(NotAuthor))
 async def change_reply(
     uuid: UUID,
-    body: ReplyChange,
+    body: ReplyUpdate,
     session: SessionDep,
     who: CurrentUser,
     if_match: IfMatch,
@@ -118,27 +118,29 @@ async def change_reply(
     return await _answer(session, reply, who, response)
 
 
-@router.delete("/{uuid}/", response_model=Deleted, responses=raises(NotAuthor))
+@router.delete("/{uuid}/", response_model=DeletedRead, responses=raises(NotAuthor))
 async def delete_reply(uuid: UUID, session: SessionDep, who: CurrentUser, if_match: IfMatch, now: Now) -> Any:
     """Take a reply away; for its author, staff and instructors. Moderation can restore it."""
     await service.delete_reply(session, who, uuid, if_match, now)
     return {"deleted": True}
 
 
-@router.post("/{uuid}/upvote/", response_model=ReplyAnswer, responses=raises(OwnReply))
+@router.post("/{uuid}/upvote/", response_model=ReplyRead, responses=raises(OwnReply))
 async def upvote_reply(uuid: UUID, session: SessionDep, who: CurrentUser, response: Response) -> Any:
     """Upvote somebody's reply; again takes the upvote back."""
     return await _answer(session, await service.upvote_reply(session, who, uuid), who, response)
 
 
-@router.post("/{uuid}/mark-solution/", response_model=ReplyAnswer, responses=raises(NotAuthor))
+@router.post("/{uuid}/mark-solution/", response_model=ReplyRead, responses=raises(NotAuthor))
 async def mark_solution(uuid: UUID, session: SessionDep, who: CurrentUser, response: Response) -> Any:
     """Mark the solution; again undoes it. For the author of the discussion, staff and instructors."""
     return await _answer(session, await service.mark_solution(session, who, uuid), who, response)
 
 
-@router.post("/{uuid}/flag/", response_model=Flagged)
-async def flag_reply(uuid: UUID, session: SessionDep, who: CurrentUser, body: NewFlag | None = None) -> Any:
+@router.post("/{uuid}/flag/", response_model=FlaggedRead)
+async def flag_reply(
+    uuid: UUID, session: SessionDep, who: CurrentUser, body: FlagCreate | None = None
+) -> Any:
     """Report a reply to the moderators."""
     await service.flag_reply(session, who, uuid, body.reason if body else "")
     return {"flagged": True}

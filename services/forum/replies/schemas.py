@@ -3,10 +3,10 @@
 from uuid import UUID
 
 from libs.common.web.schemas import Body, Markdown, Moment, SafeHtml
-from services.forum.schemas import Authored, Content
+from services.forum.schemas import AuthoredRead, Content
 
 
-class NewReply(Body):
+class ReplyCreate(Body):
     discussion: UUID
     content: Content
     parent: UUID | None = None
@@ -20,11 +20,11 @@ class NewReply(Body):
     }
 
 
-class ReplyChange(Body):
+class ReplyUpdate(Body):
     content: Content
 
 
-class ReplyAnswer(Authored):
+class ReplyRead(AuthoredRead):
     """`content` is the source; `content_html` is it rendered and sanitised. A deleted reply stays,
     without text, where others answered it or where its number is needed."""
 
@@ -40,7 +40,7 @@ class ReplyAnswer(Authored):
     is_deleted: bool
     upvotes: int
     has_upvoted: bool
-    children: list["ReplyAnswer"]
+    children: list["ReplyRead"]
     created_at: Moment
     updated_at: Moment
     edited_at: Moment | None

@@ -17,7 +17,7 @@ from services.identity.errors import FileMissing, FileTypeRefused, PictureRefuse
 from services.identity.models import User
 from services.identity.parts import CallerDep, DatabaseDep, IdentityDep
 from services.identity.queries import user_answer, user_tag
-from services.identity.schemas import UserAnswer
+from services.identity.schemas import UserRead
 
 router = APIRouter(prefix="/api/accounts/users/me/avatar", tags=["accounts"])
 
@@ -60,7 +60,7 @@ async def uploaded(request: Request) -> bytes:
 
 @router.post(
     "/",
-    response_model=UserAnswer,
+    response_model=UserRead,
     max_body_size=MOST_BODY,
     openapi_extra=FORM,
     responses=raises(FileMissing, FileTypeRefused, PictureRefused),
@@ -80,7 +80,7 @@ async def change_my_avatar(
     return _answer(user, response)
 
 
-@router.delete("/", response_model=UserAnswer)
+@router.delete("/", response_model=UserRead)
 async def remove_my_avatar(
     who: CurrentUser, session: SessionDep, caller: CallerDep, if_match: IfMatch, response: Response
 ) -> Any:

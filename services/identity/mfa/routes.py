@@ -16,15 +16,15 @@ from services.identity.errors import (
     WrongPassword,
 )
 from services.identity.mfa import service
-from services.identity.mfa.schemas import Enrolment, OtpConfirmation, RecoveryCodes, SecondFactorProof
+from services.identity.mfa.schemas import OtpRequest, RecoveryCodesRead, SecondFactorRead, SecondFactorRequest
 from services.identity.parts import CallerDep, DatabaseDep, IdentityDep
-from services.identity.schemas import Done
+from services.identity.schemas import DetailRead
 
 router = APIRouter(prefix="/api/accounts/users/me/mfa", tags=["accounts"])
 PROVED = raises(MfaNotEnabled, WrongPassword, WrongOtp, TooManyAttempts)
 
 
-@router.post("/enrol/", response_model=Enrolment, responses=raises(MfaAlreadyEnabled))
+@router.post("/enrol/", response_model=SecondFactorRead, responses=raises(MfaAlreadyEnabled))
 async def enrol_authenticator(session: SessionDep, parts: IdentityDep, who: CurrentUser) -> Any:
     """Draw a secret for an authenticator; it counts once a code of it is confirmed."""
     return (await service.enrol(session, parts, who))._asdict()
@@ -32,19 +32,19 @@ async def enrol_authenticator(session: SessionDep, parts: IdentityDep, who: Curr
 
 @router.post(
     "/confirm/",
-    response_model=RecoveryCodes,
+    response_model=RecoveryCodesRead,
     responses=raises(MfaAlreadyEnabled, MfaNotEnrolled, WrongOtp),
 )
 async def confirm_authenticator(
-    body: OtpConfirmation, session: SessionDep, parts: IdentityDep, who: CurrentUser, caller: CallerDep
+    body: OtpRequest, session: SessionDep, parts: IdentityDep, who: CurrentUser, caller: CallerDep
 ) -> Any:
     """Ask for a second factor from now on; answers ten recovery codes, this once."""
     return {"recovery_codes": await service.confirm(session, parts, who, caller, body.otp)}
 
 
-@router.post("/disable/", response_model=Done, responses=PROVED)
+@router.post("/disable/", response_model=DetailRead, responses=PROVED)
 async def disable_second_factor(
-    body: SecondFactorProof,
+    body: SecondFactorRequest,
     session: SessionDep,
     db: DatabaseDep,
     parts: IdentityDep,
@@ -56,9 +56,9 @@ async def disable_second_factor(
     return {"detail": "The second factor is off."}
 
 
-@router.post("/recovery-codes/", response_model=RecoveryCodes, responses=PROVED)
+@router.post("/recovery-codes/", response_model=RecoveryCodesRead, responses=PROVED)
 async def renew_recovery_codes(
-    body: SecondFactorProof,
+    body: SecondFactorRequest,
     session: SessionDep,
     db: DatabaseDep,
     parts: IdentityDep,

@@ -10,20 +10,20 @@ from services.identity.schemas import Password, example
 Otp = Annotated[Identifier, StringConstraints(min_length=1, max_length=32), Stripped]
 
 
-class OtpConfirmation(Body):
+class OtpRequest(Body):
     otp: Otp = Field(description="what the authenticator shows")
 
     model_config = example(otp="492039")
 
 
-class SecondFactorProof(Body):
+class SecondFactorRequest(Body):
     password: Password
     otp: Otp = Field(description="of the authenticator, or a recovery code")
 
     model_config = example(password="Learn-together-1", otp="492039")
 
 
-class Enrolment(BaseModel):
+class SecondFactorRead(BaseModel):
     """For the authenticator: to be typed, followed or scanned. A login asks for nothing before `confirm/`."""
 
     secret: Identifier = Field(description="base 32", examples=["JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"])
@@ -33,7 +33,7 @@ class Enrolment(BaseModel):
     qr_svg: PlainText = Field(description="the same URL as a QR code", examples=["<svg …></svg>"])
 
 
-class RecoveryCodes(BaseModel):
+class RecoveryCodesRead(BaseModel):
     """Shown once. Each stands in for the authenticator one time."""
 
     recovery_codes: list[Identifier] = Field(examples=[["4k7vd-9m2qx", "t0zha-81bnr"]])

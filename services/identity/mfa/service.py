@@ -24,7 +24,7 @@ from services.identity.mfa.rules import (
     normal_otp,
     readable,
 )
-from services.identity.mfa.schemas import SecondFactorProof
+from services.identity.mfa.schemas import SecondFactorRequest
 from services.identity.models import RecoveryCode, TotpSecret
 from services.identity.secrets_at_rest import Vault
 from services.identity.service import confirm_password, remove_second_factor, switch_second_factor
@@ -81,7 +81,7 @@ async def disable(
     parts: Identity,
     who: Principal,
     caller: Caller,
-    proof: SecondFactorProof,
+    proof: SecondFactorRequest,
 ) -> None:
     """Ask for the password alone again.
 
@@ -100,7 +100,7 @@ async def renew_recovery_codes(
     parts: Identity,
     who: Principal,
     caller: Caller,
-    proof: SecondFactorProof,
+    proof: SecondFactorRequest,
 ) -> list[str]:
     """New recovery codes; the older ones are void.
 
@@ -115,7 +115,7 @@ async def renew_recovery_codes(
     return await _new_recovery_codes(session, parts.vault, user.uuid)
 
 
-async def _prove(db: Database, parts: Identity, who: Principal, proof: SecondFactorProof) -> None:
+async def _prove(db: Database, parts: Identity, who: Principal, proof: SecondFactorRequest) -> None:
     user = await confirm_password(db, parts, who, proof.password)
     if not user.mfa_enabled:
         raise MfaNotEnabled

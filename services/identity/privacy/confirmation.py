@@ -5,12 +5,12 @@ from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
 from services.identity.errors import WrongOtp
 from services.identity.mfa.factors import use_second_factor
-from services.identity.privacy.schemas import Confirmation
+from services.identity.privacy.schemas import ErasureRequest
 from services.identity.service import confirm_password
 from services.identity.sessions import Identity
 
 
-async def confirm_owner(db: Database, parts: Identity, who: Principal, body: Confirmation) -> None:
+async def confirm_owner(db: Database, parts: Identity, who: Principal, body: ErasureRequest) -> None:
     """The password, and where a second factor is asked for its code; both throttled.
 
     Raises WrongPassword, WrongOtp, TooManyAttempts, or Unprocessable when the code is missing.

@@ -20,7 +20,7 @@ from services.identity.privacy.access import access_job
 from services.identity.privacy.confirmation import confirm_owner
 from services.identity.privacy.errors import ErasureBegun, OwnAccount
 from services.identity.privacy.queries import job_answer, job_tag
-from services.identity.privacy.schemas import Confirmation, JobAnswer
+from services.identity.privacy.schemas import ErasureRequest, JobRead
 from services.identity.sessions import Identity
 
 router = APIRouter(prefix="/api/accounts", tags=["accounts"])
@@ -43,7 +43,7 @@ async def _answer(
     return etags.answer(request, response, job_tag(job, answer, now)) or answer
 
 
-@router.post("/users/me/export/", status_code=202, response_model=JobAnswer)
+@router.post("/users/me/export/", status_code=202, response_model=JobRead)
 async def export_me(
     session: SessionDep,
     parts: IdentityDep,
@@ -61,11 +61,11 @@ async def export_me(
 @router.delete(
     "/users/me/",
     status_code=202,
-    response_model=JobAnswer,
+    response_model=JobRead,
     responses=raises(WrongPassword, WrongOtp, TooManyAttempts),
 )
 async def erase_me(
-    body: Confirmation,
+    body: ErasureRequest,
     session: SessionDep,
     db: DatabaseDep,
     parts: IdentityDep,
@@ -82,7 +82,7 @@ async def erase_me(
 
 
 @router.delete(
-    "/users/{uuid}/", status_code=202, response_model=JobAnswer, responses=raises(RoleNotAllowed, OwnAccount)
+    "/users/{uuid}/", status_code=202, response_model=JobRead, responses=raises(RoleNotAllowed, OwnAccount)
 )
 async def erase_user(
     uuid: UUID,
@@ -99,7 +99,7 @@ async def erase_user(
     return await _answer(session, who, job, parts, request, response)
 
 
-@jobs.get("/{uuid}/", response_model=JobAnswer)
+@jobs.get("/{uuid}/", response_model=JobRead)
 async def get_job(
     uuid: UUID,
     session: SessionDep,
@@ -112,7 +112,7 @@ async def get_job(
     return await _answer(session, who, await access_job(session, who, uuid), parts, request, response)
 
 
-@jobs.delete("/{uuid}/", response_model=JobAnswer, responses=raises(ErasureBegun))
+@jobs.delete("/{uuid}/", response_model=JobRead, responses=raises(ErasureBegun))
 async def cancel_job(
     uuid: UUID,
     session: SessionDep,

@@ -9,7 +9,7 @@ from libs.common.web.schemas import Answer, Body, Identifier, Moment, PlainText,
 from services.identity.schemas import Password
 
 
-class Confirmation(Body):
+class ErasureRequest(Body):
     """Who erases their account proves once more who they are."""
 
     model_config = Body.model_config | ConfigDict(
@@ -20,7 +20,7 @@ class Confirmation(Body):
     otp: Annotated[Identifier, StringConstraints(max_length=64), Stripped] | None = None
 
 
-class ServiceAnswer(Answer):
+class ServiceSummary(Answer):
     """What one service has said of the job; `rows` is how many it packed, or deleted and changed."""
 
     service: Identifier
@@ -28,7 +28,7 @@ class ServiceAnswer(Answer):
     rows: int | None
 
 
-class JobAnswer(Answer):
+class JobRead(Answer):
     """An export or an erasure. `result_url` leads to the archive for its owner's session alone."""
 
     uuid: UUID
@@ -40,4 +40,4 @@ class JobAnswer(Answer):
     expires_at: Moment | None
     error: PlainText | None
     created_at: Moment
-    services: list[ServiceAnswer]
+    services: list[ServiceSummary]

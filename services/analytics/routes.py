@@ -1,6 +1,7 @@
 """HTTP of analytics (api.md §8). Dashboards are read models: nothing here asks another service."""
 
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -88,7 +89,7 @@ async def list_activities(
     """Own activities, newest first; managers see everybody's, or those of `user`."""
     chosen = choose_uuid("user", user)
     whose = chosen if at_least(who, "manager") else who.user
-    after = decode_cursor(page.cursor) if page.cursor else (None, None)
+    after = decode_cursor(page.cursor, datetime, UUID) if page.cursor else (None, None)
     where = '(CAST(:u AS uuid) IS NULL OR a."user" = :u)'
     counted = await one(session, f"SELECT count(*) AS n FROM activities a WHERE {where}", u=whose)
     found = await rows(
@@ -105,7 +106,7 @@ async def list_activities(
     )
     results = [{**row._mapping, "uuid": as_v4(row.uuid)} for row in found[: page.size]]
     more = len(found) > page.size
-    follow = encode_cursor(results[-1]["at"].isoformat(), str(found[page.size - 1].uuid)) if more else None
+    follow = encode_cursor(results[-1]["at"], found[page.size - 1].uuid) if more else None
     return {
         "count": counted.n,
         "next": page.link(cursor=follow, page=None) if follow else None,

@@ -13,11 +13,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
 from libs.common.runtime.errors import NotFound
+from libs.common.runtime.roles import STAFF
 from libs.common.security.auth import at_least, is_staff
 from libs.common.security.tokens import Principal
 from services.forum import errors
 from services.forum.models import Course, Discussion, Enrollment, Forum, Person, Reply
-from services.forum.rules import LEARNING, STAFF, Standing, standing
+from services.forum.rules import LEARNING, Standing, standing
 
 
 async def standing_of(session: AsyncSession, who: Principal, course: UUID | None) -> Standing:

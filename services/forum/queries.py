@@ -1,25 +1,16 @@
-"""Reads that discussions, replies and moderation share: people, and lists by keyset."""
+"""Reads that discussions, replies and moderation share: people, mentions, searches."""
 
-import base64
-import binascii
-from collections.abc import Iterable, Sequence
-from datetime import datetime
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-import orjson
-from sqlalchemy import Select, func, literal, or_, select, tuple_, union
+from sqlalchemy import func, or_, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import InstrumentedAttribute
 
-from libs.common.runtime.errors import BadRequest
-from libs.common.web.paging import Paging, encode_cursor
+from libs.common.runtime.roles import STAFF
 from libs.common.web.richtext import own_words
 from services.forum.models import Course, Enrollment, Person, Reply
-from services.forum.rules import LEARNING, STAFF, mentioned, mentions_of
-
-Column = InstrumentedAttribute[Any]
-_READERS: dict[type, Any] = {datetime: datetime.fromisoformat, UUID: UUID, int: int, bool: bool}
+from services.forum.rules import LEARNING, mentioned, mentions_of
 
 
 async def people_by_id(session: AsyncSession, ids: Iterable[UUID]) -> dict[UUID, Person]:
@@ -101,37 +92,3 @@ async def find_new_mentions(
 def ilike_pattern(search: str) -> str:
     """`search` anywhere in a text, its own wildcards taken literally."""
     return "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-
-
-async def keyset(
-    session: AsyncSession, query: Select[Any], page: Paging, columns: Sequence[Column], *, descending: bool
-) -> dict[str, Any]:
-    """One page ordered by `columns`, of which the last is unique; `results` are the rows.
-
-    `next` carries a cursor, so that rows written meanwhile move nothing; `page` numbers are understood too.
-    """
-    count = await session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
-    ordered = query.order_by(*(c.desc() if descending else c.asc() for c in columns))
-    if page.cursor is None and page.page > 1:
-        rows = (await session.scalars(ordered.limit(page.size).offset(page.offset))).all()
-        return page.answer(count, rows)
-    if page.cursor is not None:
-        place = tuple_(*columns)
-        values = tuple_(
-            *(literal(v, c.type) for v, c in zip(_read(page.cursor, columns), columns, strict=True))
-        )
-        ordered = ordered.where(place < values if descending else place > values)
-    found = (await session.scalars(ordered.limit(page.size + 1))).all()
-    rows = found[: page.size]
-    follow = None
-    if len(found) > page.size:
-        follow = page.link(cursor=encode_cursor(*(getattr(rows[-1], c.key) for c in columns)), page=None)
-    return {"count": count, "next": follow, "previous": None, "results": list(rows)}
-
-
-def _read(cursor: str, columns: Sequence[Column]) -> list[Any]:
-    try:
-        values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return [_READERS[c.type.python_type](value) for c, value in zip(columns, values, strict=True)]
-    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
-        raise BadRequest("cursor is not one that this list, in this order, has answered.") from error

@@ -9,7 +9,6 @@ from uuid import UUID
 
 DiscussionType = Literal["question", "discussion", "announcement"]
 DISCUSSION_TYPES: tuple[DiscussionType, ...] = ("question", "discussion", "announcement")
-STAFF = ("moderator", "manager", "admin")
 LEARNING = ("enrolled", "in_progress", "completed")
 MOST_MENTIONS = 20
 

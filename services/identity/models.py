@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql import CITEXT, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from libs.common.data.tables import TYPES, Aggregate, Timestamps, service_metadata
-from services.identity.rules import Role
+from libs.common.runtime.roles import Role
 
 
 class Base(DeclarativeBase):

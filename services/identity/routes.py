@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 
 from libs.common.data.db import SessionDep
+from libs.common.runtime.roles import ROLES
 from libs.common.security.auth import CurrentUser, Manager, OptionalUser
-from libs.common.security.tokens import ROLES
 from libs.common.web import etags
 from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
@@ -62,7 +62,13 @@ router = APIRouter(prefix="/api/accounts", tags=["accounts"])
 well_known = APIRouter(tags=["accounts"])
 ROUTERS = [router, avatars, mfa, well_known]
 # Their answers hold tokens or secrets, which an Idempotency-Key must not store.
-EXEMPT = [f"/api/accounts/{name}" for name in ("refresh", "l", "verify", "change-password", "users/me/mfa")]
+EXEMPT = {
+    f"/api/accounts/{name}/"
+    for name in (
+        "change-password", "login", "logout", "refresh", "verify-email",
+        "users/me/mfa/confirm", "users/me/mfa/disable", "users/me/mfa/enrol", "users/me/mfa/recovery-codes",
+    )
+}  # fmt: skip
 
 SENT = "If the address can be used, a mail with a code is on its way."
 
@@ -235,7 +241,7 @@ async def end_my_session(uuid: UUID, session: SessionDep, parts: IdentityDep, wh
 async def list_my_activity(session: SessionDep, who: CurrentUser, page: PagingDep) -> Any:
     """Logins, failures and changes of the own account, newest first."""
     query = select(Activity).where(Activity.user_uuid == who.user)
-    return await paginate_by_cursor(session, query, page, Activity.created_at, Activity.uuid)
+    return await paginate_by_cursor(session, query, page, [Activity.created_at, Activity.uuid])
 
 
 @router.get("/users/", response_model=Page[UserRead])

@@ -3,12 +3,11 @@
 from collections.abc import Callable, Collection, Hashable, Iterable
 from datetime import datetime, timedelta
 from ipaddress import ip_address, ip_network
-from typing import Literal, TypeVar
+from typing import TypeVar
 
+from libs.common.runtime.roles import ROLES, STAFF, rank
 from services.identity.errors import PasswordRefused, RoleNotAllowed
 
-Role = Literal["student", "teacher", "moderator", "manager", "admin"]
-ROLES = ("student", "teacher", "moderator", "manager", "admin")
 ROLE_NAMES = dict(zip(ROLES, ("Student", "Teacher", "Moderator", "Manager", "Administrator"), strict=True))
 PASSWORD_LENGTHS = (8, 128)
 FREE_TRIES = 5
@@ -44,13 +43,12 @@ def check_password(
 
 def check_role_change(actor: str, current: str, wanted: str) -> None:
     """Neither from nor to a role above one's own. Raises RoleNotAllowed."""
-    own = ROLES.index(actor)
-    if ROLES.index(current) > own or ROLES.index(wanted) > own:
+    if max(rank(current), rank(wanted)) > rank(actor):
         raise RoleNotAllowed
 
 
 def is_staff(role: str) -> bool:
-    return role in ("moderator", "manager", "admin")
+    return role in STAFF
 
 
 def shows_card(role: str, *, signed_in: bool) -> bool:

@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from libs.common.runtime.addresses import address, address_or_text
+from libs.common.runtime.roles import Role
 from libs.common.web.schemas import (
     Answer,
     Body,
@@ -33,7 +34,7 @@ from libs.common.web.schemas import (
 from libs.common.web.zones import zone
 from services.identity.errors import PasswordRefused
 from services.identity.passwords import COMMON
-from services.identity.rules import Role, password_fault
+from services.identity.rules import password_fault
 
 
 def example(**fields: Any) -> ConfigDict:

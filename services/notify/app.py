@@ -16,7 +16,7 @@ def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
         settings or Settings(),
         [routes.router, live.router],
         subscription=SUBSCRIPTION,
-        exempt=["/api/ws-ticket"],
+        exempt={"/api/ws-ticket/"},
         **parts,
     )
     attach_hub(app)

@@ -53,7 +53,7 @@ async def list_notifications(
     kind = choose("notification_type", notification_type, TYPES)
     if kind is not None:
         query = query.where(Notification.notification_type == kind)
-    answer = await paginate_by_cursor(session, query, page, Notification.created_at, Notification.uuid)
+    answer = await paginate_by_cursor(session, query, page, [Notification.created_at, Notification.uuid])
     answer["results"] = [render(row) for row in answer["results"]]
     return answer
 

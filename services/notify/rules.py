@@ -9,7 +9,6 @@ TYPES = (
     "certificate_ready", "forum_reply", "mention", "announcement", "ticket", "system",
 )  # fmt: skip
 LANGUAGES = ("en", "ar")
-STAFF = ("moderator", "manager", "admin")
 MAILED = frozenset({"enrollment", "certificate_ready"})
 
 

@@ -16,6 +16,7 @@ from libs.common.data.outbox import record
 from libs.common.events.notify import MailQueued
 from libs.common.live.hub import wake_room
 from libs.common.privacy.parts import erased_among
+from libs.common.runtime.roles import STAFF
 from libs.common.security.tokens import Principal
 from services.notify.access import access_notification
 from services.notify.models import (
@@ -26,7 +27,7 @@ from services.notify.models import (
     Person,
     PrivacyPart,
 )
-from services.notify.rules import MAILED, STAFF, language_of, words
+from services.notify.rules import MAILED, language_of, words
 
 
 @dataclass(frozen=True)

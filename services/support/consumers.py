@@ -10,9 +10,9 @@ from libs.common.bus.replicas import replicate
 from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
+from libs.common.runtime.roles import STAFF
 from services.support.models import CourseTitle, Person, Seat
 from services.support.privacy import PRIVACY
-from services.support.queries import STAFF_ROLES
 from services.support.service import give_back
 
 
@@ -21,7 +21,7 @@ async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -
     await PRIVACY.lock(session, batch)
     # Tickets before people: the order of an erasure.
     for item in sorted(batch, key=lambda item: item.key):
-        if item.event is not None and not (item.event.is_active and item.event.role in STAFF_ROLES):
+        if item.event is not None and not (item.event.is_active and item.event.role in STAFF):
             await give_back(session, item.event.uuid, item.trace)
     await PRIVACY.on_tombstones(session, batch)
     await replicate(

@@ -8,14 +8,13 @@ from uuid import UUID
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.runtime.roles import STAFF
 from libs.common.security.auth import at_least, is_staff
 from libs.common.security.tokens import Principal
 from libs.common.web import etags
 from libs.common.web.richtext import as_html
 from services.support.models import CourseTitle, Message, Person, Seat, Ticket
 from services.support.rules import DONE, Calendar, due_times, is_breached
-
-STAFF_ROLES = ("moderator", "manager", "admin")
 
 
 def find_tickets(
@@ -75,7 +74,7 @@ async def least_loaded_staff(session: AsyncSession) -> UUID | None:
     return await session.scalar(
         select(Person.uuid)
         .join(Ticket, Ticket.assigned_to == Person.uuid, isouter=True)
-        .where(Person.role.in_(STAFF_ROLES), Person.is_active)
+        .where(Person.role.in_(STAFF), Person.is_active)
         .group_by(Person.uuid, Person.role)
         .order_by(open_tickets, func.max(Ticket.updated_at).nulls_first(), Person.uuid)
         .limit(1)

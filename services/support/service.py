@@ -22,13 +22,14 @@ from libs.common.events.support import (
 )
 from libs.common.runtime.clock import system_clock
 from libs.common.runtime.errors import Forbidden, Unprocessable
+from libs.common.runtime.roles import STAFF
 from libs.common.runtime.trace import Trace
 from libs.common.security.auth import is_staff
 from libs.common.security.tokens import Principal
 from services.support import errors
 from services.support.access import access_ticket, access_ticket_as_staff
 from services.support.models import TICKET_NUMBERS, Message, Person, Ticket
-from services.support.queries import STAFF_ROLES, least_loaded_staff, may_see_course
+from services.support.queries import least_loaded_staff, may_see_course
 from services.support.rules import DONE, Priority, Status, may_reopen, may_set_status, status_after_answer
 from services.support.schemas import MessageCreate, RatingCreate, TicketCreate
 
@@ -129,7 +130,7 @@ async def assign_ticket(session: AsyncSession, who: Principal, uuid: UUID, user:
             raise errors.NobodyToAssign
     else:
         person = await session.get(Person, user)
-        if person is None or not person.is_active or person.role not in STAFF_ROLES:
+        if person is None or not person.is_active or person.role not in STAFF:
             raise errors.NotStaff
     if ticket.assigned_to != user:
         previous, ticket.assigned_to = ticket.assigned_to, user

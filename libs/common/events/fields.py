@@ -21,7 +21,6 @@ Grade = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 Count = Annotated[int, Field(ge=0)]
 
-Role = Literal["student", "teacher", "moderator", "manager", "admin"]
 CourseStatus = Literal["draft", "published", "archived"]
 CourseLevel = Literal["beginner", "intermediate", "advanced"]
 ContentType = Literal["video", "text", "pdf", "slides", "interactive", "assignment", "quiz"]

@@ -12,8 +12,9 @@ from typing import Literal
 from uuid import UUID
 
 from libs.common.events.base import Event, State
-from libs.common.events.fields import Count, Instant, Role
+from libs.common.events.fields import Count, Instant
 from libs.common.events.privacy import PrivacyFact, Sha256
+from libs.common.runtime.roles import Role
 
 
 class UserRegistered(Event):

@@ -11,16 +11,12 @@ from fastapi.openapi.models import HTTPBearer
 from fastapi.security.base import SecurityBase
 
 from libs.common.runtime.errors import Forbidden, NotAuthenticated
+from libs.common.runtime.roles import ROLES, rank
 from libs.common.security.revocation import RevocationList
-from libs.common.security.tokens import ROLES, InvalidToken, Principal, TokenVerifier
+from libs.common.security.tokens import InvalidToken, Principal, TokenVerifier
 
 SCHEME = "accessToken"
 OPTIONAL_SCHEME = "optionalAccessToken"
-
-
-def rank(role: str) -> int:
-    """Place of a role: student < teacher < moderator < manager < admin."""
-    return ROLES.index(role)
 
 
 def at_least(principal: Principal | None, role: str) -> bool:

@@ -25,10 +25,10 @@ from jose.backends.cryptography_backend import CryptographyECKey
 
 from libs.common.runtime.clock import Clock, system_clock
 from libs.common.runtime.logs import get_logger
+from libs.common.runtime.roles import ROLES, rank
 
 log = get_logger(__name__)
 
-ROLES = ("student", "teacher", "moderator", "manager", "admin")
 """From least to most."""
 
 ALGORITHM = "ES256"
@@ -65,7 +65,7 @@ class Principal:
     token_id: str | None = None
 
     def at_least(self, role: str) -> bool:
-        return ROLES.index(self.role) >= ROLES.index(role)
+        return rank(self.role) >= rank(role)
 
 
 def _encode(data: bytes) -> str:

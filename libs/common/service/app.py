@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -64,7 +64,7 @@ def create_app(
     routers: Sequence[APIRouter],
     *,
     subscription: Subscription | None = None,
-    exempt: Sequence[str] = (),
+    exempt: Collection[str] = (),
     shortcuts: Mapping[str, Shortcut] | None = None,
     keys: KeySet | None = None,
     queue: TaskQueue | None = None,

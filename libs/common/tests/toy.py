@@ -202,7 +202,7 @@ async def list_counters(
 ) -> dict[str, Any]:
     choose("parity", parity, ("odd", "even"))
     if by_cursor:
-        answer = await paginate_by_cursor(session, select(Counter), page, Counter.created_at, Counter.uuid)
+        answer = await paginate_by_cursor(session, select(Counter), page, [Counter.created_at, Counter.uuid])
         answer["results"] = [c.value for c in answer["results"]]
         return answer
     number, rows = await paginate(session, select(Counter).order_by(Counter.value), page)

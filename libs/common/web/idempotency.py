@@ -13,7 +13,7 @@ then it would have to be kept in memory, or the transaction open for as long as 
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Collection
 from typing import Any
 
 from fastapi import Request
@@ -48,11 +48,11 @@ class RequestInFlight(Conflict):
 class Idempotency:
     """Innermost middleware: owns the transaction of a request that carries a key."""
 
-    def __init__(self, app: ASGIApp, db: Database, limit: int, exempt: Sequence[str] = ()) -> None:
+    def __init__(self, app: ASGIApp, db: Database, limit: int, exempt: Collection[str] = ()) -> None:
         self.app = app
         self.db = db
         self.limit = limit
-        self.exempt = tuple(exempt)
+        self.exempt = frozenset(exempt)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] not in METHODS:
@@ -60,7 +60,7 @@ class Idempotency:
             return
         headers = Headers(scope=scope)
         key = headers.get("idempotency-key")
-        if key is None or scope["path"].startswith(self.exempt or ("\0",)):
+        if key is None or scope["path"] in self.exempt:
             await self.app(scope, receive, send)
             return
         who = await check_token(Request(scope))

@@ -12,8 +12,9 @@ from uuid import UUID
 import orjson
 from fastapi import Depends, Query, Request
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, Select, func, select, tuple_
+from sqlalchemy import Select, func, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute
 
 from libs.common.runtime.errors import BadRequest, InvalidFilter
 from libs.common.web.schemas import Uri
@@ -21,6 +22,7 @@ from libs.common.web.schemas import Uri
 T = TypeVar("T")
 DEFAULT_SIZE = 20
 MOST = 100
+READERS: dict[type, Any] = {datetime: datetime.fromisoformat, UUID: UUID, int: int, bool: bool}
 
 
 class Page(BaseModel, Generic[T]):
@@ -90,44 +92,48 @@ async def paginate(session: AsyncSession, query: Select[Any], page: Paging) -> t
 
 
 def encode_cursor(*values: Any) -> str:
+    """The place after `values`, those of the columns by which a list is ordered."""
     return base64.urlsafe_b64encode(orjson.dumps(values)).decode().rstrip("=")
 
 
-def decode_cursor(cursor: str) -> tuple[datetime, UUID]:
-    """The moment and id after which the page begins. Raises BadRequest."""
+def decode_cursor(cursor: str, *types: type) -> list[Any]:
+    """The values of `encode_cursor`, in these types. Raises BadRequest for what no list has answered."""
     try:
-        moment, uuid = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return datetime.fromisoformat(moment), UUID(uuid)
-    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
-        raise BadRequest("cursor is not one that a list has answered.") from error
+        values = orjson.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return [READERS[kind](value) for kind, value in zip(types, values, strict=True)]
+    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error) as error:
+        raise BadRequest("cursor is not one that this list, in this order, has answered.") from error
 
 
 async def paginate_by_cursor(
     session: AsyncSession,
     query: Select[Any],
     page: Paging,
-    moment: ColumnElement[datetime] | Any,
-    uuid: ColumnElement[UUID] | Any,
+    columns: Sequence[InstrumentedAttribute[Any]],
+    *,
+    descending: bool = True,
 ) -> dict[str, Any]:
-    """Newest first by `(moment, uuid)`; `results` are the ORM rows, to be rendered by the caller.
+    """One page ordered by `columns`, the last of them unique; `results` are the ORM rows, for the caller to
+    render.
 
-    With `page` instead of `cursor` it answers like a list by number, for clients that count pages.
+    `next` carries a cursor, so that rows written meanwhile move nothing. With `page` instead of `cursor` it
+    answers like a list by number, for clients that count pages.
     """
     count = await session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
-    ordered = query.order_by(moment.desc(), uuid.desc())
+    ordered = query.order_by(*(c.desc() if descending else c.asc() for c in columns))
     if page.cursor is None and page.page > 1:
         rows = (await session.scalars(ordered.limit(page.size).offset(page.offset))).all()
         return page.answer(count, rows)
     if page.cursor is not None:
-        ordered = ordered.where(tuple_(moment, uuid) < tuple_(*decode_cursor(page.cursor)))
+        values = decode_cursor(page.cursor, *(c.type.python_type for c in columns))
+        after = tuple_(*(literal(value, c.type) for value, c in zip(values, columns, strict=True)))
+        place = tuple_(*columns)
+        ordered = ordered.where(place < after if descending else place > after)
     found = (await session.scalars(ordered.limit(page.size + 1))).all()
-    rows, more = found[: page.size], len(found) > page.size
+    rows = found[: page.size]
     follow = None
-    if more:
-        last = rows[-1]
-        follow = page.link(
-            cursor=encode_cursor(getattr(last, str(moment.key)).isoformat(), str(last.uuid)), page=None
-        )
+    if len(found) > page.size:
+        follow = page.link(cursor=encode_cursor(*(getattr(rows[-1], c.key) for c in columns)), page=None)
     return {"count": count, "next": follow, "previous": None, "results": list(rows)}
 
 

@@ -12,7 +12,15 @@ from libs.common.web import etags
 from libs.common.web.clock import Now
 from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
-from libs.common.web.paging import Page, PagingDep, choose, choose_bool, choose_uuid, paginate
+from libs.common.web.paging import (
+    Page,
+    PagingDep,
+    choose,
+    choose_bool,
+    choose_uuid,
+    paginate,
+    paginate_by_cursor,
+)
 from services.forum.access import access_forum
 from services.forum.discussions import queries, service
 from services.forum.discussions.schemas import (
@@ -29,7 +37,6 @@ from services.forum.discussions.schemas import (
 )
 from services.forum.errors import NotAuthor, NotModerator
 from services.forum.models import Discussion
-from services.forum.queries import keyset
 from services.forum.rules import DISCUSSION_TYPES
 from services.forum.schemas import DeletedRead, FlagCreate, FlaggedRead
 
@@ -126,7 +133,7 @@ async def list_discussions(
         search=search,
     )
     columns = [ORDERINGS[order.lstrip("-")]] if order else [Discussion.is_pinned, Discussion.created_at]
-    listed = await keyset(
+    listed = await paginate_by_cursor(
         session, query, page, [*columns, Discussion.uuid], descending=order is None or order.startswith("-")
     )
     return listed | {"results": await queries.discussion_answers(session, listed["results"], who)}

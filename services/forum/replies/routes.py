@@ -13,11 +13,10 @@ from libs.common.web import etags
 from libs.common.web.clock import Now
 from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
-from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
+from libs.common.web.paging import Page, PagingDep, choose, choose_uuid, paginate_by_cursor
 from services.forum.access import access_discussion, access_reply
 from services.forum.errors import DiscussionLocked, NotAuthor, OwnReply, ParentElsewhere, ReplyDeleted
 from services.forum.models import Reply
-from services.forum.queries import keyset
 from services.forum.replies import queries, service
 from services.forum.replies.schemas import ReplyCreate, ReplyRead, ReplyUpdate
 from services.forum.schemas import DeletedRead, FlagCreate, FlaggedRead
@@ -71,7 +70,7 @@ async def list_replies(
             errors=[{"field": "discussion", "message": "is needed, or parent"}],
         )
     await access_discussion(session, who, within)
-    listed = await keyset(
+    listed = await paginate_by_cursor(
         session,
         queries.find_replies(within, above),
         page,

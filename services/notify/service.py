@@ -69,18 +69,7 @@ async def tell(session: AsyncSession, news: Sequence[News]) -> None:
     discussions = await _called(
         session, DiscussionTitle.uuid, DiscussionTitle.title, {i.discussion for i in news if i.discussion}
     )
-    counts = Counter(item.user for item in news)
-    ordered = sorted(counts, key=str)  # two batches that meet lock in the same order
-    result = await session.execute(
-        text(
-            'INSERT INTO inboxes ("user", last_seq) SELECT * FROM'
-            " unnest(CAST(:u AS uuid[]), CAST(:n AS bigint[]))"
-            ' ON CONFLICT ("user") DO UPDATE SET last_seq = inboxes.last_seq + excluded.last_seq'
-            ' RETURNING "user", last_seq'
-        ),
-        {"u": ordered, "n": [counts[user] for user in ordered]},
-    )
-    following = {user: last - counts[user] for user, last in result}
+    following = await _take_numbers(session, Counter(item.user for item in news))
     rows = []
     for item in news:
         following[item.user] += 1
@@ -113,11 +102,26 @@ async def tell(session: AsyncSession, news: Sequence[News]) -> None:
             }
         )
     await session.execute(insert(Notification), rows)
-    for user in counts:
+    for user in following:
         wake_room(session, room_of(user))
     for item in news:
         if item.kind in MAILED:
             queue_mail(session, item)
+
+
+async def _take_numbers(session: AsyncSession, counts: Mapping[UUID, int]) -> dict[UUID, int]:
+    """Take as many numbers of each user's stream as `counts` says; returns the last ones before them."""
+    ordered = sorted(counts, key=str)  # two batches that meet lock in the same order
+    result = await session.execute(
+        text(
+            'INSERT INTO inboxes ("user", last_seq) SELECT * FROM'
+            " unnest(CAST(:u AS uuid[]), CAST(:n AS bigint[]))"
+            ' ON CONFLICT ("user") DO UPDATE SET last_seq = inboxes.last_seq + excluded.last_seq'
+            ' RETURNING "user", last_seq'
+        ),
+        {"u": ordered, "n": [counts[user] for user in ordered]},
+    )
+    return {user: last - counts[user] for user, last in result}
 
 
 def _may_hear(item: News, person: Person | None) -> bool:

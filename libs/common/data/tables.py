@@ -1,6 +1,6 @@
 """Tables that every service has in its own schema, and the mixins of its aggregates.
 
-`backbone_tables(metadata)` adds outbox, key_progress, dead_letter and idempotency_keys; SQL elsewhere in
+`service_tables(metadata)` adds outbox, key_progress, dead_letter and idempotency_keys; SQL elsewhere in
 `libs.common` names them without a schema, because each service connects with its own `search_path`.
 """
 
@@ -62,14 +62,22 @@ TYPES: dict[Any, Any] = {
 
 
 def service_metadata() -> MetaData:
-    """Metadata of one service, with the tables of the backbone in it."""
+    """Metadata of one service, with the tables that every service has."""
     metadata = MetaData(naming_convention=NAMING)
-    backbone_tables(metadata)
+    service_tables(metadata)
     return metadata
 
 
-def backbone_tables(metadata: MetaData) -> None:
-    moment = DateTime(timezone=True)
+MOMENT = DateTime(timezone=True)
+
+
+def service_tables(metadata: MetaData) -> None:
+    """Add outbox, key_progress, dead_letter and idempotency_keys."""
+    for add in (_outbox, _key_progress, _dead_letter, _idempotency_keys):
+        add(metadata)
+
+
+def _outbox(metadata: MetaData) -> None:
     Table(
         "outbox",
         metadata,
@@ -80,13 +88,16 @@ def backbone_tables(metadata: MetaData) -> None:
         Column("key", Text, nullable=False),
         Column("key_seq", BigInteger, nullable=False),
         Column("type", Text, nullable=False),
-        Column("occurred_at", moment, nullable=False),
+        Column("occurred_at", MOMENT, nullable=False),
         Column("headers", JSONB, nullable=False),
         Column("payload", LargeBinary),
         UniqueConstraint("topic", "key", "key_seq"),
         CheckConstraint(f"lane >= 0 AND lane < {LANES}", name="lane"),
         comment="Events that Kafka has not acknowledged yet; the relay deletes what it delivered.",
     )
+
+
+def _key_progress(metadata: MetaData) -> None:
     Table(
         "key_progress",
         metadata,
@@ -99,6 +110,9 @@ def backbone_tables(metadata: MetaData) -> None:
         Index(None, "parked", postgresql_where=text("parked IS NOT NULL")),
         comment="Sequence number of the last event applied, per consumer, topic and key.",
     )
+
+
+def _dead_letter(metadata: MetaData) -> None:
     Table(
         "dead_letter",
         metadata,
@@ -114,13 +128,16 @@ def backbone_tables(metadata: MetaData) -> None:
         Column("payload", LargeBinary),
         Column("reason", Text, nullable=False, comment="error, behind, gap or malformed"),
         Column("error", Text),
-        Column("parked_at", moment, nullable=False, server_default=func.now()),
-        Column("resolved_at", moment),
+        Column("parked_at", MOMENT, nullable=False, server_default=func.now()),
+        Column("resolved_at", MOMENT),
         Column("resolution", Text, comment="who or what resolved it, and how"),
         UniqueConstraint("consumer", "topic", "key", "seq"),
         UniqueConstraint("consumer", "topic", "partition", "offset"),
         comment="Events that could not be applied, and those waiting behind them.",
     )
+
+
+def _idempotency_keys(metadata: MetaData) -> None:
     Table(
         "idempotency_keys",
         metadata,
@@ -130,7 +147,7 @@ def backbone_tables(metadata: MetaData) -> None:
         Column("status", SmallInteger, nullable=False),
         Column("headers", JSONB, nullable=False),
         Column("body", LargeBinary, nullable=False),
-        Column("created_at", moment, nullable=False, server_default=func.now(), index=True),
+        Column("created_at", MOMENT, nullable=False, server_default=func.now(), index=True),
         comment="Answers to requests that carried an Idempotency-Key, kept 24 hours.",
     )
 

@@ -117,7 +117,7 @@ async def erased_among(session: AsyncSession, part: type[Any], users: Collection
     return set(await session.scalars(query))
 
 
-async def forget_backbone(erasure: Erasure) -> None:
+async def erase_kept_messages(erasure: Erasure) -> None:
     """Stored answers to the person's requests, and to other people's where they tell of the person; and the
     person's state where it is parked: it becomes a tombstone."""
     user = str(erasure.user)
@@ -220,7 +220,7 @@ class Privacy:
             trace = trace_of(part)
             erasure = Erasure(session, part.user, system_clock(), trace)
             await self.erase(erasure)
-            await forget_backbone(erasure)
+            await erase_kept_messages(erasure)
             part.rows, part.objects = erasure.rows, erasure.objects
             self._end(session, part, "done", self.erased(job=part.uuid, user=part.user, rows=erasure.rows))
             if erasure.objects:

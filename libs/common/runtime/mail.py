@@ -42,6 +42,19 @@ def _line(text: str) -> str:
     return " ".join(text.split())
 
 
+def _client(settings: SuiteSettings) -> aiosmtplib.SMTP:
+    url = urlsplit(settings.smtp_url)
+    return aiosmtplib.SMTP(
+        hostname=url.hostname,
+        port=url.port or (465 if url.scheme == "smtps" else 25),
+        username=unquote(url.username) if url.username else None,
+        password=unquote(url.password) if url.password else None,
+        use_tls=url.scheme == "smtps",
+        start_tls=False if url.scheme == "smtp" and url.hostname in ("127.0.0.1", "localhost") else None,
+        timeout=TIMEOUT,
+    )
+
+
 async def send_mail(
     settings: SuiteSettings,
     *,
@@ -61,7 +74,6 @@ async def send_mail(
     not send twice writes that down there. `message_id` (unique part) makes a repeated sending recognisable.
     The request id travels along.
     """
-    url = urlsplit(settings.smtp_url)
     sender_name, sender = parseaddr(settings.mail_from)
     try:
         to = address(to)
@@ -80,15 +92,7 @@ async def send_mail(
         message[header] = _line(value)
     message.set_content(text)
     message.add_alternative(html, subtype="html")
-    client = aiosmtplib.SMTP(
-        hostname=url.hostname,
-        port=url.port or (465 if url.scheme == "smtps" else 25),
-        username=unquote(url.username) if url.username else None,
-        password=unquote(url.password) if url.password else None,
-        use_tls=url.scheme == "smtps",
-        start_tls=False if url.scheme == "smtp" and url.hostname in ("127.0.0.1", "localhost") else None,
-        timeout=TIMEOUT,
-    )
+    client = _client(settings)
     try:
         await client.connect()
         await client.mail(sender)

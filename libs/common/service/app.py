@@ -24,7 +24,7 @@ from libs.common.runtime.settings import ServiceSettings
 from libs.common.security.revocation import RevocationList
 from libs.common.security.tokens import KeySet, TokenVerifier
 from libs.common.web.idempotency import Idempotency
-from libs.common.web.middleware import Backbone
+from libs.common.web.middleware import RequestMiddleware
 from libs.common.web.openapi import document
 from libs.common.web.problems import install_error_handlers
 from libs.common.web.routing import RouteIndex, Shortcut
@@ -80,25 +80,6 @@ def create_app(
     arm(settings.failpoints)
     configure_mappers()  # not within the first request
 
-    @asynccontextmanager
-    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        app.state.keys.start()
-        await app.state.revocations.start()
-        background = [
-            asyncio.create_task(_supervised(work), name=work.__qualname__) for work in app.state.background
-        ]
-        try:
-            yield
-        finally:
-            for task in background:
-                task.cancel()
-            await asyncio.gather(*background, return_exceptions=True)
-            for stop in reversed(app.state.closers):
-                await stop()
-            await app.state.revocations.stop()
-            await app.state.keys.stop()
-            await app.state.db.close()
-
     app = FastAPI(
         title=f"Lectern {settings.service}",
         version="1",
@@ -106,7 +87,7 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
-        lifespan=lifespan,
+        lifespan=_lifespan,
         generate_unique_id_function=_operation_id,
         telemetry={"tracing": False, "metrics": False},
     )
@@ -120,7 +101,7 @@ def create_app(
     app.state.background = []
     app.add_middleware(Idempotency, db=db, limit=settings.body_limit, exempt=exempt)
     topics = subscription.topics if subscription else ()
-    app.add_middleware(Backbone, settings=settings, db=db, topics=topics)
+    app.add_middleware(RequestMiddleware, settings=settings, db=db, topics=topics)
     install_error_handlers(app)
     app.include_router(_health(app))
     # A limit of the routers, not of the application: a route that takes uploads sets its own, and the
@@ -133,6 +114,26 @@ def create_app(
     app.router.routes.insert(0, app.state.routes)
     app.openapi = lambda: document(app)  # type: ignore[method-assign]
     return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    app.state.keys.start()
+    await app.state.revocations.start()
+    background = [
+        asyncio.create_task(_supervised(work), name=work.__qualname__) for work in app.state.background
+    ]
+    try:
+        yield
+    finally:
+        for task in background:
+            task.cancel()
+        await asyncio.gather(*background, return_exceptions=True)
+        for stop in reversed(app.state.closers):
+            await stop()
+        await app.state.revocations.stop()
+        await app.state.keys.stop()
+        await app.state.db.close()
 
 
 def _health(app: FastAPI) -> APIRouter:

@@ -30,7 +30,7 @@ class _NoMoreWanted(Exception):
     """Ends a route that is being asked for its headers alone, and streams."""
 
 
-class Backbone:
+class RequestMiddleware:
     """The outermost middleware: trace, log line, metrics, and read-your-writes on both sides.
 
     Nothing leaves it as an exception while the answer can still be one: the server would close the
@@ -123,17 +123,7 @@ class Backbone:
             if not begun:
                 await answer(scope, receive, send_with_headers)
         finally:
-            elapsed = time.perf_counter() - started
-            route = getattr(scope.get("route"), "path", "unmatched")
-            if not scope["path"].startswith(("/livez", "/readyz", "/metrics")):
-                metrics.REQUESTS.labels(scope["method"], route, f"{status // 100}xx").observe(elapsed)
-                log.info(
-                    "request",
-                    method=scope["method"],
-                    path=scope["path"],
-                    status=status,
-                    ms=round(elapsed * 1000, 1),
-                )
+            _report(scope, status, time.perf_counter() - started)
 
     async def _wait(self, scope: Scope, headers: Headers, db: Database) -> bool:
         """Whether what the caller must see has not come in time."""
@@ -148,6 +138,16 @@ class Backbone:
             return False
         strictly = headers.get("consistency-require") == "strict"
         return await wait_for(db, self.consumer, places, strict=strictly)
+
+
+def _report(scope: Scope, status: int, seconds: float) -> None:
+    """Count a request that is answered, and log it; what asks for health all day is neither."""
+    method, path = scope["method"], scope["path"]
+    if path.startswith(("/livez", "/readyz", "/metrics")):
+        return
+    route = getattr(scope.get("route"), "path", "unmatched")
+    metrics.REQUESTS.labels(method, route, f"{status // 100}xx").observe(seconds)
+    log.info("request", method=method, path=path, status=status, ms=round(seconds * 1000, 1))
 
 
 def _is_problem(message: Message) -> bool:

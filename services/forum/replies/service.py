@@ -85,11 +85,7 @@ async def post_reply(
         if posted is not None:
             return posted
     check_not_locked(discussion, place)
-    parent = await session.get(Reply, parent_uuid) if parent_uuid else None
-    if parent_uuid and (parent is None or parent.discussion != discussion.uuid):
-        raise errors.ParentElsewhere
-    if parent is not None and parent.deleted_at is not None:
-        raise errors.ReplyDeleted
+    parent = await _access_parent(session, discussion, parent_uuid)
     discussion.last_seq += 1
     discussion.replies_count += 1
     reply = Reply(
@@ -124,6 +120,18 @@ async def post_reply(
     wake_room(session, room_of(discussion.uuid))
     await session.flush()
     return reply
+
+
+async def _access_parent(session: AsyncSession, discussion: Discussion, uuid: UUID | None) -> Reply | None:
+    """The reply that is answered. Raises ParentElsewhere, ReplyDeleted."""
+    if uuid is None:
+        return None
+    parent = await session.get(Reply, uuid)
+    if parent is None or parent.discussion != discussion.uuid:
+        raise errors.ParentElsewhere
+    if parent.deleted_at is not None:
+        raise errors.ReplyDeleted
+    return parent
 
 
 async def change_reply(

@@ -22,7 +22,7 @@ from libs.common.events.identity import (
 )
 from libs.common.events.privacy import PartPacked, PrivacyFact
 from libs.common.files.storage import Stored
-from libs.common.privacy.parts import Erasure, forget_backbone, trace_of
+from libs.common.privacy.parts import Erasure, erase_kept_messages, trace_of
 from libs.common.runtime.logs import get_logger
 from libs.common.runtime.settings import SERVICES
 from libs.common.runtime.trace import current_trace
@@ -296,7 +296,7 @@ async def _erase_rows(erasure: Erasure) -> None:
         await erasure.run(delete(table).where(table.user_uuid == user))
     for picture in await session.scalars(select(AvatarFile.uuid).where(AvatarFile.user_uuid == user)):
         enqueue(session, "identity.delete_avatar", str(picture), trace=erasure.trace)
-    await forget_backbone(erasure)
+    await erase_kept_messages(erasure)
 
 
 async def _end_exports(session: AsyncSession, user: UUID, now: datetime) -> None:

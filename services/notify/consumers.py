@@ -13,7 +13,7 @@ from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
 from services.notify.models import CourseTitle, DiscussionTitle, Notification, Person
 from services.notify.privacy import PRIVACY
-from services.notify.service import News, retell, tell
+from services.notify.service import Notice, retell, tell
 
 Batch = Sequence[Any]  # Received[…] of the class that the handler is registered for
 
@@ -43,7 +43,7 @@ async def on_student_enrolled(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
-            News(
+            Notice(
                 i.event.student,
                 "enrollment",
                 "enrollment",
@@ -60,7 +60,7 @@ async def on_certificate_issued(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
-            News(
+            Notice(
                 i.event.student,
                 "certificate_ready",
                 "certificate_ready",
@@ -78,7 +78,7 @@ async def on_certificate_revoked(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
-            News(
+            Notice(
                 i.event.student, "system", "certificate_revoked", i, f"/certificates/{i.event.certificate}",
                 what=i.event.number, course=i.event.course,
             )
@@ -92,7 +92,7 @@ async def on_quiz_graded(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
-            News(
+            Notice(
                 i.event.student, "quiz_result", "quiz_result", i, f"/attempts/{i.event.attempt}",
                 what=i.event.title, course=i.event.course,
             )
@@ -107,7 +107,7 @@ async def on_submission_graded(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
-            News(
+            Notice(
                 i.event.student, "grade", "grade", i, f"/submissions/{i.event.submission}",
                 what=i.event.title, course=i.event.course,
             )
@@ -123,7 +123,7 @@ async def on_reply_posted(session: AsyncSession, batch: Batch) -> None:
     Chat and edits tell only the mentioned. Who has left the course is not told, as far as the fact says so
     (`readers`).
     """
-    news: list[News] = []
+    notices: list[Notice] = []
     for item in batch:
         event = item.event
         told = {event.author}
@@ -134,13 +134,13 @@ async def on_reply_posted(session: AsyncSession, batch: Batch) -> None:
             for user in users:
                 if user is not None and user not in told and may_read(event, user):
                     told.add(user)
-                    news.append(
-                        News(
+                    notices.append(
+                        Notice(
                             user, kind, kind, item, url, course=event.course, actor=event.author,
                             discussion=event.discussion,
                         )
                     )  # fmt: skip
-    await tell(session, news)
+    await tell(session, notices)
 
 
 def may_read(event: Any, user: Any) -> bool:
@@ -152,7 +152,7 @@ async def on_discussion_started(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
-            News(
+            Notice(
                 user, "mention", "mention", i, f"/discussions/{i.event.discussion}", course=i.event.course,
                 actor=i.event.author, discussion=i.event.discussion,
             )
@@ -167,7 +167,7 @@ async def on_solution_marked(session: AsyncSession, batch: Batch) -> None:
     await tell(
         session,
         [
-            News(
+            Notice(
                 i.event.author, "forum_reply", "solution", i, f"/discussions/{i.event.discussion}",
                 course=i.event.course, actor=i.event.actor, discussion=i.event.discussion,
             )
@@ -177,20 +177,20 @@ async def on_solution_marked(session: AsyncSession, batch: Batch) -> None:
     )  # fmt: skip
 
 
-def _ticket(user: Any, text: str, item: Any, actor: Any) -> News:
+def _ticket(user: Any, text: str, item: Any, actor: Any) -> Notice:
     for_staff = user != item.event.requester
     url = f"/support/{item.event.ticket}"
-    return News(user, "ticket", text, item, url, what=item.event.number, actor=actor, for_staff=for_staff)
+    return Notice(user, "ticket", text, item, url, what=item.event.number, actor=actor, for_staff=for_staff)
 
 
 async def on_ticket_answered(session: AsyncSession, batch: Batch) -> None:
     """Staff's answers go to the requester, the requester's to who is assigned; internal ones to nobody."""
-    news = []
+    notices = []
     for item in batch:
         user = item.event.requester if item.event.by_staff else item.event.assigned_to
         if user is not None and user != item.event.author and not item.event.is_internal:
-            news.append(_ticket(user, "ticket_answered", item, item.event.author))
-    await tell(session, news)
+            notices.append(_ticket(user, "ticket_answered", item, item.event.author))
+    await tell(session, notices)
 
 
 async def on_ticket_assigned(session: AsyncSession, batch: Batch) -> None:

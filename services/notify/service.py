@@ -27,11 +27,12 @@ from services.notify.models import (
     Person,
     PrivacyPart,
 )
-from services.notify.rules import MAILED, language_of, words
+from services.notify.rules import MAILED
+from services.notify.texts import TRANSLATIONS, title_and_message
 
 
 @dataclass(frozen=True)
-class News:
+class Notice:
     """Something to tell one person: `text` names the words; `what`, and what `actor`, `discussion` and
     `course` are called, complete them."""
 
@@ -53,36 +54,36 @@ def room_of(user: UUID) -> str:
     return f"user:{user}"
 
 
-async def tell(session: AsyncSession, news: Sequence[News]) -> None:
+async def tell(session: AsyncSession, notices: Sequence[Notice]) -> None:
     """Write the notifications of a batch with gapless numbers per user, and queue the mails among them.
 
     Nobody is told who is erased or disabled, nor of the tickets of others who is not of the staff any more.
     """
-    actors = {item.actor for item in news if item.actor}
-    gone = await erased_among(session, PrivacyPart, {item.user for item in news} | actors)
-    people = await _people(session, {item.user for item in news})
-    news = [item for item in news if item.user not in gone and _may_hear(item, people.get(item.user))]
-    if not news:
+    actors = {item.actor for item in notices if item.actor}
+    gone = await erased_among(session, PrivacyPart, {item.user for item in notices} | actors)
+    people = await _people(session, {item.user for item in notices})
+    notices = [item for item in notices if item.user not in gone and _may_hear(item, people.get(item.user))]
+    if not notices:
         return
     names = await _called(session, Person.uuid, Person.full_name, actors - gone)
-    courses = await course_titles(session, {item.course for item in news if item.course})
+    courses = await course_titles(session, {item.course for item in notices if item.course})
     discussions = await _called(
-        session, DiscussionTitle.uuid, DiscussionTitle.title, {i.discussion for i in news if i.discussion}
+        session, DiscussionTitle.uuid, DiscussionTitle.title, {i.discussion for i in notices if i.discussion}
     )
-    following = await _take_numbers(session, Counter(item.user for item in news))
+    following = await _take_numbers(session, Counter(item.user for item in notices))
     rows = []
-    for item in news:
+    for item in notices:
         following[item.user] += 1
         person = people.get(item.user)
         facts = {
             "text": item.text,
-            "language": language_of(person.locale if person else None),
+            "language": TRANSLATIONS.nearest(person.locale if person else None),
             "who": names.get(item.actor, ""),
             "what": item.what,
             "discussion": discussions.get(item.discussion, ""),
             "course": courses.get(item.course, ""),
         }
-        title, message = words(**facts)
+        title, message = title_and_message(**facts)
         rows.append(
             {
                 "uuid": uuid4(),
@@ -104,7 +105,7 @@ async def tell(session: AsyncSession, news: Sequence[News]) -> None:
     await session.execute(insert(Notification), rows)
     for user in following:
         wake_room(session, room_of(user))
-    for item in news:
+    for item in notices:
         if item.kind in MAILED:
             queue_mail(session, item)
 
@@ -124,13 +125,13 @@ async def _take_numbers(session: AsyncSession, counts: Mapping[UUID, int]) -> di
     return {user: last - counts[user] for user, last in result}
 
 
-def _may_hear(item: News, person: Person | None) -> bool:
+def _may_hear(item: Notice, person: Person | None) -> bool:
     if person is None:  # not heard of yet
         return True
     return person.is_active and (not item.for_staff or person.role in STAFF)
 
 
-def queue_mail(session: AsyncSession, item: News) -> None:
+def queue_mail(session: AsyncSession, item: Notice) -> None:
     """One delivery per event and person; the unique constraint refuses a second one."""
     trace = item.source.trace
     delivery = Delivery(
@@ -181,7 +182,7 @@ async def retell(
     rows = found.all()
     for row in rows:
         row.facts = (row.facts or {}) | {name: values.get(getattr(row, column.key), "")}
-        row.title, row.message = words(**row.facts)
+        row.title, row.message = title_and_message(**row.facts)
     await session.flush()
     return len(rows)
 

@@ -18,8 +18,8 @@ from libs.common.runtime.trace import from_headers, tracing
 from libs.common.web.idempotency import forget_old
 from services.notify.models import CourseTitle, Delivery, Person
 from services.notify.privacy import PRIVACY
-from services.notify.rules import letter
 from services.notify.settings import Settings
+from services.notify.texts import make_letter
 
 log = get_logger(__name__)
 
@@ -55,7 +55,7 @@ async def send_mail(run: TaskRun, uuid: str) -> None:
         await finish(run, delivery.uuid, "failed", "inactive")
         return
     url = f"{settings.public_url}/{_path(delivery)}"
-    text = letter(
+    text = make_letter(
         delivery.kind,
         person.locale,
         name=mail.unlinked(person.first_name),

@@ -13,10 +13,10 @@ from libs.common.privacy.parts import LASTING, MOST_TRIES, trace_of, without_mes
 from libs.common.runtime import mail
 from libs.common.runtime.logs import get_logger
 from libs.common.runtime.trace import tracing
+from services.identity.mails import render
 from services.identity.models import PrivacyJob, PrivacyPart, User
 from services.identity.privacy import service
 from services.identity.privacy.archive import Builder, JobGone
-from services.identity.privacy.mails import farewell
 from services.identity.privacy.rules import ACCESS_DIES, EXPORT_PATIENCE, FAREWELL_PATIENCE
 from services.identity.settings import Settings
 
@@ -170,7 +170,7 @@ async def _say_farewell(run: TaskRun, job: PrivacyJob, user: User, now: datetime
         if not await _mark(run, job.uuid, "pending", "sending"):
             raise JobGone
 
-    letter = farewell(user.profile.get("preferred_language") or "en", user.first_name)
+    letter = render("farewell", user.profile.get("preferred_language") or "en", name=user.first_name)
     try:
         await mail.send_mail(
             run.settings, to=user.email, name=user.full_name, subject=letter.subject, text=letter.text,

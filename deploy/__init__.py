@@ -1,0 +1,1 @@
+"""Running the suite, and the documents made of it."""

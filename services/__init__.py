@@ -1,0 +1,1 @@
+"""The seven services; none imports another."""

@@ -1,0 +1,1 @@
+"""The suite on one machine: servers, supervisor, command line, demo data."""

@@ -1,0 +1,1 @@
+"""Courses: content, files, publication, search, reviews."""

@@ -1,0 +1,1 @@
+"""Forums, discussions, replies, moderation and chat."""

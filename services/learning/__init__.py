@@ -1,0 +1,1 @@
+"""Everything between enrolling and the certificate: progress, quizzes, assignments, grades."""

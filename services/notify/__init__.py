@@ -1,0 +1,1 @@
+"""Notifications, live and by mail; tickets for sockets."""

@@ -1,0 +1,1 @@
+"""Tickets to the support staff: routed, answered, resolved, rated."""

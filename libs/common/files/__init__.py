@@ -1,0 +1,1 @@
+"""Files: storing, checking, serving and drawing them."""

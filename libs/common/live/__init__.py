@@ -1,0 +1,1 @@
+"""WebSockets: tickets, sockets with numbered frames, rooms over all replicas."""

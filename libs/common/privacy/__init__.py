@@ -1,0 +1,1 @@
+"""A person's data in one service: exported, or erased for good."""

@@ -1,0 +1,1 @@
+"""The dashboards of students, teachers, courses and the platform."""

@@ -1,0 +1,1 @@
+"""Modules and lessons of a course, and the files of lessons."""

@@ -1,0 +1,1 @@
+"""Courses: written, published, searched, copied, archived."""

@@ -1,0 +1,1 @@
+"""Courses that people have marked for themselves."""

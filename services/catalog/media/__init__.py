@@ -1,0 +1,1 @@
+"""A teacher's library of files, uploaded whole or in parts."""

@@ -1,0 +1,1 @@
+"""Stars and words about courses, and votes for them."""

@@ -1,0 +1,1 @@
+"""Tags of courses, merged and renamed."""

@@ -1,0 +1,1 @@
+"""Discussions live, by WebSocket: messages, who is there, who types."""

@@ -1,0 +1,1 @@
+"""Forums and their discussions: opened, changed, pinned, locked, resolved, followed, moved."""

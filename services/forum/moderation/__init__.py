@@ -1,0 +1,1 @@
+"""Reported posts: decided about, deleted, restored."""

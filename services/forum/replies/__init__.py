@@ -1,0 +1,1 @@
+"""Replies as trees, upvotes, solutions."""

@@ -1,0 +1,1 @@
+"""Pictures of people: taken in, drawn again, shown."""

@@ -1,0 +1,1 @@
+"""Exports and erasures of a person over all services, as jobs."""

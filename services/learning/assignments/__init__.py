@@ -1,0 +1,1 @@
+"""Assignments: submissions, groups, rubrics, grading, files."""

@@ -1,0 +1,1 @@
+"""When a course is complete: its rules, who meets them."""

@@ -1,0 +1,1 @@
+"""What a copied course takes along: quizzes, assignments, rules."""

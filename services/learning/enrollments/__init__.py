@@ -1,0 +1,1 @@
+"""Enrolments and waitlists: who learns what, and how far."""

@@ -1,0 +1,1 @@
+"""Study time, streaks and goals."""

@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from deploy.local.database import bootstrap_database, service_url, with_database
 from deploy.local.project import free_ports
 from deploy.local.testing import SuiteServers, suite_servers
-from libs.common.service.serve import settle_memory
+from libs.common.service.serve import freeze_memory
 from libs.common.testing.harness import Harness, open_harness
 from libs.common.testing.locks import GUARDED, LockOrder, watch
 
@@ -172,7 +172,7 @@ class LockWatch:
 
 def pytest_collection_finish() -> None:
     """All modules are loaded: the collector need not walk them again with every test."""
-    settle_memory()
+    freeze_memory()
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -21,13 +21,13 @@ from libs.common.events.identity import UserRegistered
 from libs.common.runtime.addresses import address
 from libs.common.runtime.clock import moved_to, system_clock
 from libs.common.runtime.errors import LecternError
+from services.identity.crypto import Crypto
 from services.identity.keys import rotate_keys
 from services.identity.models import Registration, User
 from services.identity.passwords import COMMON, Passwords
 from services.identity.proofs import take_over
 from services.identity.queries import user_by_email
 from services.identity.rules import check_password
-from services.identity.secrets_at_rest import Vault
 from services.identity.service import publish
 from services.identity.settings import Settings
 
@@ -141,7 +141,7 @@ async def _create_person(db: Database, passwords: Passwords, password: str, row:
 
 async def rotate(db: Database, settings: Settings) -> str:
     async with db.session() as session:
-        kid = await rotate_keys(session, Vault(settings.secret), system_clock(), settings.access_seconds)
+        kid = await rotate_keys(session, Crypto(settings.secret), system_clock(), settings.access_seconds)
         await write_entry(session, "keys_rotated", kid)
     return f"key {kid} is published and signs in ten minutes"
 

@@ -28,7 +28,7 @@ MOST_WAITING = 2
 
 async def mail_code(
     session: AsyncSession,
-    parts: Identity,
+    identity: Identity,
     user: User,
     purpose: str,
     said: Registration | None = None,
@@ -45,19 +45,19 @@ async def mail_code(
             CodeMail.user_uuid == user.uuid, CodeMail.purpose == purpose
         )
     )
-    due = mail_due(last, parts.clock(), parts.settings.mail_interval, MOST_WAITING if may_wait else 0)
+    due = mail_due(last, identity.clock(), identity.settings.mail_interval, MOST_WAITING if may_wait else 0)
     if due is None:
         return False
     if said is not None:
         session.add(said)
         await session.flush()
-    mail_notice(session, parts, user, purpose, said, due)
+    mail_notice(session, identity, user, purpose, said, due)
     return True
 
 
 def mail_notice(
     session: AsyncSession,
-    parts: Identity,
+    identity: Identity,
     user: User,
     purpose: str,
     said: Registration | None = None,
@@ -65,7 +65,7 @@ def mail_notice(
 ) -> None:
     """Have the task mail what happened, or the sweep when it is due; see `mails.py` for the purposes."""
     trace = current_trace()
-    now = parts.clock()
+    now = identity.clock()
     mail = CodeMail(
         uuid=uuid4(),
         user_uuid=user.uuid,
@@ -81,7 +81,7 @@ def mail_notice(
 
 
 async def use_code(
-    session: AsyncSession, db: Database, parts: Identity, email: str, purpose: str, code: str
+    session: AsyncSession, db: Database, identity: Identity, email: str, purpose: str, code: str
 ) -> tuple[User, CodeMail]:
     """Use up a code; returns whose it was, locked, and its mail.
 
@@ -90,8 +90,8 @@ async def use_code(
     wrong within the hour.
     """
     async with db.session() as counting:
-        mails, attempt = await _count_try(counting, parts, email, purpose)
-    fitting = [mail for mail in mails if _fits(parts, mail, email, code)]
+        mails, attempt = await _count_try(counting, identity, email, purpose)
+    fitting = [mail for mail in mails if _fits(identity, mail, email, code)]
     if not fitting:
         raise InvalidCode
     mail = fitting[0]
@@ -99,7 +99,7 @@ async def use_code(
     used = await session.scalar(
         update(CodeMail)
         .where(CodeMail.uuid == mail.uuid, CodeMail.used_at.is_(None), CodeMail.code_hmac == mail.code_hmac)
-        .values(used_at=parts.clock())
+        .values(used_at=identity.clock())
         .returning(CodeMail.uuid)
     )
     if user is None or used is None:
@@ -108,13 +108,13 @@ async def use_code(
     return user, mail
 
 
-def _fits(parts: Identity, mail: CodeMail, email: str, code: str) -> bool:
+def _fits(identity: Identity, mail: CodeMail, email: str, code: str) -> bool:
     assert mail.code_hmac is not None
-    return compare_digest(mail.code_hmac, parts.vault.code_hmac(mail.uuid, mail.purpose, email, code))
+    return compare_digest(mail.code_hmac, identity.crypto.code_hmac(mail.uuid, mail.purpose, email, code))
 
 
 async def _count_try(
-    session: AsyncSession, parts: Identity, email: str, purpose: str
+    session: AsyncSession, identity: Identity, email: str, purpose: str
 ) -> tuple[Sequence[CodeMail], UUID]:
     """The codes that may be tried, the newest first, each with one more try counted. A user's queue up.
 
@@ -124,7 +124,7 @@ async def _count_try(
     user = await user_by_email(session, email, lock=True)
     if user is None:
         return [], attempt
-    now = parts.clock()
+    now = identity.clock()
     live = await session.scalars(
         select(CodeMail)
         .where(CodeMail.user_uuid == user.uuid, CodeMail.purpose == purpose, CodeMail.code_hmac.is_not(None),
@@ -136,7 +136,7 @@ async def _count_try(
             CodeTry.user_uuid == user.uuid, CodeTry.purpose == purpose, CodeTry.tried_at > now - TRY_WINDOW
         )
     )
-    settings = parts.settings
+    settings = identity.settings
     mails = [
         mail
         for mail in newest_codes(live.all(), lambda mail: mail.registration)

@@ -13,8 +13,8 @@ from libs.common.runtime.clock import Clock
 from libs.common.runtime.errors import ServiceUnavailable, is_transient
 from libs.common.runtime.logs import get_logger
 from libs.common.security.tokens import KeySet, SigningKey
+from services.identity.crypto import Crypto
 from services.identity.models import TokenKey
-from services.identity.secrets_at_rest import Vault
 
 log = get_logger(__name__)
 
@@ -25,9 +25,9 @@ RELOAD_SECONDS = 20.0
 class KeyRing:
     """The keys of this process, read from the database again and again, so that all replicas agree."""
 
-    def __init__(self, db: Database, vault: Vault, keys: KeySet, clock: Clock) -> None:
+    def __init__(self, db: Database, crypto: Crypto, keys: KeySet, clock: Clock) -> None:
         self._db = db
-        self._vault = vault
+        self._crypto = crypto
         self._clock = clock
         self._signing: list[tuple[datetime, SigningKey]] = []
         self.keys = keys
@@ -46,13 +46,13 @@ class KeyRing:
         async with self._db.session() as session:
             rows = await _live(session)
             if not rows:
-                await add_key(session, self._vault, self._clock())
+                await add_key(session, self._crypto, self._clock())
                 rows = await _live(session)
         self.take(rows)
 
     def take(self, rows: list[TokenKey]) -> None:
         self._signing = [
-            (row.signs_from, SigningKey.from_pem(self._vault.decrypt(row.private_key).decode()))
+            (row.signs_from, SigningKey.from_pem(self._crypto.decrypt(row.private_key).decode()))
             for row in rows
             if row.private_key is not None
         ]
@@ -88,7 +88,7 @@ async def _take_turns(session: AsyncSession) -> None:
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('identity.keys'))"))
 
 
-async def add_key(session: AsyncSession, vault: Vault, signs_from: datetime) -> str:
+async def add_key(session: AsyncSession, crypto: Crypto, signs_from: datetime) -> str:
     """Make a key that signs from then on; two replicas that start together make one. Returns its `kid`."""
     await _take_turns(session)
     existing = await _live(session)
@@ -99,7 +99,7 @@ async def add_key(session: AsyncSession, vault: Vault, signs_from: datetime) -> 
     session.add(
         TokenKey(
             kid=jwk["kid"],
-            private_key=vault.encrypt(key.private_pem().encode()),
+            private_key=crypto.encrypt(key.private_pem().encode()),
             public_jwk=jwk,
             signs_from=signs_from,
         )
@@ -108,15 +108,15 @@ async def add_key(session: AsyncSession, vault: Vault, signs_from: datetime) -> 
     return jwk["kid"]
 
 
-async def rotate_keys(session: AsyncSession, vault: Vault, now: datetime, access_seconds: int) -> str:
+async def rotate_keys(session: AsyncSession, crypto: Crypto, now: datetime, access_seconds: int) -> str:
     """Publish a new key now that signs in ten minutes; retire those whose last token has expired."""
     await _take_turns(session)
     await _retire(session, now, access_seconds)
-    return await add_key(session, vault, now + PUBLISH_AHEAD)
+    return await add_key(session, crypto, now + PUBLISH_AHEAD)
 
 
 async def rotate_when_due(
-    session: AsyncSession, vault: Vault, now: datetime, access_seconds: int, every: timedelta
+    session: AsyncSession, crypto: Crypto, now: datetime, access_seconds: int, every: timedelta
 ) -> str | None:
     """Rotate when the newest key has signed for so long; returns the new key's `kid`. Retires in any case."""
     await _take_turns(session)
@@ -124,7 +124,7 @@ async def rotate_when_due(
     keys = await _live(session)
     if not keys or keys[-1].signs_from + every > now:
         return None
-    return await add_key(session, vault, now + PUBLISH_AHEAD)
+    return await add_key(session, crypto, now + PUBLISH_AHEAD)
 
 
 async def _retire(session: AsyncSession, now: datetime, access_seconds: int) -> None:

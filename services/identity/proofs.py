@@ -28,15 +28,15 @@ from services.identity.sessions import Caller, Identity, end_sessions, note, sta
 from services.identity.throttle import forget_failures
 
 
-async def register(session: AsyncSession, parts: Identity, body: RegisterRequest, caller: Caller) -> None:
+async def register(session: AsyncSession, identity: Identity, body: RegisterRequest, caller: Caller) -> None:
     """Keep a registration and mail its code. A known address gets a different mail and nothing else happens.
 
     Within a minute of another one's mail its own goes out when that is over; where others wait already,
     nothing is kept, for no code would be its own.
     """
     check_password(body.password, COMMON, email=body.email)
-    password_hash = await parts.passwords.hash(body.password)
-    now = parts.clock()
+    password_hash = await identity.passwords.hash(body.password)
+    now = identity.clock()
     said = {
         "password_hash": password_hash, "first_name": body.first_name, "last_name": body.last_name,
         "role": body.role, "phone_number": body.phone_number, "date_of_birth": body.date_of_birth,
@@ -53,16 +53,16 @@ async def register(session: AsyncSession, parts: Identity, body: RegisterRequest
     if user is None:
         return
     if user.is_verified:
-        await mail_code(session, parts, user, "known_address")
+        await mail_code(session, identity, user, "known_address")
     elif user.is_active:
         registration = Registration(
             uuid=uuid4(), user_uuid=user.uuid, ip=caller.ip, device=caller.device, created_at=now, **said
         )
-        if await mail_code(session, parts, user, "verify", registration, may_wait=True):
+        if await mail_code(session, identity, user, "verify", registration, may_wait=True):
             user.password_hash = password_hash
 
 
-async def resend_verification(session: AsyncSession, parts: Identity, email: str, caller: Caller) -> None:
+async def resend_verification(session: AsyncSession, identity: Identity, email: str, caller: Caller) -> None:
     """Mail another code to an unverified address; do nothing for any other, with the same answer.
 
     It is for the last registration made from the caller's network, else for the last one.
@@ -74,14 +74,14 @@ async def resend_verification(session: AsyncSession, parts: Identity, email: str
     place = network_of(caller.ip)
     last = max(kept, key=lambda row: (network_of(row.ip) == place, row.created_at), default=None)
     if last is not None:
-        await mail_code(session, parts, user, "verify", last)
+        await mail_code(session, identity, user, "verify", last)
 
 
 async def verify_email(
-    session: AsyncSession, db: Database, parts: Identity, body: VerifyEmailRequest, caller: Caller
+    session: AsyncSession, db: Database, identity: Identity, body: VerifyEmailRequest, caller: Caller
 ) -> dict[str, Any]:
     """Prove the address and log in as the one who registered. Raises InvalidCode or AccountDisabled."""
-    user, mail = await use_code(session, db, parts, body.email, "verify", body.verification_code)
+    user, mail = await use_code(session, db, identity, body.email, "verify", body.verification_code)
     if not user.is_active:
         raise AccountDisabled
     if user.is_verified or mail.registration is None:  # a mailed code is no way to log in
@@ -89,9 +89,9 @@ async def verify_email(
     registration = await session.get(Registration, mail.registration)
     if registration is None:
         raise InvalidCode
-    await take_over(session, user, registration, parts.clock())
+    await take_over(session, user, registration, identity.clock())
     note(session, user.uuid, "email_verified", caller)
-    access, refresh = await start_session(session, parts, user, caller)
+    access, refresh = await start_session(session, identity, user, caller)
     await session.flush()
     return {"tokens": {"access": access, "refresh": refresh}, "user": user_answer(user)}
 
@@ -131,15 +131,15 @@ async def take_over(
     )
 
 
-async def ask_for_reset(session: AsyncSession, parts: Identity, email: str) -> None:
+async def ask_for_reset(session: AsyncSession, identity: Identity, email: str) -> None:
     """Mail a code to a known address; do nothing for any other, with the same answer."""
     user = await user_by_email(session, email, lock=True)
     if user is not None and user.is_active:
-        await mail_code(session, parts, user, "reset")
+        await mail_code(session, identity, user, "reset")
 
 
 async def reset_password(
-    session: AsyncSession, db: Database, parts: Identity, body: PasswordResetRequest, caller: Caller
+    session: AsyncSession, db: Database, identity: Identity, body: PasswordResetRequest, caller: Caller
 ) -> None:
     """Set a new password by mailed code. Ends every session; older tokens die. Raises InvalidCode.
 
@@ -147,22 +147,22 @@ async def reset_password(
     nobody can tell who said the rest.
     """
     check_password(body.new_password, COMMON, email=body.email, field="new_password")
-    user, _ = await use_code(session, db, parts, body.email, "reset", body.reset_code)
+    user, _ = await use_code(session, db, identity, body.email, "reset", body.reset_code)
     if not user.is_active:
         raise InvalidCode
-    password_hash = await parts.passwords.hash(body.new_password)
-    now = parts.clock()
+    password_hash = await identity.passwords.hash(body.new_password)
+    now = identity.clock()
     if user.is_verified:
         user.password_hash = password_hash
     else:
         await take_over(session, user, only_address(user.email, password_hash, caller, now), now)
-    mail_notice(session, parts, user, "password_changed")
+    mail_notice(session, identity, user, "password_changed")
     user.version += 1
     publish(session, user, PasswordChanged(user=user.uuid, by_reset=True))
     await end_access(session, user, "password_changed")
     await end_sessions(session, user.uuid, "password_changed", now)
     note(session, user.uuid, "password_reset", caller)
-    await forget_failures(session, (parts.vault.account_hmac(body.email), network_of(caller.ip)))
+    await forget_failures(session, (identity.crypto.account_hmac(body.email), network_of(caller.ip)))
 
 
 def only_address(email: str, password_hash: str, caller: Caller, now: datetime) -> Registration:

@@ -14,7 +14,7 @@ from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_bool, paginate, paginate_by_cursor
 from services.identity import proofs, service
-from services.identity.access import access_card, access_self
+from services.identity.access import EVEN_TIME, CallerDep, DatabaseDep, IdentityDep, access_card, access_self
 from services.identity.avatars.routes import router as avatars
 from services.identity.errors import (
     AccountDisabled,
@@ -32,7 +32,6 @@ from services.identity.errors import (
 )
 from services.identity.mfa.routes import router as mfa
 from services.identity.models import Activity, User
-from services.identity.parts import EVEN_TIME, CallerDep, DatabaseDep, IdentityDep
 from services.identity.queries import STATUSES, card_answer, find_users, live_sessions, user_answer, user_tag
 from services.identity.schemas import (
     ActivityRead,
@@ -74,10 +73,10 @@ SENT = "If the address can be used, a mail with a code is on its way."
 
 
 @well_known.get("/.well-known/jwks.json", response_model=Jwks)
-async def get_jwks(parts: IdentityDep, response: Response) -> Any:
+async def get_jwks(identity: IdentityDep, response: Response) -> Any:
     """Public keys of access tokens (RFC 7517)."""
     response.headers["Cache-Control"] = "public, max-age=60"
-    return parts.ring.jwks
+    return identity.ring.jwks
 
 
 @router.post(
@@ -88,10 +87,10 @@ async def get_jwks(parts: IdentityDep, response: Response) -> Any:
     responses=raises(PasswordRefused),
 )
 async def register(
-    body: RegisterRequest, session: SessionDep, parts: IdentityDep, caller: CallerDep, request: Request
+    body: RegisterRequest, session: SessionDep, identity: IdentityDep, caller: CallerDep, request: Request
 ) -> Any:
     """Make an account as student or teacher; a code is mailed. A known address gets the same answer."""
-    await proofs.register(session, parts, body, caller)
+    await proofs.register(session, identity, body, caller)
     return {"detail": SENT, "email": body.email}
 
 
@@ -102,25 +101,25 @@ async def register(
     responses=raises(InvalidCode, AccountDisabled),
 )
 async def verify_email(
-    body: VerifyEmailRequest, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
+    body: VerifyEmailRequest, session: SessionDep, db: DatabaseDep, identity: IdentityDep, caller: CallerDep
 ) -> Any:
     """Prove the address with the mailed code, and be logged in."""
-    return await proofs.verify_email(session, db, parts, body, caller)
+    return await proofs.verify_email(session, db, identity, body, caller)
 
 
 @router.post("/resend-verification/", response_model=DetailRead, dependencies=EVEN_TIME)
 async def resend_verification(
-    body: EmailRequest, session: SessionDep, parts: IdentityDep, caller: CallerDep
+    body: EmailRequest, session: SessionDep, identity: IdentityDep, caller: CallerDep
 ) -> Any:
     """Mail another code, at most one a minute."""
-    await proofs.resend_verification(session, parts, body.email, caller)
+    await proofs.resend_verification(session, identity, body.email, caller)
     return {"detail": SENT}
 
 
 @router.post("/password-reset/", response_model=DetailRead, dependencies=EVEN_TIME)
-async def ask_for_password_reset(body: EmailRequest, session: SessionDep, parts: IdentityDep) -> Any:
+async def ask_for_password_reset(body: EmailRequest, session: SessionDep, identity: IdentityDep) -> Any:
     """Mail a code for a new password; the same answer for every address."""
-    await proofs.ask_for_reset(session, parts, body.email)
+    await proofs.ask_for_reset(session, identity, body.email)
     return {"detail": SENT}
 
 
@@ -131,10 +130,10 @@ async def ask_for_password_reset(body: EmailRequest, session: SessionDep, parts:
     responses=raises(InvalidCode, PasswordRefused),
 )
 async def reset_password(
-    body: PasswordResetRequest, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
+    body: PasswordResetRequest, session: SessionDep, db: DatabaseDep, identity: IdentityDep, caller: CallerDep
 ) -> Any:
     """Set a new password with the mailed code; ends every session."""
-    await proofs.reset_password(session, db, parts, body, caller)
+    await proofs.reset_password(session, db, identity, body, caller)
     return {"detail": "The password is changed: log in with the new one."}
 
 
@@ -147,12 +146,12 @@ async def change_password(
     body: PasswordUpdate,
     session: SessionDep,
     db: DatabaseDep,
-    parts: IdentityDep,
+    identity: IdentityDep,
     who: CurrentUser,
     caller: CallerDep,
 ) -> Any:
     """Set a new password, knowing the old one; ends all other sessions."""
-    await service.change_password(session, db, parts, who, body, caller)
+    await service.change_password(session, db, identity, who, body, caller)
     return {"detail": "The password is changed."}
 
 
@@ -164,18 +163,18 @@ async def change_password(
     ),
 )
 async def login(
-    body: LoginRequest, session: SessionDep, db: DatabaseDep, parts: IdentityDep, caller: CallerDep
+    body: LoginRequest, session: SessionDep, db: DatabaseDep, identity: IdentityDep, caller: CallerDep
 ) -> Any:
     """Start a session: an access token for ten minutes and a refresh token."""
-    return await service.login(session, db, parts, body, caller)
+    return await service.login(session, db, identity, body, caller)
 
 
 @router.post("/refresh/", response_model=TokensRead, responses=raises(InvalidRefreshToken, AccountDisabled))
 async def refresh_tokens(
-    body: RefreshRequest, session: SessionDep, parts: IdentityDep, caller: CallerDep
+    body: RefreshRequest, session: SessionDep, identity: IdentityDep, caller: CallerDep
 ) -> Any:
     """A new pair; the old refresh token stays valid until its successor is first used."""
-    result = await refresh_session(session, parts, body.refresh, caller)
+    result = await refresh_session(session, identity, body.refresh, caller)
     if isinstance(result, type):
         await session.commit()  # the end of the family must outlive the refusal
         raise result
@@ -185,13 +184,13 @@ async def refresh_tokens(
 @router.post("/logout/", response_model=DetailRead)
 async def logout(
     session: SessionDep,
-    parts: IdentityDep,
+    identity: IdentityDep,
     who: CurrentUser,
     caller: CallerDep,
     body: LogoutRequest | None = None,
 ) -> Any:
     """End this session, or all with `{"all": true}`; its tokens and sockets die within seconds."""
-    await service.logout(session, parts, who, caller, everywhere=body is not None and body.all)
+    await service.logout(session, identity, who, caller, everywhere=body is not None and body.all)
     return {"detail": "Logged out."}
 
 
@@ -231,9 +230,9 @@ async def list_my_sessions(session: SessionDep, who: CurrentUser, page: PagingDe
 
 
 @router.delete("/users/me/sessions/{uuid}/", response_model=DetailRead)
-async def end_my_session(uuid: UUID, session: SessionDep, parts: IdentityDep, who: CurrentUser) -> Any:
+async def end_my_session(uuid: UUID, session: SessionDep, identity: IdentityDep, who: CurrentUser) -> Any:
     """End one of the own sessions, on whichever device."""
-    await service.end_own_session(session, parts, who, uuid)
+    await service.end_own_session(session, identity, who, uuid)
     return {"detail": "The session has ended."}
 
 
@@ -283,7 +282,7 @@ async def change_user(
     uuid: UUID,
     body: UserUpdate,
     session: SessionDep,
-    parts: IdentityDep,
+    identity: IdentityDep,
     who: Manager,
     caller: CallerDep,
     response: Response,
@@ -292,6 +291,6 @@ async def change_user(
 
     `mfa_enabled: false` helps who has lost the second factor and the recovery codes; they get a mail.
     """
-    user = await service.change_user(session, parts, who, uuid, body, caller)
+    user = await service.change_user(session, identity, who, uuid, body, caller)
     response.headers["ETag"] = user_tag(user)
     return user_answer(user)

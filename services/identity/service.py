@@ -61,24 +61,29 @@ def publish(session: AsyncSession, user: User, event: Event) -> None:
 
 
 async def change_password(
-    session: AsyncSession, db: Database, parts: Identity, who: Principal, body: PasswordUpdate, caller: Caller
+    session: AsyncSession,
+    db: Database,
+    identity: Identity,
+    who: Principal,
+    body: PasswordUpdate,
+    caller: Caller,
 ) -> None:
     """Set a new password, knowing the old one. Ends all other sessions; the calling one stays."""
-    user = await confirm_password(db, parts, who, body.current_password, "current_password")
+    user = await confirm_password(db, identity, who, body.current_password, "current_password")
     check_password(body.new_password, COMMON, email=user.email, field="new_password")
-    password_hash = await parts.passwords.hash(body.new_password)
+    password_hash = await identity.passwords.hash(body.new_password)
     user = await access_self(session, who, lock=True)
     user.password_hash = password_hash
-    mail_notice(session, parts, user, "password_changed")
+    mail_notice(session, identity, user, "password_changed")
     user.version += 1
     publish(session, user, PasswordChanged(user=user.uuid, by_reset=False))
     await end_codes(session, user.uuid)
-    await end_sessions(session, user.uuid, "password_changed", parts.clock(), keep=who.session)
+    await end_sessions(session, user.uuid, "password_changed", identity.clock(), keep=who.session)
     note(session, user.uuid, "password_changed", caller)
 
 
 async def login(
-    session: AsyncSession, db: Database, parts: Identity, body: LoginRequest, caller: Caller
+    session: AsyncSession, db: Database, identity: Identity, body: LoginRequest, caller: Caller
 ) -> dict[str, Any]:
     """Start a session.
 
@@ -94,9 +99,9 @@ async def login(
         known = await user_by_email(counting, body.email)
         await note_failed_login(counting, attempt, body.email, caller)
 
-    key = (parts.vault.account_hmac(body.email), network_of(caller.ip))
-    async with throttled(db, parts.turns, parts.clock, key, look_up) as counted:
-        fits, renewed = await parts.passwords.verify(body.password, known.password_hash if known else None)
+    key = (identity.crypto.account_hmac(body.email), network_of(caller.ip))
+    async with throttled(db, identity.turns, identity.clock, key, look_up) as counted:
+        fits, renewed = await identity.passwords.verify(body.password, known.password_hash if known else None)
         if known is None or not fits:
             raise BadCredentials
         check_may_log_in(known)
@@ -106,7 +111,7 @@ async def login(
                 await rename_note(settling, attempt, "otp_required")
                 await counted.take_back(settling)
             raise OtpRequired
-        if known.mfa_enabled and not await use_second_factor(db, parts, known.uuid, otp):
+        if known.mfa_enabled and not await use_second_factor(db, identity, known.uuid, otp):
             raise InvalidOtp
     user = await access_user(session, known.uuid, lock=True)
     check_may_log_in(user)
@@ -114,13 +119,13 @@ async def login(
     if user.mfa_enabled and not known.mfa_enabled:
         raise OtpRequired
     if user.password_hash != known.password_hash:
-        fits, renewed = await parts.passwords.verify(body.password, user.password_hash)
+        fits, renewed = await identity.passwords.verify(body.password, user.password_hash)
         if not fits:
             raise BadCredentials
     if renewed:
         user.password_hash = renewed
     await rename_note(session, attempt, "login")
-    access, refresh = await start_session(session, parts, user, caller)
+    access, refresh = await start_session(session, identity, user, caller)
     await session.flush()
     return {"access": access, "refresh": refresh, "user": user_answer(user)}
 
@@ -134,7 +139,7 @@ def check_may_log_in(user: User) -> None:
 
 
 async def confirm_password(
-    db: Database, parts: Identity, who: Principal, password: str, field: str = "password"
+    db: Database, identity: Identity, who: Principal, password: str, field: str = "password"
 ) -> User:
     """The caller's account, unlocked, once the password is theirs. Wrong ones are throttled per session.
 
@@ -142,19 +147,19 @@ async def confirm_password(
     """
     async with db.session() as looking:
         user = await access_self(looking, who)
-    key = (parts.vault.account_hmac(str(who.user)), str(who.session))
-    async with throttled(db, parts.turns, parts.clock, key):
-        fits, _ = await parts.passwords.verify(password, user.password_hash)
+    key = (identity.crypto.account_hmac(str(who.user)), str(who.session))
+    async with throttled(db, identity.turns, identity.clock, key):
+        fits, _ = await identity.passwords.verify(password, user.password_hash)
         if not fits:
             raise WrongPassword(field)
     return user
 
 
 async def logout(
-    session: AsyncSession, parts: Identity, who: Principal, caller: Caller, *, everywhere: bool
+    session: AsyncSession, identity: Identity, who: Principal, caller: Caller, *, everywhere: bool
 ) -> None:
     """End the calling session, or every one of the caller's."""
-    now = parts.clock()
+    now = identity.clock()
     if everywhere:
         await end_sessions(session, who.user, "logout_all", now)
     else:
@@ -164,8 +169,8 @@ async def logout(
     note(session, who.user, "logout_all" if everywhere else "logout", caller)
 
 
-async def end_own_session(session: AsyncSession, parts: Identity, who: Principal, uuid: UUID) -> None:
-    end_session(session, await access_session(session, who, uuid), "revoked", parts.clock())
+async def end_own_session(session: AsyncSession, identity: Identity, who: Principal, uuid: UUID) -> None:
+    end_session(session, await access_session(session, who, uuid), "revoked", identity.clock())
 
 
 async def change_profile(session: AsyncSession, who: Principal, body: ProfileUpdate, caller: Caller) -> User:
@@ -194,7 +199,7 @@ async def change_profile(session: AsyncSession, who: Principal, body: ProfileUpd
 
 
 async def change_user(
-    session: AsyncSession, parts: Identity, who: Principal, uuid: UUID, body: UserUpdate, caller: Caller
+    session: AsyncSession, identity: Identity, who: Principal, uuid: UUID, body: UserUpdate, caller: Caller
 ) -> User:
     """Change role or activity, or take a lost second factor off. Raises AddressNotVerified for a role of an
     account that nobody has proved to be theirs yet.
@@ -222,24 +227,24 @@ async def change_user(
         else:
             publish(session, user, UserDisabled(user=uuid, actor=who.user))
             await end_access(session, user, "disabled")
-            await end_sessions(session, uuid, "disabled", parts.clock())
+            await end_sessions(session, uuid, "disabled", identity.clock())
         became = "enabled" if body.is_active else "disabled"
         note(session, uuid, became, caller)
         await write_entry(session, became, uuid, actor=who.user)
     if body.mfa_enabled is False and user.mfa_enabled:
-        await remove_second_factor(session, parts, user, caller)
+        await remove_second_factor(session, identity, user, caller)
         await write_entry(session, "second_factor_removed", uuid, actor=who.user)
     return user
 
 
-async def remove_second_factor(session: AsyncSession, parts: Identity, user: User, caller: Caller) -> None:
+async def remove_second_factor(session: AsyncSession, identity: Identity, user: User, caller: Caller) -> None:
     """Ask for the password alone again. The caller holds the row lock and knows that it is on."""
     await forget_factors(session, user.uuid)
-    switch_second_factor(session, parts, user, caller, on=False)
+    switch_second_factor(session, identity, user, caller, on=False)
 
 
 def switch_second_factor(
-    session: AsyncSession, parts: Identity, user: User, caller: Caller, *, on: bool
+    session: AsyncSession, identity: Identity, user: User, caller: Caller, *, on: bool
 ) -> None:
     """Say so in the state, the activity log and a mail to its owner. The caller holds the row lock."""
     user.mfa_enabled = on
@@ -247,7 +252,7 @@ def switch_second_factor(
     publish(session, user, ProfileUpdated(user=user.uuid, changed=("mfa_enabled",)))
     kind = "mfa_enabled" if on else "mfa_disabled"
     note(session, user.uuid, kind, caller)
-    mail_notice(session, parts, user, kind)
+    mail_notice(session, identity, user, kind)
 
 
 async def end_access(session: AsyncSession, user: User, reason: Any) -> None:

@@ -16,11 +16,11 @@ from libs.common.files.storage import Storage
 from libs.common.runtime.clock import Clock
 from libs.common.security.tokens import mint
 from services.identity.avatars.pictures import Pictures
+from services.identity.crypto import Crypto, digest, new_refresh_token
 from services.identity.errors import AccountDisabled, InvalidRefreshToken
 from services.identity.keys import KeyRing
 from services.identity.models import Activity, RefreshToken, Session, User
 from services.identity.passwords import Passwords
-from services.identity.secrets_at_rest import Vault, digest, new_refresh_token
 from services.identity.settings import Settings
 from services.identity.throttle import Turns
 
@@ -35,7 +35,7 @@ class Identity:
     """What identity's functions work with besides the session."""
 
     settings: Settings
-    vault: Vault
+    crypto: Crypto
     ring: KeyRing
     passwords: Passwords
     storage: Storage
@@ -77,10 +77,10 @@ async def rename_note(session: AsyncSession, uuid: UUID, kind: str) -> None:
 
 
 async def start_session(
-    session: AsyncSession, parts: Identity, user: User, caller: Caller
+    session: AsyncSession, identity: Identity, user: User, caller: Caller
 ) -> tuple[str, str]:
     """Begin a session; returns access and refresh token. The caller holds the user's row lock."""
-    now = parts.clock()
+    now = identity.clock()
     row = Session(
         uuid=uuid4(),
         version=1,
@@ -90,7 +90,7 @@ async def start_session(
         ip=caller.ip,
         created_at=now,
         last_seen=now,
-        expires_at=now + timedelta(days=parts.settings.session_days),
+        expires_at=now + timedelta(days=identity.settings.session_days),
     )
     session.add(row)
     await session.flush()
@@ -98,25 +98,25 @@ async def start_session(
     session.add(RefreshToken(digest=digest(refresh), session_uuid=row.uuid, created_at=now))
     record(session, SessionStarted(session=row.uuid, user=user.uuid), row.version)
     user.last_login = now
-    return access_token(parts, user, row), refresh
+    return access_token(identity, user, row), refresh
 
 
-def access_token(parts: Identity, user: User, row: Session) -> str:
+def access_token(identity: Identity, user: User, row: Session) -> str:
     return mint(
-        parts.ring.signing_key(),
-        issuer=parts.settings.token_issuer,
-        audience=parts.settings.token_audience,
+        identity.ring.signing_key(),
+        issuer=identity.settings.token_issuer,
+        audience=identity.settings.token_audience,
         user=user.uuid,
         session=row.uuid,
         role=user.role,
         version=user.version,
-        clock=parts.clock,
-        lifetime=parts.settings.access_seconds,
+        clock=identity.clock,
+        lifetime=identity.settings.access_seconds,
     )
 
 
 async def refresh_session(
-    session: AsyncSession, parts: Identity, token: str, caller: Caller
+    session: AsyncSession, identity: Identity, token: str, caller: Caller
 ) -> tuple[str, str] | type[InvalidRefreshToken]:
     """Give the successor of `token`, always the same one; using it acknowledges it and retires `token`.
 
@@ -128,7 +128,7 @@ async def refresh_session(
         raise InvalidRefreshToken
     row = await session.get_one(Session, found.session_uuid, with_for_update=True)
     await session.refresh(found)
-    now = parts.clock()
+    now = identity.clock()
     if row.ended_at is not None:
         raise InvalidRefreshToken
     if row.expires_at <= now:
@@ -146,7 +146,7 @@ async def refresh_session(
             .where(RefreshToken.digest == found.predecessor, RefreshToken.retired_at.is_(None))
             .values(retired_at=now)
         )
-    successor = parts.vault.successor(row.salt, token)
+    successor = identity.crypto.successor(row.salt, token)
     await session.execute(
         insert(RefreshToken)
         .values(digest=digest(successor), session_uuid=row.uuid, predecessor=found.digest, created_at=now)
@@ -154,7 +154,7 @@ async def refresh_session(
     )
     row.last_seen = now
     row.ip = caller.ip
-    return access_token(parts, user, row), successor
+    return access_token(identity, user, row), successor
 
 
 def end_session(session: AsyncSession, row: Session, reason: EndReason, now: datetime) -> None:

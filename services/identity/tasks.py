@@ -15,6 +15,7 @@ from libs.common.runtime.trace import from_headers, tracing
 from libs.common.web.idempotency import forget_old
 from services.identity.avatars.service import path_of, unworn
 from services.identity.codes import CODED, TRY_WINDOW
+from services.identity.crypto import Crypto, new_code
 from services.identity.keys import rotate_when_due
 from services.identity.mails import render
 from services.identity.models import (
@@ -29,7 +30,6 @@ from services.identity.models import (
 )
 from services.identity.privacy.tasks import TASKS as PRIVACY_TASKS
 from services.identity.rules import name_of_address
-from services.identity.secrets_at_rest import Vault, new_code
 from services.identity.sessions import end_session
 from services.identity.settings import Settings
 
@@ -63,7 +63,7 @@ async def send_code(run: TaskRun, uuid: str) -> None:
         mail.status = "sending"
         mail.sent_at = now
         if mail.purpose in CODED:
-            mail.code_hmac = Vault(settings.secret).code_hmac(mail.uuid, mail.purpose, user.email, code)
+            mail.code_hmac = Crypto(settings.secret).code_hmac(mail.uuid, mail.purpose, user.email, code)
             mail.expires_at = now + timedelta(seconds=settings.code_seconds)
     with tracing(from_headers({"x-request-id": mail.request_id, "traceparent": mail.traceparent})):
         language = user.profile.get("preferred_language", "en")
@@ -169,7 +169,7 @@ async def rotate_old_key(run: TaskRun) -> None:
     every = timedelta(days=settings.key_days)
     async with run.db.session() as session:
         kid = await rotate_when_due(
-            session, Vault(settings.secret), run.clock(), settings.access_seconds, every
+            session, Crypto(settings.secret), run.clock(), settings.access_seconds, every
         )
     if kid is not None:
         log.info("key_rotated", kid=kid)

@@ -46,7 +46,6 @@ async def on_student_enrolled(session: AsyncSession, batch: Batch) -> None:
             Notice(
                 i.event.student,
                 "enrollment",
-                "enrollment",
                 i,
                 f"/courses/{i.event.course}",
                 course=i.event.course,
@@ -63,7 +62,6 @@ async def on_certificate_issued(session: AsyncSession, batch: Batch) -> None:
             Notice(
                 i.event.student,
                 "certificate_ready",
-                "certificate_ready",
                 i,
                 f"/certificates/{i.event.certificate}",
                 course=i.event.course,
@@ -79,7 +77,7 @@ async def on_certificate_revoked(session: AsyncSession, batch: Batch) -> None:
         session,
         [
             Notice(
-                i.event.student, "system", "certificate_revoked", i, f"/certificates/{i.event.certificate}",
+                i.event.student, "certificate_revoked", i, f"/certificates/{i.event.certificate}",
                 what=i.event.number, course=i.event.course,
             )
             for i in batch
@@ -93,7 +91,7 @@ async def on_quiz_graded(session: AsyncSession, batch: Batch) -> None:
         session,
         [
             Notice(
-                i.event.student, "quiz_result", "quiz_result", i, f"/attempts/{i.event.attempt}",
+                i.event.student, "quiz_result", i, f"/attempts/{i.event.attempt}",
                 what=i.event.title, course=i.event.course,
             )
             for i in batch
@@ -108,7 +106,7 @@ async def on_submission_graded(session: AsyncSession, batch: Batch) -> None:
         session,
         [
             Notice(
-                i.event.student, "grade", "grade", i, f"/submissions/{i.event.submission}",
+                i.event.student, "grade", i, f"/submissions/{i.event.submission}",
                 what=i.event.title, course=i.event.course,
             )
             for i in batch
@@ -136,7 +134,7 @@ async def on_reply_posted(session: AsyncSession, batch: Batch) -> None:
                     told.add(user)
                     notices.append(
                         Notice(
-                            user, kind, kind, item, url, course=event.course, actor=event.author,
+                            user, kind, item, url, course=event.course, actor=event.author,
                             discussion=event.discussion,
                         )
                     )  # fmt: skip
@@ -153,7 +151,7 @@ async def on_discussion_started(session: AsyncSession, batch: Batch) -> None:
         session,
         [
             Notice(
-                user, "mention", "mention", i, f"/discussions/{i.event.discussion}", course=i.event.course,
+                user, "mention", i, f"/discussions/{i.event.discussion}", course=i.event.course,
                 actor=i.event.author, discussion=i.event.discussion,
             )
             for i in batch
@@ -168,7 +166,7 @@ async def on_solution_marked(session: AsyncSession, batch: Batch) -> None:
         session,
         [
             Notice(
-                i.event.author, "forum_reply", "solution", i, f"/discussions/{i.event.discussion}",
+                i.event.author, "solution", i, f"/discussions/{i.event.discussion}",
                 course=i.event.course, actor=i.event.actor, discussion=i.event.discussion,
             )
             for i in batch
@@ -180,7 +178,7 @@ async def on_solution_marked(session: AsyncSession, batch: Batch) -> None:
 def _ticket(user: Any, text: str, item: Any, actor: Any) -> Notice:
     for_staff = user != item.event.requester
     url = f"/support/{item.event.ticket}"
-    return Notice(user, "ticket", text, item, url, what=item.event.number, actor=actor, for_staff=for_staff)
+    return Notice(user, text, item, url, what=item.event.number, actor=actor, for_staff=for_staff)
 
 
 async def on_ticket_answered(session: AsyncSession, batch: Batch) -> None:

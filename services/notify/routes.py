@@ -12,10 +12,10 @@ from libs.common.security.auth import CurrentUser
 from libs.common.web.clock import Now
 from libs.common.web.paging import Page, PagingDep, choose, choose_bool, paginate_by_cursor
 from services.notify import service
+from services.notify.kinds import TYPES
 from services.notify.live import count_frame
 from services.notify.models import Notification
 from services.notify.queries import notifications_of, unread_count
-from services.notify.rules import TYPES
 from services.notify.schemas import (
     DetailRead,
     MarkedRead,

@@ -19,6 +19,7 @@ from libs.common.privacy.parts import erased_among
 from libs.common.runtime.roles import STAFF
 from libs.common.security.tokens import Principal
 from services.notify.access import access_notification
+from services.notify.kinds import KINDS, TRANSLATIONS, title_and_message
 from services.notify.models import (
     CourseTitle,
     Delivery,
@@ -27,18 +28,15 @@ from services.notify.models import (
     Person,
     PrivacyPart,
 )
-from services.notify.rules import MAILED
-from services.notify.texts import TRANSLATIONS, title_and_message
 
 
 @dataclass(frozen=True)
 class Notice:
-    """Something to tell one person: `text` names the words; `what`, and what `actor`, `discussion` and
-    `course` are called, complete them."""
+    """Something to tell one person: `kind` is one of KINDS; `what`, and what `actor`, `discussion` and
+    `course` are called, complete its words."""
 
     user: UUID
     kind: str
-    text: str
     source: Received[Any]
     action_url: str
     what: str = ""
@@ -76,7 +74,7 @@ async def tell(session: AsyncSession, notices: Sequence[Notice]) -> None:
         following[item.user] += 1
         person = people.get(item.user)
         facts = {
-            "text": item.text,
+            "text": item.kind,
             "language": TRANSLATIONS.nearest(person.locale if person else None),
             "who": names.get(item.actor, ""),
             "what": item.what,
@@ -90,7 +88,7 @@ async def tell(session: AsyncSession, notices: Sequence[Notice]) -> None:
                 "user": item.user,
                 "seq": following[item.user],
                 "source": UUID(item.source.id),
-                "notification_type": item.kind,
+                "notification_type": KINDS[item.kind].type,
                 "title": title,
                 "message": message,
                 "action_url": item.action_url,
@@ -106,7 +104,7 @@ async def tell(session: AsyncSession, notices: Sequence[Notice]) -> None:
     for user in following:
         wake_room(session, room_of(user))
     for item in notices:
-        if item.kind in MAILED:
+        if KINDS[item.kind].mailed:
             queue_mail(session, item)
 
 

@@ -16,10 +16,10 @@ from libs.common.runtime.failpoints import failpoint
 from libs.common.runtime.logs import get_logger
 from libs.common.runtime.trace import from_headers, tracing
 from libs.common.web.idempotency import forget_old
+from services.notify.kinds import make_letter
 from services.notify.models import CourseTitle, Delivery, Person
 from services.notify.privacy import PRIVACY
 from services.notify.settings import Settings
-from services.notify.texts import make_letter
 
 log = get_logger(__name__)
 

@@ -64,7 +64,7 @@ QUESTIONS: list[dict[str, Any]] = [
 def sign_tokens() -> None:
     """What a process with the suite's environment does: access tokens as identity would sign them."""
     from libs.common.security.tokens import SigningKey, mint
-    from services.identity.secrets_at_rest import Vault
+    from services.identity.crypto import Vault
     from services.identity.settings import Settings
 
     settings = Settings()

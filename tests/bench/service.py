@@ -22,7 +22,7 @@ import uvicorn
 from deploy.local.database import bootstrap_database, service_url
 from libs.common.data.migrations import upgrade
 from libs.common.security.tokens import KeySet
-from libs.common.service.serve import settle_memory, uvicorn_config
+from libs.common.service.serve import freeze_memory, uvicorn_config
 from libs.common.testing.harness import TEST_KEY, CollectedQueue, access_token, eventually
 
 CONNECTIONS, SECONDS = 8, 6
@@ -98,7 +98,7 @@ def serve(name: str, port: int) -> None:
     app = import_module(f"services.{name}.app").make_app(
         settings, keys=KeySet.static([TEST_KEY]), queue=CollectedQueue()
     )
-    settle_memory()
+    freeze_memory()
     uvicorn.Server(uvicorn_config(app, "127.0.0.1", port)).run()
 
 

@@ -44,7 +44,7 @@ class Resident(Visitor):
         self.citizen, self.user, self.access = citizen, {"uuid": str(citizen.uuid)}, ""
 
     async def raw(self, method: str, path: str, **options: Any) -> httpx.Response:
-        await self.citizen.town.settle()
+        await self.citizen.town.drain()
         return await self.citizen.raw(method, path, **options)
 
     async def becomes(self, role: str) -> None:

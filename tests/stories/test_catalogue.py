@@ -40,7 +40,7 @@ async def test_learners_underway_move_to_what_is_published_and_nobody_sees_a_dra
     await town.complete(done_all, course, course["lessons"])
     added = await town.lesson(teacher, course, "Three")
     path = f"/api/courses/{course['uuid']}/"
-    await town.settle()
+    await town.drain()
 
     async def progress(who: Citizen) -> tuple[str, float]:
         [row] = await who.get("/api/enrollments/my-courses/")
@@ -64,7 +64,7 @@ async def test_a_course_asks_for_those_before_it(town: Town, teacher: Citizen) -
     await teacher.call("PUT", path.format(second["uuid"]), {"prerequisites": [first["uuid"]]})
     circle = await teacher.raw("PUT", path.format(first["uuid"]), json={"prerequisites": [second["uuid"]]})
     assert circle.status_code in (409, 422), circle.text
-    await town.settle()
+    await town.drain()
     (ada,) = await town.enrolled(first)
     enroll = f"/api/courses/{second['uuid']}/enroll/"
     problem = await ada.post(enroll, {}, 409)
@@ -81,7 +81,7 @@ async def test_who_teaches_along_may_do_what_a_teacher_does(town: Town, teacher:
     await other.post("/api/quizzes/", quiz, 404)
     path = f"/api/courses/{course['uuid']}/instructors/"
     await teacher.call("PUT", path, {"instructors": [str(other.uuid)]})
-    await town.settle()
+    await town.drain()
     await other.post("/api/quizzes/", quiz, 201)
     await other.post(f"/api/courses/{course['uuid']}/enroll/", {}, 403)
     rows = await other.get("/api/courses/teacher/students/")
@@ -102,7 +102,7 @@ async def test_the_enrolled_review_and_everybody_sees_how_it_is_liked(town: Town
     mine = await ada.post("/api/reviews/", review, 201)
     await max_.post("/api/reviews/", review | {"rating": 5}, 201)
     await max_.post(f"/api/reviews/{mine['uuid']}/helpful/")
-    await town.settle()
+    await town.drain()
     [card] = (await stranger.get("/api/courses/"))["results"]
     assert (card["average_rating"], card["reviews_count"]) == (4.5, 2)
     [row] = await ada.get("/api/enrollments/my-courses/")
@@ -159,7 +159,7 @@ async def test_a_copy_is_ones_own_and_an_archive_takes_nobody_in(town: Town, tea
     copy = await teacher.post(f"{path}duplicate/", {}, 201)
     assert (copy["status"], copy["enrolled_count"]) == ("draft", 0)
     await teacher.call("DELETE", path)  # somebody has enrolled: it is archived
-    await town.settle()
+    await town.drain()
     eve = await town.citizen("Eve Else")
     assert (await eve.post(f"{path}enroll/", {}, 409))["code"] == "course_archived"
     assert (await town.complete(ada, course, course["lessons"]))["course_completed"] is True
@@ -215,6 +215,6 @@ async def test_what_one_likes_is_ones_own_and_what_is_featured_is_the_managers(
     assert liked == [True, False]
     assert (await teacher.raw("PATCH", path, json={"is_featured": True})).status_code in (403, 422)
     await manager.call("PATCH", path, {"is_featured": True})
-    await town.settle()
+    await town.drain()
     [card] = (await ada.get("/api/courses/?is_featured=true"))["results"]
     assert card["uuid"] == course["uuid"]

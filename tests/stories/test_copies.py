@@ -65,7 +65,7 @@ async def _furnished(town: Town, teacher: Citizen) -> Json:
     await teacher.call("PUT", template, {"title": "Certificate of graphs"})
     answer = await teacher.raw("DELETE", f"/api/quizzes/{gone['uuid']}/")
     assert answer.status_code < 300
-    await town.settle()
+    await town.drain()
     return course | {"quiz": quiz["uuid"], "essay": essay["uuid"], "bank": bank["uuid"]}
 
 
@@ -77,7 +77,7 @@ async def _rows(town: Town, query: str, **values: Any) -> list[Any]:
 async def test_a_copy_has_quizzes_assignments_and_how_it_is_graded(town: Town, teacher: Citizen) -> None:
     course = await _furnished(town, teacher)
     copy = await teacher.post(f"/api/courses/{course['uuid']}/duplicate/", None, 201)
-    await town.settle()
+    await town.drain()
     town.clock.now = datetime.now(UTC)  # that of events
     uuid, lessons = copy["uuid"], [lesson["uuid"] for lesson in copy["lessons"]]
     quizzes = {row["title"]: row for row in (await teacher.get(f"/api/quizzes/?course={uuid}"))["results"]}
@@ -112,20 +112,20 @@ async def test_a_copy_has_quizzes_assignments_and_how_it_is_graded(town: Town, t
     assert (await teacher.get(f"/api/courses/{uuid}/"))["enrolled_count"] == 0
     # A learner of the copy works with it as with any course.
     await teacher.post(f"/api/courses/{uuid}/publish/")
-    await town.settle()
+    await town.drain()
     (ada,) = await town.enrolled({"uuid": uuid})
     assert [row["title"] for row in (await ada.get(f"/api/quizzes/?course={uuid}"))["results"]] == ["Walks"]
     await ada.post(f"/api/quizzes/{walks['uuid']}/attempts/", {}, 201)
     # And a copy of the copy has it all again.
     third = await teacher.post(f"/api/courses/{uuid}/duplicate/", None, 201)
-    await town.settle()
+    await town.drain()
     assert (await teacher.get(f"/api/quizzes/?course={third['uuid']}"))["count"] == 2
 
 
 async def test_a_copy_that_is_told_twice_is_made_once(town: Town, teacher: Citizen) -> None:
     course = await _furnished(town, teacher)
     copy = await teacher.post(f"/api/courses/{course['uuid']}/duplicate/", None, 201)
-    await town.settle()
+    await town.drain()
     tables = (
         "quizzes",
         "questions",
@@ -138,7 +138,7 @@ async def test_a_copy_that_is_told_twice_is_made_once(town: Town, teacher: Citiz
     walks = copied_id(UUID(course["quiz"]), UUID(copy["uuid"]))
     assert walks.version == 4
     await teacher.call("PATCH", f"/api/quizzes/{walks}/", {"title": "Changed since"})
-    await town.settle()
+    await town.drain()
     before = await _rows(town, count)
     told = CourseDuplicated(
         course=UUID(copy["uuid"]),

@@ -18,18 +18,18 @@ async def test_who_waits_gets_the_freed_seat_and_is_told(town: Town, teacher: Ci
     for place, who in enumerate((first, second), 1):
         waiting = await who.post(enroll, {"waitlist": True}, 201)
         assert (waiting["status"], waiting["waitlist_position"]) == ("waitlisted", place)
-    await town.settle()
+    await town.drain()
     shown = await teacher.get(f"/api/courses/{course['uuid']}/")
     assert shown["enrolled_count"] == 1, "who waits is counted as enrolled"
     forum = f"/api/core/forums/?course={course['uuid']}"
     assert (await first.get(forum))["count"] == 0
     await ada.post(f"/api/courses/{course['uuid']}/unenroll/")
-    await town.settle()
+    await town.drain()
     assert await first.told() == ["enrollment"]
     assert await second.told() == []
     assert ((await first.get(forum))["count"], (await ada.get(forum))["count"]) == (1, 0)
     await teacher.call("PATCH", f"/api/courses/{course['uuid']}/", {"enrollment_limit": 2})
-    await town.settle()
+    await town.drain()
     assert await second.told() == ["enrollment"]
 
 
@@ -38,11 +38,11 @@ async def test_who_comes_back_goes_on_where_they_left_and_is_told(town: Town, te
     (ada,) = await town.enrolled(course)
     await town.complete(ada, course, course["lessons"][:1])
     await ada.post(f"/api/courses/{course['uuid']}/unenroll/")
-    await town.settle()
+    await town.drain()
     (eve,) = await town.enrolled(course, "Eve Else")
     await ada.post(f"/api/courses/{course['uuid']}/enroll/", {"waitlist": True}, 201)
     await eve.post(f"/api/courses/{course['uuid']}/unenroll/")
-    await town.settle()
+    await town.drain()
     assert await ada.told() == ["enrollment", "enrollment"]
     [row] = await ada.get("/api/enrollments/my-courses/")
     assert (row["status"], row["progress"], row["next_lesson"]["uuid"]) == (
@@ -63,7 +63,7 @@ async def test_study_time_never_passes_the_clock_and_reaches_the_dashboard(
         await ada.post(f"{path}progress/", body)
         town.clock.advance(seconds=30)
     await ada.post(f"{path}notes/", {"notes": "Edges join vertices."})
-    await town.settle()
+    await town.drain()
     minutes = 9 * 30  # what has passed since the first one
     assert (await ada.get("/api/learning/summary/"))["study_seconds"] == minutes
     assert (await ada.get(f"{path}progress/"))["position_seconds"] == 270
@@ -78,7 +78,7 @@ async def test_a_streak_is_counted_by_the_learners_own_day_and_survives_a_missed
     course = await town.course(teacher, *(f"Lesson {n}" for n in range(12)))
     ada = await town.citizen("Ada Lovelace", time_zone="Pacific/Auckland")
     await ada.post(f"/api/courses/{course['uuid']}/enroll/", {}, 201)
-    await town.settle()
+    await town.drain()
     town.clock.now = town.clock().replace(hour=12)  # past midnight in Auckland
     for day in range(7):
         await town.complete(ada, course, [course["lessons"][day]])
@@ -110,7 +110,7 @@ async def test_a_completed_course_brings_a_certificate_that_anybody_can_check(
     assert (await anyone.get(check))["valid"] is True
     await ada.renamed("Ada King")
     again = await ada.post(f"/api/certificates/{row['uuid']}/reissue/", {}, 201)
-    await town.settle()
+    await town.drain()
     old = await anyone.get(check)
     assert (old["valid"], old["status"]) == (False, "superseded")
     assert old["replaced_by"]["certificate_number"] == again["certificate_number"]
@@ -137,7 +137,7 @@ async def test_a_course_is_completed_by_rules_of_its_own(town: Town, teacher: Ci
     question = attempt["questions"][0]["uuid"]
     await ada.call("PUT", f"/api/attempts/{attempt['uuid']}/answers/{question}/", {"answer": False})
     await ada.post(f"/api/attempts/{attempt['uuid']}/submit/")
-    await town.settle()
+    await town.drain()
     [row] = await ada.get("/api/enrollments/my-courses/")
     assert (row["status"], row["progress"]) == ("completed", 33.33)
     assert {"certificate_ready", "quiz_result"} <= set(await ada.told())

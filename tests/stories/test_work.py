@@ -14,7 +14,7 @@ async def take(who: Citizen, quiz: Json, *, right: bool = True) -> Json:
         path = f"/api/attempts/{attempt['uuid']}/answers/{question['uuid']}/"
         await who.call("PUT", path, {"answer": in_uuids(question, RIGHT[question["text"]])})
     done: Json = await who.post(f"/api/attempts/{attempt['uuid']}/submit/")
-    await who.town.settle()
+    await who.town.drain()
     return done
 
 
@@ -32,7 +32,7 @@ async def test_a_quiz_of_every_kind_from_the_first_save_to_the_gradebook(
     [essay] = [question for question in attempt["questions"] if question["kind"] == "essay"]
     grade = {"question": essay["uuid"], "points": essay["points"], "comment": "Well seen."}
     await teacher.call("PATCH", f"/api/attempts/{attempt['uuid']}/grade/", grade)
-    await town.settle()
+    await town.drain()
     shown = await ada.get(f"/api/attempts/{attempt['uuid']}/")
     assert (shown["percentage"], shown["passed"]) == (100, True)
     assert await ada.told() == ["quiz_result", "enrollment"]
@@ -80,7 +80,7 @@ async def test_a_wrong_key_is_put_right_for_everybody(town: Town, teacher: Citiz
     [change] = (await teacher.post(path, regrade))["changes"]
     assert (change["user"], change["before"], change["after"]) == (str(ada.uuid), 0, 1)
     await teacher.post(path, regrade | {"dry_run": False})
-    await town.settle()
+    await town.drain()
     book = await teacher.get(f"/api/courses/{course['uuid']}/gradebook/")
     assert [row["current"] for row in book["rows"]] == [100, 100]
     averages = [
@@ -109,17 +109,17 @@ async def test_work_goes_from_hand_to_hand_and_its_grade_shows_when_it_is_posted
     await ada.post(submissions, {"text": "A first try."}, 201)
     handed_in = await ada.post(submissions, {"text": "A better one."}, 201)
     assert (handed_in["version"], handed_in["late_seconds"]) == (2, 3600)
-    await town.settle()
+    await town.drain()
     [row] = await ada.get("/api/enrollments/my-courses/")
     assert row["status"] == "completed"
     [queued] = (await teacher.get("/api/submissions/queue/"))["results"]
     path = f"/api/submissions/{queued['submission']}/grade/"
     await teacher.call("PATCH", path, {"score": 18, "feedback": "Nearly."})
-    await town.settle()
+    await town.drain()
     assert (await ada.get(submissions))["results"][0]["score"] is None
     assert "grade" not in await ada.told()
     await teacher.call("PATCH", f"/api/assignments/{work['uuid']}/", {"posted": True})
-    await town.settle()
+    await town.drain()
     assert "grade" in await ada.told()
     mine = await ada.get(f"/api/courses/{course['uuid']}/grades/me/")
     assert mine["current"] == 80, "18 of 20, less a tenth of 20 for an hour begun"
@@ -167,7 +167,7 @@ async def test_what_one_of_a_group_hands_in_is_everybodys(town: Town, teacher: C
     await teacher.call("PUT", f"/api/assignments/{work['uuid']}/groups/", groups)
     handed_in = await ada.post(f"/api/assignments/{work['uuid']}/submissions/", {"text": "Ours."}, 201)
     await teacher.call("PATCH", f"/api/submissions/{handed_in['uuid']}/grade/", {"score": 9})
-    await town.settle()
+    await town.drain()
     assert [("grade" in await who.told()) for who in (ada, eve, max_)] == [True, True, False]
     book = await teacher.get(f"/api/courses/{course['uuid']}/gradebook/")
     assert [row["current"] for row in book["rows"]] == [90, 90, None]

@@ -71,7 +71,7 @@ class Town:
     harnesses: dict[str, Harness]
     clock: SettableClock
 
-    async def settle(self) -> None:
+    async def drain(self) -> None:
         """Deliver outboxes and run tasks until nothing moves any more."""
         await drain(self.harnesses.values())
 
@@ -79,7 +79,7 @@ class Town:
         """Run a sweep as beat would, and what follows from it."""
         service = task.partition(".")[0]
         await self.harnesses[service].run_task(task, clock=self.clock)
-        await self.settle()
+        await self.drain()
 
     async def citizen(self, name: str, role: str = "student", time_zone: str = "UTC") -> Citizen:
         person = Citizen(self, uuid4(), name, role, time_zone)
@@ -121,21 +121,21 @@ class Town:
 
     async def publish(self, teacher: Citizen, course: Json) -> None:
         await teacher.post(f"/api/courses/{course['uuid']}/publish/")
-        await self.settle()
+        await self.drain()
 
     async def enrolled(self, course: Json, *names: str) -> list[Citizen]:
         """New students with seats, known to everybody."""
         people = [await self.citizen(name) for name in names or ("Ada Lovelace",)]
         for person in people:
             await person.post(f"/api/courses/{course['uuid']}/enroll/", {}, 201)
-        await self.settle()
+        await self.drain()
         return people
 
     async def complete(self, who: Citizen, course: Json, lessons: Sequence[str]) -> Json:
         """The answer to the last of them."""
         for lesson in lessons:
             answer = await who.post(f"/api/courses/{course['uuid']}/lessons/{lesson}/complete/")
-        await self.settle()
+        await self.drain()
         found: Json = answer
         return found
 
@@ -146,5 +146,5 @@ class Town:
         for question in questions:
             await teacher.post(f"/api/quizzes/{quiz['uuid']}/questions/", question, 201)
         whole: Json = await teacher.post(f"/api/quizzes/{quiz['uuid']}/publish/")
-        await self.settle()
+        await self.drain()
         return whole

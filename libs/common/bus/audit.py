@@ -124,7 +124,7 @@ def _weigh(balance: Balance, before: Counts, after: Counts, applied: Counts, par
             balance.missing.append(f"{key}: published {version}, applied {done}, parked {waits}")
 
 
-async def settled() -> list[Balance]:
+async def balanced_or_late() -> list[Balance]:
     """The balances once all hold, or as they are after `PATIENCE`: events need a moment on their way."""
     until = time.monotonic() + PATIENCE
     while True:
@@ -138,7 +138,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Compare what was published with what was applied.")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    balances = asyncio.run(settled())
+    balances = asyncio.run(balanced_or_late())
     broken = [balance for balance in balances if not balance.balanced]
     if arguments.json:
         report = [asdict(balance) | {"balanced": balance.balanced} for balance in balances]

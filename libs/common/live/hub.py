@@ -110,7 +110,7 @@ class Socket:
         self.position = position
         self.since = min(self.since, position)
 
-    def settle(self) -> None:
+    def release(self) -> None:
         """The client has spoken, or had its time to: numbered frames may go."""
         self.holding = False
         self.more.set()

@@ -112,7 +112,7 @@ async def _converse(hub: Hub, socket: Socket) -> None:
             await stream.joined()
         socket.greet = True
         socket.more.set()
-    timer = asyncio.get_running_loop().call_later(0 if known else RESUME_SECONDS, socket.settle)
+    timer = asyncio.get_running_loop().call_later(0 if known else RESUME_SECONDS, socket.release)
     work = (_send_new(socket), _receive(hub, socket), _recheck(hub, socket))
     tasks = [asyncio.create_task(each) for each in work]
     waits: list[asyncio.Future[Any]] = [*tasks, socket.ended]
@@ -226,7 +226,7 @@ async def _receive(hub: Hub, socket: Socket) -> None:
                 raise
             log.warning("live_write_failed", error=repr(error))
             await _refuse(socket, ServiceUnavailable.code, ServiceUnavailable.detail, frame)
-        socket.settle()
+        socket.release()
 
 
 async def _take(socket: Socket, frame: dict[str, Any]) -> None:

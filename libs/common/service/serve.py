@@ -30,7 +30,7 @@ def build(service: str, *, api: bool = True, worker: bool = True) -> FastAPI:
     return app
 
 
-def settle_memory() -> None:
+def freeze_memory() -> None:
     """What lives now lives to the end: the garbage collector need not look at it again and again."""
     gc.collect()
     gc.freeze()
@@ -68,7 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
     app = build(arguments.service, api=not arguments.worker, worker=not arguments.api)
     settings = app.state.settings
-    settle_memory()
+    freeze_memory()
     uvicorn.Server(uvicorn_config(app, settings.host, settings.port)).run()
 
 

@@ -11,11 +11,11 @@ from libs.common.security.auth import CurrentUser
 from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.strict import read_form
+from services.identity.access import CallerDep, DatabaseDep, IdentityDep
 from services.identity.avatars import service
 from services.identity.avatars.pictures import check_type
 from services.identity.errors import FileMissing, FileTypeRefused, PictureRefused
 from services.identity.models import User
-from services.identity.parts import CallerDep, DatabaseDep, IdentityDep
 from services.identity.queries import user_answer, user_tag
 from services.identity.schemas import UserRead
 
@@ -70,13 +70,13 @@ async def change_my_avatar(
     data: Annotated[bytes, Depends(uploaded)],
     session: SessionDep,
     db: DatabaseDep,
-    parts: IdentityDep,
+    identity: IdentityDep,
     caller: CallerDep,
     if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Take the file of the field `avatar` as own avatar: re-encoded to at most 512 pixels a side."""
-    user = await service.change_avatar(session, db, parts, who, caller, data, if_match)
+    user = await service.change_avatar(session, db, identity, who, caller, data, if_match)
     return _answer(user, response)
 
 

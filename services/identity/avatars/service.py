@@ -28,7 +28,7 @@ def unworn() -> Select[AvatarFile]:
 async def change_avatar(
     session: AsyncSession,
     db: Database,
-    parts: Identity,
+    identity: Identity,
     who: Principal,
     caller: Caller,
     data: bytes,
@@ -38,13 +38,13 @@ async def change_avatar(
 
     The file is written down before it is stored: one that nobody comes to wear is found by the sweep.
     """
-    webp = await parts.pictures.make_avatar(data)
+    webp = await identity.pictures.make_avatar(data)
     uuid = uuid4()
-    url = parts.storage.public_url(path_of(uuid))
+    url = identity.storage.public_url(path_of(uuid))
     async with db.session() as ledger:
         user = await access_self(ledger, who)
-        ledger.add(AvatarFile(uuid=uuid, user_uuid=user.uuid, url=url, created_at=parts.clock()))
-    await parts.storage.put_bytes(path_of(uuid), webp)
+        ledger.add(AvatarFile(uuid=uuid, user_uuid=user.uuid, url=url, created_at=identity.clock()))
+    await identity.storage.put_bytes(path_of(uuid), webp)
     return await _wear(session, who, caller, url, if_match)
 
 

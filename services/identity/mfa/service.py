@@ -14,6 +14,7 @@ from libs.common.data.db import Database
 from libs.common.security.tokens import Principal
 from services.identity.access import access_self
 from services.identity.codes import mail_notice
+from services.identity.crypto import Crypto
 from services.identity.errors import MfaAlreadyEnabled, MfaNotEnabled, MfaNotEnrolled, WrongOtp
 from services.identity.mfa.factors import use_otp, use_second_factor
 from services.identity.mfa.rules import (
@@ -26,7 +27,6 @@ from services.identity.mfa.rules import (
 )
 from services.identity.mfa.schemas import SecondFactorRequest
 from services.identity.models import RecoveryCode, TotpSecret
-from services.identity.secrets_at_rest import Vault
 from services.identity.service import confirm_password, remove_second_factor, switch_second_factor
 from services.identity.sessions import Caller, Identity, note
 
@@ -41,13 +41,17 @@ class Enrolled(NamedTuple):
     qr_svg: str
 
 
-async def enrol(session: AsyncSession, parts: Identity, who: Principal) -> Enrolled:
+async def enrol(session: AsyncSession, identity: Identity, who: Principal) -> Enrolled:
     """Draw a secret; a later one replaces it until one is confirmed. Raises MfaAlreadyEnabled."""
     user = await access_self(session, who, lock=True)
     if user.mfa_enabled:
         raise MfaAlreadyEnabled
     secret = pyotp.random_base32()
-    values = {"secret": parts.vault.encrypt(secret.encode()), "last_step": 0, "created_at": parts.clock()}
+    values = {
+        "secret": identity.crypto.encrypt(secret.encode()),
+        "last_step": 0,
+        "created_at": identity.clock(),
+    }
     await session.execute(
         insert(TotpSecret)
         .values(user_uuid=user.uuid, **values)
@@ -58,7 +62,7 @@ async def enrol(session: AsyncSession, parts: Identity, who: Principal) -> Enrol
 
 
 async def confirm(
-    session: AsyncSession, parts: Identity, who: Principal, caller: Caller, otp: str
+    session: AsyncSession, identity: Identity, who: Principal, caller: Caller, otp: str
 ) -> list[str]:
     """Ask for a second factor from now on; returns recovery codes, which nobody can read again.
 
@@ -69,16 +73,18 @@ async def confirm(
         raise MfaAlreadyEnabled
     if await session.get(TotpSecret, user.uuid) is None:
         raise MfaNotEnrolled
-    if not is_totp(normal_otp(otp)) or not await use_otp(session, parts.vault, parts.clock(), user.uuid, otp):
+    if not is_totp(normal_otp(otp)) or not await use_otp(
+        session, identity.crypto, identity.clock(), user.uuid, otp
+    ):
         raise WrongOtp
-    switch_second_factor(session, parts, user, caller, on=True)
-    return await _new_recovery_codes(session, parts.vault, user.uuid)
+    switch_second_factor(session, identity, user, caller, on=True)
+    return await _new_recovery_codes(session, identity.crypto, user.uuid)
 
 
 async def disable(
     session: AsyncSession,
     db: Database,
-    parts: Identity,
+    identity: Identity,
     who: Principal,
     caller: Caller,
     proof: SecondFactorRequest,
@@ -87,17 +93,17 @@ async def disable(
 
     Raises MfaNotEnabled, WrongPassword, WrongOtp or TooManyAttempts.
     """
-    await _prove(db, parts, who, proof)
+    await _prove(db, identity, who, proof)
     user = await access_self(session, who, lock=True)
     if not user.mfa_enabled:
         raise MfaNotEnabled
-    await remove_second_factor(session, parts, user, caller)
+    await remove_second_factor(session, identity, user, caller)
 
 
 async def renew_recovery_codes(
     session: AsyncSession,
     db: Database,
-    parts: Identity,
+    identity: Identity,
     who: Principal,
     caller: Caller,
     proof: SecondFactorRequest,
@@ -106,27 +112,29 @@ async def renew_recovery_codes(
 
     Raises MfaNotEnabled, WrongPassword, WrongOtp or TooManyAttempts.
     """
-    await _prove(db, parts, who, proof)
+    await _prove(db, identity, who, proof)
     user = await access_self(session, who, lock=True)
     if not user.mfa_enabled:
         raise MfaNotEnabled
     note(session, user.uuid, "recovery_codes_renewed", caller)
-    mail_notice(session, parts, user, "recovery_codes_renewed")
-    return await _new_recovery_codes(session, parts.vault, user.uuid)
+    mail_notice(session, identity, user, "recovery_codes_renewed")
+    return await _new_recovery_codes(session, identity.crypto, user.uuid)
 
 
-async def _prove(db: Database, parts: Identity, who: Principal, proof: SecondFactorRequest) -> None:
-    user = await confirm_password(db, parts, who, proof.password)
+async def _prove(db: Database, identity: Identity, who: Principal, proof: SecondFactorRequest) -> None:
+    user = await confirm_password(db, identity, who, proof.password)
     if not user.mfa_enabled:
         raise MfaNotEnabled
-    if not await use_second_factor(db, parts, user.uuid, proof.otp):
+    if not await use_second_factor(db, identity, user.uuid, proof.otp):
         raise WrongOtp
 
 
-async def _new_recovery_codes(session: AsyncSession, vault: Vault, user: UUID) -> list[str]:
+async def _new_recovery_codes(session: AsyncSession, crypto: Crypto, user: UUID) -> list[str]:
     codes = [
         "".join(choice(RECOVERY_ALPHABET) for _ in range(RECOVERY_LENGTH)) for _ in range(RECOVERY_CODES)
     ]
     await session.execute(delete(RecoveryCode).where(RecoveryCode.user_uuid == user))
-    session.add_all(RecoveryCode(user_uuid=user, code_hmac=vault.recovery_hmac(user, code)) for code in codes)
+    session.add_all(
+        RecoveryCode(user_uuid=user, code_hmac=crypto.recovery_hmac(user, code)) for code in codes
+    )
     return [readable(code) for code in codes]

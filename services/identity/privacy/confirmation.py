@@ -10,14 +10,14 @@ from services.identity.service import confirm_password
 from services.identity.sessions import Identity
 
 
-async def confirm_owner(db: Database, parts: Identity, who: Principal, body: ErasureRequest) -> None:
+async def confirm_owner(db: Database, identity: Identity, who: Principal, body: ErasureRequest) -> None:
     """The password, and where a second factor is asked for its code; both throttled.
 
     Raises WrongPassword, WrongOtp, TooManyAttempts, or Unprocessable when the code is missing.
     """
-    user = await confirm_password(db, parts, who, body.password)
+    user = await confirm_password(db, identity, who, body.password)
     if user.mfa_enabled:
         if not body.otp:
             raise Unprocessable.field("otp", "is needed: a code of the authenticator, or a recovery code")
-        if not await use_second_factor(db, parts, user.uuid, body.otp):
+        if not await use_second_factor(db, identity, user.uuid, body.otp):
             raise WrongOtp

@@ -12,9 +12,9 @@ from libs.common.security.tokens import Principal
 from libs.common.web import etags
 from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
+from services.identity.access import CallerDep, DatabaseDep, IdentityDep
 from services.identity.errors import RoleNotAllowed, TooManyAttempts, WrongOtp, WrongPassword
 from services.identity.models import PrivacyJob
-from services.identity.parts import CallerDep, DatabaseDep, IdentityDep
 from services.identity.privacy import service
 from services.identity.privacy.access import access_job
 from services.identity.privacy.confirmation import confirm_owner
@@ -32,12 +32,12 @@ async def _answer(
     session: AsyncSession,
     who: Principal,
     job: PrivacyJob,
-    parts: Identity,
+    identity: Identity,
     request: Request,
     response: Response,
 ) -> Any:
-    now = parts.clock()
-    answer = await job_answer(session, job, parts.storage.seen_by(who), now)
+    now = identity.clock()
+    answer = await job_answer(session, job, identity.storage.seen_by(who), now)
     if response.status_code == 202:
         response.headers["Location"] = f"/api/jobs/{job.uuid}/"
     return etags.answer(request, response, job_tag(job, answer, now)) or answer
@@ -46,16 +46,16 @@ async def _answer(
 @router.post("/users/me/export/", status_code=202, response_model=JobRead)
 async def export_me(
     session: SessionDep,
-    parts: IdentityDep,
+    identity: IdentityDep,
     who: CurrentUser,
     caller: CallerDep,
     request: Request,
     response: Response,
 ) -> Any:
     """Start a copy of everything that the suite holds of the caller; asked again, the one that runs."""
-    job = await service.request_export(session, who, parts.clock(), caller)
+    job = await service.request_export(session, who, identity.clock(), caller)
     response.status_code = 202
-    return await _answer(session, who, job, parts, request, response)
+    return await _answer(session, who, job, identity, request, response)
 
 
 @router.delete(
@@ -68,17 +68,17 @@ async def erase_me(
     body: ErasureRequest,
     session: SessionDep,
     db: DatabaseDep,
-    parts: IdentityDep,
+    identity: IdentityDep,
     who: CurrentUser,
     request: Request,
     if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Erase the caller for good: access ends at once, a mail says farewell, then every service erases."""
-    await confirm_owner(db, parts, who, body)
-    job = await service.request_own_erasure(session, who, parts.clock(), if_match)
+    await confirm_owner(db, identity, who, body)
+    job = await service.request_own_erasure(session, who, identity.clock(), if_match)
     response.status_code = 202
-    return await _answer(session, who, job, parts, request, response)
+    return await _answer(session, who, job, identity, request, response)
 
 
 @router.delete(
@@ -87,42 +87,42 @@ async def erase_me(
 async def erase_user(
     uuid: UUID,
     session: SessionDep,
-    parts: IdentityDep,
+    identity: IdentityDep,
     who: Manager,
     request: Request,
     if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Erase somebody whose role is not above one's own; oneself only at `users/me/`, with the password."""
-    job = await service.request_erasure(session, who, uuid, parts.clock(), if_match)
+    job = await service.request_erasure(session, who, uuid, identity.clock(), if_match)
     response.status_code = 202
-    return await _answer(session, who, job, parts, request, response)
+    return await _answer(session, who, job, identity, request, response)
 
 
 @jobs.get("/{uuid}/", response_model=JobRead)
 async def get_job(
     uuid: UUID,
     session: SessionDep,
-    parts: IdentityDep,
+    identity: IdentityDep,
     who: CurrentUser,
     request: Request,
     response: Response,
 ) -> Any:
     """One's own export or erasure; erasures also for managers, who keep them as proof."""
-    return await _answer(session, who, await access_job(session, who, uuid), parts, request, response)
+    return await _answer(session, who, await access_job(session, who, uuid), identity, request, response)
 
 
 @jobs.delete("/{uuid}/", response_model=JobRead, responses=raises(ErasureBegun))
 async def cancel_job(
     uuid: UUID,
     session: SessionDep,
-    parts: IdentityDep,
+    identity: IdentityDep,
     who: CurrentUser,
     request: Request,
     if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Cancel an export, or delete its archive. An erasure begins when it is asked for and stays."""
-    job = await service.cancel_job(session, who, uuid, parts.clock(), if_match)
+    job = await service.cancel_job(session, who, uuid, identity.clock(), if_match)
     await session.flush()
-    return await _answer(session, who, job, parts, request, response)
+    return await _answer(session, who, job, identity, request, response)

@@ -26,7 +26,7 @@ async def ring(identity: Harness) -> tuple[KeyRing, SettableClock]:
     async with identity.db.session() as session:
         await session.execute(text("DELETE FROM token_keys"))
     clock = SettableClock()
-    ring = KeyRing(identity.db, identity.app.state.identity.vault, KeySet(jwks={"keys": []}), clock)
+    ring = KeyRing(identity.db, identity.app.state.identity.crypto, KeySet(jwks={"keys": []}), clock)
     await ring.load()
     return ring, clock
 
@@ -141,7 +141,7 @@ async def test_requests_go_on_while_keys_are_added_and_taken_over(identity: Harn
     async def rotate() -> None:
         for _ in range(5):
             async with identity.db.session() as session:
-                kids.add(await add_key(session, parts.vault, parts.clock()))
+                kids.add(await add_key(session, parts.crypto, parts.clock()))
             await parts.ring.load()
             await asyncio.sleep(0)
         done.set()
@@ -156,7 +156,7 @@ async def test_a_rotation_by_hand_publishes_before_use_too(identity: Harness, pe
     parts = identity.app.state.identity
     before = parts.ring.signing_key().kid
     async with identity.db.session() as session:
-        kid = await rotate_keys(session, parts.vault, parts.clock(), 600)
+        kid = await rotate_keys(session, parts.crypto, parts.clock(), 600)
     await parts.ring.load()
     assert kid in [key["kid"] for key in parts.ring.jwks["keys"]]
     assert parts.ring.signing_key().kid == before

@@ -72,7 +72,7 @@ async def test_an_attacker_who_fails_a_thousand_times_does_not_keep_the_owner_ou
 ):
     await people.join(ADA)
     parts = identity.app.state.identity
-    key = (parts.vault.account_hmac(ADA), network_of(ELSEWHERE))
+    key = (parts.crypto.account_hmac(ADA), network_of(ELSEWHERE))
     for _ in range(1000):
         with pytest.raises(BadCredentials):
             async with throttled(identity.db, parts.turns, clock, key):
@@ -100,7 +100,7 @@ async def test_tries_of_several_processes_are_counted_together(identity: Harness
     from services.identity.throttle import Turns
 
     parts = identity.app.state.identity
-    key = (parts.vault.account_hmac(ADA), network_of(HOME))
+    key = (parts.crypto.account_hmac(ADA), network_of(HOME))
 
     async def fail() -> bool:
         try:

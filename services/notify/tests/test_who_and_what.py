@@ -10,8 +10,8 @@ from libs.common.bus.received import Record
 from libs.common.events import forum, learning, quizzes, support
 from libs.common.testing.harness import Person, as_record
 from libs.common.testing.privacy import erase, tables_with
+from services.notify.kinds import KINDS, TRANSLATIONS, title_and_message
 from services.notify.tests.conftest import Scene, course_state, user_state
-from services.notify.texts import TEXTS, TRANSLATIONS, title_and_message
 
 DISCUSSION = uuid4()
 
@@ -167,7 +167,7 @@ async def test_an_erased_persons_name_goes_from_what_others_were_told(scene: Sce
 
 
 def test_every_text_is_there_in_every_language_and_whole_without_any_fact():
-    for text in TEXTS:
+    for text in KINDS:
         for language in TRANSLATIONS.languages:
             facts = dict.fromkeys(("who", "what", "discussion", "course"), "")
             for part in (*title_and_message(text, language), *title_and_message(text, language, **facts)):

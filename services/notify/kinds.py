@@ -1,56 +1,86 @@
-"""Texts of notifications and mails."""
+"""What people are told: kinds of notifications, their texts, and those that are mailed."""
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 from libs.common.runtime.mail_texts import N_, Mail, Translations, make_mail
 
 TRANSLATIONS = Translations(Path(__file__).with_name("locale"))
 
-# What happened → title and message. `what` is the title of a quiz or an assignment, or the number of a
+TYPES = (
+    "enrollment", "course_update", "lesson_available", "assignment_due", "quiz_result", "grade",
+    "certificate_ready", "forum_reply", "mention", "announcement", "ticket", "system",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Something that people are told: the type that clients filter by, and the words."""
+
+    type: str
+    title: str
+    message: str
+    mailed: bool = False
+
+
+# What happened → how it is told. `what` is the title of a quiz or an assignment, or the number of a
 # certificate or ticket. What stands in brackets is left out where one of its values is not known.
-TEXTS = {
-    "enrollment": (
+KINDS = {
+    "enrollment": Kind(
+        "enrollment",
         N_("You are enrolled[: {course}]"),
         N_("Welcome to {course}. Enjoy the first lesson."),
+        mailed=True,
     ),
-    "certificate_ready": (
+    "certificate_ready": Kind(
+        "certificate_ready",
         N_("Your certificate is ready[: {course}]"),
         N_("You have completed {course}. Congratulations!"),
+        mailed=True,
     ),
-    "certificate_revoked": (
+    "certificate_revoked": Kind(
+        "system",
         N_("A certificate was revoked[: {course}]"),
         N_("Certificate {what}[ of {course}] is no longer valid."),
     ),
-    "quiz_result": (
+    "quiz_result": Kind(
+        "quiz_result",
         N_("Your quiz “{what}” is graded"),
         N_("The result of “{what}”[ in {course}] is there."),
     ),
-    "grade": (
+    "grade": Kind(
+        "grade",
         N_("Your assignment “{what}” is graded"),
         N_("The grade of “{what}”[ in {course}] is there."),
     ),
-    "forum_reply": (
+    "forum_reply": Kind(
+        "forum_reply",
         N_("{who} replied in {discussion}"),
         N_("{who} has replied to your post in {discussion}[ ({course})]."),
     ),
-    "solution": (
+    "solution": Kind(
+        "forum_reply",
         N_("Your reply in {discussion} is the solution"),
         N_("{who} has marked your reply in {discussion} as the solution[ ({course})]."),
     ),
-    "mention": (
+    "mention": Kind(
+        "mention",
         N_("{who} mentioned you in {discussion}"),
         N_("{who} has mentioned you in {discussion}[ ({course})]."),
     ),
-    "ticket_answered": (
+    "ticket_answered": Kind(
+        "ticket",
         N_("{who} answered on ticket {what}"),
         N_("There is a new message[ from {who}] on ticket {what}."),
     ),
-    "ticket_assigned": (
+    "ticket_assigned": Kind(
+        "ticket",
         N_("Ticket {what} is yours"),
         N_("Ticket {what} was assigned to you[ by {who}]."),
     ),
-    "ticket_resolved": (
+    "ticket_resolved": Kind(
+        "ticket",
         N_("Ticket {what} is resolved"),
         N_("Ticket {what} was resolved[ by {who}]."),
     ),
@@ -80,8 +110,8 @@ def title_and_message(text: str, language: str, **facts: str) -> tuple[str, str]
         )
         return template.format(**values)
 
-    title, message = TEXTS[text]
-    return fill(title), fill(message)
+    kind = KINDS[text]
+    return fill(kind.title), fill(kind.message)
 
 
 def make_letter(text: str, locale: str | None, *, name: str, course: str, url: str) -> Mail:

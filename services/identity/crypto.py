@@ -10,7 +10,7 @@ from cryptography.fernet import Fernet
 from pydantic import SecretStr
 
 
-class Vault:
+class Crypto:
     """Purpose-bound keys of one secret."""
 
     def __init__(self, secret: SecretStr) -> None:

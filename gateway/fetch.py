@@ -1,13 +1,10 @@
 """One GET to a service that no single client owns: its whole answer in memory, for all who wait for it."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from gateway.breaker import PROBE_PATIENCE
+from gateway.interfaces import ServiceConnection
 from gateway.pool import Pool, ServiceAway
-
-if TYPE_CHECKING:
-    from gateway.upstream import UpstreamConnection
 
 MOST_BYTES = 1024 * 1024
 
@@ -33,8 +30,8 @@ class Reply:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._upstream: UpstreamConnection | None = None
-        self._parts: list[bytes] = []
+        self._upstream: ServiceConnection | None = None
+        self._chunks: list[bytes] = []
         self._size = 0
         self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.awaited = False
@@ -44,7 +41,7 @@ class Reply:
         self.body = b""
         self.consistency = False
 
-    def answer_begins(self, upstream: "UpstreamConnection", status: int) -> None:
+    def answer_begins(self, upstream: ServiceConnection, status: int) -> None:
         self._pool.answered(self)
         self._upstream = upstream
         self.status = status
@@ -58,10 +55,10 @@ class Reply:
             if self._upstream is not None:
                 self._upstream.close()
         else:
-            self._parts.append(data)
+            self._chunks.append(data)
 
     def answer_ends(self) -> None:
-        self.body = b"".join(self._parts)
+        self.body = b"".join(self._chunks)
 
     def flush(self) -> None:
         """Nobody is waiting for parts."""
@@ -72,11 +69,11 @@ class Reply:
     def answer_broken(self) -> None:
         self._end(Broken())
 
-    def upgraded(self, upstream: "UpstreamConnection", rest: bytes) -> None:
+    def upgraded(self, upstream: ServiceConnection, rest: bytes) -> None:
         upstream.close()
         self._end(Broken())
 
-    def upstream_lost(self, upstream: "UpstreamConnection", error: Exception | None) -> None:
+    def upstream_lost(self, upstream: ServiceConnection, error: Exception | None) -> None:
         self._end(_Lost())
 
     def hold_request(self, hold: bool) -> None:

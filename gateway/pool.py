@@ -1,10 +1,11 @@
 """The connections to one service: kept alive, bounded, closed before the service would close them."""
 
 import asyncio
+from collections.abc import Callable
 from math import ceil
-from typing import Protocol
 
 from gateway.breaker import Breaker
+from gateway.interfaces import PooledRequest
 from gateway.metrics import Metrics
 from gateway.settings import GatewaySettings
 from gateway.upstream import UpstreamConnection
@@ -17,13 +18,6 @@ class ServiceAway(Exception):
         self.retry_after = retry_after
         self.code = code
         super().__init__(code)
-
-
-class Request(Protocol):
-    """What is asked of a service."""
-
-    awaited: bool
-    """Whether it counts among those that wait for an answer."""
 
 
 class Pool:
@@ -40,8 +34,10 @@ class Pool:
         self.breaker = Breaker(service, settings)
         self.waiting = 0
         """Requests that were sent whole and have no byte of an answer yet."""
+        self.on_written: Callable[[], None] | None = None
+        """Called when a write has passed, or may have had its effect without an answer."""
 
-    def admit(self, now: float, request: Request) -> bool:
+    def admit(self, now: float, request: PooledRequest) -> bool:
         """Whether this request is the probe of a service that was away. Raises `ServiceAway`."""
         if self.waiting >= self._settings.service_waiting:
             raise ServiceAway(1, "service_busy")
@@ -54,13 +50,13 @@ class Pool:
         breaker.probe = request
         return True
 
-    def await_answer(self, request: Request) -> None:
+    def await_answer(self, request: PooledRequest) -> None:
         """It has been sent whole; once."""
         if not request.awaited:
             request.awaited = True
             self.waiting += 1
 
-    def answered(self, request: Request) -> None:
+    def answered(self, request: PooledRequest) -> None:
         """The first byte of its answer has come."""
         if request.awaited:
             request.awaited = False
@@ -70,7 +66,7 @@ class Pool:
         if breaker.probe is request:
             breaker.probe_worked()
 
-    def leave(self, request: Request) -> None:
+    def leave(self, request: PooledRequest) -> None:
         """It is over, with an answer or without."""
         if request.awaited:
             request.awaited = False
@@ -95,7 +91,7 @@ class Pool:
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self), self._host, self._port
+                    lambda: UpstreamConnection(self.give_back, self.forget), self._host, self._port
                 )
         finally:
             self._connecting -= 1
@@ -114,7 +110,11 @@ class Pool:
         if connection in self._idle:
             self._idle.remove(connection)
 
-    def failed(self, request: Request) -> None:
+    def written(self) -> None:
+        if self.on_written is not None:
+            self.on_written()
+
+    def failed(self, request: PooledRequest) -> None:
         """The service could not be reached, broke off or kept silent."""
         self._metrics.failed(self.service)
         self.breaker.failed(asyncio.get_running_loop().time(), request)

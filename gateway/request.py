@@ -6,6 +6,7 @@ from gateway import headers, problems
 from gateway.headers import DROP, PASS, REQUEST_KINDS, named_in, without
 from gateway.problems import Problem
 
+READS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 _HOST_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]%")
 _OWN_FIELDS = {

@@ -7,14 +7,9 @@ masked, so the gateway can write that one itself. Heartbeat and messages belong 
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
+from gateway.interfaces import Client, Context, ServiceConnection
 from libs.common.security.tokens import Principal
-
-if TYPE_CHECKING:
-    from gateway.app import Gateway
-    from gateway.server import Downstream
-    from gateway.upstream import UpstreamConnection
 
 CLOSE = 0x8
 GOODBYE = 2.0
@@ -114,12 +109,12 @@ class Tunnel:
 
     def __init__(
         self,
-        gateway: "Gateway",
-        client: "Downstream",
-        upstream: "UpstreamConnection",
+        context: Context,
+        client: Client,
+        upstream: ServiceConnection,
         principal: Principal | None,
     ) -> None:
-        self._gateway = gateway
+        self._context = context
         self._downstream = client
         self._client = client.transport
         self._upstream = upstream
@@ -127,7 +122,7 @@ class Tunnel:
         self.principal = principal
         """Set when the handshake carried a token; tickets are the service's to watch."""
         self._sent = FrameCounter()
-        self._asked = FrameCounter(gateway.settings.socket_message_limit)
+        self._asked = FrameCounter(context.settings.socket_message_limit)
         self._goodbye: bytes | None = None
         self._said_goodbye = False
         self._timer: asyncio.TimerHandle | None = None
@@ -135,14 +130,14 @@ class Tunnel:
 
     def open(self, rest: bytes) -> None:
         """`rest` is what the service sent right behind its 101."""
-        self._gateway.write_out()
+        self._context.output.flush()
         self._upstream.let_go()
-        self._gateway.tunnels.add(self)
-        self._gateway.metrics.sockets += 1
+        self._context.tunnels.add(self)
+        self._context.metrics.sockets += 1
         held = self._downstream.take_over()
         self._client.set_protocol(_End(self, client=True))
         self._service.set_protocol(_End(self, client=False))
-        if self._gateway.draining:
+        if self._context.draining:
             self.close(1012, "restart")
         if rest:
             self.from_service(rest)
@@ -208,8 +203,8 @@ class Tunnel:
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
-        self._gateway.tunnels.discard(self)
-        self._gateway.metrics.sockets -= 1
+        self._context.tunnels.discard(self)
+        self._context.metrics.sockets -= 1
         self._downstream.leave()
         self._client.close()
         self._service.close()

@@ -2,19 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
+
+from libs.common.runtime.networks import IP, host_of, network_of, read_address
 
 MOST_HOPS = 32
 MOST_REMEMBERED = 4096
 
-IP = IPv4Address | IPv6Address
-
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`text` is what services are told. Limits count requests by `network` (IPv4 /24, IPv6 /56: what one
-    customer gets), connections by `host` (IPv4 address, IPv6 /64: what one machine gets)."""
+    """`text` is what services are told. Limits count requests by `network`, what one customer has;
+    connections are counted by `host`, what one machine has."""
 
     text: str
     network: str
@@ -33,24 +33,11 @@ def _parsed(text: str) -> IP | None:
             return None
     elif text.count(":") == 1:
         text = text.partition(":")[0]
-    try:
-        ip = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(ip, IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return ip.ipv4_mapped
-        if ip.scope_id is not None:
-            return IPv6Address(int(ip))
-    return ip
+    return read_address(text)
 
 
 def _address(ip: IP) -> Address:
-    text = str(ip)
-    if isinstance(ip, IPv4Address):
-        return Address(text, str(ip_network((ip, 24), strict=False)), text)
-    network, host = (str(ip_network((ip, prefix), strict=False)) for prefix in (56, 64))
-    return Address(text, network, host)
+    return Address(str(ip), network_of(ip), host_of(ip))
 
 
 class Addresses:

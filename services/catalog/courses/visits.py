@@ -6,14 +6,15 @@ A request only adds a row of its own; the course's number is raised by a sweep.
 import hashlib
 import hmac
 from datetime import date, timedelta
-from ipaddress import ip_address, ip_network
 
 from fastapi import Request
 from sqlalchemy import delete, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.runtime.networks import network_of
 from libs.common.security.tokens import Principal
+from libs.common.web.border import client_address
 from services.catalog.access import View
 from services.catalog.models import CourseView
 
@@ -26,25 +27,13 @@ COUNT = text(
 )
 
 
-def network_of(request: Request) -> str:
-    """The network that a request comes from. The gateway puts the client's address alone into the header."""
-    peer = request.client.host if request.client else ""
-    for seen in (request.headers.get("x-forwarded-for", ""), peer):
-        try:
-            address = ip_address(seen.strip())
-        except ValueError:
-            continue
-        return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
-    return peer
-
-
 async def note_view(session: AsyncSession, request: Request, who: Principal | None, view: View) -> None:
     """Write down that a published course was looked at; its editors do not count."""
     if view.edits or view.course.status != "published":
         return
     day: date = request.app.state.clock().date()
     secret: str = request.app.state.settings.secret.get_secret_value()
-    seen = f"{day}\n{who.user if who else network_of(request)}"
+    seen = f"{day}\n{who.user if who else network_of(client_address(request))}"
     viewer = hmac.digest(secret.encode(), seen.encode(), hashlib.sha256)[:16]
     row = {"day": day, "course": view.course.uuid, "viewer": viewer}
     await session.execute(insert(CourseView).values(row).on_conflict_do_nothing())

@@ -1,19 +1,29 @@
-"""Loading a course and authorising in one step: hidden and missing answer alike (404)."""
+"""What routes depend on: loading and authorising in one step, where hidden and missing answer alike (404)."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Annotated
 from uuid import UUID
 
-from fastapi import Request
+from fastapi import Depends, Request
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.files.storage import Storage
 from libs.common.runtime.errors import Forbidden, NotFound
 from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
-from libs.common.web import etags
+from libs.common.web.etags import Precondition
 from services.catalog.models import Category, Course, Enrollment, Lesson, Module
 from services.catalog.rules import SEATED, is_visible
+
+
+async def storage_of(request: Request) -> Storage:
+    storage: Storage = request.app.state.storage
+    return storage
+
+
+StorageDep = Annotated[Storage, Depends(storage_of)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,28 +85,28 @@ async def access_module(session: AsyncSession, uuid: UUID) -> Module:
 
 
 async def lock_module(
-    session: AsyncSession, who: Principal, uuid: UUID, request: Request | None = None
+    session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition | None = None
 ) -> tuple[Course, Module]:
     """A module of the working structure under its course's lock, to be changed."""
     course = await access_taught_course(session, who, (await access_module(session, uuid)).course_uuid)
     module = await session.get(Module, uuid, populate_existing=True)
     if module is None or module.removed_at is not None:
         raise NotFound
-    if request is not None:
-        etags.check_if_match(request, module.version)
+    if if_match is not None:
+        if_match.check(module.version)
     return course, module
 
 
 async def lock_lesson(
-    session: AsyncSession, who: Principal, course: UUID, uuid: UUID, request: Request | None = None
+    session: AsyncSession, who: Principal, course: UUID, uuid: UUID, if_match: Precondition | None = None
 ) -> tuple[Course, Lesson, Module]:
     """A lesson of the working structure under its course's lock, to be changed."""
     row = await access_taught_course(session, who, course)
     lesson = await session.get(Lesson, uuid, populate_existing=True)
     if lesson is None or lesson.course_uuid != course or lesson.removed_at is not None:
         raise NotFound
-    if request is not None:
-        etags.check_if_match(request, lesson.version)
+    if if_match is not None:
+        if_match.check(lesson.version)
     return row, lesson, await session.get_one(Module, lesson.module_uuid)
 
 

@@ -8,10 +8,10 @@ from libs.common.files.media import media_router
 from libs.common.files.storage import Storage
 from libs.common.runtime.clock import Clock, system_clock
 from libs.common.service.app import create_app
-from services.catalog.content.rights import may_read
+from services.catalog.links import may_read
+from services.catalog.pictures import Pictures
 from services.catalog.routes import ROUTERS
 from services.catalog.settings import Settings
-from services.catalog.thumbnails.pictures import Pictures
 from services.catalog.worker import SUBSCRIPTION
 
 

@@ -14,11 +14,11 @@ from libs.common.bus.replicas import replicate
 from libs.common.events.base import Event
 from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
-from services.catalog.courses.lexemes import forget_names, note_words
 from services.catalog.courses.removal import bring_back
 from services.catalog.models import Course, CourseStats, Enrollment, User
 from services.catalog.privacy import PRIVACY
 from services.catalog.rules import SEATED
+from services.catalog.search.lexemes import forget_names, note_words
 
 USER_FIELDS = tuple(column.name for column in User.__table__.columns)
 ENROLLMENT_FIELDS = tuple(column.name for column in Enrollment.__table__.columns)
@@ -33,7 +33,7 @@ RENAME = text(
 ).bindparams(bindparam("users", type_=ARRAY(Uuid())))
 
 
-async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
+async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
     """Keep the replica, and the name by which an instructor's courses are found."""
     await PRIVACY.lock(session, batch)
     await PRIVACY.on_tombstones(session, batch)
@@ -48,7 +48,7 @@ def _row(enrollment: EnrollmentState) -> dict[str, Any]:
     return row | {"completed_lessons": list(enrollment.completed_lessons)}
 
 
-async def on_enrollment_state(session: AsyncSession, batch: Sequence[Received[EnrollmentState]]) -> None:
+async def on_enrollment(session: AsyncSession, batch: Sequence[Received[EnrollmentState]]) -> None:
     """Keep the replica, and the number of the enrolled of every course that it touches.
 
     A course that was deleted before its first enrolment was known here comes back, archived.
@@ -89,7 +89,7 @@ async def on_enrollment_state(session: AsyncSession, batch: Sequence[Received[En
 
 
 HANDLERS: dict[type[Event], Handler] = {
-    UserState: on_user_state,
-    EnrollmentState: on_enrollment_state,
+    UserState: on_user,
+    EnrollmentState: on_enrollment,
     **PRIVACY.handlers,
 }

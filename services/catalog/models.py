@@ -1,9 +1,11 @@
-"""Tables of catalog: replicas of users and enrolments, categories, and courses with what they hold.
+"""Tables that several folders use: replicas of users and enrolments, categories, courses with what they hold.
+
+Tables of one folder are in its `models.py`; they are imported last, so that the metadata is whole.
 
 Locks are taken in the order category, course; a course's row guards everything inside the course.
 """
 
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -343,42 +345,17 @@ class Lesson(Base):
     )
 
 
-class Favorite(Base):
-    """A course that somebody wants to find again."""
-
-    __tablename__ = "favorites"
-
-    user: Mapped[UUID] = mapped_column(primary_key=True)
-    course_uuid: Mapped[UUID] = mapped_column(ForeignKey("courses.uuid"), primary_key=True)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class CourseView(Base):
-    """That a course was looked at by a user or network on a day, under a keyed hash of both; kept two days.
-
-    A sweep adds what is not `counted` to the course's number, so that no request waits for that row.
-    """
-
-    __tablename__ = "course_views"
-
-    day: Mapped[date] = mapped_column(primary_key=True)
-    course: Mapped[UUID] = mapped_column(primary_key=True)
-    viewer: Mapped[bytes] = mapped_column(primary_key=True)
-    counted: Mapped[bool] = mapped_column(default=False, server_default="false")
-
-    __table_args__ = (Index("ix_course_views_waiting", "course", postgresql_where=text("NOT counted")),)
-
-
 class PrivacyPart(PrivacyPartTable, Base):
     """What catalog was asked to pack or to erase."""
 
     __topics__ = ("catalog.privacy.events",)
 
 
-# The tables of the slices belong to the same metadata; they need `Base` first.
-import services.catalog.content.models  # noqa: E402
+# They need `Base` first.
 import services.catalog.courses.models  # noqa: E402
+import services.catalog.favorites.models  # noqa: E402
 import services.catalog.media.models  # noqa: E402
 import services.catalog.reviews.models  # noqa: E402
+import services.catalog.search.models  # noqa: E402
 import services.catalog.tags.models  # noqa: E402
 import services.catalog.thumbnails.models  # noqa: E402, F401

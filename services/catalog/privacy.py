@@ -12,20 +12,20 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.events.catalog import ExportPartFailed, ExportPartPacked, PersonErased
 from libs.common.privacy.content import PersonalData, rows_of
 from libs.common.privacy.parts import Erasure, Privacy
-from services.catalog.courses.lexemes import forget_names
+from services.catalog.favorites.models import Favorite
 from services.catalog.media.models import MediaFile, MediaPart, MediaUpload
 from services.catalog.media.queries import uses_of
 from services.catalog.media.service import objects_at
 from services.catalog.models import (
     Course,
     CourseRevision,
-    Favorite,
     Lesson,
     Module,
     PrivacyPart,
     User,
 )
 from services.catalog.reviews.models import HelpfulVote, Review
+from services.catalog.search.lexemes import forget_names
 
 
 async def gather(session: AsyncSession, user: UUID) -> PersonalData:

@@ -4,12 +4,12 @@ from libs.common.data.jobs import TaskRun, Tasks
 from libs.common.files.storage import Storage
 from libs.common.web.idempotency import forget_old
 from services.catalog.content.uploads import delete_unused_files
-from services.catalog.courses.lexemes import refresh_lexemes
 from services.catalog.courses.service import publish_due
 from services.catalog.courses.visits import count_views
 from services.catalog.media.service import delete_orphans
 from services.catalog.media.uploads import drop_expired
 from services.catalog.privacy import PRIVACY
+from services.catalog.search.lexemes import refresh_lexemes
 from services.catalog.settings import Settings
 from services.catalog.thumbnails.service import delete_unshown
 

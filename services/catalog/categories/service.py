@@ -16,7 +16,7 @@ from libs.common.events.catalog import (
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
 from services.catalog.access import by_name
-from services.catalog.categories.schemas import CategoryChange, NewCategory
+from services.catalog.categories.schemas import CategoryCreate, CategoryUpdate
 from services.catalog.errors import CategoryCycle, CategoryInUse, CategoryTooDeep
 from services.catalog.models import Category, Course
 from services.catalog.rules import MOST_LEVELS, free_name, has_cycle, levels, slug_of
@@ -68,7 +68,7 @@ async def _free_slug(session: AsyncSession, wanted: str, own: UUID) -> str:
     return free_name(wanted, set(taken))
 
 
-async def create_category(session: AsyncSession, who: Principal, body: NewCategory) -> Category:
+async def create_category(session: AsyncSession, who: Principal, body: CategoryCreate) -> Category:
     await lock_tree(session)
     uuid = uuid4()
     slug = await _free_slug(session, body.slug or slug_of(body.name) or "category", uuid)
@@ -89,7 +89,7 @@ async def create_category(session: AsyncSession, who: Principal, body: NewCatego
 
 
 async def change_category(
-    session: AsyncSession, who: Principal, category: Category, body: CategoryChange
+    session: AsyncSession, who: Principal, category: Category, body: CategoryUpdate
 ) -> None:
     """Change what was sent and differs; its courses say so too. The caller holds tree and row."""
     given = {name: getattr(body, name) for name in body.model_fields_set}

@@ -41,7 +41,7 @@ OptionalUrl = Annotated[
 ]
 
 
-class NewModule(Body):
+class ModuleCreate(Body):
     course: UUID
     title: Title
     description: Long = ""
@@ -56,7 +56,7 @@ class NewModule(Body):
     }
 
 
-class ModuleChange(Body):
+class ModuleUpdate(Body):
     """What is left out stays; `course` is accepted while it does not change."""
 
     course: UUID | None = None
@@ -67,7 +67,7 @@ class ModuleChange(Body):
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"title": "First steps"}]}}
 
 
-class Resource(Body):
+class ResourceInput(Body):
     """A file of the media library; without a title it shows the file's."""
 
     media: UUID
@@ -92,7 +92,7 @@ class _LessonFields(Body):
     is_preview: bool = False
     is_published: bool = Field(True, description="false keeps it out of the next revision")
     points: Points = 0
-    resources: Annotated[list[Resource], Field(max_length=50)] = []
+    resources: Annotated[list[ResourceInput], Field(max_length=50)] = []
 
     @model_validator(mode="after")
     def _one_meaning(self) -> Self:
@@ -119,7 +119,7 @@ class _LessonFields(Body):
         return values | {"texts": self.texts()}
 
 
-class NewLesson(_LessonFields):
+class LessonCreate(_LessonFields):
     module: UUID
     title: Title
     content_type: ContentType
@@ -146,7 +146,7 @@ class NewLesson(_LessonFields):
     }
 
 
-class LessonChange(_LessonFields):
+class LessonUpdate(_LessonFields):
     """What is left out stays; `module` moves the lesson.
 
     A text that is sent back as it was shown, as source or rendered, changes nothing.
@@ -160,7 +160,18 @@ class LessonChange(_LessonFields):
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"is_preview": True}]}}
 
 
-class FileAnswer(BaseModel):
+class ModuleOrderInput(Body):
+    uuid: UUID
+    lessons: Annotated[list[UUID], Field(max_length=2000)] = []
+
+
+class CourseReorderRequest(Body):
+    """The whole working tree in its new order; lessons may move between modules."""
+
+    modules: Annotated[list[ModuleOrderInput], Field(max_length=500)]
+
+
+class LessonFileRead(BaseModel):
     """A lesson's file; `url` is signed: for the caller and their session, or for anybody and five minutes."""
 
     name: PlainText
@@ -171,7 +182,7 @@ class FileAnswer(BaseModel):
     url: Uri
 
 
-class ResourceAnswer(BaseModel):
+class ResourceRead(BaseModel):
     """A file of the library; `url` is signed as a lesson's file is."""
 
     media: UUID
@@ -183,7 +194,7 @@ class ResourceAnswer(BaseModel):
     url: Uri
 
 
-class LessonAnswer(BaseModel):
+class LessonRead(BaseModel):
     """A lesson. Whoever may not read its body gets the outline: `is_locked`, and null in place of content."""
 
     uuid: UUID
@@ -207,22 +218,20 @@ class LessonAnswer(BaseModel):
     text_html: SafeHtml | None = Field(description="the same as text_content")
     text_source: Markdown | None = Field(description="as written")
     video_url: Uri | None
-    file: FileAnswer | None
+    file: LessonFileRead | None
     file_url: Uri | None
     file_attachment: Uri | None = Field(description="the same as file_url: lasts as long as the page is read")
-    resources: list[ResourceAnswer]
+    resources: list[ResourceRead]
 
 
-class ModuleAnswer(BaseModel):
+class ModuleRead(BaseModel):
     uuid: UUID
     course: UUID
     title: PlainText
     description: PlainText
     order: int
-    lessons: list[LessonAnswer]
+    lessons: list[LessonRead]
 
 
-class Done(BaseModel):
-    """An answer that only says what was done."""
-
-    detail: PlainText
+class CourseOrderRead(BaseModel):
+    modules: list[ModuleRead]

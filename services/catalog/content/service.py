@@ -21,8 +21,13 @@ from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
 from libs.common.web.richtext import is_rendered
 from services.catalog.access import access_taught_course
-from services.catalog.content.schemas import LessonChange, ModuleChange, NewLesson, NewModule
-from services.catalog.courses.schemas import NewOrder
+from services.catalog.content.schemas import (
+    CourseReorderRequest,
+    LessonCreate,
+    LessonUpdate,
+    ModuleCreate,
+    ModuleUpdate,
+)
 from services.catalog.media.models import MediaFile
 from services.catalog.models import Course, Lesson, Module
 from services.catalog.rules import check_room, check_tree, place
@@ -82,7 +87,7 @@ async def _check_room(session: AsyncSession, course: Course, *, modules: int = 0
     check_room((has[0] or 0) + modules, (has[1] or 0) + lessons)
 
 
-async def create_module(session: AsyncSession, who: Principal, body: NewModule) -> tuple[Course, Module]:
+async def create_module(session: AsyncSession, who: Principal, body: ModuleCreate) -> tuple[Course, Module]:
     """Add a module, last without a wish. Raises CourseTooLarge."""
     course = await access_taught_course(session, who, body.course)
     await _check_room(session, course, modules=1)
@@ -100,7 +105,7 @@ async def create_module(session: AsyncSession, who: Principal, body: NewModule) 
 
 
 async def change_module(
-    session: AsyncSession, who: Principal, course: Course, module: Module, body: ModuleChange
+    session: AsyncSession, who: Principal, course: Course, module: Module, body: ModuleUpdate
 ) -> None:
     """Change what was sent and differs. The caller holds the course's lock."""
     given = {name: getattr(body, name) for name in body.model_fields_set}
@@ -155,7 +160,7 @@ async def _check_resources(
 
 
 async def create_lesson(
-    session: AsyncSession, who: Principal, uuid: UUID, body: NewLesson
+    session: AsyncSession, who: Principal, uuid: UUID, body: LessonCreate
 ) -> tuple[Course, Lesson]:
     """Add a lesson to a module, last without a wish. Raises CourseTooLarge."""
     course = await access_taught_course(session, who, uuid)
@@ -182,7 +187,7 @@ async def create_lesson(
 
 
 async def change_lesson(
-    session: AsyncSession, who: Principal, course: Course, lesson: Lesson, body: LessonChange
+    session: AsyncSession, who: Principal, course: Course, lesson: Lesson, body: LessonUpdate
 ) -> None:
     """Change what was sent and differs; `module` and `order` move it. The caller holds the course's lock."""
     given = body.given()
@@ -224,7 +229,9 @@ async def remove_lesson(session: AsyncSession, who: Principal, course: Course, l
     await publish_tree_version(session, course, who, LessonRemoved, **fact)
 
 
-async def reorder_tree(session: AsyncSession, who: Principal, course: Course, body: NewOrder) -> None:
+async def reorder_tree(
+    session: AsyncSession, who: Principal, course: Course, body: CourseReorderRequest
+) -> None:
     """Put all modules and lessons into the order given; nothing happens where they have it.
 
     Raises IncompleteTree. The caller holds the course's lock.

@@ -11,9 +11,9 @@ from libs.common.data.db import Database
 from libs.common.events.catalog import LessonFileUploaded
 from libs.common.files.storage import Storage
 from libs.common.security.tokens import Principal
-from services.catalog.content.models import LessonObject
-from services.catalog.content.queries import is_used
 from services.catalog.content.service import lesson_fact
+from services.catalog.media.models import LessonObject
+from services.catalog.media.queries import is_used_by_lesson
 from services.catalog.media.service import check_quota
 from services.catalog.models import Course, Lesson
 from services.catalog.objects import claim_object, delete_unused, keeps_files, note_object
@@ -61,4 +61,6 @@ async def attach_file(
 
 async def delete_unused_files(db: Database, storage: Storage, now: datetime) -> None:
     """Delete files that no lesson and no revision has: replaced, removed, and those whose request failed."""
-    await delete_unused(db, storage, LessonObject.path, is_used(keeps_files(now)), now, lambda path: [path])
+    await delete_unused(
+        db, storage, LessonObject.path, is_used_by_lesson(keeps_files(now)), now, lambda path: [path]
+    )

@@ -1,6 +1,5 @@
 """HTTP of courses (api.md §3)."""
 
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -13,29 +12,37 @@ from libs.common.runtime.errors import BadRequest, Forbidden, NotAuthenticated
 from libs.common.security.auth import CurrentUser, OptionalUser, Teacher, at_least
 from libs.common.security.tokens import Principal
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
-from libs.common.web.paging import PagingDep, choose, choose_bool, choose_uuid
+from libs.common.web.paging import Page, PagingDep, choose, choose_bool, choose_uuid
 from libs.common.web.schemas import EmptyIsNone
-from services.catalog.access import View, access_course, access_taught_course
+from services.catalog.access import StorageDep, View, access_course, access_taught_course
+from services.catalog.content.schemas import CourseOrderRead, CourseReorderRequest
 from services.catalog.content.service import reorder_tree
 from services.catalog.content.views import WHICH, seen_structure, show_modules
 from services.catalog.courses import copies, removal, service
 from services.catalog.courses.facets import count_facets
-from services.catalog.courses.queries import SORTS, Wanted, list_courses, list_own, page_bytes
+from services.catalog.courses.queries import (
+    SORTS,
+    Wanted,
+    list_courses,
+    list_favorites,
+    list_own,
+    page_bytes,
+)
 from services.catalog.courses.schemas import (
-    CourseAnswer,
-    CourseCard,
-    CourseChange,
+    CourseCreate,
     CourseList,
-    InstructorList,
-    Instructors,
-    NewCourse,
-    NewOrder,
-    Order,
-    PrerequisiteList,
-    Prerequisites,
-    Publication,
-    Removed,
+    CoursePublishRequest,
+    CourseRead,
+    CourseRemoval,
+    CourseSummary,
+    CourseUpdate,
+    InstructorsRead,
+    InstructorsUpdate,
+    PrerequisitesRead,
+    PrerequisitesUpdate,
 )
 from services.catalog.courses.views import course_tag, list_instructors, list_prerequisites, show_course
 from services.catalog.courses.visits import note_view
@@ -48,7 +55,7 @@ from services.catalog.errors import (
     PrerequisiteCycle,
 )
 from services.catalog.models import Course
-from services.catalog.parts import TRUTHS, StorageDep, one_of
+from services.catalog.parameters import TRUTHS, one_of
 from services.catalog.rules import STATUSES
 
 router = APIRouter(prefix="/api/courses", tags=["courses"])
@@ -128,7 +135,7 @@ async def list_all_courses(
     return Response(page_bytes(page, count, cards, facets=counted), media_type="application/json")
 
 
-@router.get("/teacher/", response_model=list[CourseCard])
+@router.get("/teacher/", response_model=list[CourseSummary])
 async def list_taught_courses(request: Request, who: Teacher) -> Response:
     """One's own courses in every state, as a bare list."""
     async with request.app.state.reader.connect() as reader:
@@ -136,9 +143,17 @@ async def list_taught_courses(request: Request, who: Teacher) -> Response:
     return Response(cards, media_type="application/json")
 
 
-@router.post("/", status_code=201, response_model=CourseAnswer, responses=raises(FeaturingNotAllowed))
+@router.get("/favorites/", response_model=Page[CourseSummary])
+async def list_my_favorites(request: Request, who: CurrentUser, page: PagingDep) -> Response:
+    """One's favourite courses that one may still see, the last added first."""
+    async with request.app.state.reader.connect() as reader:
+        count, cards = await list_favorites(reader, who, page.size, page.offset)
+    return Response(page_bytes(page, count, cards), media_type="application/json")
+
+
+@router.post("/", status_code=201, response_model=CourseRead, responses=raises(FeaturingNotAllowed))
 async def create_course(
-    body: NewCourse, session: SessionDep, who: Teacher, storage: StorageDep, response: Response
+    body: CourseCreate, session: SessionDep, who: Teacher, storage: StorageDep, response: Response
 ) -> Any:
     """Make a course; it is a draft that only its editors see."""
     course = await service.create_course(session, who, body)
@@ -154,12 +169,13 @@ async def _answer(
     return answer
 
 
-@router.get("/{uuid}/", response_model=CourseAnswer)
+@router.get("/{uuid}/", response_model=CourseRead)
 async def get_course(
     uuid: UUID,
     session: SessionDep,
     who: OptionalUser,
     storage: StorageDep,
+    now: Now,
     request: Request,
     response: Response,
     view: Annotated[str | None, Query(description="for editors: draft (default) or published")] = None,
@@ -167,78 +183,79 @@ async def get_course(
     """The whole course with its modules and lessons, as the caller may see them."""
     which = choose("view", view, WHICH)
     seen = await access_course(session, who, uuid)
-    await note_view(session, request, who, seen)
+    await note_view(session, request, who, seen, now)
     answer = await show_course(session, who, seen, storage.seen_by(who), which)
     return etags.answer(request, response, course_tag(seen, answer)) or answer
 
 
 @router.patch(
     "/{uuid}/",
-    response_model=CourseAnswer,
+    response_model=CourseRead,
     responses=raises(FeaturingNotAllowed, InvalidTransition, NothingToPublish),
 )
 async def change_course(
     uuid: UUID,
-    body: CourseChange,
+    body: CourseUpdate,
     session: SessionDep,
     who: CurrentUser,
     storage: StorageDep,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Change what is sent. A changed `status` publishes, unpublishes or archives."""
     await service.hold_names(session, body.category, "tags" in body.model_fields_set)
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.edited_version)
+    if_match.check(course.edited_version)
     await service.change_course(session, who, course, body)
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
-@router.delete("/{uuid}/", response_model=Removed)
-async def delete_course(uuid: UUID, session: SessionDep, who: CurrentUser, request: Request) -> Any:
+@router.delete("/{uuid}/", response_model=CourseRemoval)
+async def delete_course(uuid: UUID, session: SessionDep, who: CurrentUser, if_match: IfMatch) -> Any:
     """Delete the course; once anyone has enrolled it is archived instead."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.edited_version)
+    if_match.check(course.edited_version)
     return removal.answer_removed(await removal.delete_course(session, who, course))
 
 
 @router.post(
-    "/{uuid}/publish/", response_model=CourseAnswer, responses=raises(NothingToPublish, InvalidTransition)
+    "/{uuid}/publish/", response_model=CourseRead, responses=raises(NothingToPublish, InvalidTransition)
 )
 async def publish_course(
     uuid: UUID,
     session: SessionDep,
     who: CurrentUser,
     storage: StorageDep,
-    request: Request,
+    if_match: IfMatch,
+    now: Now,
     response: Response,
-    body: Publication | None = None,
+    body: CoursePublishRequest | None = None,
 ) -> Any:
     """Show the working structure to learners as the course's next revision, now or at `publish_at`."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.edited_version)
-    await service.publish_or_plan(session, who, course, body, request.app.state.clock())
+    if_match.check(course.edited_version)
+    await service.publish_or_plan(session, who, course, body, now)
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
-@router.post("/{uuid}/unpublish/", response_model=CourseAnswer, responses=raises(InvalidTransition))
+@router.post("/{uuid}/unpublish/", response_model=CourseRead, responses=raises(InvalidTransition))
 async def unpublish_course(
     uuid: UUID,
     session: SessionDep,
     who: CurrentUser,
     storage: StorageDep,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Make a published or archived course a draft again."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.edited_version)
+    if_match.check(course.edited_version)
     await service.unpublish(session, who, course)
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
 @router.post(
-    "/{uuid}/duplicate/", status_code=201, response_model=CourseAnswer, responses=raises(CourseTooLarge)
+    "/{uuid}/duplicate/", status_code=201, response_model=CourseRead, responses=raises(CourseTooLarge)
 )
 async def duplicate_course(
     uuid: UUID, session: SessionDep, who: CurrentUser, storage: StorageDep, response: Response
@@ -248,35 +265,40 @@ async def duplicate_course(
     return await _answer(session, who, View(copy, True, False), storage, response)
 
 
-@router.post("/{uuid}/archive/", response_model=CourseAnswer, responses=raises(InvalidTransition))
+@router.post("/{uuid}/archive/", response_model=CourseRead, responses=raises(InvalidTransition))
 async def archive_course(
     uuid: UUID,
     session: SessionDep,
     who: CurrentUser,
     storage: StorageDep,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Take the course out of the catalogue; the enrolled keep reading it."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.edited_version)
+    if_match.check(course.edited_version)
     await service.archive(session, who, course)
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
-@router.post("/{uuid}/reorder/", response_model=Order, responses=raises(IncompleteTree))
+@router.post("/{uuid}/reorder/", response_model=CourseOrderRead, responses=raises(IncompleteTree))
 async def reorder_course(
-    uuid: UUID, body: NewOrder, session: SessionDep, who: CurrentUser, storage: StorageDep, request: Request
+    uuid: UUID,
+    body: CourseReorderRequest,
+    session: SessionDep,
+    who: CurrentUser,
+    storage: StorageDep,
+    if_match: IfMatch,
 ) -> Any:
     """Put the whole tree into a new order at once; an incomplete tree is a 422."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.edited_version)
+    if_match.check(course.edited_version)
     await reorder_tree(session, who, course, body)
     seen = View(course, True, False)
     return {"modules": await show_modules(seen, await seen_structure(session, seen), storage.seen_by(who))}
 
 
-@router.get("/{uuid}/instructors/", response_model=Instructors)
+@router.get("/{uuid}/instructors/", response_model=InstructorsRead)
 async def get_instructors(
     uuid: UUID, session: SessionDep, who: CurrentUser, request: Request, response: Response
 ) -> Any:
@@ -290,22 +312,22 @@ async def _answer_people(session: SessionDep, course: Course, request: Request, 
     return etags.answer(request, response, etags.etag(course.edited_version, answer)) or answer
 
 
-@router.put("/{uuid}/instructors/", response_model=Instructors)
+@router.put("/{uuid}/instructors/", response_model=InstructorsRead)
 async def set_instructors(
     uuid: UUID,
-    body: InstructorList,
+    body: InstructorsUpdate,
     session: SessionDep,
     who: CurrentUser,
+    if_match: IfMatch,
     request: Request,
     response: Response,
 ) -> Any:
     """Name the co-instructors; the owner stays."""
-    check = partial(etags.check_if_match, request)
-    course = await service.set_instructors(session, who, uuid, body.instructors, check)
+    course = await service.set_instructors(session, who, uuid, body.instructors, if_match)
     return await _answer_people(session, course, request, response)
 
 
-@router.get("/{uuid}/prerequisites/", response_model=Prerequisites)
+@router.get("/{uuid}/prerequisites/", response_model=PrerequisitesRead)
 async def get_prerequisites(
     uuid: UUID, session: SessionDep, who: OptionalUser, request: Request, response: Response
 ) -> Any:
@@ -318,16 +340,16 @@ async def _answer_required(session: SessionDep, view: View, request: Request, re
     return etags.answer(request, response, etags.etag(view.course.edited_version, answer)) or answer
 
 
-@router.put("/{uuid}/prerequisites/", response_model=Prerequisites, responses=raises(PrerequisiteCycle))
+@router.put("/{uuid}/prerequisites/", response_model=PrerequisitesRead, responses=raises(PrerequisiteCycle))
 async def set_prerequisites(
     uuid: UUID,
-    body: PrerequisiteList,
+    body: PrerequisitesUpdate,
     session: SessionDep,
     who: CurrentUser,
+    if_match: IfMatch,
     request: Request,
     response: Response,
 ) -> Any:
     """Name the courses that must be completed before; a circle is refused."""
-    check = partial(etags.check_if_match, request)
-    course = await service.set_prerequisites(session, who, uuid, body.prerequisites, check)
+    course = await service.set_prerequisites(session, who, uuid, body.prerequisites, if_match)
     return await _answer_required(session, View(course, True, False), request, response)

@@ -1,7 +1,6 @@
 """What teachers do with a course as a whole: one function per intent, in the request's transaction."""
 
 import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -21,9 +20,9 @@ from libs.common.runtime.errors import NotFound, Unprocessable
 from libs.common.runtime.logs import get_logger
 from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
+from libs.common.web.etags import Precondition
 from services.catalog.access import access_course, access_taught_course, by_name
-from services.catalog.courses.lexemes import note_words
-from services.catalog.courses.schemas import CourseChange, NewCourse, Publication
+from services.catalog.courses.schemas import CourseCreate, CoursePublishRequest, CourseUpdate
 from services.catalog.errors import FeaturingNotAllowed, NothingToPublish, PrerequisiteCycle
 from services.catalog.models import (
     Category,
@@ -43,6 +42,7 @@ from services.catalog.rules import (
     published_structure,
     slug_of,
 )
+from services.catalog.search.lexemes import note_words
 from services.catalog.tags.service import hold_tags, known_tags
 from services.catalog.versions import (
     moment,
@@ -53,14 +53,13 @@ from services.catalog.versions import (
 
 log = get_logger(__name__)
 
-Check = Callable[[int], None]
 PLANNED_AHEAD = timedelta(days=3653)
 NUMBERS = re.compile(r"(-[0-9]+)+\Z")
 FOUND = {"title", "tags", "short_description", "description", "learning_outcomes"}
 """What the search finds."""
 
 
-async def create_course(session: AsyncSession, who: Principal, body: NewCourse) -> Course:
+async def create_course(session: AsyncSession, who: Principal, body: CourseCreate) -> Course:
     """Make a draft of the caller's own."""
     if body.is_featured and not at_least(who, "manager"):
         raise FeaturingNotAllowed
@@ -138,7 +137,7 @@ async def free_slug(session: AsyncSession, wanted: str | None, title: str, own: 
     return free_name(base, set(taken))
 
 
-async def change_course(session: AsyncSession, who: Principal, course: Course, body: CourseChange) -> None:
+async def change_course(session: AsyncSession, who: Principal, course: Course, body: CourseUpdate) -> None:
     """Change what was sent and differs; a changed status publishes, unpublishes or archives afterwards.
 
     The caller holds the row lock; a category and the tags, if they are sent, were held before it.
@@ -169,7 +168,7 @@ async def change_course(session: AsyncSession, who: Principal, course: Course, b
 
 
 async def publish_or_plan(
-    session: AsyncSession, who: Principal, course: Course, body: Publication | None, now: datetime
+    session: AsyncSession, who: Principal, course: Course, body: CoursePublishRequest | None, now: datetime
 ) -> None:
     """Publish now, or at the body's later time; a time of null ends the plan. Holds the row lock."""
     planned = body is not None and "publish_at" in body.model_fields_set
@@ -289,11 +288,11 @@ async def archive(session: AsyncSession, who: Principal, course: Course) -> None
 
 
 async def set_instructors(
-    session: AsyncSession, who: Principal, uuid: UUID, people: list[UUID], check: Check
+    session: AsyncSession, who: Principal, uuid: UUID, people: list[UUID], if_match: Precondition
 ) -> Course:
     """Name the co-instructors. Raises Unprocessable for anyone who is not an active teacher or above."""
     course = await access_taught_course(session, who, uuid)
-    check(course.edited_version)
+    if_match.check(course.edited_version)
     wanted = [person for person in dict.fromkeys(people) if person != course.instructor]
     able = set(
         await session.scalars(
@@ -310,7 +309,7 @@ async def set_instructors(
 
 
 async def set_prerequisites(
-    session: AsyncSession, who: Principal, uuid: UUID, courses: list[UUID], check: Check
+    session: AsyncSession, who: Principal, uuid: UUID, courses: list[UUID], if_match: Precondition
 ) -> Course:
     """Name the courses to be completed before. Raises PrerequisiteCycle, Unprocessable for an unseen one.
 
@@ -319,7 +318,7 @@ async def set_prerequisites(
     # Two changes that would close a circle together must see each other: the graph has one lock.
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('course prerequisites'))"))
     course = await access_taught_course(session, who, uuid)
-    check(course.edited_version)
+    if_match.check(course.edited_version)
     wanted = set(courses)
     edges: dict[UUID, list[UUID]] = {}
     for row in await session.execute(

@@ -1,4 +1,4 @@
-"""Tables of the media library."""
+"""Tables of stored files: those of the media library, and those of lessons."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -86,3 +86,17 @@ class MediaPart(Base):
     start: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     size: Mapped[int] = mapped_column(BigInteger)
     path: Mapped[str] = mapped_column(unique=True)
+
+
+class LessonObject(StoredObject, Base):
+    """The stored file of a lesson, and of its copies; swept away an hour after no course uses it any more.
+
+    Its bytes count to the `owner`, whose course it was stored for. It is not among the library's objects:
+    what sweeps those takes what no file of the library is.
+    """
+
+    __tablename__ = "lesson_objects"
+
+    path: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[UUID] = mapped_column(index=True)
+    size: Mapped[int] = mapped_column(BigInteger, default=0)

@@ -3,7 +3,6 @@
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -17,18 +16,21 @@ from libs.common.files.uploads import HEAD, chunks, shown_name
 from libs.common.runtime.errors import BadRequest, FileTypeRefused, PayloadTooLarge, Unprocessable
 from libs.common.security.auth import Teacher
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import PLAIN_TEXT, raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_bool
 from libs.common.web.strict import read_form
-from services.catalog.content.files import kept, library_type
+from services.catalog.access import StorageDep
 from services.catalog.content.routes import UPLOAD_BODY
-from services.catalog.content.schemas import Done
 from services.catalog.errors import FileMissing, MediaInUse, MediaQuotaExceeded, ObjectExpired
 from services.catalog.media import service
 from services.catalog.media.models import MediaFile
 from services.catalog.media.queries import list_media, media_answers
-from services.catalog.media.schemas import KINDS, Download, MediaAnswer, MediaChange
-from services.catalog.parts import TRUTHS, StorageDep, one_of
+from services.catalog.media.schemas import KINDS, MediaDownload, MediaRead, MediaUpdate
+from services.catalog.media.types import kept, library_type
+from services.catalog.parameters import TRUTHS, one_of
+from services.catalog.schemas import Done
 
 router = APIRouter(prefix="/api/core/media", tags=["media"])
 
@@ -97,7 +99,7 @@ def media_tag(media: MediaFile, answer: dict[str, Any]) -> str:
     return etags.etag(media.version, answer["used_in"], time.time() // 120 if media.variants else 0)
 
 
-@router.get("/", response_model=Page[MediaAnswer])
+@router.get("/", response_model=Page[MediaRead])
 async def list_own_media(
     session: SessionDep,
     who: Teacher,
@@ -117,22 +119,22 @@ async def list_own_media(
 @router.post(
     "/",
     status_code=201,
-    response_model=MediaAnswer,
+    response_model=MediaRead,
     max_body_size=UPLOAD_BODY,
     openapi_extra=FORM,
     responses=UPLOADS,
 )
 async def upload_media(
-    session: SessionDep, who: Teacher, storage: StorageDep, request: Request, response: Response
+    session: SessionDep, who: Teacher, storage: StorageDep, now: Now, request: Request, response: Response
 ) -> Any:
     """Store the multipart field `file` in one's library."""
     quota = request.app.state.settings.media_quota
     async with received(request) as (stored, title):
-        media = await service.create_media(session, who, stored, title, quota, request.app.state.clock())
+        media = await service.create_media(session, who, stored, title, quota, now)
     return await answer_media(session, storage.seen_by(who), media, response)
 
 
-@router.get("/{uuid}/", response_model=MediaAnswer)
+@router.get("/{uuid}/", response_model=MediaRead)
 async def get_media(
     uuid: UUID, session: SessionDep, who: Teacher, storage: StorageDep, request: Request, response: Response
 ) -> Any:
@@ -142,33 +144,32 @@ async def get_media(
     return etags.answer(request, response, response.headers["ETag"]) or answer
 
 
-@router.patch("/{uuid}/", response_model=MediaAnswer)
+@router.patch("/{uuid}/", response_model=MediaRead)
 async def change_media(
     uuid: UUID,
-    body: MediaChange,
+    body: MediaUpdate,
     session: SessionDep,
     who: Teacher,
     storage: StorageDep,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Give it another title."""
     title = body.title if "title" in body.model_fields_set else None
-    check = partial(etags.check_if_match, request)
-    media = await service.change_media(session, who, uuid, title, check)
+    media = await service.change_media(session, who, uuid, title, if_match)
     return await answer_media(session, storage.seen_by(who), media, response)
 
 
 @router.delete("/{uuid}/", response_model=Done, responses=raises(MediaInUse))
-async def delete_media(uuid: UUID, session: SessionDep, who: Teacher, request: Request) -> Any:
+async def delete_media(uuid: UUID, session: SessionDep, who: Teacher, if_match: IfMatch) -> Any:
     """Delete a file that no lesson has."""
-    await service.delete_media(session, who, uuid, partial(etags.check_if_match, request))
+    await service.delete_media(session, who, uuid, if_match)
     return {"detail": "The file is deleted."}
 
 
 @router.get(
     "/{uuid}/download/",
-    response_model=Download,
+    response_model=MediaDownload,
     responses={302: {"description": "To the signed URL, unless `redirect=false`"}},
 )
 async def download_media(
@@ -189,20 +190,25 @@ async def download_media(
 
 @router.put(
     "/{uuid}/file/",
-    response_model=MediaAnswer,
+    response_model=MediaRead,
     max_body_size=UPLOAD_BODY,
     openapi_extra=FORM,
     responses=UPLOADS,
 )
 async def replace_media_file(
-    uuid: UUID, session: SessionDep, who: Teacher, storage: StorageDep, request: Request, response: Response
+    uuid: UUID,
+    session: SessionDep,
+    who: Teacher,
+    storage: StorageDep,
+    if_match: IfMatch,
+    now: Now,
+    request: Request,
+    response: Response,
 ) -> Any:
     """Replace the bytes; the id stays, and lessons show the new ones."""
     async with request.app.state.db.sessions() as early:  # refuse before a byte of the body is read
         await service.access_media(early, who, uuid)
     quota = request.app.state.settings.media_quota
     async with received(request) as (stored, _):
-        check = partial(etags.check_if_match, request)
-        now = request.app.state.clock()
-        media = await service.replace_file(session, who, uuid, stored, quota, now, check)
+        media = await service.replace_file(session, who, uuid, stored, quota, now, if_match)
     return await answer_media(session, storage.seen_by(who), media, response)

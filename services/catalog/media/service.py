@@ -1,6 +1,6 @@
 """The media library: files of teachers, stored under generated names, kept while a lesson has them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -13,11 +13,12 @@ from libs.common.files.storage import Storage
 from libs.common.runtime.errors import NotFound
 from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
+from libs.common.web.etags import Precondition
 from services.catalog.errors import MediaInUse, MediaQuotaExceeded, PictureRefused
 from services.catalog.media.models import MediaFile, MediaObject, MediaPart
 from services.catalog.media.queries import bytes_of, uses_of, variant_path
 from services.catalog.objects import claim_object, delete_unused, note_object
-from services.catalog.thumbnails.pictures import WIDTHS, Pictures
+from services.catalog.pictures import WIDTHS, Pictures
 from services.catalog.versions import moment
 
 DECODED = frozenset({"image/jpeg", "image/png", "image/webp"})
@@ -113,13 +114,13 @@ async def replace_file(
     stored: StoredFile,
     quota: int,
     now: datetime,
-    check: Callable[[int], None],
+    if_match: Precondition,
 ) -> MediaFile:
     """Other bytes under the same id; the object before is swept away. Raises MediaQuotaExceeded."""
     media = await access_media(session, who, uuid)
     await check_quota(session, media.owner, stored.size, quota, uuid, now=now)
     media = await access_media(session, who, uuid, lock=True)
-    check(media.version)
+    if_match.check(media.version)
     await claim_object(session, MediaObject, stored.path)
     _become(media, stored)
     await _changed(session, media)
@@ -127,10 +128,10 @@ async def replace_file(
 
 
 async def change_media(
-    session: AsyncSession, who: Principal, uuid: UUID, title: str | None, check: Callable[[int], None]
+    session: AsyncSession, who: Principal, uuid: UUID, title: str | None, if_match: Precondition
 ) -> MediaFile:
     media = await access_media(session, who, uuid, lock=True)
-    check(media.version)
+    if_match.check(media.version)
     if title is not None and title != media.title:
         media.title = title
         await _changed(session, media)
@@ -143,12 +144,10 @@ async def _changed(session: AsyncSession, media: MediaFile) -> None:
     await session.flush()
 
 
-async def delete_media(
-    session: AsyncSession, who: Principal, uuid: UUID, check: Callable[[int], None]
-) -> None:
+async def delete_media(session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition) -> None:
     """Raises MediaInUse, which says where. A lesson that takes the file waits, and then finds it gone."""
     media = await access_media(session, who, uuid, lock=True)
-    check(media.version)
+    if_match.check(media.version)
     uses = (await uses_of(session, [uuid]))[uuid]
     if uses:
         raise MediaInUse(uses)

@@ -16,10 +16,9 @@ from libs.common.files.storage import Storage
 from libs.common.files.uploads import HEAD, shown_name
 from libs.common.runtime.errors import NotFound, PayloadTooLarge, Unprocessable
 from libs.common.security.tokens import Principal
-from services.catalog.content.files import kept, library_type, most_bytes, refuse_extension
 from services.catalog.errors import TooManyUploads, UploadFinished, UploadIncomplete, UploadOffsetMismatch
 from services.catalog.media.models import MediaFile, MediaObject, MediaPart, MediaUpload
-from services.catalog.media.schemas import NewUpload
+from services.catalog.media.schemas import UploadCreate
 from services.catalog.media.service import (
     StoredFile,
     access_media,
@@ -27,8 +26,9 @@ from services.catalog.media.service import (
     create_media,
     store_object,
 )
+from services.catalog.media.types import kept, library_type, most_bytes, refuse_extension
 from services.catalog.objects import claim_object, note_object
-from services.catalog.thumbnails.pictures import Pictures
+from services.catalog.pictures import Pictures
 
 KEPT = timedelta(hours=24)
 """Time that an upload waits for its next part."""
@@ -38,7 +38,7 @@ MOST_PART = 64 * 1024 * 1024
 
 
 async def begin_upload(
-    session: AsyncSession, who: Principal, body: NewUpload, limit: int, quota: int, now: datetime
+    session: AsyncSession, who: Principal, body: UploadCreate, limit: int, quota: int, now: datetime
 ) -> MediaUpload:
     """Reserve room for a file.
 

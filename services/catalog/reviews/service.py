@@ -1,6 +1,5 @@
 """What students say of a course. A review is a fact of the course, written under the course's row lock."""
 
-from collections.abc import Callable
 from uuid import UUID, uuid4
 
 from sqlalchemy import delete, exists, func, select
@@ -12,14 +11,13 @@ from libs.common.events.catalog import ReviewChanged, ReviewFact, ReviewPosted, 
 from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
 from libs.common.security.auth import is_staff
 from libs.common.security.tokens import Principal
+from libs.common.web.etags import Precondition
 from services.catalog.access import View, access_course
 from services.catalog.errors import AlreadyReviewed, NotEnrolled, OwnReview
 from services.catalog.models import CourseStats
 from services.catalog.reviews.models import HelpfulVote, Review
-from services.catalog.reviews.schemas import NewReview, ReviewChange
+from services.catalog.reviews.schemas import ReviewCreate, ReviewUpdate
 from services.catalog.versions import moment, publish_version
-
-Check = Callable[[int], None]
 
 
 async def access_review(
@@ -67,7 +65,7 @@ async def _publish(
     )
 
 
-async def post_review(session: AsyncSession, who: Principal, body: NewReview) -> Review:
+async def post_review(session: AsyncSession, who: Principal, body: ReviewCreate) -> Review:
     """Say something of a course that one is in, once. Raises NotEnrolled, AlreadyReviewed."""
     view = await access_course(session, who, body.course, lock=True)
     if not view.enrolled:
@@ -94,13 +92,13 @@ async def post_review(session: AsyncSession, who: Principal, body: NewReview) ->
 
 
 async def change_review(
-    session: AsyncSession, who: Principal, uuid: UUID, body: ReviewChange, check: Check
+    session: AsyncSession, who: Principal, uuid: UUID, body: ReviewUpdate, if_match: Precondition
 ) -> Review:
-    """Change what was sent and differs; only the author does. `check` refuses by the version locked."""
+    """Change what was sent and differs; only the author does."""
     view, review = await access_review(session, who, uuid, lock=True)
     if review.student != who.user:
         raise Forbidden("This review is somebody else's.")
-    check(review.version)
+    if_match.check(review.version)
     given = {name: getattr(body, name) for name in body.model_fields_set}
     if given.pop("course", None) not in (None, review.course_uuid):
         raise Unprocessable.field("course", "a review stays with its course")
@@ -114,7 +112,7 @@ async def change_review(
     return review
 
 
-async def remove_review(session: AsyncSession, who: Principal, uuid: UUID, check: Check) -> None:
+async def remove_review(session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition) -> None:
     """Take a review away: the author, or staff, whose act is written down."""
     view, review = await access_review(session, who, uuid, lock=True)
     if review.student != who.user:
@@ -127,7 +125,7 @@ async def remove_review(session: AsyncSession, who: Principal, uuid: UUID, check
             actor=who.user,
             details={"course": str(review.course_uuid), "student": str(review.student)},
         )
-    check(review.version)
+    if_match.check(review.version)
     review.removed_at = await moment(session)
     review.comment = ""
     review.version += 1

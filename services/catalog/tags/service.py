@@ -4,7 +4,6 @@ A course's state shows its tags: each course tells a rename. Whoever gives a cou
 first, and whoever changes one waits for that: the order of locks is tags, course.
 """
 
-from collections.abc import Callable
 from uuid import UUID, uuid4
 
 from sqlalchemy import any_, literal, select, text
@@ -14,14 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.events.catalog import CourseUpdated
 from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
-from services.catalog.courses.lexemes import note_words
+from libs.common.web.etags import Precondition
 from services.catalog.errors import TagTaken
 from services.catalog.models import Course
 from services.catalog.rules import slug_of
+from services.catalog.search.lexemes import note_words
 from services.catalog.tags.models import Tag
 from services.catalog.versions import publish_version
-
-Check = Callable[[int], None]
 
 
 async def hold_tags(session: AsyncSession) -> None:
@@ -58,11 +56,11 @@ async def create_tag(session: AsyncSession, name: str) -> Tag:
 
 
 async def change_tag(
-    session: AsyncSession, who: Principal, uuid: UUID, name: str | None, check: Check
+    session: AsyncSession, who: Principal, uuid: UUID, name: str | None, if_match: Precondition
 ) -> Tag:
-    """Rename a tag, and with it what courses carry. Raises TagTaken; `check` refuses by the version."""
+    """Rename a tag, and with it what courses carry. Raises TagTaken."""
     tag = await _locked_tag(session, uuid)
-    check(tag.version)
+    if_match.check(tag.version)
     if name is not None and name != tag.name:
         await _check_name(session, name, uuid)
         before, tag.name, tag.slug = tag.name, name, slug_of(name)
@@ -71,10 +69,10 @@ async def change_tag(
     return tag
 
 
-async def delete_tag(session: AsyncSession, who: Principal, uuid: UUID, check: Check) -> None:
+async def delete_tag(session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition) -> None:
     """Take the tag off every course, and forget it."""
     tag = await _locked_tag(session, uuid)
-    check(tag.version)
+    if_match.check(tag.version)
     await session.delete(tag)
     await _retag(session, who, tag.name, [])
 

@@ -1,6 +1,5 @@
 """HTTP of thumbnails (api.md §3)."""
 
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -10,16 +9,15 @@ from starlette.datastructures import UploadFile
 from libs.common.data.db import SessionDep
 from libs.common.runtime.errors import PayloadTooLarge
 from libs.common.security.auth import CurrentUser
-from libs.common.web import etags
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.strict import read_form
-from services.catalog.access import View, access_taught_course
-from services.catalog.courses.schemas import CourseAnswer
+from services.catalog.access import StorageDep, View, access_taught_course
+from services.catalog.courses.schemas import CourseRead
 from services.catalog.courses.views import course_tag, show_course
 from services.catalog.errors import PictureMissing, PictureRefused
-from services.catalog.parts import StorageDep
+from services.catalog.pictures import check_type
 from services.catalog.thumbnails import service
-from services.catalog.thumbnails.pictures import check_type
 
 router = APIRouter(prefix="/api/courses", tags=["courses"])
 
@@ -67,7 +65,7 @@ async def uploaded(uuid: UUID, request: Request, who: CurrentUser) -> bytes:
 
 @router.post(
     "/{uuid}/upload-image/",
-    response_model=CourseAnswer,
+    response_model=CourseRead,
     max_body_size=MOST_BODY,
     openapi_extra=FORM,
     responses=raises(PictureMissing, PictureRefused),
@@ -78,14 +76,14 @@ async def upload_thumbnail(
     data: Annotated[bytes, Depends(uploaded)],
     session: SessionDep,
     storage: StorageDep,
+    if_match: IfMatch,
     request: Request,
     response: Response,
 ) -> Any:
     """Take the file of the field `thumbnail` as the course's picture: re-encoded, 320, 640, 1280 wide."""
     state = request.app.state
     picture = await service.store_thumbnail(state.db, storage, state.pictures, data)
-    check = partial(etags.check_if_match, request)
-    course = await service.show_thumbnail(session, storage, who, uuid, picture, check)
+    course = await service.show_thumbnail(session, storage, who, uuid, picture, if_match)
     view = View(course, True, False)
     answer = await show_course(session, who, view, storage.seen_by(who))
     response.headers["ETag"] = course_tag(view, answer)

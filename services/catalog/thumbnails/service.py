@@ -1,6 +1,5 @@
 """Thumbnails: made from what is uploaded, in three widths; those that no course shows are swept away."""
 
-from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -11,11 +10,12 @@ from libs.common.data.db import Database
 from libs.common.events.catalog import CourseUpdated
 from libs.common.files.storage import Storage
 from libs.common.security.tokens import Principal
+from libs.common.web.etags import Precondition
 from services.catalog.access import access_taught_course
 from services.catalog.models import Course
 from services.catalog.objects import claim_object, delete_unused, keeps_files, note_object
+from services.catalog.pictures import WIDTHS, Pictures
 from services.catalog.thumbnails.models import ThumbnailFile
-from services.catalog.thumbnails.pictures import WIDTHS, Pictures
 from services.catalog.versions import publish_version
 
 
@@ -46,11 +46,11 @@ async def show_thumbnail(
     who: Principal,
     uuid: UUID,
     picture: UUID,
-    check: Callable[[int], None],
+    if_match: Precondition,
 ) -> Course:
-    """Make a stored picture the course's; `check` refuses by the locked version. Raises ObjectExpired."""
+    """Make a stored picture the course's; Raises ObjectExpired."""
     course = await access_taught_course(session, who, uuid)
-    check(course.edited_version)
+    if_match.check(course.edited_version)
     await claim_object(session, ThumbnailFile, picture)
     course.thumbnail = _url(storage, picture)
     await publish_version(session, course, who, CourseUpdated, changed=("thumbnail",))

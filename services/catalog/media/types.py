@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from libs.common.files.pictures import FORMATS
 from libs.common.files.uploads import DOCUMENTS, IMAGES, checked_type, extension_of
 from libs.common.runtime.errors import FileTypeRefused, PayloadTooLarge
-from services.catalog.thumbnails.pictures import Pictures
+from services.catalog.pictures import Pictures
 
 ALLOWED = {
     "video": frozenset({"mp4", "m4v", "webm", "mp3", "ogg", "wav"}),

@@ -13,7 +13,7 @@ from libs.common.events.catalog import ExportPartFailed, ExportPartPacked, Perso
 from libs.common.privacy.content import PersonalData, rows_of
 from libs.common.privacy.parts import Erasure, Privacy
 from services.catalog.favorites.models import Favorite
-from services.catalog.media.models import MediaFile, MediaPart, MediaUpload
+from services.catalog.media.models import MediaFile, MediaObject, MediaPart, MediaUpload
 from services.catalog.media.queries import uses_of
 from services.catalog.media.service import objects_at
 from services.catalog.models import (
@@ -139,8 +139,11 @@ async def erase(erasure: Erasure) -> None:
     )
     uses = await uses_of(erasure.session, mine.all())
     unused = [uuid for uuid, places in uses.items() if not places]
-    paths = await erasure.session.scalars(select(MediaFile.path).where(MediaFile.uuid.in_(unused)))
-    erasure.objects.extend(each for path in paths.all() for each in objects_at(path))
+    found = await erasure.session.scalars(select(MediaFile.path).where(MediaFile.uuid.in_(unused)))
+    paths = found.all()
+    erasure.objects.extend(each for path in paths for each in objects_at(path))
+    joined = await erasure.session.scalars(select(MediaObject.path).where(MediaObject.part_of.in_(paths)))
+    erasure.objects.extend(joined.all())
     await erasure.run(delete(MediaFile).where(MediaFile.uuid.in_(unused)))
     # Parts go with their upload, and their objects at once.
     own = select(MediaUpload.uuid).where(MediaUpload.owner == user)

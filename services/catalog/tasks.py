@@ -2,7 +2,6 @@
 
 from libs.common.data.jobs import TaskRun, Tasks
 from libs.common.files.storage import Storage
-from libs.common.web.idempotency import forget_old
 from services.catalog.content.uploads import delete_unused_files
 from services.catalog.courses.service import publish_due
 from services.catalog.courses.visits import count_views
@@ -50,10 +49,3 @@ async def sweep_media(run: TaskRun) -> None:
 async def sweep_thumbnails(run: TaskRun) -> None:
     """Delete pictures that no course shows."""
     await delete_unshown(run.db, Storage(run.settings), run.clock())
-
-
-@TASKS.task(every=3600)
-async def sweep_old(run: TaskRun) -> None:
-    """Forget stored answers older than a day."""
-    async with run.db.session() as session:
-        await forget_old(session)

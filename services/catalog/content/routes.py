@@ -4,18 +4,18 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from starlette.datastructures import UploadFile
 
 from libs.common.data.db import SessionDep
-from libs.common.files.uploads import HEAD, chunks, shown_name
-from libs.common.runtime.errors import FileTypeRefused, PayloadTooLarge
+from libs.common.files.forms import received_file
+from libs.common.files.pictures import FORMATS
+from libs.common.files.uploads import HEAD, chunks, shown_name, whole
+from libs.common.runtime.errors import FileTypeRefused
 from libs.common.security.auth import CurrentUser, OptionalUser
 from libs.common.web import etags
 from libs.common.web.clock import Now
 from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
-from libs.common.web.strict import read_form
 from services.catalog.access import StorageDep, View, access_course, access_module, lock_lesson, lock_module
 from services.catalog.content import service
 from services.catalog.content.schemas import (
@@ -43,15 +43,12 @@ from services.catalog.errors import (
     MediaQuotaExceeded,
     ObjectExpired,
 )
-from services.catalog.media.types import kept, media_type
+from services.catalog.media.types import UPLOAD_BODY, media_type, picture_bytes
 from services.catalog.models import Course
 from services.catalog.schemas import Done
 
 modules = APIRouter(prefix="/api/modules", tags=["modules"])
 lessons = APIRouter(prefix="/api/courses/{course}/lessons", tags=["lessons"])
-
-# The multipart frame around the largest file of any setting; the setting itself is kept while storing.
-UPLOAD_BODY = 512 * 1024 * 1024
 
 
 def _tag(view: View, part: dict[str, Any], shown: dict[str, Any]) -> str:
@@ -256,15 +253,12 @@ async def _received(request: Request, owner: UUID, lesson: UUID, content_type: s
     """The multipart file, stored. One that the lesson does not come to have is swept away."""
     state = request.app.state
     limit: int = state.settings.file_limit
-    if int(request.headers.get("content-length") or 0) > limit + 64 * 1024:
-        raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
-    async with read_form(request, max_files=1, max_fields=10) as form:
-        file = form.get("file") or form.get("resource")
-        if not isinstance(file, UploadFile):
-            raise FileMissing
+    async with received_file(request, "file", "resource", most_bytes=limit, missing=FileMissing) as (file, _):
         name = shown_name(file.filename or "")
         kind = media_type(content_type, name, await file.read(HEAD))
         await file.seek(0)
-        content = await kept(chunks(file), file.size or 0, kind, state.pictures)
+        content = chunks(file)
+        if kind in FORMATS:
+            content = whole(await picture_bytes(content, file.size or 0, kind, state.pictures))
         stored = await store_file(state.db, state.storage, owner, lesson, content, limit)
     return {**stored, "name": name, "media_type": kind}

@@ -46,11 +46,15 @@ class MediaFile(Timestamps, Base):
 
 
 class MediaObject(StoredObject, Base):
-    """A stored object of the library; swept away an hour after no file or part is it any more."""
+    """A stored object of the library; swept away an hour after no file or part is it any more.
+
+    One that came as a part is `part_of` the object that was joined of it and others, and stays with that.
+    """
 
     __tablename__ = "media_objects"
 
     path: Mapped[str] = mapped_column(primary_key=True)
+    part_of: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
 
 
@@ -76,7 +80,7 @@ class MediaUpload(Base):
 
 
 class MediaPart(Base):
-    """A stored part of an upload, from `start` on; an object of its own until the file is put together."""
+    """A stored part of an upload, from `start` on, until the upload is finished."""
 
     __tablename__ = "media_parts"
 

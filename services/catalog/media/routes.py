@@ -1,89 +1,60 @@
 """HTTP of the media library (api.md §3)."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import RedirectResponse
-from starlette.datastructures import UploadFile
 
 from libs.common.data.db import SessionDep
+from libs.common.files.forms import file_form, received_file
+from libs.common.files.pictures import FORMATS
 from libs.common.files.storage import Storage, end_of
 from libs.common.files.uploads import HEAD, chunks, shown_name
-from libs.common.runtime.errors import BadRequest, FileTypeRefused, PayloadTooLarge, Unprocessable
+from libs.common.runtime.errors import BadRequest, FileTypeRefused, Unprocessable
 from libs.common.security.auth import Teacher
 from libs.common.web import etags
 from libs.common.web.clock import Now
 from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import PLAIN_TEXT, raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_bool
-from libs.common.web.strict import read_form
 from services.catalog.access import StorageDep
-from services.catalog.content.routes import UPLOAD_BODY
 from services.catalog.errors import FileMissing, MediaInUse, MediaQuotaExceeded, ObjectExpired
 from services.catalog.media import service
 from services.catalog.media.models import MediaFile
 from services.catalog.media.queries import list_media, media_answers
 from services.catalog.media.schemas import KINDS, MediaDownload, MediaRead, MediaUpdate
-from services.catalog.media.types import kept, library_type
+from services.catalog.media.types import UPLOAD_BODY, library_type, picture_bytes
 from services.catalog.parameters import TRUTHS, one_of
 from services.catalog.schemas import Done
 
 router = APIRouter(prefix="/api/core/media", tags=["media"])
 
-FILE = {
-    "type": "string",
-    "format": "binary",
-    "description": "at most 500 MB; a picture 25 MB, of which is kept what is to be seen",
-}
-FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {"file": FILE, "title": PLAIN_TEXT | {"maxLength": 200}},
-                }
-            }
-        },
-    }
-}
+FORM = file_form(
+    "file",
+    "at most 500 MB; a picture 25 MB, of which is stored what is to be seen",
+    title=PLAIN_TEXT | {"maxLength": 200},
+)
 UPLOADS = raises(FileMissing, FileTypeRefused, MediaQuotaExceeded, ObjectExpired)
 
 
-@asynccontextmanager
-async def received(request: Request) -> AsyncIterator[tuple[service.StoredFile, str]]:
+async def received(request: Request) -> tuple[service.StoredFile, str]:
     """The multipart `file`, stored, and its title. What nobody makes a file of is swept away."""
     state = request.app.state
     limit: int = state.settings.file_limit
-    if int(request.headers.get("content-length") or 0) > limit + 64 * 1024:
-        raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
-    async with read_form(request, max_files=1, max_fields=10) as form:
-        file = form.get("file")
-        if not isinstance(file, UploadFile):
-            raise FileMissing
+    async with received_file(request, "file", most_bytes=limit, missing=FileMissing) as (file, form):
         name = shown_name(file.filename or "")
         kind, media_type = library_type(name, await file.read(HEAD))
         await file.seek(0)
-        content = await kept(chunks(file), file.size or 0, media_type, state.pictures)
         title = str(form.get("title") or name).strip()
         if "\0" in title or not 0 < len(title) <= 200:
             raise Unprocessable.field("title", "must have 1 to 200 characters")
-        stored = await service.store_object(
-            state.db,
-            state.storage,
-            content,
-            name=name,
-            kind=kind,
-            media_type=media_type,
-            limit=limit,
-        )
-    yield await service.store_variants(state.storage, state.pictures, stored), title
+        what: service.Described = {"name": name, "kind": kind, "media_type": media_type, "limit": limit}
+        if media_type not in FORMATS:
+            return await service.store_object(state.db, state.storage, chunks(file), **what), title
+        data = await picture_bytes(chunks(file), file.size or 0, media_type, state.pictures)
+    return await service.store_picture(state.db, state.storage, state.pictures, data, **what), title
 
 
 async def answer_media(
@@ -129,8 +100,8 @@ async def upload_media(
 ) -> Any:
     """Store the multipart field `file` in one's library."""
     quota = request.app.state.settings.media_quota
-    async with received(request) as (stored, title):
-        media = await service.create_media(session, who, stored, title, quota, now)
+    stored, title = await received(request)
+    media = await service.create_media(session, who, stored, title, quota, now)
     return await answer_media(session, storage.seen_by(who), media, response)
 
 
@@ -209,6 +180,6 @@ async def replace_media_file(
     async with request.app.state.db.sessions() as early:  # refuse before a byte of the body is read
         await service.access_media(early, who, uuid)
     quota = request.app.state.settings.media_quota
-    async with received(request) as (stored, _):
-        media = await service.replace_file(session, who, uuid, stored, quota, now, if_match)
+    stored, _ = await received(request)
+    media = await service.replace_file(session, who, uuid, stored, quota, now, if_match)
     return await answer_media(session, storage.seen_by(who), media, response)

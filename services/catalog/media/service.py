@@ -1,8 +1,10 @@
 """The media library: files of teachers, stored under generated names, kept while a lesson has them."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict
 from uuid import UUID, uuid4
 
 from sqlalchemy import exists, or_, text
@@ -10,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.db import Database
 from libs.common.files.storage import Storage
-from libs.common.runtime.errors import NotFound
+from libs.common.runtime.errors import NotFound, PayloadTooLarge
 from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
 from libs.common.web.etags import Precondition
@@ -22,6 +24,16 @@ from services.catalog.pictures import WIDTHS, Pictures
 from services.catalog.versions import moment
 
 DECODED = frozenset({"image/jpeg", "image/png", "image/webp"})
+
+
+class Described(TypedDict):
+    """What is known of a file before it is stored."""
+
+    name: str
+    kind: str
+    media_type: str
+    limit: int
+    """Bytes that it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +76,33 @@ async def store_object(
     return StoredFile(path, name, kind, media_type, stored.size, stored.sha256)
 
 
-async def store_variants(storage: Storage, pictures: Pictures, stored: StoredFile) -> StoredFile:
-    """Store a picture in smaller widths beside it. One with too many pixels has none."""
-    if stored.media_type not in DECODED:
-        return stored
-    try:
-        made = await pictures.make_variants(await storage.read_all(stored.path))
-    except PictureRefused:
-        return stored
-    for width, webp in made.items():
-        await storage.put_bytes(variant_path(stored.path, width), webp)
-    return replace(stored, variants=tuple(sorted(made)))
+async def store_picture(
+    db: Database,
+    storage: Storage,
+    pictures: Pictures,
+    data: bytes,
+    *,
+    name: str,
+    kind: str,
+    media_type: str,
+    limit: int,
+) -> StoredFile:
+    """Store a picture and smaller widths beside it; one with too many pixels has none.
+
+    Raises PayloadTooLarge.
+    """
+    if len(data) > limit:
+        raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
+    variants: dict[int, bytes] = {}
+    if media_type in DECODED:
+        with suppress(PictureRefused):
+            variants = await pictures.make_variants(data)
+    path = f"library/{uuid4()}"
+    await note_object(db, MediaObject(path=path))
+    stored = await storage.put_bytes(path, data)
+    for width, webp in variants.items():
+        await storage.put_bytes(variant_path(path, width), webp)
+    return StoredFile(path, name, kind, media_type, stored.size, stored.sha256, tuple(sorted(variants)))
 
 
 async def check_quota(
@@ -158,7 +186,9 @@ async def delete_media(session: AsyncSession, who: Principal, uuid: UUID, if_mat
 async def delete_orphans(db: Database, storage: Storage, now: datetime) -> None:
     """Delete objects that no file or part is: replaced, deleted, and those whose request failed."""
     used = or_(
-        exists().where(MediaFile.path == MediaObject.path, MediaFile.deleted_at.is_(None)),
+        exists().where(
+            MediaFile.path.in_([MediaObject.path, MediaObject.part_of]), MediaFile.deleted_at.is_(None)
+        ),
         exists().where(MediaPart.path == MediaObject.path),
     )
     await delete_unused(db, storage, MediaObject.path, used, now, objects_at)

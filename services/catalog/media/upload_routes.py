@@ -22,7 +22,7 @@ from services.catalog.errors import (
     UploadIncomplete,
     UploadOffsetMismatch,
 )
-from services.catalog.media import service, uploads
+from services.catalog.media import uploads
 from services.catalog.media.models import MediaUpload
 from services.catalog.media.routes import answer_media
 from services.catalog.media.schemas import MediaRead, UploadCreate, UploadRead
@@ -91,9 +91,9 @@ async def head_upload(uuid: UUID, session: SessionDep, who: Teacher, now: Now, r
 async def append_part(
     uuid: UUID, who: Teacher, offset: Offset, now: Now, request: Request, response: Response
 ) -> Any:
-    """Add the next part. What is answered is kept; a part that breaks off is sent again from the offset."""
+    """Add the next part. What is answered is stored; a part that breaks off is sent again from the offset."""
     state, part = request.app.state, whole_chunks(request.stream())
-    upload = await uploads.append_part(state.db, state.storage, who, uuid, offset, part, now)
+    upload = await uploads.append_part(state.db, state.storage, state.hashes, who, uuid, offset, part, now)
     return _told(response, upload)
 
 
@@ -125,9 +125,9 @@ async def finish_upload(
     """Make a file of the parts: 201, and 200 with the same file when repeated."""
     state = request.app.state
     settings = state.settings
-    stored = await uploads.assemble(state.db, storage, state.pictures, who, uuid, settings.file_limit, now)
-    if stored is not None:
-        stored = await service.store_variants(storage, state.pictures, stored)
+    stored = await uploads.assemble(
+        state.db, storage, state.pictures, state.hashes, who, uuid, settings.file_limit, now
+    )
     media, new = await uploads.finish_upload(session, who, uuid, stored, settings.media_quota, now)
     response.status_code = 201 if new else 200
     return await answer_media(session, storage.seen_by(who), media, response)

@@ -1,22 +1,26 @@
 """Files that come in parts.
 
 A part is stored and written down before it is acknowledged: a server that is killed loses nothing that it has
-acknowledged. The client asks for the offset, and goes on from there.
+acknowledged. The client asks for the offset, and goes on from there. Each byte is stored once: the file is
+its parts, joined where they lie, and hashed as they came.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.db import Database
-from libs.common.files.storage import Storage
+from libs.common.files.pictures import FORMATS
+from libs.common.files.storage import JOINED, Storage
 from libs.common.files.uploads import HEAD, shown_name
 from libs.common.runtime.errors import NotFound, PayloadTooLarge, Unprocessable
 from libs.common.security.tokens import Principal
 from services.catalog.errors import TooManyUploads, UploadFinished, UploadIncomplete, UploadOffsetMismatch
+from services.catalog.media.hashes import RunningHashes
 from services.catalog.media.models import MediaFile, MediaObject, MediaPart, MediaUpload
 from services.catalog.media.schemas import UploadCreate
 from services.catalog.media.service import (
@@ -24,9 +28,9 @@ from services.catalog.media.service import (
     access_media,
     check_quota,
     create_media,
-    store_object,
+    store_picture,
 )
-from services.catalog.media.types import kept, library_type, most_bytes, refuse_extension
+from services.catalog.media.types import library_type, most_bytes, picture_bytes, refuse_extension
 from services.catalog.objects import claim_object, note_object
 from services.catalog.pictures import Pictures
 
@@ -82,6 +86,7 @@ def check_offset(upload: MediaUpload, offset: int) -> None:
 async def append_part(
     db: Database,
     storage: Storage,
+    hashes: RunningHashes,
     who: Principal,
     uuid: UUID,
     offset: int,
@@ -98,7 +103,8 @@ async def append_part(
         room = min(upload.length - offset, MOST_PART)
     path = f"uploads/{uuid}/{uuid4()}"
     await note_object(db, MediaObject(path=path))
-    stored = await storage.put(path, chunks, room)
+    digest = hashes.at(uuid, offset)
+    stored = await storage.put(path, chunks, room, digest)
     async with db.session() as session:
         upload = await access_upload(session, who, uuid, now, lock=True)
         check_offset(upload, offset)
@@ -109,6 +115,8 @@ async def append_part(
             session.add(MediaPart(upload_uuid=uuid, start=offset, size=stored.size, path=path))
             upload.received += stored.size
             upload.expires_at = now + KEPT
+    if stored.size and digest is not None:
+        hashes.note(uuid, offset + stored.size, digest)
     return upload
 
 
@@ -116,6 +124,7 @@ async def assemble(
     db: Database,
     storage: Storage,
     pictures: Pictures,
+    hashes: RunningHashes,
     who: Principal,
     uuid: UUID,
     limit: int,
@@ -123,6 +132,7 @@ async def assemble(
 ) -> StoredFile | None:
     """The parts as one object that no file is yet; None where the upload is finished already.
 
+    The parts are joined where they lie. Only a picture is read, and what is to be seen of it stored anew.
     Raises UploadIncomplete, FileTypeRefused, PayloadTooLarge.
     """
     async with db.session() as session:
@@ -136,20 +146,46 @@ async def assemble(
         )
         parts, name, length = found.all(), upload.name, upload.length
     kind, media_type = library_type(name, await _head(storage, parts))
-    content = await kept(_joined(storage, parts), length, media_type, pictures)
-    return await store_object(db, storage, content, name=name, kind=kind, media_type=media_type, limit=limit)
+    if length > limit:
+        raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
+    if media_type in FORMATS:
+        data = await picture_bytes(_content(storage, parts), length, media_type, pictures)
+        return await store_picture(
+            db, storage, pictures, data, name=name, kind=kind, media_type=media_type, limit=limit
+        )
+    digest = hashes.at(uuid, length) or await _digest(storage, parts)
+    path = await _join(db, storage, parts)
+    return StoredFile(path, name, kind, media_type, length, digest.hexdigest())
+
+
+async def _join(db: Database, storage: Storage, parts: Sequence[MediaPart]) -> str:
+    """The path of one object that the parts are: a single part is it already."""
+    if len(parts) == 1:
+        return parts[0].path
+    path = f"library/{uuid4()}{JOINED}"
+    await note_object(db, MediaObject(path=path))
+    await storage.join(path, [(part.path, part.size) for part in parts])
+    return path
+
+
+async def _digest(storage: Storage, parts: Sequence[MediaPart]) -> "hashlib._Hash":
+    """The hash of an upload that went on in another process."""
+    digest = hashlib.sha256()
+    async for chunk in _content(storage, parts):
+        digest.update(chunk)
+    return digest
 
 
 async def _head(storage: Storage, parts: Sequence[MediaPart]) -> bytes:
     head = b""
-    async for chunk in _joined(storage, parts):
+    async for chunk in _content(storage, parts):
         head += chunk
         if len(head) >= HEAD:
             break
     return head[:HEAD]
 
 
-async def _joined(storage: Storage, parts: Sequence[MediaPart]) -> AsyncIterator[bytes]:
+async def _content(storage: Storage, parts: Sequence[MediaPart]) -> AsyncIterator[bytes]:
     for part in parts:
         async for chunk in storage.read(part.path, 0, part.size):
             yield chunk
@@ -167,8 +203,13 @@ async def finish_upload(
     upload.expires_at = now  # what was reserved for it is free for the file
     await session.flush()
     media = await create_media(session, who, stored, upload.title, quota, now)
-    # The parts' objects are nobody's now, and are swept away.
-    await session.execute(delete(MediaPart).where(MediaPart.upload_uuid == uuid))
+    # From now on the parts' objects stay for as long as the file does; those of a picture are swept away.
+    parts = delete(MediaPart).where(MediaPart.upload_uuid == uuid).returning(MediaPart.path)
+    paths = (await session.scalars(parts)).all()
+    if stored.path.endswith(JOINED):
+        await session.execute(
+            update(MediaObject).where(MediaObject.path.in_(paths)).values(part_of=stored.path)
+        )
     upload.media, upload.expires_at = media.uuid, now + KEPT
     await session.flush()
     return media, True

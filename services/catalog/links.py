@@ -1,4 +1,4 @@
-"""Who may read a stored object through a signed URL: asked at each use."""
+"""The right to read a stored object through a signed URL, checked at each use."""
 
 from uuid import UUID
 

@@ -45,10 +45,10 @@ class Base(DeclarativeBase):
 
 
 class StoredObject:
-    """What a ledger says of each stored object: written down before, gone when the object has gone.
+    """Columns of a table of stored objects: the row is written before the object, and deleted after it.
 
-    `unused_since` is when a sweep first found that nothing is the object, until something becomes it. Once it
-    is condemned, nothing does any more.
+    `unused_since` is when a sweep first found no use of the object. Once it is condemned, it cannot be used
+    any more.
     """
 
     unused_since: Mapped[datetime | None]
@@ -84,7 +84,7 @@ class Enrollment(Base):
 
 
 class Category(Aggregate, Timestamps, Base):
-    """A place in the tree of subjects: made → renamed, moved → deleted (the row stays).
+    """A category in the tree of subjects: created → renamed, moved → deleted (the row stays).
 
     The slug is unique among those that are not deleted. A category with courses or children stays.
     """
@@ -222,7 +222,7 @@ class Course(Aggregate, Timestamps, Base):
 
 
 class CourseStats(Base):
-    """Numbers of a course, beside it because they change by themselves.
+    """Numbers of a course, in a table of their own because they change without the course.
 
     The enrolled and the ratings are recomputed from their rows; views are added by a sweep.
     """
@@ -242,7 +242,7 @@ class CourseStats(Base):
 
 
 class CourseRevision(Base):
-    """What one publish made visible: the structure with its lessons' content. Never changed afterwards."""
+    """What one publish made visible: the structure with the lessons' content; never changed."""
 
     __tablename__ = "course_revisions"
 
@@ -346,7 +346,7 @@ class Lesson(Base):
 
 
 class PrivacyPart(PrivacyPartTable, Base):
-    """What catalog was asked to pack or to erase."""
+    """Catalog's part of an export or an erasure."""
 
     __topics__ = ("catalog.privacy.events",)
 

@@ -7,7 +7,7 @@ from fastapi import Query
 
 
 def one_of(values: Sequence[str], note: str = "", **options: Any) -> Any:
-    """A query parameter whose values are a closed set in the document; `choose` is what refuses others."""
+    """A query parameter that is documented with its values; `choose` refuses others."""
     shown = {"enum": list(values)}
     return Query(description=" · ".join(values) + note, json_schema_extra=shown, **options)
 

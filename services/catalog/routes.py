@@ -1,4 +1,4 @@
-"""HTTP of catalog: the routers of its slices."""
+"""HTTP of catalog: the routers of its folders."""
 
 from services.catalog.categories.routes import router as categories
 from services.catalog.content.routes import lessons, modules

@@ -6,6 +6,6 @@ from libs.common.web.schemas import PlainText
 
 
 class Done(BaseModel):
-    """An answer that only says what was done."""
+    """The answer of an action that has nothing else to return."""
 
     detail: PlainText

@@ -26,7 +26,7 @@ def _tag(version: int, answer: dict[str, Any]) -> str:
 
 @router.get("/", response_model=Page[CategoryRead])
 async def list_categories(session: SessionDep) -> Any:
-    """The whole tree on one page, parents before their children."""
+    """All categories on one page, parents before their children."""
     tree = await category_tree(session)
     return {"count": len(tree), "next": None, "previous": None, "results": tree}
 
@@ -38,7 +38,7 @@ async def list_categories(session: SessionDep) -> Any:
     responses=raises(CategoryCycle, CategoryTooDeep),
 )
 async def create_category(body: CategoryCreate, session: SessionDep, who: Manager, response: Response) -> Any:
-    """Make a category."""
+    """Create a category."""
     category = await service.create_category(session, who, body)
     answer = await category_answer(session, category.uuid)
     response.headers["ETag"] = _tag(category.version, answer)
@@ -57,7 +57,7 @@ async def get_category(slug: str, session: SessionDep, request: Request, respons
 async def change_category(
     slug: str, body: CategoryUpdate, session: SessionDep, who: Manager, if_match: IfMatch, response: Response
 ) -> Any:
-    """Rename, re-slug, describe or move a category."""
+    """Change name, slug, description, parent or order of a category."""
     await service.lock_tree(session)
     category = await access_category(session, slug, lock=True)
     if_match.check(category.version)

@@ -14,7 +14,7 @@ Place = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
 class CategoryCreate(Body):
-    """`parent` is an id or a slug; without `slug` one is made of the name."""
+    """A new category. `parent` is an id or a slug; without `slug` one is made of the name."""
 
     name: Name
     slug: OptionalSlug = None
@@ -26,7 +26,7 @@ class CategoryCreate(Body):
 
 
 class CategoryUpdate(Body):
-    """What is left out stays; `parent: null` makes it a root."""
+    """Changes of a category: fields left out stay; `parent: null` makes it a root."""
 
     name: Name = ""
     slug: Slug = ""

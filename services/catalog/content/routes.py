@@ -52,7 +52,7 @@ lessons = APIRouter(prefix="/api/courses/{course}/lessons", tags=["lessons"])
 
 
 def _tag(view: View, part: dict[str, Any], shown: dict[str, Any]) -> str:
-    """Of a module or lesson: its own version, and whether and what its reader sees of it."""
+    """The entity tag of a module or lesson: its version, and what this reader sees of it."""
     inside = [shown, *shown.get("lessons", ())]
     facts = [
         (
@@ -143,7 +143,7 @@ async def remove_module(uuid: UUID, session: SessionDep, who: CurrentUser, if_ma
 async def list_lessons(
     course: UUID, session: SessionDep, who: OptionalUser, storage: StorageDep, view: str | None = None
 ) -> Any:
-    """All lessons of a course in order, on one page: bodies where the caller may read them."""
+    """All lessons of a course in order, on one page, with the bodies that the caller may read."""
     which = choose("view", view, WHICH)
     seen = await access_course(session, who, course)
     structure = await seen_structure(session, seen, which)
@@ -186,7 +186,7 @@ async def get_lesson(
     request: Request,
     response: Response,
 ) -> Any:
-    """One lesson: its body for the enrolled and for editors, a preview's for all; else the outline."""
+    """One lesson: the body for learners and editors, of a preview for everybody; otherwise the outline."""
     view = await access_course(session, who, course)
     lesson = find_lesson(await seen_structure(session, view), uuid)
     shown = await show_lesson(view, lesson, storage.seen_by(who))
@@ -250,7 +250,7 @@ async def upload_lesson_file(
 
 
 async def _received(request: Request, owner: UUID, lesson: UUID, content_type: str) -> dict[str, Any]:
-    """The multipart file, stored. One that the lesson does not come to have is swept away."""
+    """Store the file of the form. If the lesson does not get it, a sweep deletes it."""
     state = request.app.state
     limit: int = state.settings.file_limit
     async with received_file(request, "file", "resource", most_bytes=limit, missing=FileMissing) as (file, _):

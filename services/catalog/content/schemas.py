@@ -1,4 +1,4 @@
-"""Bodies of modules and lessons (api.md §3)."""
+"""Bodies and answers of modules and lessons (api.md §3)."""
 
 import re
 from typing import Annotated, Any, Self
@@ -57,7 +57,7 @@ class ModuleCreate(Body):
 
 
 class ModuleUpdate(Body):
-    """What is left out stays; `course` is accepted while it does not change."""
+    """Changes of a module: fields left out stay; `course` is accepted if it is the module's."""
 
     course: UUID | None = None
     title: Title = ""
@@ -68,7 +68,7 @@ class ModuleUpdate(Body):
 
 
 class ResourceInput(Body):
-    """A file of the media library; without a title it shows the file's."""
+    """A file of the media library; without a title, the file's title is shown."""
 
     media: UUID
     title: Annotated[PlainText, Length(0, 200)] = ""
@@ -78,7 +78,7 @@ TEXTS = frozenset({"text_source", "text_content", "content"})
 
 
 class _LessonFields(Body):
-    """All three names of a lesson's text and both of its minutes are taken."""
+    """Fields of a lesson; the text has three names and the minutes have two, for clients of both forms."""
 
     description: Long = ""
     text_source: LessonText = ""
@@ -104,11 +104,11 @@ class _LessonFields(Body):
         return self
 
     def texts(self) -> set[str]:
-        """What was sent as the lesson's text, under whichever name."""
+        """The texts that were sent, under any of the three names."""
         return {getattr(self, name) for name in TEXTS & self.model_fields_set}
 
     def given(self) -> dict[str, Any]:
-        """What the client sent, under the names of the columns; its text as `texts`."""
+        """The fields that were sent, by column name; the text as `texts`."""
         values = {name: getattr(self, name) for name in self.model_fields_set - TEXTS}
         if "duration_minutes" in values:
             values["estimated_time_minutes"] = values.pop("duration_minutes")
@@ -147,7 +147,7 @@ class LessonCreate(_LessonFields):
 
 
 class LessonUpdate(_LessonFields):
-    """What is left out stays; `module` moves the lesson.
+    """Changes of a lesson: fields left out stay; `module` moves it.
 
     A text that is sent back as it was shown, as source or rendered, changes nothing.
     """
@@ -166,7 +166,7 @@ class ModuleOrderInput(Body):
 
 
 class CourseReorderRequest(Body):
-    """The whole working tree in its new order; lessons may move between modules."""
+    """All modules and lessons of a course in their new order; lessons may move between modules."""
 
     modules: Annotated[list[ModuleOrderInput], Field(max_length=500)]
 
@@ -195,7 +195,7 @@ class ResourceRead(BaseModel):
 
 
 class LessonRead(BaseModel):
-    """A lesson. Whoever may not read its body gets the outline: `is_locked`, and null in place of content."""
+    """A lesson. Readers without access get the outline: `is_locked`, and null in place of content."""
 
     uuid: UUID
     course: UUID

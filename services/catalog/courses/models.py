@@ -10,7 +10,7 @@ from services.catalog.models import Base
 
 
 class CourseView(Base):
-    """That a course was looked at by a user or network on a day, under a keyed hash of both; kept two days.
+    """A view of a course by a user or network on a day, as a keyed hash; deleted after two days.
 
     A sweep adds what is not `counted` to the course's number, so that no request waits for that row.
     """

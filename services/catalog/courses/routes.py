@@ -25,7 +25,7 @@ from services.catalog.courses import copies, removal, service
 from services.catalog.courses.facets import count_facets
 from services.catalog.courses.queries import (
     SORTS,
-    Wanted,
+    CourseQuery,
     list_courses,
     list_favorites,
     list_own,
@@ -45,7 +45,7 @@ from services.catalog.courses.schemas import (
     PrerequisitesUpdate,
 )
 from services.catalog.courses.views import course_tag, list_instructors, list_prerequisites, show_course
-from services.catalog.courses.visits import note_view
+from services.catalog.courses.visits import record_view
 from services.catalog.errors import (
     CourseTooLarge,
     FeaturingNotAllowed,
@@ -65,7 +65,7 @@ Rating = Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)]
 LEVELS = CourseLevel.__args__  # type: ignore[attr-defined]
 
 
-async def list_wanted(
+async def course_query(
     search: Words = None,
     category: Words = None,
     tag: Words = None,
@@ -77,8 +77,8 @@ async def list_wanted(
     status: Annotated[str | None, one_of(STATUSES, "; with my_courses only")] = None,
     my_courses: Annotated[str | None, one_of(TRUTHS)] = None,
     sort_by: Annotated[str | None, one_of(SORTS, alias="sortBy")] = None,
-) -> Wanted:
-    """The list's parameters, checked: an unknown value is a 400 that names the allowed ones."""
+) -> CourseQuery:
+    """Check the parameters of the list. An unknown value is a 400 that names the allowed ones."""
     own = bool(choose_bool("my_courses", my_courses))
     teacher = choose_uuid("instructor", instructor)
     filters = {
@@ -100,11 +100,11 @@ async def list_wanted(
     sort = choose("sortBy", sort_by, SORTS)
     if sort is None or (sort == "relevance" and search is None):
         sort = "relevance" if search else "changed" if own else "newest"
-    return Wanted({k: v for k, v in filters.items() if v is not None}, search, sort, own)
+    return CourseQuery({k: v for k, v in filters.items() if v is not None}, search, sort, own)
 
 
-def known_teacher(who: Principal | None) -> Principal:
-    """The caller, who must be a teacher or above to have courses of their own."""
+def require_teacher(who: Principal | None) -> Principal:
+    """The caller, if they are a teacher or above. Raises NotAuthenticated, Forbidden."""
     if who is None:
         raise NotAuthenticated
     if not at_least(who, "teacher"):
@@ -112,7 +112,7 @@ def known_teacher(who: Principal | None) -> Principal:
     return who
 
 
-WantedDep = Annotated[Wanted, Depends(list_wanted)]
+CourseQueryDep = Annotated[CourseQuery, Depends(course_query)]
 
 
 @router.get("/", response_model=CourseList)
@@ -120,15 +120,15 @@ async def list_all_courses(
     request: Request,
     who: OptionalUser,
     page: PagingDep,
-    wanted: WantedDep,
+    wanted: CourseQueryDep,
     facets: Annotated[str | None, one_of(TRUTHS, "; true: count what filters leave")] = None,
 ) -> Response:
-    """Published courses, searched, filtered, sorted. `my_courses=true`: all of one's own, on one page."""
+    """Published courses, searched, filtered, sorted. `my_courses=true`: all of the caller's on one page."""
     with_facets = choose_bool("facets", facets)
     # One statement that only reads needs no transaction around it.
     async with request.app.state.reader.connect() as reader:
         if wanted.own:
-            mine = await list_own(reader, known_teacher(who), wanted)
+            mine = await list_own(reader, require_teacher(who), wanted)
             return Response(page_bytes(page, *mine, whole=True), media_type="application/json")
         count, cards = await list_courses(reader, who, wanted, page.size, page.offset)
         counted = await count_facets(reader, wanted) if with_facets else None
@@ -137,15 +137,15 @@ async def list_all_courses(
 
 @router.get("/teacher/", response_model=list[CourseSummary])
 async def list_taught_courses(request: Request, who: Teacher) -> Response:
-    """One's own courses in every state, as a bare list."""
+    """All courses that the caller teaches, in every status, as a bare list."""
     async with request.app.state.reader.connect() as reader:
-        _, cards = await list_own(reader, who, Wanted(sort="changed", own=True))
+        _, cards = await list_own(reader, who, CourseQuery(sort="changed", own=True))
     return Response(cards, media_type="application/json")
 
 
 @router.get("/favorites/", response_model=Page[CourseSummary])
 async def list_my_favorites(request: Request, who: CurrentUser, page: PagingDep) -> Response:
-    """One's favourite courses that one may still see, the last added first."""
+    """The caller's favourite courses that they may still see, the last added first."""
     async with request.app.state.reader.connect() as reader:
         count, cards = await list_favorites(reader, who, page.size, page.offset)
     return Response(page_bytes(page, count, cards), media_type="application/json")
@@ -155,7 +155,7 @@ async def list_my_favorites(request: Request, who: CurrentUser, page: PagingDep)
 async def create_course(
     body: CourseCreate, session: SessionDep, who: Teacher, storage: StorageDep, response: Response
 ) -> Any:
-    """Make a course; it is a draft that only its editors see."""
+    """Create a course, as a draft that only its editors see."""
     course = await service.create_course(session, who, body)
     return await _answer(session, who, View(course, True, False), storage, response)
 
@@ -163,7 +163,7 @@ async def create_course(
 async def _answer(
     session: SessionDep, who: Principal, view: View, storage: StorageDep, response: Response
 ) -> Any:
-    """What a change of a course answers: the course and its new tag."""
+    """Answer a change: the course with its new entity tag."""
     answer = await show_course(session, who, view, storage.seen_by(who))
     response.headers["ETag"] = course_tag(view, answer)
     return answer
@@ -183,7 +183,7 @@ async def get_course(
     """The whole course with its modules and lessons, as the caller may see them."""
     which = choose("view", view, WHICH)
     seen = await access_course(session, who, uuid)
-    await note_view(session, request, who, seen, now)
+    await record_view(session, request, who, seen, now)
     answer = await show_course(session, who, seen, storage.seen_by(who), which)
     return etags.answer(request, response, course_tag(seen, answer)) or answer
 
@@ -202,7 +202,7 @@ async def change_course(
     if_match: IfMatch,
     response: Response,
 ) -> Any:
-    """Change what is sent. A changed `status` publishes, unpublishes or archives."""
+    """Change the fields that are sent. A changed `status` publishes, unpublishes or archives."""
     await service.hold_names(session, body.category, "tags" in body.model_fields_set)
     course = await access_taught_course(session, who, uuid)
     if_match.check(course.edited_version)
@@ -212,7 +212,7 @@ async def change_course(
 
 @router.delete("/{uuid}/", response_model=CourseRemoval)
 async def delete_course(uuid: UUID, session: SessionDep, who: CurrentUser, if_match: IfMatch) -> Any:
-    """Delete the course; once anyone has enrolled it is archived instead."""
+    """Delete the course; it is archived instead if anyone ever enrolled."""
     course = await access_taught_course(session, who, uuid)
     if_match.check(course.edited_version)
     return removal.answer_removed(await removal.delete_course(session, who, course))
@@ -231,7 +231,7 @@ async def publish_course(
     response: Response,
     body: CoursePublishRequest | None = None,
 ) -> Any:
-    """Show the working structure to learners as the course's next revision, now or at `publish_at`."""
+    """Publish the working structure as the course's next revision, now or at `publish_at`."""
     course = await access_taught_course(session, who, uuid)
     if_match.check(course.edited_version)
     await service.publish_or_plan(session, who, course, body, now)
@@ -260,7 +260,7 @@ async def unpublish_course(
 async def duplicate_course(
     uuid: UUID, session: SessionDep, who: CurrentUser, storage: StorageDep, response: Response
 ) -> Any:
-    """Make a draft of one's own like this course's working structure; files are shared."""
+    """Copy the course into a new draft of the caller; files are shared."""
     copy = await copies.duplicate_course(session, who, uuid)
     return await _answer(session, who, View(copy, True, False), storage, response)
 
@@ -274,7 +274,7 @@ async def archive_course(
     if_match: IfMatch,
     response: Response,
 ) -> Any:
-    """Take the course out of the catalogue; the enrolled keep reading it."""
+    """Take the course out of the catalogue; its learners keep access."""
     course = await access_taught_course(session, who, uuid)
     if_match.check(course.edited_version)
     await service.archive(session, who, course)
@@ -290,7 +290,7 @@ async def reorder_course(
     storage: StorageDep,
     if_match: IfMatch,
 ) -> Any:
-    """Put the whole tree into a new order at once; an incomplete tree is a 422."""
+    """Reorder all modules and lessons at once; an incomplete list is a 422."""
     course = await access_taught_course(session, who, uuid)
     if_match.check(course.edited_version)
     await reorder_tree(session, who, course, body)
@@ -302,7 +302,7 @@ async def reorder_course(
 async def get_instructors(
     uuid: UUID, session: SessionDep, who: CurrentUser, request: Request, response: Response
 ) -> Any:
-    """Who teaches the course, the owner first; for those who do."""
+    """Instructors of the course, the owner first; for its instructors and managers."""
     course = await access_taught_course(session, who, uuid, lock=False)
     return await _answer_people(session, course, request, response)
 
@@ -322,7 +322,7 @@ async def set_instructors(
     request: Request,
     response: Response,
 ) -> Any:
-    """Name the co-instructors; the owner stays."""
+    """Set the co-instructors; the owner stays."""
     course = await service.set_instructors(session, who, uuid, body.instructors, if_match)
     return await _answer_people(session, course, request, response)
 
@@ -350,6 +350,6 @@ async def set_prerequisites(
     request: Request,
     response: Response,
 ) -> Any:
-    """Name the courses that must be completed before; a circle is refused."""
+    """Set the courses that must be completed before enrolling; a cycle is refused."""
     course = await service.set_prerequisites(session, who, uuid, body.prerequisites, if_match)
     return await _answer_required(session, View(course, True, False), request, response)

@@ -1,4 +1,4 @@
-"""Bodies of courses (api.md §3)."""
+"""Bodies and answers of courses (api.md §3)."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -56,7 +56,7 @@ TagNames = Annotated[list[TagName], Field(max_length=20), AfterValidator(_distin
 
 
 class CourseCreate(Body):
-    """A course to be made; it is a draft. `category` is an id or a slug."""
+    """A new course, which is a draft. `category` is an id or a slug."""
 
     title: Title
     description: Description
@@ -90,7 +90,7 @@ class CourseCreate(Body):
 
 
 class CourseUpdate(Body):
-    """What is left out stays. A changed `status` publishes, unpublishes or archives."""
+    """Changes of a course: fields left out stay. A changed `status` publishes, unpublishes or archives."""
 
     title: Title = ""
     description: Description = ""
@@ -114,7 +114,7 @@ class CourseUpdate(Body):
 
 
 class CoursePublishRequest(Body):
-    """When to publish: at once without `publish_at`, at most ten years from now; `null` ends a plan."""
+    """The time of publication: now without `publish_at`, at most ten years ahead; `null` cancels a plan."""
 
     publish_at: AwareDatetime | None = None
 
@@ -131,13 +131,13 @@ class CoursePublishRequest(Body):
 
 
 class InstructorsUpdate(Body):
-    """The co-instructors from now on; the owner stays whether named or not."""
+    """The new list of co-instructors; the owner stays, listed or not."""
 
     instructors: Annotated[list[UUID], Field(max_length=20)]
 
 
 class PrerequisitesUpdate(Body):
-    """The courses that must be completed before enrolling, from now on."""
+    """The new list of courses that must be completed before enrolling."""
 
     prerequisites: Annotated[list[UUID], Field(max_length=20)]
 
@@ -149,7 +149,7 @@ class CategorySummary(BaseModel):
 
 
 class InstructorSummary(BaseModel):
-    """`email` is told to the course's teachers only."""
+    """An instructor; `email` is shown to the course's instructors only."""
 
     uuid: UUID
     full_name: PlainText
@@ -209,7 +209,7 @@ class CategoryFacet(CategorySummary):
 
 
 class Facets(BaseModel):
-    """How many courses each filter would leave; a facet leaves its own filter out of account."""
+    """How many courses each filter would leave; a facet ignores its own filter."""
 
     category: list[CategoryFacet]
     level: list[FacetValue]

@@ -1,4 +1,4 @@
-"""What teachers do with a course as a whole: one function per intent, in the request's transaction."""
+"""Changes of a course as a whole: one function per action, in the request's transaction."""
 
 import re
 from datetime import datetime, timedelta
@@ -42,12 +42,12 @@ from services.catalog.rules import (
     published_structure,
     slug_of,
 )
-from services.catalog.search.lexemes import note_words
-from services.catalog.tags.service import hold_tags, known_tags
+from services.catalog.search.lexemes import add_words
+from services.catalog.tags.service import get_or_create_tags, share_tags
 from services.catalog.versions import (
-    moment,
     publish_version,
     published_structure_of,
+    transaction_time,
     working_structure,
 )
 
@@ -55,25 +55,25 @@ log = get_logger(__name__)
 
 PLANNED_AHEAD = timedelta(days=3653)
 NUMBERS = re.compile(r"(-[0-9]+)+\Z")
-FOUND = {"title", "tags", "short_description", "description", "learning_outcomes"}
+SEARCHED = {"title", "tags", "short_description", "description", "learning_outcomes"}
 """What the search finds."""
 
 
 async def create_course(session: AsyncSession, who: Principal, body: CourseCreate) -> Course:
-    """Make a draft of the caller's own."""
+    """Create a draft that belongs to the caller."""
     if body.is_featured and not at_least(who, "manager"):
         raise FeaturingNotAllowed
     values = body.model_dump(exclude={"category", "tags", "slug", "status"})
-    await hold_tags(session)
+    await share_tags(session)
     category = await _category(session, body.category)
-    now = await moment(session)
+    now = await transaction_time(session)
     course = Course(
         **values,
         uuid=uuid4(),
         version=0,
         slug=await free_slug(session, body.slug, body.title),
         category_uuid=category.uuid if category else None,
-        tags=await known_tags(session, body.tags),
+        tags=await get_or_create_tags(session, body.tags),
         status="draft",
         instructor=who.user,
         co_instructors=[],
@@ -98,15 +98,15 @@ async def create_course(session: AsyncSession, who: Principal, body: CourseCreat
 
 
 async def hold_names(session: AsyncSession, category: str | None, tags: bool) -> None:
-    """Hold a category, and the tags, before the course that gets them: the same order as a rename takes."""
+    """Lock a category and the tags before the course that gets them, in the order that a rename takes."""
     if category is not None:
         await session.execute(select(Category.uuid).where(by_name(category)).with_for_update(read=True))
     if tags:
-        await hold_tags(session)
+        await share_tags(session)
 
 
 async def _category(session: AsyncSession, name: str | None) -> Category | None:
-    """The category meant by an id or a slug, held so that a rename waits. Raises Unprocessable."""
+    """Load a category by id or slug and lock it, so that a rename waits. Raises Unprocessable."""
     if name is None:
         return None
     category = (
@@ -120,7 +120,7 @@ async def _category(session: AsyncSession, name: str | None) -> Category | None:
 
 
 async def free_slug(session: AsyncSession, wanted: str | None, title: str, own: UUID | None = None) -> str:
-    """The wanted slug, or one made of the title; with a number behind it where another course has it."""
+    """The given slug, or one made of the title; with a number appended if another course has it."""
     base = wanted or slug_of(title) or "course"
     # Two courses of one name at once: the second waits, and then sees the first, whatever their numbers.
     stem = NUMBERS.sub("", base)[:60]
@@ -138,9 +138,9 @@ async def free_slug(session: AsyncSession, wanted: str | None, title: str, own: 
 
 
 async def change_course(session: AsyncSession, who: Principal, course: Course, body: CourseUpdate) -> None:
-    """Change what was sent and differs; a changed status publishes, unpublishes or archives afterwards.
+    """Apply the fields that were sent and differ; then publish, unpublish or archive if the status changed.
 
-    The caller holds the row lock; a category and the tags, if they are sent, were held before it.
+    The caller holds the row lock, and took those of the category and the tags before it.
     """
     given = {name: getattr(body, name) for name in body.model_fields_set}
     status = given.pop("status", course.status)
@@ -150,7 +150,7 @@ async def change_course(session: AsyncSession, who: Principal, course: Course, b
         category = await _category(session, given.pop("category"))
         given["category_uuid"] = category.uuid if category else None
     if "tags" in given:
-        given["tags"] = await known_tags(session, given["tags"])
+        given["tags"] = await get_or_create_tags(session, given["tags"])
     if given.get("slug") and given["slug"] != course.slug:
         given["slug"] = await free_slug(session, given["slug"], course.title, course.uuid)
     if course.duration_hours is None and given.get("duration_hours") == course.shown_hours:
@@ -163,14 +163,14 @@ async def change_course(session: AsyncSession, who: Principal, course: Course, b
         await publish_version(session, course, who, CourseUpdated, changed=names)
     if status != course.status:
         await {"published": publish, "draft": unpublish, "archived": archive}[status](session, who, course)
-    elif FOUND & set(changed):
-        await note_words(session, [course.uuid])
+    elif SEARCHED & set(changed):
+        await add_words(session, [course.uuid])
 
 
 async def publish_or_plan(
     session: AsyncSession, who: Principal, course: Course, body: CoursePublishRequest | None, now: datetime
 ) -> None:
-    """Publish now, or at the body's later time; a time of null ends the plan. Holds the row lock."""
+    """Publish now, or at the time in the body; null cancels a plan. The caller holds the row lock."""
     planned = body is not None and "publish_at" in body.model_fields_set
     at = body.publish_at if body else None
     if at is not None and at > now + PLANNED_AHEAD:
@@ -182,7 +182,7 @@ async def publish_or_plan(
 
 
 async def schedule(session: AsyncSession, who: Principal | None, course: Course, at: datetime | None) -> None:
-    """Publish later, or with None not by itself. Raises NothingToPublish. The caller holds the row lock."""
+    """Plan the publication; None cancels the plan. Raises NothingToPublish. The caller holds the row lock."""
     if at is not None:
         check_publishable(await working_structure(session, course.uuid))
     if course.publish_at != at:
@@ -215,16 +215,16 @@ async def _publish_planned(session: AsyncSession, uuid: UUID, now: datetime) -> 
 
 
 async def publish(session: AsyncSession, who: Principal | None, course: Course) -> None:
-    """Show the working structure to learners as the next revision; nothing when that is what they see.
+    """Publish the working structure as the next revision; do nothing if it is published already.
 
-    Without `who` the plan does it. Raises NothingToPublish. The caller holds the row lock.
+    `who` is None when a plan is carried out. Raises NothingToPublish. The caller holds the row lock.
     """
     if course.status == "published" and not course.draft_changed:
         await schedule(session, who, course, None)
         return
     working = await working_structure(session, course.uuid)
     check_publishable(working)
-    now = await moment(session)
+    now = await transaction_time(session)
     added: list[str] = []
     structure = await published_structure_of(session, course)
     if course.revision is None or course.draft_changed:
@@ -257,11 +257,11 @@ async def publish(session: AsyncSession, who: Principal | None, course: Course) 
         lesson_count=course.total_lessons,
         added_lessons=tuple(UUID(uuid) for uuid in added),
     )
-    await note_words(session, [course.uuid])
+    await add_words(session, [course.uuid])
 
 
 async def unpublish(session: AsyncSession, who: Principal, course: Course) -> None:
-    """Hide the course from everyone but its editors, and end the plan to publish it.
+    """Hide the course from everyone but its editors, and cancel a planned publication.
 
     Raises InvalidTransition for a draft without a plan.
     """
@@ -275,9 +275,9 @@ async def unpublish(session: AsyncSession, who: Principal, course: Course) -> No
 
 
 async def archive(session: AsyncSession, who: Principal, course: Course) -> None:
-    """Take the course out of the catalogue, and end the plan to publish it; the enrolled keep reading it.
+    """Take the course out of the catalogue, and cancel a planned publication; its learners keep access.
 
-    Twice is once.
+    Idempotent.
     """
     if check_transition(course.status, "archived"):
         course.status = "archived"
@@ -290,7 +290,7 @@ async def archive(session: AsyncSession, who: Principal, course: Course) -> None
 async def set_instructors(
     session: AsyncSession, who: Principal, uuid: UUID, people: list[UUID], if_match: Precondition
 ) -> Course:
-    """Name the co-instructors. Raises Unprocessable for anyone who is not an active teacher or above."""
+    """Set the co-instructors. Raises Unprocessable for anyone who is not an active teacher or above."""
     course = await access_taught_course(session, who, uuid)
     if_match.check(course.edited_version)
     wanted = [person for person in dict.fromkeys(people) if person != course.instructor]

@@ -18,7 +18,7 @@ from libs.common.web.border import client_address
 from services.catalog.access import View
 from services.catalog.courses.models import CourseView
 
-KEPT = timedelta(days=2)
+RETENTION = timedelta(days=2)
 COUNT = text(
     "WITH taken AS (UPDATE course_views SET counted = true WHERE NOT counted RETURNING course),"
     " numbers AS (SELECT course, count(*) AS number FROM taken GROUP BY course)"
@@ -27,7 +27,7 @@ COUNT = text(
 )
 
 
-async def note_view(
+async def record_view(
     session: AsyncSession, request: Request, who: Principal | None, view: View, now: datetime
 ) -> None:
     """Write down that a published course was looked at; its editors do not count."""
@@ -44,5 +44,5 @@ async def note_view(
 async def count_views(session: AsyncSession, today: date) -> None:
     """Add the views that wait to their courses' numbers, and forget who had been looking."""
     await session.execute(COUNT)
-    old = delete(CourseView).where(CourseView.day < today - KEPT, CourseView.counted)
+    old = delete(CourseView).where(CourseView.day < today - RETENTION, CourseView.counted)
     await session.execute(old)

@@ -26,13 +26,13 @@ async def get_is_favorite(uuid: UUID, session: SessionDep, who: CurrentUser) -> 
 
 @router.post("/{uuid}/add-to-favorites/", response_model=FavoriteRead)
 async def add_to_favorites(uuid: UUID, session: SessionDep, who: CurrentUser) -> Any:
-    """Remember the course; twice is once."""
+    """Add the course to the caller's favourites; idempotent."""
     await service.add_favorite(session, who, uuid)
     return REMEMBERED
 
 
 @router.delete("/{uuid}/remove-from-favorites/", response_model=FavoriteRead)
 async def remove_from_favorites(uuid: UUID, session: SessionDep, who: CurrentUser) -> Any:
-    """Forget the course."""
+    """Remove the course from the caller's favourites."""
     await service.remove_favorite(session, who, uuid)
     return FORGOTTEN

@@ -19,9 +19,9 @@ from libs.common.web.etags import Precondition
 from services.catalog.errors import MediaInUse, MediaQuotaExceeded, PictureRefused
 from services.catalog.media.models import MediaFile, MediaObject, MediaPart
 from services.catalog.media.queries import bytes_of, uses_of, variant_path
-from services.catalog.objects import claim_object, delete_unused, note_object
+from services.catalog.objects import claim_object, delete_unused, register_object
 from services.catalog.pictures import WIDTHS, Pictures
-from services.catalog.versions import moment
+from services.catalog.versions import transaction_time
 
 DECODED = frozenset({"image/jpeg", "image/png", "image/webp"})
 
@@ -71,7 +71,7 @@ async def store_object(
 ) -> StoredFile:
     """Store a stream. Raises PayloadTooLarge."""
     path = f"library/{uuid4()}"
-    await note_object(db, MediaObject(path=path))
+    await register_object(db, MediaObject(path=path))
     stored = await storage.put(path, chunks, limit)
     return StoredFile(path, name, kind, media_type, stored.size, stored.sha256)
 
@@ -98,7 +98,7 @@ async def store_picture(
         with suppress(PictureRefused):
             variants = await pictures.make_variants(data)
     path = f"library/{uuid4()}"
-    await note_object(db, MediaObject(path=path))
+    await register_object(db, MediaObject(path=path))
     stored = await storage.put_bytes(path, data)
     for width, webp in variants.items():
         await storage.put_bytes(variant_path(path, width), webp)
@@ -123,13 +123,13 @@ async def create_media(
     await check_quota(session, who.user, stored.size, quota, now=now)
     await claim_object(session, MediaObject, stored.path)
     media = MediaFile(uuid=uuid4(), owner=who.user, title=title, created_at=now, updated_at=now, version=1)
-    _become(media, stored)
+    _assign_object(media, stored)
     session.add(media)
     await session.flush()
     return media
 
 
-def _become(media: MediaFile, stored: StoredFile) -> None:
+def _assign_object(media: MediaFile, stored: StoredFile) -> None:
     for name in ("path", "name", "kind", "media_type", "size", "sha256"):
         setattr(media, name, getattr(stored, name))
     media.variants = list(stored.variants)
@@ -150,7 +150,7 @@ async def replace_file(
     media = await access_media(session, who, uuid, lock=True)
     if_match.check(media.version)
     await claim_object(session, MediaObject, stored.path)
-    _become(media, stored)
+    _assign_object(media, stored)
     await _changed(session, media)
     return media
 
@@ -168,7 +168,7 @@ async def change_media(
 
 async def _changed(session: AsyncSession, media: MediaFile) -> None:
     media.version += 1
-    media.updated_at = await moment(session)
+    media.updated_at = await transaction_time(session)
     await session.flush()
 
 
@@ -179,11 +179,11 @@ async def delete_media(session: AsyncSession, who: Principal, uuid: UUID, if_mat
     uses = (await uses_of(session, [uuid]))[uuid]
     if uses:
         raise MediaInUse(uses)
-    media.deleted_at = await moment(session)
+    media.deleted_at = await transaction_time(session)
     await _changed(session, media)
 
 
-async def delete_orphans(db: Database, storage: Storage, now: datetime) -> None:
+async def delete_unused_media(db: Database, storage: Storage, now: datetime) -> None:
     """Delete objects that no file or part is: replaced, deleted, and those whose request failed."""
     used = or_(
         exists().where(

@@ -40,7 +40,7 @@ PART = {
 Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, le=2**53, description="where the part begins")]
 
 
-def _told(response: Response, upload: MediaUpload) -> MediaUpload:
+def _with_offset(response: Response, upload: MediaUpload) -> MediaUpload:
     response.headers["Upload-Offset"] = str(upload.received)
     response.headers["Upload-Length"] = str(upload.length)
     response.headers["Cache-Control"] = "no-store"
@@ -61,24 +61,24 @@ def _tag(upload: MediaUpload) -> str:
 async def begin_upload(
     body: UploadCreate, session: SessionDep, who: Teacher, now: Now, request: Request, response: Response
 ) -> Any:
-    """Begin a file that comes in parts. Its bytes count at once; it waits a day for each next part."""
+    """Begin an upload in parts. It counts against the quota, and expires a day after its last part."""
     settings = request.app.state.settings
     limit, quota = settings.file_limit, settings.media_quota
-    return _told(response, await uploads.begin_upload(session, who, body, limit, quota, now))
+    return _with_offset(response, await uploads.begin_upload(session, who, body, limit, quota, now))
 
 
 @router.get("/{uuid}/", response_model=UploadRead)
 async def get_upload(
     uuid: UUID, session: SessionDep, who: Teacher, now: Now, request: Request, response: Response
 ) -> Any:
-    """Where it stands, also in the headers `Upload-Offset` and `Upload-Length`; HEAD gives these alone."""
+    """The state of an upload, also in `Upload-Offset` and `Upload-Length`; HEAD answers these alone."""
     upload = await uploads.access_upload(session, who, uuid, now)
-    return etags.answer(request, response, _tag(upload)) or _told(response, upload)
+    return etags.answer(request, response, _tag(upload)) or _with_offset(response, upload)
 
 
 @router.head("/{uuid}/", include_in_schema=False)
 async def head_upload(uuid: UUID, session: SessionDep, who: Teacher, now: Now, response: Response) -> None:
-    _told(response, await uploads.access_upload(session, who, uuid, now))
+    _with_offset(response, await uploads.access_upload(session, who, uuid, now))
 
 
 @router.patch(
@@ -91,10 +91,10 @@ async def head_upload(uuid: UUID, session: SessionDep, who: Teacher, now: Now, r
 async def append_part(
     uuid: UUID, who: Teacher, offset: Offset, now: Now, request: Request, response: Response
 ) -> Any:
-    """Add the next part. What is answered is stored; a part that breaks off is sent again from the offset."""
+    """Add the next part. If the connection breaks, ask for the offset and continue from there."""
     state, part = request.app.state, whole_chunks(request.stream())
     upload = await uploads.append_part(state.db, state.storage, state.hashes, who, uuid, offset, part, now)
-    return _told(response, upload)
+    return _with_offset(response, upload)
 
 
 async def whole_chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -122,7 +122,7 @@ async def finish_upload(
     request: Request,
     response: Response,
 ) -> Any:
-    """Make a file of the parts: 201, and 200 with the same file when repeated."""
+    """Add the file to the library: 201, or 200 with the same file when repeated."""
     state = request.app.state
     settings = state.settings
     stored = await uploads.assemble(
@@ -135,6 +135,6 @@ async def finish_upload(
 
 @router.delete("/{uuid}/", response_model=Done)
 async def drop_upload(uuid: UUID, session: SessionDep, who: Teacher, now: Now) -> Any:
-    """Give it up: its bytes no longer count."""
+    """Delete the upload; its bytes no longer count."""
     await uploads.drop_upload(session, who, uuid, now)
     return {"detail": "The upload is given up."}

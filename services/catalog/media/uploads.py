@@ -31,10 +31,10 @@ from services.catalog.media.service import (
     store_picture,
 )
 from services.catalog.media.types import library_type, most_bytes, picture_bytes, refuse_extension
-from services.catalog.objects import claim_object, note_object
+from services.catalog.objects import claim_object, register_object
 from services.catalog.pictures import Pictures
 
-KEPT = timedelta(hours=24)
+LIFETIME = timedelta(hours=24)
 """Time that an upload waits for its next part."""
 MOST_OPEN = 50
 MOST_PARTS = 10_000
@@ -59,7 +59,7 @@ async def begin_upload(
         raise TooManyUploads
     upload = MediaUpload(
         uuid=uuid4(), owner=who.user, title=body.title or name, name=name, length=body.length, received=0,
-        created_at=now, expires_at=now + KEPT,
+        created_at=now, expires_at=now + LIFETIME,
     )  # fmt: skip
     session.add(upload)
     await session.flush()
@@ -69,7 +69,7 @@ async def begin_upload(
 async def access_upload(
     session: AsyncSession, who: Principal, uuid: UUID, now: datetime, *, lock: bool = False
 ) -> MediaUpload:
-    """An upload of one's own that has not expired. Raises NotFound."""
+    """Load the person's own upload if it has not expired. Raises NotFound."""
     upload = await session.get(MediaUpload, uuid, with_for_update=lock or None, populate_existing=lock)
     if upload is None or upload.owner != who.user or upload.expires_at <= now:
         raise NotFound
@@ -93,7 +93,7 @@ async def append_part(
     chunks: AsyncIterator[bytes],
     now: datetime,
 ) -> MediaUpload:
-    """Store the bytes from `offset` on; acknowledged when it returns. Of two at one offset the second loses.
+    """Store a part that begins at `offset`. Of two parts at one offset the second is refused.
 
     Raises UploadOffsetMismatch, UploadFinished; PayloadTooLarge for what passes the length or a part's limit.
     """
@@ -102,7 +102,7 @@ async def append_part(
         check_offset(upload, offset)
         room = min(upload.length - offset, MOST_PART)
     path = f"uploads/{uuid}/{uuid4()}"
-    await note_object(db, MediaObject(path=path))
+    await register_object(db, MediaObject(path=path))
     digest = hashes.at(uuid, offset)
     stored = await storage.put(path, chunks, room, digest)
     async with db.session() as session:
@@ -114,7 +114,7 @@ async def append_part(
             await claim_object(session, MediaObject, path)
             session.add(MediaPart(upload_uuid=uuid, start=offset, size=stored.size, path=path))
             upload.received += stored.size
-            upload.expires_at = now + KEPT
+            upload.expires_at = now + LIFETIME
     if stored.size and digest is not None:
         hashes.note(uuid, offset + stored.size, digest)
     return upload
@@ -130,9 +130,9 @@ async def assemble(
     limit: int,
     now: datetime,
 ) -> StoredFile | None:
-    """The parts as one object that no file is yet; None where the upload is finished already.
+    """Make one object of the parts, for `finish_upload`; None if the upload is finished already.
 
-    The parts are joined where they lie. Only a picture is read, and what is to be seen of it stored anew.
+    The parts are joined where they lie. Only a picture is read, and stored again without its metadata.
     Raises UploadIncomplete, FileTypeRefused, PayloadTooLarge.
     """
     async with db.session() as session:
@@ -159,17 +159,17 @@ async def assemble(
 
 
 async def _join(db: Database, storage: Storage, parts: Sequence[MediaPart]) -> str:
-    """The path of one object that the parts are: a single part is it already."""
+    """Join the parts into one object; returns its path. A single part is that object already."""
     if len(parts) == 1:
         return parts[0].path
     path = f"library/{uuid4()}{JOINED}"
-    await note_object(db, MediaObject(path=path))
+    await register_object(db, MediaObject(path=path))
     await storage.join(path, [(part.path, part.size) for part in parts])
     return path
 
 
 async def _digest(storage: Storage, parts: Sequence[MediaPart]) -> "hashlib._Hash":
-    """The hash of an upload that went on in another process."""
+    """Hash the parts of an upload that came to another process."""
     digest = hashlib.sha256()
     async for chunk in _content(storage, parts):
         digest.update(chunk)
@@ -194,7 +194,7 @@ async def _content(storage: Storage, parts: Sequence[MediaPart]) -> AsyncIterato
 async def finish_upload(
     session: AsyncSession, who: Principal, uuid: UUID, stored: StoredFile | None, quota: int, now: datetime
 ) -> tuple[MediaFile, bool]:
-    """Make a file of the upload, and say whether it is new: of two that finish it, one does."""
+    """Add the upload to the library; returns the file, and whether this call added it."""
     upload = await access_upload(session, who, uuid, now, lock=True)
     if upload.media is not None:
         return await access_media(session, who, upload.media), False
@@ -210,13 +210,13 @@ async def finish_upload(
         await session.execute(
             update(MediaObject).where(MediaObject.path.in_(paths)).values(part_of=stored.path)
         )
-    upload.media, upload.expires_at = media.uuid, now + KEPT
+    upload.media, upload.expires_at = media.uuid, now + LIFETIME
     await session.flush()
     return media, True
 
 
 async def drop_upload(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> None:
-    """Give an upload up; its parts are swept away."""
+    """Delete an upload; a sweep deletes its parts."""
     await session.delete(await access_upload(session, who, uuid, now, lock=True))
 
 

@@ -50,7 +50,7 @@ async def list_course_reviews(
     ordering: Ordering = None,
     rating: Stars = None,
 ) -> Any:
-    """What students say of a course, the newest first."""
+    """Reviews of a course, the newest first."""
     return await _list(session, who, course, page, ordering, rating)
 
 
@@ -63,7 +63,7 @@ async def list_all_reviews(
     ordering: Ordering = None,
     rating: Stars = None,
 ) -> Any:
-    """The same, with the course as a parameter."""
+    """Reviews of a course, with the course as a parameter."""
     uuid = choose_uuid("course", course)
     if uuid is None:
         raise CourseRequired
@@ -72,7 +72,7 @@ async def list_all_reviews(
 
 @reviews.post("/", status_code=201, response_model=ReviewRead, responses=raises(NotEnrolled, AlreadyReviewed))
 async def post_review(body: ReviewCreate, session: SessionDep, who: CurrentUser, response: Response) -> Any:
-    """Review a course that one is in, once."""
+    """Review a course that the caller is enrolled in, once."""
     review = await service.post_review(session, who, body)
     response.headers["ETag"] = etags.etag(review.version)
     return await review_answer(session, who, review.uuid)
@@ -87,7 +87,7 @@ async def change_review(
     if_match: IfMatch,
     response: Response,
 ) -> Any:
-    """Change one's own review."""
+    """Change the caller's own review."""
     review = await service.change_review(session, who, uuid, body, if_match)
     response.headers["ETag"] = etags.etag(review.version)
     return await review_answer(session, who, uuid)
@@ -95,13 +95,13 @@ async def change_review(
 
 @reviews.delete("/{uuid}/", response_model=Done)
 async def remove_review(uuid: UUID, session: SessionDep, who: CurrentUser, if_match: IfMatch) -> Any:
-    """Take back one's own review; staff remove anybody's."""
+    """Remove the caller's own review; staff may remove any."""
     await service.remove_review(session, who, uuid, if_match)
     return {"detail": "The review is removed."}
 
 
 @reviews.post("/{uuid}/helpful/", response_model=ReviewRead, responses=raises(OwnReview))
 async def toggle_helpful(uuid: UUID, session: SessionDep, who: CurrentUser) -> Any:
-    """Find another's review helpful; a second time takes it back."""
+    """Mark somebody else's review as helpful; a second call removes the mark."""
     await service.toggle_helpful(session, who, uuid)
     return await review_answer(session, who, uuid)

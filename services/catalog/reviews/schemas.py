@@ -30,7 +30,7 @@ class ReviewCreate(Body):
 
 
 class ReviewUpdate(Body):
-    """What is left out stays; `course` is accepted while it does not change."""
+    """Changes of a review: fields left out stay; `course` is accepted if it is the review's."""
 
     course: UUID | None = None
     rating: Stars = 5

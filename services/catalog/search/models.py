@@ -9,7 +9,7 @@ from services.catalog.models import Base
 class CourseLexeme(Base):
     """A word stem of published courses: what misspelt words are compared with.
 
-    Noted when a course is published, and drawn anew from the search index by a sweep (`courses/lexemes.py`);
+    Noted when a course is published, and drawn anew from the search index by a sweep (`search/lexemes.py`);
     the words of an erased instructor's name go with it.
     """
 

@@ -31,7 +31,7 @@ async def list_tags(session: SessionDep, search: str | None = None) -> Any:
 
 @router.post("/", status_code=201, response_model=TagRead, responses=raises(TagTaken))
 async def create_tag(body: TagCreate, session: SessionDep, _: Manager, response: Response) -> Any:
-    """Make a tag; those that courses name are made by themselves."""
+    """Create a tag; tags that a course names are created by themselves."""
     tag = await service.create_tag(session, body.name)
     response.headers["ETag"] = etags.etag(tag.version)
     return await queries.tag_answer(session, tag.uuid)
@@ -41,7 +41,7 @@ async def create_tag(body: TagCreate, session: SessionDep, _: Manager, response:
 async def change_tag(
     uuid: UUID, body: TagUpdate, session: SessionDep, who: Manager, if_match: IfMatch, response: Response
 ) -> Any:
-    """Rename a tag; the courses that carry it keep it."""
+    """Rename a tag, on all courses that have it."""
     name = body.name if "name" in body.model_fields_set else None
     tag = await service.change_tag(session, who, uuid, name, if_match)
     response.headers["ETag"] = etags.etag(tag.version)
@@ -50,6 +50,6 @@ async def change_tag(
 
 @router.delete("/{uuid}/", response_model=Done)
 async def delete_tag(uuid: UUID, session: SessionDep, who: Manager, if_match: IfMatch) -> Any:
-    """Delete a tag, and take it off the courses that carry it."""
+    """Delete a tag, and remove it from all courses that have it."""
     await service.delete_tag(session, who, uuid, if_match)
     return {"detail": "The tag is deleted."}

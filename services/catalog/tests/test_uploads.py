@@ -256,7 +256,7 @@ async def test_what_a_killed_sweep_has_condemned_is_refused_and_deleted_later(
     with monkeypatch.context() as patch:
         patch.setattr(Storage, "delete", killed)
         with pytest.raises(KeyboardInterrupt):
-            await service.delete_orphans(catalog.db, Storage(catalog.settings), clock())
+            await service.delete_unused_media(catalog.db, Storage(catalog.settings), clock())
     async with catalog.db.session() as session:
         condemned = await session.scalars(
             text("SELECT path FROM media_objects WHERE condemned_at IS NOT NULL ORDER BY path")

@@ -23,9 +23,9 @@ MOST_BYTES = 10 * 1024 * 1024
 
 
 async def uploaded(uuid: UUID, request: Request, who: CurrentUser) -> bytes:
-    """The file of the field `thumbnail`. Raises PictureMissing, PictureRefused or PayloadTooLarge.
+    """Read the file of the field `thumbnail`. Raises PictureMissing, PictureRefused or PayloadTooLarge.
 
-    Who may not change the course is refused before a byte of it is read, and holds no lock.
+    A caller who may not change the course is refused before the body is read.
     """
     async with request.app.state.db.sessions() as early:
         await access_taught_course(early, who, uuid, lock=False)
@@ -51,7 +51,7 @@ async def upload_thumbnail(
     request: Request,
     response: Response,
 ) -> Any:
-    """Take the file of the field `thumbnail` as the course's picture: re-encoded, 320, 640, 1280 wide."""
+    """Set the course's picture from the field `thumbnail`: re-encoded, 320, 640 and 1280 pixels wide."""
     state = request.app.state
     picture = await service.store_thumbnail(state.db, storage, state.pictures, data)
     course = await service.show_thumbnail(session, storage, who, uuid, picture, if_match)

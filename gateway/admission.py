@@ -1,6 +1,6 @@
-"""Whether a request may pass: preflight, path, token, revocation, limits, size, origin; in this order.
+"""Decides whether a request may pass: by preflight, path, token, revocation, limits, size and origin.
 
-What is refused for its path or its token is counted as well, by address: guessing is not free.
+Requests refused for their path or token count against the limits of the address, so guessing is not free.
 """
 
 from collections.abc import Callable, Mapping
@@ -55,7 +55,7 @@ class Admission:
         """Policies of routes that always count addresses."""
 
     def decide(self, exchange: Exchange) -> None:
-        """Only a token of an unknown key takes longer than this call."""
+        """Answer, refuse or forward the request. Only for a token of an unknown key this takes a task."""
         request = exchange.request
         target, _, exchange.query = request.target.partition(b"?")
         path = exchange.path = target.decode("latin-1")
@@ -140,7 +140,7 @@ class Admission:
         self._charge(exchange, match)
 
     def _charge(self, exchange: Exchange, match: Match) -> None:
-        """The caller is known: count the request before anything costs."""
+        """Count the request against the limits of the caller, before it costs anything."""
         principal, limiter = exchange.principal, self._limiter
         request, route = exchange.request, match.route
         exchange.then = self._admit

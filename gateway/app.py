@@ -33,11 +33,11 @@ log = get_logger(__name__)
 
 
 class NotReady(Exception):
-    """This process could not serve as well as the one that it was to replace."""
+    """This process cannot replace the running one: it has no keys."""
 
 
 class Gateway:
-    """Everything that lives as long as the process. Tests give their own keys, revocations and log."""
+    """Everything that lives as long as the process. Tests pass their own keys, revocations and log."""
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class Gateway:
         )
 
     async def _stop_accepting(self, until: float) -> None:
-        """At once where a successor has the port; else when the time is over and the queue is empty."""
+        """Stop at once if a successor has the port, otherwise after a grace period, with an empty queue."""
         try:
             if not self.handed_over:
                 await asyncio.sleep(self.settings.drain_grace)
@@ -163,7 +163,7 @@ class Gateway:
             self.listener.close()
 
     async def stop(self) -> None:
-        """Finish what is under way, tell sockets to come again, then go."""
+        """Finish requests under way, close sockets with 1012 (reconnect), then stop."""
         self.context.draining = True
         until = self._loop.time() + self.settings.stop_timeout
         accepting = asyncio.create_task(self._stop_accepting(until))
@@ -198,7 +198,7 @@ class Gateway:
         self.access_log.flush()
 
     async def _sweep(self) -> None:
-        """The clock of all timeouts."""
+        """Enforce all timeouts."""
         settings = self.settings
         shortest = min(
             settings.header_timeout, settings.body_timeout, settings.answer_timeout, settings.idle_timeout,

@@ -1,4 +1,4 @@
-"""The cache of answers to the anonymous: what everybody may read is fetched once for all who ask.
+"""Cache of answers to anonymous reads: each is fetched once for all clients that ask for it.
 
 Only on routes that the table marks (`cache`), only without a token, and only while the tail of the service's
 events is known to be up to date (freshness.py); otherwise the service is asked as if there were no cache. The
@@ -6,7 +6,7 @@ services' own `private, no-store` is meant for the caches beyond: the gateway he
 
 A service is told nothing of a request that is fetched for many but its path, query, host and `Accept…`, so
 its answer cannot depend on more. Every change, by an event or by a write that passes here, begins a new
-generation: an answer asked for before it is neither kept nor given to who comes after it.
+generation: an answer requested before it is neither cached nor given to later clients.
 """
 
 import re
@@ -56,14 +56,14 @@ _NO_CACHE = re.compile(rb"no-cache|no-store|max-age=0", re.IGNORECASE)
 
 
 def canonical_query(query: bytes) -> bytes:
-    """The same for queries that no service tells apart: by name, parameters of one name as they came."""
+    """Sort parameters by name, which no service depends on; those of one name keep their order."""
     parts = [part for part in query.split(b"&") if part]
     parts.sort(key=lambda part: unquote_plus(part.partition(b"=")[0].decode("latin-1")))
     return b"&".join(parts)
 
 
 class _Flight:
-    """A fetch that is under way, and who waits for it."""
+    """A fetch under way, and the exchanges that wait for it."""
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
@@ -71,7 +71,7 @@ class _Flight:
 
 
 class Cache:
-    """Bounded by bytes, the least used go first."""
+    """An LRU cache, bounded by bytes."""
 
     def __init__(self, context: Context, pool: Pool) -> None:
         """`pool`: the connections to `SERVICE`; a write that goes through it empties the cache."""
@@ -102,14 +102,14 @@ class Cache:
         await self.freshness.stop()
 
     def hear(self, changes: set[Change]) -> None:
-        """Something was published: topics and types."""
+        """Handle what was published, by topic and type."""
         if not CHANGES.isdisjoint(topic for topic, _ in changes):
             self.change()
         elif not VOLATILE.keys().isdisjoint(kind for _, kind in changes):
             self._volatile_at = self._now()
 
     def change(self) -> None:
-        """Something of the service has changed, or may have."""
+        """Empty the cache: something of the service has changed, or may have."""
         self._generation += 1
         self._entries.clear()
         self._bypassed.clear()
@@ -117,7 +117,7 @@ class Cache:
         self.bytes = 0
 
     def answer(self, exchange: Exchange) -> bool:
-        """Whether the exchange gets its answer from here, now or later; if not, ask its service."""
+        """Answer the exchange from the cache or from a shared fetch; False if its service must be asked."""
         request = exchange.request
         # A Consistency-Token is a person's: here nobody is signed in, and it waits for nothing.
         bare = not request.length and not request.chunked

@@ -1,4 +1,4 @@
-"""What the gateway says about the API: OpenAPI, AsyncAPI, and a page that shows the first.
+"""Documents of the API: OpenAPI, AsyncAPI, and a page that shows the first.
 
 The page loads nothing from outside and its policy forbids it to: scripts and styles come from here, and it
 may call this origin only. OpenAPI is merged at build time (`python -m deploy.openapi`); AsyncAPI comes from

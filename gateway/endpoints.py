@@ -1,4 +1,4 @@
-"""What the gateway answers itself: liveness, readiness, metrics, and the state of the suite."""
+"""Endpoints of the gateway itself: liveness, readiness, metrics, and the state of the suite."""
 
 import asyncio
 import hmac

@@ -1,4 +1,4 @@
-"""One cached answer: what of it is stored, for whom, and under which entity tag (RFC 9110, RFC 9111)."""
+"""Cached answers: what is stored of each, for whom, under which entity tag (RFC 9110, RFC 9111)."""
 
 import hashlib
 import re
@@ -24,7 +24,7 @@ _IN_304 = frozenset({b"date", b"content-location"})
 
 
 def fields_of(request: Request) -> Fields:
-    """What a client sent, without what the gateway reads itself."""
+    """The client's header fields, without those that the gateway reads itself."""
     found: Fields = {}
     flat = request.headers
     for at in range(0, len(flat), 4):
@@ -41,7 +41,7 @@ def matches(if_none_match: bytes | None, tag: bytes) -> bool:
 
 
 class Entry:
-    """An answer to all whose requests do not differ in what it varies by."""
+    """An answer for all requests that agree in the fields of its `Vary`."""
 
     __slots__ = ("_short", "_whole", "at", "body", "size", "tag", "varies")
 
@@ -68,7 +68,7 @@ class Entry:
 
 
 def entry_of(reply: Reply, fields: Fields, now: float, date: bytes) -> Entry | None:
-    """What can be cached of an answer; None where it is not for everybody."""
+    """Make an entry of an answer; None if the answer is not for everybody."""
     if reply.status != 200 or reply.consistency:
         return None
     lines: dict[bytes, list[bytes]] = {}

@@ -1,4 +1,4 @@
-"""One GET to a service that no single client owns: its whole answer in memory, for all who wait for it."""
+"""GET from a service for several clients at once, with the whole answer in memory."""
 
 import asyncio
 
@@ -10,7 +10,7 @@ MOST_BYTES = 1024 * 1024
 
 
 class TooLarge(Exception):
-    """The answer is too long to be kept."""
+    """The answer is too long to be cached."""
 
 
 class Broken(Exception):
@@ -22,7 +22,7 @@ class _Lost(Exception):
 
 
 class Reply:
-    """A service's answer as it comes; stands where an exchange stands otherwise."""
+    """Receives a service's answer, as an exchange does for a single client."""
 
     head_only = False
     sent_whole = True
@@ -61,7 +61,7 @@ class Reply:
         self.body = b"".join(self._chunks)
 
     def flush(self) -> None:
-        """Nobody is waiting for parts."""
+        """Nothing to do: the answer is used whole."""
 
     def done(self) -> None:
         self._end(None)
@@ -77,7 +77,7 @@ class Reply:
         self._end(_Lost())
 
     def hold_request(self, hold: bool) -> None:
-        """The request is one small write."""
+        """Nothing to do: the request is one small write."""
 
     def _end(self, error: Exception | None) -> None:
         if self.whole.done():
@@ -89,7 +89,7 @@ class Reply:
 
 
 async def fetch(pool: Pool, head: bytes, patience: float) -> Reply:
-    """The answer to this GET within `patience` seconds; asked once more where the connection broke.
+    """Get the answer within `patience` seconds; retry once if the connection breaks.
 
     Raises `ServiceAway`, `Broken`, `TooLarge`."""
     try:

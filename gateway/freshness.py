@@ -1,4 +1,4 @@
-"""Whether this gateway knows of everything that a service has published until less than a second ago.
+"""Tells whether this gateway knows of everything that a service published until a second ago.
 
 A tail of topics, without a group, from their ends. What messages say is not read, only what they are about.
 It counts as up to date for `LEASE` seconds after the broker has last said that there is nothing more; so a
@@ -47,7 +47,7 @@ class Freshness:
         self._task: asyncio.Task[None] | None = None
 
     def holds(self) -> bool:
-        """Whether nothing that was published a second ago is unknown here."""
+        """Whether everything published until a second ago is known."""
         return self._now() < self._until
 
     def start(self) -> None:
@@ -137,7 +137,7 @@ class Freshness:
 
 
 async def _at_end(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> bool:
-    """Whether everything has been read that the broker has told of."""
+    """Whether everything up to the last known end of each partition has been read."""
     for partition in partitions:
         end = consumer.highwater(partition)
         if end is None or await consumer.position(partition) < end:

@@ -1,4 +1,4 @@
-"""What is written before a body: to a service the request's header, to a client the answer's."""
+"""Writes headers: of requests to services, of answers to clients."""
 
 from gateway.interfaces import ForwardedRequest, ServiceConnection
 from gateway.problems import REASONS
@@ -11,7 +11,7 @@ def status_line(status: int) -> bytes:
 
 
 def request_head(exchange: ForwardedRequest) -> bytes:
-    """The request as its service gets it: framed anew, with ids, the client's address and the session's
+    """The header of a request to a service: framed again, with ids, the client's address and the session's
     last writes."""
     request, match = exchange.request, exchange.match
     assert match is not None
@@ -47,7 +47,7 @@ def _forwarded(exchange: ForwardedRequest) -> bytes:
 
 
 def public_request_head(exchange: ForwardedRequest, fields: dict[bytes, bytes]) -> bytes:
-    """A GET that is asked for everybody: it says nothing of its client but where the request came in."""
+    """The header of a GET for everybody: it tells nothing about the client but where the request came in."""
     match, host = exchange.match, exchange.request.host or b""
     assert match is not None
     parts = [
@@ -63,7 +63,7 @@ def public_request_head(exchange: ForwardedRequest, fields: dict[bytes, bytes]) 
 
 
 def cached_head(exchange: ForwardedRequest, status: int, lines: bytes, age: int, length: int | None) -> bytes:
-    """An answer from the cache."""
+    """The header of an answer from the cache."""
     parts = [status_line(status), lines, b"Age: %d\r\n" % age]
     if length is not None:
         parts.append(b"Content-Length: %d\r\n" % length)
@@ -71,7 +71,7 @@ def cached_head(exchange: ForwardedRequest, status: int, lines: bytes, age: int,
 
 
 def fetched_head(exchange: ForwardedRequest, status: int, headers: list[bytes], length: int) -> bytes:
-    """A service's answer that was fetched for several and is not cached."""
+    """The header of an answer that was fetched for several clients and is not cached."""
     parts = [status_line(status), *headers]
     if status not in (204, 304):
         parts.append(b"Content-Length: %d\r\n" % length)
@@ -79,7 +79,7 @@ def fetched_head(exchange: ForwardedRequest, status: int, headers: list[bytes], 
 
 
 def answer_head(exchange: ForwardedRequest, upstream: ServiceConnection, status: int, chunk: bool) -> bytes:
-    """A service's answer as its client gets it: framed anew."""
+    """The header of a service's answer, framed again for its client."""
     parts = [status_line(status), *upstream.headers]
     if upstream.consistency is not None:
         parts += (b"Consistency-Token: ", upstream.consistency, b"\r\n")

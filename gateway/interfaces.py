@@ -1,7 +1,7 @@
-"""What the parts of the gateway know of each other: the values they share and the calls they make upwards.
+"""Shared values, and Protocols for calls to a higher layer.
 
-Imports go down only (`layers` in pyproject.toml). Where a part calls one above it, it does so by a Protocol
-of this module.
+Imports go down only (`layers` in pyproject.toml). A module that calls one above it knows it by a Protocol of
+this module.
 """
 
 import asyncio
@@ -103,7 +103,7 @@ class ServiceConnection(Protocol):
 
 
 class AnswerReceiver(Protocol):
-    """Whoever waits for a service's answer: a client's exchange, or a fetch for the cache."""
+    """Receives a service's answer: a client's exchange, or a fetch for the cache."""
 
     head_only: bool
     sent_whole: bool
@@ -122,7 +122,7 @@ class AnswerReceiver(Protocol):
 
 
 class PooledRequest(Protocol):
-    """What is asked of a service, as its pool counts it."""
+    """A request to a service, as its pool counts it."""
 
     awaited: bool
     """Whether it counts among those that wait for an answer."""

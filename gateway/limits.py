@@ -1,4 +1,4 @@
-"""How many requests of whom are let through: GCRA, counted in Valkey by all gateways together.
+"""Rate limits by GCRA, counted in Valkey by all gateways together.
 
 The Generic Cell Rate Algorithm keeps one number per caller: the moment until which what was let through is
 spoken for (*tat*). A request moves it on by 60 s / quota, and passes while it is less than the burst ahead of
@@ -99,7 +99,7 @@ def rate_limited(retry_after: int) -> Problem:
 
 
 class Limiter:
-    """Decides about requests: with Valkey while it answers, alone while it does not."""
+    """Applies the limits, with Valkey while it answers, otherwise alone."""
 
     def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
         loop = asyncio.get_running_loop()
@@ -137,8 +137,8 @@ class Limiter:
     def charge(self, exchange: LimitedRequest, policy: Policy, who: int | str) -> None:
         """One request of `who`: calls `pass_limits` or `refuse_if_there`, now or at Valkey's answer.
 
-        A request that does no harm goes to its service meanwhile, while this process knows of room for it:
-        its answer waits for Valkey's, which nearly always comes first."""
+        A request that `may_go_ahead` goes to its service meanwhile if this process knows of room for it; its
+        answer waits for Valkey's, which nearly always comes first."""
         bucket = policy.known.get(who) or self._bucket_of(policy, who)
         now = self._now()
         spent = bucket.tat - now

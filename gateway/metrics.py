@@ -1,4 +1,4 @@
-"""Counters that cost a dictionary look-up per request, shown to Prometheus by a collector of our own.
+"""Counters that cost a dictionary look-up per request, exported by a Prometheus collector of our own.
 
 prometheus-client's own histogram takes a lock for every bucket; here one thread counts, so plain lists do.
 """

@@ -21,7 +21,7 @@ class ServiceAway(Exception):
 
 
 class Pool:
-    """What a service that hangs can take of the gateway is bounded here, so that the others go on."""
+    """Connections to one service. A service that hangs cannot use up what the others need."""
 
     def __init__(self, service: str, settings: GatewaySettings, metrics: Metrics) -> None:
         self.service = service
@@ -51,13 +51,13 @@ class Pool:
         return True
 
     def await_answer(self, request: PooledRequest) -> None:
-        """It has been sent whole; once."""
+        """Count a request that has been sent whole; idempotent."""
         if not request.awaited:
             request.awaited = True
             self.waiting += 1
 
     def answered(self, request: PooledRequest) -> None:
-        """The first byte of its answer has come."""
+        """Count the first byte of its answer."""
         if request.awaited:
             request.awaited = False
             self.waiting -= 1
@@ -67,7 +67,7 @@ class Pool:
             breaker.probe_worked()
 
     def leave(self, request: PooledRequest) -> None:
-        """It is over, with an answer or without."""
+        """Stop counting a request, answered or not."""
         if request.awaited:
             request.awaited = False
             self.waiting -= 1
@@ -75,7 +75,7 @@ class Pool:
             self.breaker.probe = None  # it ended without a word of the service
 
     def take(self) -> UpstreamConnection | None:
-        """An idle connection, the one used last; None when there is none."""
+        """The idle connection that was used last; None if there is none."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed and not connection.transport.is_closing():
@@ -115,12 +115,12 @@ class Pool:
             self.on_written()
 
     def failed(self, request: PooledRequest) -> None:
-        """The service could not be reached, broke off or kept silent."""
+        """Count a failure: the service could not be reached, broke off or did not answer."""
         self._metrics.failed(self.service)
         self.breaker.failed(asyncio.get_running_loop().time(), request)
 
     def prune(self, now: float) -> None:
-        """Close what idled for so long that the service may be about to close it."""
+        """Close connections that the service may be about to close."""
         for connection in [
             each for each in self._idle if now - each.idle_since > self._settings.upstream_idle
         ]:

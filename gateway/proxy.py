@@ -1,4 +1,4 @@
-"""One request on its way: ask the service, hand its answer on as it comes.
+"""One request on its way: sends it to the service and streams the answer back.
 
 Everything on the ordinary path is a plain call within one turn of the loop; only a new connection to a
 service, or a token of a key not known yet, takes a task.
@@ -76,7 +76,7 @@ class Exchange:
         self.head_only = request.method == b"HEAD"
 
     def begin(self) -> None:
-        """It counts from here on, until its answer is written or its client has gone."""
+        """Count the request as in flight, until it is answered or its client has gone."""
         self.context.metrics.in_flight += 1
 
     def body_limit(self) -> int:
@@ -88,7 +88,7 @@ class Exchange:
         self.then(self)
 
     def pass_limits(self) -> None:
-        """The limits let it through; the client may have gone meanwhile."""
+        """Go on after the limits let it through; the client may have gone meanwhile."""
         if self.over:
             return
         if not self.unsure:
@@ -144,7 +144,7 @@ class Exchange:
             self.client.gate()
 
     def _retry(self, pool: Pool) -> bool:
-        """Ask once more where that cannot do harm: on a new connection, within the same deadline."""
+        """Retry a read on a new connection, within the same deadline; False if that is not allowed."""
         request = self.request
         repeatable = request.method in READS and request.body_bytes == 0 and request.complete
         if self._retried or not repeatable or pool.breaker.is_open or not pool.breaker.may_retry():
@@ -156,7 +156,7 @@ class Exchange:
         return True
 
     def start(self, work: Coroutine[None, None, None]) -> None:
-        """Go on in a task; it ends with the client's connection."""
+        """Continue in a task that ends with the client's connection."""
         self._task = self.context.tasks.spawn(work)
 
     def _send(self, connection: UpstreamConnection) -> None:
@@ -166,7 +166,7 @@ class Exchange:
         self.more_body()
 
     def more_body(self) -> None:
-        """Pass on what has come of the body; once it is whole, the service's time begins."""
+        """Forward what has come of the body; the service's deadline begins when it is complete."""
         request, upstream = self.request, self._upstream
         if self.sent_whole:
             return
@@ -262,7 +262,7 @@ class Exchange:
                 self._deadline()
 
     def upgraded(self, upstream: ServiceConnection, rest: bytes) -> None:
-        """The service said 101. If a WebSocket was asked for, the two connections become a tunnel."""
+        """Join the two connections after a 101, if a WebSocket was asked for."""
         if self._status != 101 or not self.request.websocket or not self.is_socket():
             upstream.close()
             self._upstream, self._out, self._status = None, [], 0
@@ -275,7 +275,7 @@ class Exchange:
     # end
 
     def done(self) -> None:
-        """The whole answer is written."""
+        """Finish: the whole answer is written."""
         self._upstream = None
         self._account()
         self.client.finished(self.request.keep_alive)
@@ -283,11 +283,11 @@ class Exchange:
     def answer(
         self, status: int, body: bytes, content_type: str, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        """An answer of the gateway's own."""
+        """Send an answer of the gateway's own."""
         self.give(status, own_head(self, status, len(body), content_type, headers), body)
 
     def give(self, status: int, head: bytes, body: bytes) -> None:
-        """A whole answer that is here already."""
+        """Send a whole answer that is in memory."""
         self._status = status
         body = b"" if self.head_only else body
         self._bytes = len(body)
@@ -297,7 +297,7 @@ class Exchange:
         self.done()
 
     def refuse(self, problem: Problem) -> None:
-        """Answer with a problem; what is left of the request is not wanted any more."""
+        """Answer with a problem; the rest of the request is ignored."""
         if problem is self.request.fault:
             self.request.keep_alive = False
         self.answer(
@@ -306,7 +306,7 @@ class Exchange:
         )  # fmt: skip
 
     def abort(self) -> None:
-        """Cut the client's connection: something of ours is broken."""
+        """Cut the client's connection after a defect of our own."""
         self.client.transport.abort()
 
     def fail(self, problem: Problem) -> None:

@@ -1,4 +1,4 @@
-"""The route table: which service owns a path, who may come without a token, what limits hold.
+"""The route table: which service owns a path, whether it needs a token, which limits apply.
 
 A template is a path of segments: a literal, `{uuid}`, `{any}`, or a final `**` for whatever follows (also
 nothing). Literals win over `{uuid}`, `{uuid}` over `{any}`, and the longest match over `**`.
@@ -180,7 +180,7 @@ def _spelled(encoded: re.Match[str]) -> str:
 
 
 class RouteTable:
-    """Finds the route of a path; remembers what it found, because a front end asks the same paths again."""
+    """Finds the route of a path, with a bounded memory of paths."""
 
     def __init__(
         self, routes: tuple[Route, ...] = ROUTES, aliases: tuple[tuple[str, str], ...] = ALIASES
@@ -210,7 +210,7 @@ class RouteTable:
             node.route = route
 
     def match(self, path: str) -> Match | None:
-        """The route of a path without its query; None where there is none. Raises `UnsafePath`."""
+        """The route of a path without its query, or None. Raises `UnsafePath`."""
         try:
             return self._found[path]
         except KeyError:

@@ -1,4 +1,4 @@
-"""The side of the clients: HTTP/1.1 on httptools, one request of a connection answered at a time, in order.
+"""Client connections: HTTP/1.1 on httptools, one request of a connection at a time, in order.
 
 Nothing reaches a service before its header is whole and well-formed. Timeouts are looked at by one sweep
 (`check`), because a timer per request costs more than the rest of the bookkeeping.
@@ -100,7 +100,7 @@ class Downstream(asyncio.Protocol):
             self._refuse(problem)
 
     def leave(self) -> None:
-        """The connection is over, or the socket that it became; once."""
+        """Stop counting the connection; once, when it or the socket that it became is over."""
         connections = self._connections
         if self._counted:
             connections.leave(self.address, self.behind_proxy)
@@ -263,7 +263,7 @@ class Downstream(asyncio.Protocol):
         self._advancing = False
 
     def finished(self, keep_alive: bool) -> None:
-        """The answer to the present request is written."""
+        """Go on to the next request: the answer to the present one is written."""
         assert self.exchange is not None
         request = self.exchange.request
         self.exchange = None
@@ -316,7 +316,7 @@ class Downstream(asyncio.Protocol):
                 self.transport.resume_reading()
 
     def take_over(self) -> bytes:
-        """For a tunnel: the connection speaks WebSocket from here on; returns what was sent too early."""
+        """Hand the connection to a tunnel; returns what the client sent too early."""
         self._clients.discard(self)
         self.exchange = None
         self._deaf = True
@@ -328,7 +328,7 @@ class Downstream(asyncio.Protocol):
     # time
 
     def check(self, now: float) -> None:
-        """Called by the sweep: end what takes too long."""
+        """End what takes too long; called by the sweep."""
         settings, exchange = self._settings, self.exchange
         if self._closing_since is not None:
             if now - self._closing_since > LINGER:

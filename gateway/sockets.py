@@ -40,7 +40,7 @@ class FrameCounter:
         return self._payload == 0 and not self._header
 
     def count(self, data: bytes, stop: bool = False) -> int:
-        """Take `data` in; how much of it was taken: all, or with `stop` up to the first frame boundary."""
+        """Take in `data`; returns how much was taken: all, or with `stop` up to the first frame boundary."""
         position, end = 0, len(data)
         header = self._header
         while position < end:
@@ -129,7 +129,7 @@ class Tunnel:
         self._over = False
 
     def open(self, rest: bytes) -> None:
-        """`rest` is what the service sent right behind its 101."""
+        """Begin; `rest` is what the service sent right after its 101."""
         self._context.output.flush()
         self._upstream.let_go()
         self._context.tunnels.add(self)
@@ -189,7 +189,7 @@ class Tunnel:
                 self._end()
 
     def hold(self, client: bool, hold: bool) -> None:
-        """One side does not keep up: stop reading from the other."""
+        """Stop reading from the other side while this one does not keep up."""
         other = self._service if client else self._client
         if not other.is_closing():
             if hold:

@@ -1,4 +1,4 @@
-"""Whether a service can have read a request whose connection it closed without a byte of an answer.
+"""Tells whether a service can have read a request if it closed the connection without answering.
 
 A service that closes an idle connection says so with a FIN, which may be on its way when the next request
 is written. The kernel of the service acknowledges what it takes in, at the latest with its FIN, and answers
@@ -58,7 +58,7 @@ class DeliveryCheck:
 def delivery_check(
     transport: asyncio.BaseTransport, before: int, error: Exception | None
 ) -> DeliveryCheck | None:
-    """What to find out after `connection_lost(error)`; None where it cannot be known."""
+    """The check to make after `connection_lost(error)`; None if it cannot be known."""
     # A reset after a FIN breaks the pipe; any other error is a reset alone.
     if _INFO is None or not (error is None or isinstance(error, BrokenPipeError)):
         return None

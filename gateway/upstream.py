@@ -1,4 +1,4 @@
-"""One connection to a service, used by one request at a time: its answers are parsed as they come."""
+"""A connection to a service, used by one request at a time; answers are parsed as they come."""
 
 import asyncio
 from collections.abc import Callable
@@ -90,7 +90,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._finish(exchange)
 
     def hand_on(self) -> None:
-        """It is decided: what came early is an answer."""
+        """Hand on what came before the limits had decided."""
         early, self._early = self._early, b""
         if early:
             if len(early) > HELD:
@@ -157,7 +157,7 @@ class UpstreamConnection(asyncio.Protocol):
         self.transport.abort()
 
     def let_go(self) -> None:
-        """Hand the socket to a tunnel: it is no connection of the pool any more."""
+        """Leave the pool: a tunnel has the socket from here on."""
         self.exchange = None
         self._forget(self)
 

@@ -1,4 +1,4 @@
-"""One Lua script on Valkey, asked without waiting: calls go out at once, answers come to callbacks in order.
+"""Calls of one Lua script on Valkey without waiting: answers come to callbacks, in order.
 
 Only what limits need: one connection, RESP2 by hiredis, no task per call. While Valkey is away nobody waits
 for it: `up` is false, and a new connection is tried in the background.
@@ -78,7 +78,7 @@ class _Call:
 
 
 class Script:
-    """Asks one script for lists of integers.
+    """Calls one script, which returns lists of integers.
 
     A call that is not answered within `timeout` counts as unanswered, with all behind it; the connection is
     given up then.
@@ -120,7 +120,7 @@ class Script:
         self._give_up()
 
     def call(self, keys: Sequence[bytes], arguments: Sequence[bytes], callback: Callback) -> None:
-        """Ask, while `up`. The callback always comes, also when Valkey goes away meanwhile."""
+        """Call the script, while `up`. The callback is always called, also if Valkey goes away meanwhile."""
         assert self._connection is not None
         tail = (b"%d" % len(keys), *keys, *arguments)
         self._calls.append(_Call(self._loop.time(), tail, callback))
@@ -225,7 +225,7 @@ class Script:
 
 
 def _greetings(url: SplitResult, source: bytes) -> list[bytes]:
-    """What a new connection says first."""
+    """The commands that a new connection sends first."""
     said = []
     if url.password:
         user = [unquote(url.username).encode()] if url.username else []

@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.security.tokens import Principal
 from services.catalog.access import access_course
 from services.catalog.content.views import WHICH, find_lesson, seen_structure
+from services.catalog.media.access import access_media
 from services.catalog.media.queries import variant_path
-from services.catalog.media.service import access_media
 from services.catalog.rules import shows_body
 
 

@@ -22,6 +22,7 @@ from libs.common.web.paging import Page, PagingDep, choose, choose_bool
 from services.catalog.access import StorageDep
 from services.catalog.errors import FileMissing, MediaInUse, MediaQuotaExceeded, ObjectExpired
 from services.catalog.media import service
+from services.catalog.media.access import access_media
 from services.catalog.media.models import MediaFile
 from services.catalog.media.queries import list_media, media_answers
 from services.catalog.media.schemas import KINDS, MediaDownload, MediaRead, MediaUpdate
@@ -110,7 +111,7 @@ async def get_media(
     uuid: UUID, session: SessionDep, who: Teacher, storage: StorageDep, request: Request, response: Response
 ) -> Any:
     """A file of one's own, and the lessons that have it."""
-    media = await service.access_media(session, who, uuid)
+    media = await access_media(session, who, uuid)
     answer = await answer_media(session, storage.seen_by(who), media, response)
     return etags.answer(request, response, response.headers["ETag"]) or answer
 
@@ -152,7 +153,7 @@ async def download_media(
     redirect: Annotated[str | None, one_of(TRUTHS, "; false: answer the URL")] = None,
 ) -> Any:
     """A signed URL of the file for the caller and their session; it takes range requests."""
-    media = await service.access_media(session, who, uuid)
+    media = await access_media(session, who, uuid)
     url = storage.seen_by(who).url(media.path, media.media_type, media.name, f"media:{uuid}")
     if choose_bool("redirect", redirect) is False:
         return {"url": url, "expires_at": end_of(url)}
@@ -178,7 +179,7 @@ async def replace_media_file(
 ) -> Any:
     """Replace the bytes; the id stays, and lessons show the new ones."""
     async with request.app.state.db.sessions() as early:  # refuse before a byte of the body is read
-        await service.access_media(early, who, uuid)
+        await access_media(early, who, uuid)
     quota = request.app.state.settings.media_quota
     stored, _ = await received(request)
     media = await service.replace_file(session, who, uuid, stored, quota, now, if_match)

@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.db import Database
 from libs.common.files.storage import Storage
-from libs.common.runtime.errors import NotFound, PayloadTooLarge
-from libs.common.security.auth import at_least
+from libs.common.runtime.errors import PayloadTooLarge
 from libs.common.security.tokens import Principal
 from libs.common.web.etags import Precondition
 from services.catalog.errors import MediaInUse, MediaQuotaExceeded, PictureRefused
+from services.catalog.media.access import access_media
 from services.catalog.media.models import MediaFile, MediaObject, MediaPart
 from services.catalog.media.queries import bytes_of, uses_of, variant_path
 from services.catalog.objects import claim_object, delete_unused, register_object
@@ -47,16 +47,6 @@ class StoredFile:
     size: int
     sha256: str
     variants: tuple[int, ...] = ()
-
-
-async def access_media(session: AsyncSession, who: Principal, uuid: UUID, *, lock: bool = False) -> MediaFile:
-    """A file of one's own; managers' are all. Raises NotFound."""
-    media = await session.get(MediaFile, uuid, with_for_update=lock or None, populate_existing=lock)
-    if media is None or media.deleted_at is not None:
-        raise NotFound
-    if media.owner != who.user and not at_least(who, "manager"):
-        raise NotFound
-    return media
 
 
 async def store_object(

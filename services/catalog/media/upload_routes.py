@@ -23,6 +23,7 @@ from services.catalog.errors import (
     UploadOffsetMismatch,
 )
 from services.catalog.media import uploads
+from services.catalog.media.access import access_upload
 from services.catalog.media.models import MediaUpload
 from services.catalog.media.routes import answer_media
 from services.catalog.media.schemas import MediaRead, UploadCreate, UploadRead
@@ -72,13 +73,13 @@ async def get_upload(
     uuid: UUID, session: SessionDep, who: Teacher, now: Now, request: Request, response: Response
 ) -> Any:
     """The state of an upload, also in `Upload-Offset` and `Upload-Length`; HEAD answers these alone."""
-    upload = await uploads.access_upload(session, who, uuid, now)
+    upload = await access_upload(session, who, uuid, now)
     return etags.answer(request, response, _tag(upload)) or _with_offset(response, upload)
 
 
 @router.head("/{uuid}/", include_in_schema=False)
 async def head_upload(uuid: UUID, session: SessionDep, who: Teacher, now: Now, response: Response) -> None:
-    _with_offset(response, await uploads.access_upload(session, who, uuid, now))
+    _with_offset(response, await access_upload(session, who, uuid, now))
 
 
 @router.patch(

@@ -17,15 +17,15 @@ from libs.common.data.db import Database
 from libs.common.files.pictures import FORMATS
 from libs.common.files.storage import JOINED, Storage
 from libs.common.files.uploads import HEAD, shown_name
-from libs.common.runtime.errors import NotFound, PayloadTooLarge, Unprocessable
+from libs.common.runtime.errors import PayloadTooLarge, Unprocessable
 from libs.common.security.tokens import Principal
 from services.catalog.errors import TooManyUploads, UploadFinished, UploadIncomplete, UploadOffsetMismatch
+from services.catalog.media.access import access_media, access_upload
 from services.catalog.media.hashes import RunningHashes
 from services.catalog.media.models import MediaFile, MediaObject, MediaPart, MediaUpload
 from services.catalog.media.schemas import UploadCreate
 from services.catalog.media.service import (
     StoredFile,
-    access_media,
     check_quota,
     create_media,
     store_picture,
@@ -63,16 +63,6 @@ async def begin_upload(
     )  # fmt: skip
     session.add(upload)
     await session.flush()
-    return upload
-
-
-async def access_upload(
-    session: AsyncSession, who: Principal, uuid: UUID, now: datetime, *, lock: bool = False
-) -> MediaUpload:
-    """Load the person's own upload if it has not expired. Raises NotFound."""
-    upload = await session.get(MediaUpload, uuid, with_for_update=lock or None, populate_existing=lock)
-    if upload is None or upload.owner != who.user or upload.expires_at <= now:
-        raise NotFound
     return upload
 
 

@@ -15,24 +15,10 @@ from libs.common.web.etags import Precondition
 from services.catalog.access import View, access_course
 from services.catalog.errors import AlreadyReviewed, NotEnrolled, OwnReview
 from services.catalog.models import CourseStats
+from services.catalog.reviews.access import access_review
 from services.catalog.reviews.models import HelpfulVote, Review
 from services.catalog.reviews.schemas import ReviewCreate, ReviewUpdate
 from services.catalog.versions import publish_version, transaction_time
-
-
-async def access_review(
-    session: AsyncSession, who: Principal, uuid: UUID, *, lock: bool = False
-) -> tuple[View, Review]:
-    """Load a review of a course that this person may see; `lock` locks both. Raises NotFound."""
-    review = await session.get(Review, uuid)
-    if review is None:
-        raise NotFound
-    view = await access_course(session, who, review.course_uuid, lock=lock)
-    if lock:
-        await session.refresh(review)
-    if review.removed_at is not None:
-        raise NotFound
-    return view, review
 
 
 async def _publish(

@@ -9,6 +9,7 @@ from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser, OptionalUser, Teacher
 from libs.common.security.tokens import Principal
 from libs.common.web import etags
+from libs.common.web.border import client_address
 from libs.common.web.clock import Now
 from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
@@ -124,7 +125,8 @@ async def get_course(
     """The whole course with its modules and lessons, as the caller may see them."""
     which = choose("view", view, WHICH)
     seen = await access_course(session, who, uuid)
-    await record_view(session, request, who, seen, now)
+    secret = request.app.state.settings.secret
+    await record_view(session, who, client_address(request), seen, now.date(), secret)
     answer = await show_course(session, who, seen, storage.seen_by(who), which)
     return etags.answer(request, response, course_tag(seen, answer)) or answer
 

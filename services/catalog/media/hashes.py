@@ -29,6 +29,3 @@ class RunningHashes:
         self._known.move_to_end(upload)
         if len(self._known) > MOST_KNOWN:
             self._known.popitem(last=False)
-
-    def forget(self, upload: UUID) -> None:
-        self._known.pop(upload, None)

@@ -1,6 +1,5 @@
 """HTTP of the media library (api.md §3)."""
 
-import time
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,6 +11,7 @@ from libs.common.files.forms import file_form, received_file
 from libs.common.files.pictures import FORMATS
 from libs.common.files.storage import Storage, end_of
 from libs.common.files.uploads import HEAD, chunks, shown_name
+from libs.common.runtime.clock import system_clock
 from libs.common.runtime.errors import BadRequest, FileTypeRefused, Unprocessable
 from libs.common.security.auth import Teacher
 from libs.common.web import etags
@@ -68,7 +68,9 @@ async def answer_media(
 
 def media_tag(media: MediaFile, answer: dict[str, Any]) -> str:
     """Of the file and where it is used. Signed URLs in it end, so a tag with some lives two minutes."""
-    return etags.etag(media.version, answer["used_in"], time.time() // 120 if media.variants else 0)
+    return etags.etag(
+        media.version, answer["used_in"], system_clock().timestamp() // 120 if media.variants else 0
+    )
 
 
 @router.get("/", response_model=Page[MediaRead])

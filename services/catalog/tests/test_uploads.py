@@ -292,8 +292,11 @@ async def test_pictures_have_variants_without_what_the_camera_wrote(
 async def test_an_erased_teachers_uploads_go(
     catalog: Harness, school: School, teacher: Person, objects: Objects
 ):
-    path = await begin(teacher)
+    path, finished = await begin(teacher), await begin(teacher)
     ok(await send(teacher, path, 0, PDF[:10]))
+    for start, end in ((0, 20), (20, len(PDF))):
+        ok(await send(teacher, finished, start, PDF[start:end]))
+    ok(await teacher.client.post(f"{finished}finish/"), 201)
     await erase(catalog, teacher.uuid)
     await catalog.run_tasks()
     refused(await teacher.client.get(path), 404)

@@ -49,7 +49,7 @@ async def serve(settings: GatewaySettings) -> None:
 
 
 def allow_files(connections: int) -> None:
-    """Raise this process's limit of open files to what the machine gives: a socket takes two."""
+    """Raise the limit of open files of this process to the hard limit: a WebSocket takes two."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(ValueError, OSError):  # some systems promise more than they give
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -29,7 +29,7 @@ class AccessLog:
 
     @classmethod
     def to_stderr(cls, log_format: str) -> "AccessLog":
-        """Beside the other logs, readable on a terminal as they are."""
+        """The log that writes to stderr, in the format of the other logs."""
         console = log_format == "console" or (log_format == "auto" and sys.stderr.isatty())
         return cls(sys.stderr.buffer, console)
 

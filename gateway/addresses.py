@@ -1,20 +1,20 @@
-"""The client's address, through the proxies that are trusted, and the network that it is in."""
+"""Finds the client's address behind trusted proxies, and the network it belongs to."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import ip_network
 from typing import Any
+
+from libs.common.runtime.networks import IP, host_of, network_of, read_address
 
 MOST_HOPS = 32
 MOST_REMEMBERED = 4096
 
-IP = IPv4Address | IPv6Address
-
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """`text` is what services are told. Limits count requests by `network` (IPv4 /24, IPv6 /56: what one
-    customer gets), connections by `host` (IPv4 address, IPv6 /64: what one machine gets)."""
+    """A client's address. Services get `text`; limits count requests by `network`, what one customer has;
+    connections are counted by `host`, what one machine has."""
 
     text: str
     network: str
@@ -25,7 +25,7 @@ UNKNOWN = Address("unknown", "unknown", "unknown")
 
 
 def _parsed(text: str) -> IP | None:
-    """An address, also with a port as some proxies add it; None when it is none."""
+    """Read an address, also with the port that some proxies add; None for anything else."""
     text = text.strip(" \t")
     if text.startswith("["):
         text, _, port = text[1:].partition("]")
@@ -33,24 +33,11 @@ def _parsed(text: str) -> IP | None:
             return None
     elif text.count(":") == 1:
         text = text.partition(":")[0]
-    try:
-        ip = ip_address(text)
-    except ValueError:
-        return None
-    if isinstance(ip, IPv6Address):
-        if ip.ipv4_mapped is not None:
-            return ip.ipv4_mapped
-        if ip.scope_id is not None:
-            return IPv6Address(int(ip))
-    return ip
+    return read_address(text)
 
 
 def _address(ip: IP) -> Address:
-    text = str(ip)
-    if isinstance(ip, IPv4Address):
-        return Address(text, str(ip_network((ip, 24), strict=False)), text)
-    network, host = (str(ip_network((ip, prefix), strict=False)) for prefix in (56, 64))
-    return Address(text, network, host)
+    return Address(str(ip), network_of(ip), host_of(ip))
 
 
 class Addresses:
@@ -65,7 +52,7 @@ class Addresses:
         return any(ip in network for network in self._trusted)
 
     def of_peer(self, host: str) -> Address:
-        """Whoever is at the other end of a connection."""
+        """The address of the peer of a connection."""
         found = self._peers.get(host)
         if found is None:
             ip = _parsed(host)
@@ -79,9 +66,9 @@ class Addresses:
         return ip is not None and self._trusts(ip)
 
     def behind(self, peer: Address, forwarded_for: bytes) -> Address:
-        """The rightmost entry that is no trusted proxy: what stands left of it is the client's own say.
+        """The rightmost entry that is not a trusted proxy: a client may have written those left of it.
 
-        Where an entry is no address, the proxy that wrote it counts; where all are trusted, the leftmost."""
+        If an entry is not an address, the proxy that wrote it counts; if all are trusted, the leftmost."""
         found = self._behind.get((peer, forwarded_for))
         if found is None:
             found = self._walk(peer, forwarded_for)

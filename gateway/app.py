@@ -1,44 +1,43 @@
-"""The gateway as a whole: what its parts share, and how it starts and stops."""
+"""The gateway as a whole: how its parts are put together, how it starts and stops."""
 
 import asyncio
 import select
 import socket
-import time
-from collections.abc import Callable, Coroutine
-from email.utils import formatdate
-from urllib.parse import urlsplit
 
 from gateway.access_log import AccessLog
-from gateway.addresses import Address, Addresses
+from gateway.addresses import Addresses
+from gateway.admission import Admission
+from gateway.cache import SERVICE as CACHED_SERVICE
 from gateway.cache import Cache
 from gateway.connections import Connections
 from gateway.consistency import ConsistencyMemory
 from gateway.cors import Cors
+from gateway.endpoints import OwnEndpoints
+from gateway.forwarding import DateLine, Forwarding
 from gateway.handover import BACKLOG, listen
+from gateway.interfaces import Context, OpenTunnel
 from gateway.limits import Limiter
 from gateway.metrics import Metrics
-from gateway.own import own_endpoints
+from gateway.output import Output
 from gateway.pool import Pool
-from gateway.proxy import Exchange
 from gateway.routes import RouteTable
 from gateway.server import Downstream
 from gateway.settings import GatewaySettings
-from gateway.sockets import Tunnel
+from gateway.tasks import Tasks
 from libs.common.runtime.logs import get_logger
 from libs.common.runtime.settings import SERVICES
 from libs.common.security.revocation import Revocation, RevocationList
 from libs.common.security.tokens import KeySet, TokenVerifier
-from libs.common.web.border import HEADER, gateway_key
 
 log = get_logger(__name__)
 
 
 class NotReady(Exception):
-    """This process could not serve as well as the one that it was to replace."""
+    """This process cannot replace the running one: it has no keys."""
 
 
 class Gateway:
-    """Everything that lives as long as the process. Tests give their own keys, revocations and log."""
+    """Everything that lives as long as the process. Tests pass their own keys, revocations and log."""
 
     def __init__(
         self,
@@ -51,44 +50,74 @@ class Gateway:
     ) -> None:
         loop = asyncio.get_running_loop()
         self.settings = settings
-        self.loop_time = loop.time
         self._loop = loop
-        self._writes: list[tuple[asyncio.Transport, bytes]] = []
         self.keys = keys or KeySet(settings.jwks_url)
-        self.verifier = TokenVerifier(settings.token_issuer, settings.token_audience, self.keys)
         self.revocations = revocations or RevocationList(settings)
         self.revocations.on_revoked(self._close_revoked)
         self.access_log = access_log or AccessLog.to_stderr(settings.log_format)
-        self.table = table or RouteTable()
-        self.cors = Cors(settings.cors_origins)
         self.metrics = Metrics()
-        self.limiter = Limiter(settings, self.metrics)
+        self.output = Output(loop)
         self.memory = ConsistencyMemory(settings.consistency_seconds, loop.time)
+        self.context = context = Context(
+            settings=settings,
+            now=loop.time,
+            date=DateLine(),
+            output=self.output,
+            tasks=Tasks(),
+            metrics=self.metrics,
+            access_log=self.access_log,
+            memory=self.memory,
+            addresses=Addresses(settings.trusted_proxies),
+            forwarding=Forwarding(settings),
+            cors=Cors(settings.cors_origins),
+        )
+        self.limiter = Limiter(settings, self.metrics)
         self.pools = {service: Pool(service, settings, self.metrics) for service in SERVICES}
-        self.addresses = Addresses(settings.trusted_proxies)
+        self.cache = Cache(context, self.pools[CACHED_SERVICE])
         self.connections = Connections(settings.connections, settings.connections_per_address)
-        self._key = f"{HEADER.decode()}: {gateway_key(settings.secret).decode()}\r\n"
-        self._scheme = urlsplit(settings.public_url).scheme or "http"
-        self.cache = Cache(self)
-        self.own: dict[str, Callable[[Exchange], None]] = own_endpoints(self)
         self.clients: set[Downstream] = set()
-        self.tunnels: set[Tunnel] = set()
-        self.draining = False
+        self._admission = Admission(
+            context,
+            endpoints=OwnEndpoints(context, self._readiness, self._render_metrics),
+            table=table or RouteTable(),
+            keys=self.keys,
+            verifier=TokenVerifier(settings.token_issuer, settings.token_audience, self.keys),
+            revocations=self.revocations,
+            limiter=self.limiter,
+            cache=self.cache,
+            pools=self.pools,
+        )
         self.handed_over = False
         """Whether a successor accepts connections on the same port."""
         self.listener: socket.socket
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.Task[None] | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._date = (0, b"")
 
     @property
     def port(self) -> int:
         return int(self.listener.getsockname()[1])
 
     @property
-    def ready(self) -> bool:
-        return not self.draining and self.keys.ready and self.revocations.ready
+    def draining(self) -> bool:
+        return self.context.draining
+
+    @property
+    def tunnels(self) -> set[OpenTunnel]:
+        return self.context.tunnels
+
+    def _readiness(self) -> dict[str, bool]:
+        return {"keys": self.keys.ready, "revocations": self.revocations.ready}
+
+    def _render_metrics(self) -> bytes:
+        """All metrics, with the gauges as they are now."""
+        metrics = self.metrics
+        metrics.clients = self.connections.open - len(self.tunnels)
+        metrics.limits_shared = self.limiter.shared
+        metrics.connections_refused = self.connections.refused
+        metrics.cache = self.cache.counts
+        metrics.cache_bytes = self.cache.bytes
+        metrics.cache_fresh = self.cache.freshness.holds()
+        return metrics.render()
 
     async def start(self, port: int | None = None, listener: socket.socket | None = None) -> None:
         """Listen, then learn keys and revocations: `/livez` and 503s are answered from the first moment. On
@@ -114,17 +143,19 @@ class Gateway:
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.listener = listener
         self._server = await self._loop.create_server(
-            lambda: Downstream(self), sock=listener.dup(), backlog=BACKLOG
+            lambda: Downstream(self.context, self._admission, self.connections, self.clients),
+            sock=listener.dup(),
+            backlog=BACKLOG,
         )
 
     async def _stop_accepting(self, until: float) -> None:
-        """At once where a successor has the port; else when the time is over and the queue is empty."""
+        """Stop at once if a successor has the port, otherwise after a grace period, with an empty queue."""
         try:
             if not self.handed_over:
                 await asyncio.sleep(self.settings.drain_grace)
                 queue = select.poll()
                 queue.register(self.listener, select.POLLIN)
-                while queue.poll(0) and self.loop_time() < until:  # noqa: ASYNC110 - the kernel sets no event
+                while queue.poll(0) and self._loop.time() < until:  # noqa: ASYNC110 - the kernel sets no event
                     await asyncio.sleep(0)
         finally:
             if self._server is not None:
@@ -132,21 +163,21 @@ class Gateway:
             self.listener.close()
 
     async def stop(self) -> None:
-        """Finish what is under way, tell sockets to come again, then go."""
-        self.draining = True
-        until = self.loop_time() + self.settings.stop_timeout
+        """Finish requests under way, close sockets with 1012 (reconnect), then stop."""
+        self.context.draining = True
+        until = self._loop.time() + self.settings.stop_timeout
         accepting = asyncio.create_task(self._stop_accepting(until))
         for tunnel in list(self.tunnels):
             tunnel.close(1012, "restart")
         # A request may be on its way on an idle connection: it still gets its answer, with `close`. Where a
         # successor serves already, nobody is in a hurry.
         grace = self.settings.stop_timeout if self.handed_over else self.settings.drain_grace
-        quiet = self.loop_time() + grace
+        quiet = self._loop.time() + grace
         over = False
-        while not over and self.loop_time() < until:
-            if self.loop_time() >= quiet:
+        while not over and self._loop.time() < until:
+            if self._loop.time() >= quiet:
                 for client in list(self.clients):
-                    client.drain(self.loop_time() - grace)
+                    client.drain(self._loop.time() - grace)
             accepted = accepting.done()
             await asyncio.sleep(0.02)  # in which those that were accepted last become clients
             over = accepted and not self.clients and not self.tunnels
@@ -154,10 +185,10 @@ class Gateway:
         await asyncio.gather(accepting, return_exceptions=True)
         for client in list(self.clients):
             client.transport.abort()
-        for task in (self._sweeper, *self._tasks):
-            if task is not None:
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+        await self.context.tasks.stop()
         for pool in self.pools.values():
             pool.close()
         await self.cache.stop()
@@ -166,56 +197,17 @@ class Gateway:
         await self.revocations.stop()
         self.access_log.flush()
 
-    def spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        """A task that is kept from the garbage collector and whose failure is told."""
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._reap)
-        return task
-
-    def _reap(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            log.error("gateway_task_failed", exc_info=task.exception())
-
-    def write(self, transport: asyncio.Transport, data: bytes) -> None:
-        """Write at the end of this turn of the loop, together with all that the turn produces.
-
-        Under load a peer then wakes up once for many answers, not once for each."""
-        if not self._writes:
-            self._loop.call_soon(self.write_out)
-        self._writes.append((transport, data))
-
-    def write_out(self) -> None:
-        """Write now; whoever closes or hands on a transport must call this first."""
-        writes, self._writes = self._writes, []
-        for transport, data in writes:
-            if not transport.is_closing():
-                transport.write(data)
-
-    def forwarded(self, address: Address) -> bytes:
-        """The header lines that tell a service of its client, and that it may believe so, up to the host."""
-        client = f"X-Forwarded-For: {address.text}\r\nX-Forwarded-Proto: {self._scheme}\r\n"
-        return f"{self._key}{client}X-Forwarded-Host: ".encode()
-
-    def date(self) -> bytes:
-        """A `Date` header line, made once a second."""
-        now = int(time.time())
-        if self._date[0] != now:
-            self._date = (now, f"Date: {formatdate(now, usegmt=True)}\r\n".encode())
-        return self._date[1]
-
     async def _sweep(self) -> None:
-        """The clock of all timeouts."""
+        """Enforce all timeouts."""
         settings = self.settings
         shortest = min(
             settings.header_timeout, settings.body_timeout, settings.answer_timeout, settings.idle_timeout,
             settings.upstream_idle, settings.stall_timeout, 2.0,
         )  # fmt: skip
-        forgot = self.loop_time()
+        forgot = self._loop.time()
         while True:
             await asyncio.sleep(shortest / 4)
-            now = self.loop_time()
+            now = self._loop.time()
             for client in list(self.clients):
                 try:
                     client.check(now)

@@ -1,4 +1,4 @@
-"""Whether a service counts as alive: the share of its failures in the last seconds decides.
+"""Circuit breaker: decides by the share of failures in the last seconds whether a service counts as alive.
 
 Closed: requests pass. Open: they are refused at once. Half open: one of them, the probe, is let through to
 see whether the service is back; the others are refused until it has answered. A failure is a service that
@@ -24,7 +24,7 @@ RETRIES, RETRY_SHARE = 10, 0.1
 
 
 class Breaker:
-    """Of one service. `worked` is called for every answer and only counts; `tick` moves the window on."""
+    """The breaker of one service. `worked` counts answers; `tick` moves the window on."""
 
     def __init__(self, service: str, settings: GatewaySettings) -> None:
         self._service = service
@@ -44,7 +44,7 @@ class Breaker:
         return self._opened_until is not None
 
     def refuses(self, now: float) -> float | None:
-        """Seconds after which to come again; None: pass. Half open, whoever passes is to be the `probe`."""
+        """Seconds to wait, or None if the request may pass. In the half-open state it becomes the `probe`."""
         if self._opened_until is None:
             return None
         if now < self._opened_until:
@@ -59,7 +59,7 @@ class Breaker:
         log.info("service_back", target=self._service)
 
     def failed(self, now: float, request: Any) -> None:
-        """This request has got no answer."""
+        """Count a request that got no answer."""
         self._failed += 1
         if self.probe is request:
             self.probe = None
@@ -71,7 +71,7 @@ class Breaker:
                 log.warning("service_away", target=self._service, failed=failed, worked=worked)
 
     def may_retry(self) -> bool:
-        """Take one of the retries that are left: a service in trouble must not get twice the load."""
+        """Take one of the remaining retries: a service in trouble must not get twice the load."""
         worked, failed, retried = self._totals()
         if retried >= RETRIES + RETRY_SHARE * (worked + failed):
             return False

@@ -1,4 +1,4 @@
-"""Answers to the anonymous, kept: what everybody may read is fetched once for all who ask.
+"""Cache of answers to anonymous reads: each is fetched once for all clients that ask for it.
 
 Only on routes that the table marks (`cache`), only without a token, and only while the tail of the service's
 events is known to be up to date (freshness.py); otherwise the service is asked as if there were no cache. The
@@ -6,46 +6,43 @@ services' own `private, no-store` is meant for the caches beyond: the gateway he
 
 A service is told nothing of a request that is fetched for many but its path, query, host and `Accept…`, so
 its answer cannot depend on more. Every change, by an event or by a write that passes here, begins a new
-generation: an answer asked for before it is neither kept nor given to who comes after it.
+generation: an answer requested before it is neither cached nor given to later clients.
 """
 
 import re
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 from urllib.parse import unquote_plus
 
 from gateway import problems
 from gateway.entries import Entry, Fields, entry_of, fields_of, matches
 from gateway.fetch import Broken, Reply, TooLarge, fetch
-from gateway.freshness import Freshness, News
-from gateway.heads import passed_head, public_request_head
-from gateway.pool import ServiceAway
+from gateway.freshness import Change, Freshness
+from gateway.heads import fetched_head, public_request_head
+from gateway.interfaces import Context
+from gateway.pool import Pool, ServiceAway
 from gateway.problems import Problem
+from gateway.proxy import Exchange
 from libs.common.events.identity import ProfileUpdated, RoleChanged, UserErased
 from libs.common.events.learning import EnrollmentState
 from libs.common.events.topics import TOPICS
 from libs.common.runtime.logs import get_logger
 
-if TYPE_CHECKING:
-    from gateway.app import Gateway
-    from gateway.proxy import Exchange
-
 log = get_logger(__name__)
 
 SERVICE = "catalog"
-"""Whose answers are kept."""
+"""Whose answers are cached."""
 CHANGES = frozenset(topic.name for topic in TOPICS if topic.producer == SERVICE)
-"""Whatever is told here drops everything that is kept."""
-RESTLESS = {
+"""Whatever is published here empties the cache."""
+VOLATILE = {
     EnrollmentState.type: EnrollmentState.topic,
     ProfileUpdated.type: ProfileUpdated.topic,
     RoleChanged.type: RoleChanged.topic,
     UserErased.type: UserErased.topic,
 }
 """What changes numbers and names within answers, and that all the time: it only shortens their life."""
-RESTLESS_SECONDS = 5.0
+VOLATILE_SECONDS = 5.0
 """How long answers live while numbers change."""
-SETTLED = 2.0
+APPLIED_AFTER = 2.0
 """Seconds after which the service has surely applied what others told."""
 MOST_PASSED = 1000
 
@@ -55,18 +52,18 @@ Key = tuple[bytes, str, bytes]
 _OWN_WISHES = frozenset(
     {b"range", b"if-match", b"if-unmodified-since", b"idempotency-key", b"consistency-require", b"pragma"}
 )
-_NOT_KEPT = re.compile(rb"no-cache|no-store|max-age=0", re.IGNORECASE)
+_NO_CACHE = re.compile(rb"no-cache|no-store|max-age=0", re.IGNORECASE)
 
 
 def canonical_query(query: bytes) -> bytes:
-    """The same for queries that no service tells apart: by name, parameters of one name as they came."""
+    """Sort parameters by name, which no service depends on; those of one name keep their order."""
     parts = [part for part in query.split(b"&") if part]
     parts.sort(key=lambda part: unquote_plus(part.partition(b"=")[0].decode("latin-1")))
     return b"&".join(parts)
 
 
 class _Flight:
-    """A fetch that is under way, and who waits for it."""
+    """A fetch under way, and the exchanges that wait for it."""
 
     def __init__(self, generation: int) -> None:
         self.generation = generation
@@ -74,21 +71,26 @@ class _Flight:
 
 
 class Cache:
-    """Bounded by bytes, the least used go first."""
+    """An LRU cache, bounded by bytes."""
 
-    def __init__(self, gateway: "Gateway") -> None:
-        self._gateway = gateway
-        settings = gateway.settings
+    def __init__(self, context: Context, pool: Pool) -> None:
+        """`pool`: the connections to `SERVICE`; a write that goes through it empties the cache."""
+        settings = context.settings
+        self._pool = pool
+        pool.on_written = self.change
+        self._spawn = context.tasks.spawn
+        self._date = context.date
+        self._patience = settings.answer_timeout
         self._seconds = settings.cache_seconds
         self._most = settings.cache_bytes
-        self._now = gateway.loop_time
-        self.freshness = Freshness(settings, CHANGES | set(RESTLESS.values()), self.hear)
+        self._now = context.now
+        self.freshness = Freshness(settings, CHANGES | set(VOLATILE.values()), self.hear)
         self._entries: OrderedDict[Key, Entry] = OrderedDict()
-        self._passed: dict[Key, float] = {}
+        self._bypassed: dict[Key, float] = {}
         """What is not to be kept or too large, until when that is believed."""
         self._flights: dict[Key, _Flight] = {}
         self._generation = 0
-        self._restless_at = float("-inf")
+        self._volatile_at = float("-inf")
         self.bytes = 0
         self.counts = dict.fromkeys(("hit", "miss", "joined", "passed"), 0)
 
@@ -99,28 +101,23 @@ class Cache:
     async def stop(self) -> None:
         await self.freshness.stop()
 
-    def hear(self, news: set[News]) -> None:
-        """These topics have news of these types."""
-        if not CHANGES.isdisjoint(topic for topic, _ in news):
+    def hear(self, changes: set[Change]) -> None:
+        """Handle what was published, by topic and type."""
+        if not CHANGES.isdisjoint(topic for topic, _ in changes):
             self.change()
-        elif not RESTLESS.keys().isdisjoint(kind for _, kind in news):
-            self._restless_at = self._now()
+        elif not VOLATILE.keys().isdisjoint(kind for _, kind in changes):
+            self._volatile_at = self._now()
 
     def change(self) -> None:
-        """Something of the service has changed, or may have."""
+        """Empty the cache: something of the service has changed, or may have."""
         self._generation += 1
         self._entries.clear()
-        self._passed.clear()
+        self._bypassed.clear()
         self._flights.clear()  # they still answer those who came before
         self.bytes = 0
 
-    def written(self, service: str) -> None:
-        """A write has passed, or may have had its effect without an answer."""
-        if service == SERVICE:
-            self.change()
-
-    def answer(self, exchange: "Exchange") -> bool:
-        """Whether the exchange gets its answer from here, now or later; if not, ask its service."""
+    def answer(self, exchange: Exchange) -> bool:
+        """Answer the exchange from the cache or from a shared fetch; False if its service must be asked."""
         request = exchange.request
         # A Consistency-Token is a person's: here nobody is signed in, and it waits for nothing.
         bare = not request.length and not request.chunked
@@ -130,12 +127,12 @@ class Cache:
         fields = fields_of(request)
         assert exchange.match is not None
         key = (request.host or b"", exchange.match.path, canonical_query(exchange.query))
-        own = not _OWN_WISHES.isdisjoint(fields) or _NOT_KEPT.search(fields.get(b"cache-control", b""))
-        if own or self._passed.get(key, 0.0) > self._now():
+        own = not _OWN_WISHES.isdisjoint(fields) or _NO_CACHE.search(fields.get(b"cache-control", b""))
+        if own or self._bypassed.get(key, 0.0) > self._now():
             self.counts["passed"] += 1
             return False
         entry = self._entries.get(key)
-        if entry is not None and entry.fits(fields) and self._lives(entry):
+        if entry is not None and entry.fits(fields) and self._is_alive(entry):
             self.counts["hit"] += 1
             self._entries.move_to_end(key)
             self._give(exchange, fields, entry)
@@ -143,36 +140,35 @@ class Cache:
             self._join(key, exchange, fields)
         return True
 
-    def _lives(self, entry: Entry) -> bool:
-        restless = entry.at < self._restless_at + SETTLED
-        return self._now() - entry.at < (min(RESTLESS_SECONDS, self._seconds) if restless else self._seconds)
+    def _is_alive(self, entry: Entry) -> bool:
+        volatile = entry.at < self._volatile_at + APPLIED_AFTER
+        return self._now() - entry.at < (min(VOLATILE_SECONDS, self._seconds) if volatile else self._seconds)
 
-    def _give(self, exchange: "Exchange", fields: Fields, entry: Entry) -> None:
+    def _give(self, exchange: Exchange, fields: Fields, entry: Entry) -> None:
         age = int(self._now() - entry.at)
         if matches(fields.get(b"if-none-match"), entry.tag):
             exchange.give(304, entry.head(exchange, 304, age), b"")
         else:
             exchange.give(200, entry.head(exchange, 200, age), entry.body)
 
-    def _join(self, key: Key, exchange: "Exchange", fields: Fields) -> None:
+    def _join(self, key: Key, exchange: Exchange, fields: Fields) -> None:
         flight = self._flights.get(key)
         if flight is None:
             self.counts["miss"] += 1
             flight = self._flights[key] = _Flight(self._generation)
             head = public_request_head(exchange, fields)
-            exchange.gateway.spawn(self._fly(key, flight, head, fields))
+            self._spawn(self._fetch(key, flight, head, fields))
         else:
             self.counts["joined"] += 1
         flight.waiting.append((exchange, fields))
 
-    async def _fly(self, key: Key, flight: _Flight, head: bytes, fields: Fields) -> None:
-        pool = self._gateway.pools[SERVICE]
+    async def _fetch(self, key: Key, flight: _Flight, head: bytes, fields: Fields) -> None:
         entry: Entry | None = None
         reply: Reply | None = None
         problem: Problem | None = None
         try:
-            reply = await fetch(pool, head, self._gateway.settings.answer_timeout)
-            entry = entry_of(reply, fields, self._now(), self._gateway.date())
+            reply = await fetch(self._pool, head, self._patience)
+            entry = entry_of(reply, fields, self._now(), self._date())
         except ServiceAway as away:
             problem = problems.unavailable(SERVICE, away.retry_after, away.code)
         except Broken:
@@ -184,9 +180,9 @@ class Cache:
                 del self._flights[key]
         if flight.generation == self._generation:
             if entry is not None:
-                self._keep(key, entry)
+                self._store(key, entry)
             elif problem is None and (reply is None or reply.status == 200):
-                self._pass(key)
+                self._bypass(key)
         for exchange, wanted in flight.waiting:
             if exchange.over:
                 continue
@@ -196,14 +192,15 @@ class Cache:
                 elif entry is not None and entry.fits(wanted):
                     self._give(exchange, wanted, entry)
                 elif reply is not None and reply.status != 200:
-                    exchange.give(reply.status, passed_head(exchange, reply), reply.body)
+                    head = fetched_head(exchange, reply.status, reply.headers, len(reply.body))
+                    exchange.give(reply.status, head, reply.body)
                 else:
-                    exchange.ask(pool)
+                    exchange.ask(self._pool)
             except Exception as error:  # the others that wait have done nothing
                 log.error("gateway_request_failed", exc_info=error)
-                exchange.client.transport.abort()
+                exchange.abort()
 
-    def _keep(self, key: Key, entry: Entry) -> None:
+    def _store(self, key: Key, entry: Entry) -> None:
         before = self._entries.pop(key, None)
         self.bytes += entry.size - (before.size if before is not None else 0)
         self._entries[key] = entry
@@ -211,7 +208,7 @@ class Cache:
             _, oldest = self._entries.popitem(last=False)
             self.bytes -= oldest.size
 
-    def _pass(self, key: Key) -> None:
-        if len(self._passed) >= MOST_PASSED:
-            self._passed.clear()
-        self._passed[key] = self._now() + self._seconds
+    def _bypass(self, key: Key) -> None:
+        if len(self._bypassed) >= MOST_PASSED:
+            self._bypassed.clear()
+        self._bypassed[key] = self._now() + self._seconds

@@ -1,4 +1,4 @@
-"""How many connections there may be, in all and from one machine: who opens too many costs nobody else one.
+"""Caps on open connections, in all and from one machine, so that nobody takes those of others.
 
 The peers of proxies that are trusted are not told apart here; requests of theirs are limited like all others.
 """
@@ -23,7 +23,7 @@ class Connections:
         self.refused = 0
 
     def enter(self, address: Address, proxy: bool) -> Problem | None:
-        """Count a new connection; a problem when it is one too many, and then it is not counted."""
+        """Count a new connection. Returns a problem, and does not count it, if it is one too many."""
         if self.open >= self._most:
             self.refused += 1
             return problems.FULL

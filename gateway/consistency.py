@@ -1,4 +1,4 @@
-"""Read your writes without the front end's help: the last `Consistency-Token`s of each session, for 10 s.
+"""Read your writes without the front end's help: each session's last `Consistency-Token`s, for 10 s.
 
 The services seal what they answer (libs/common/web/consistency.py), and only they look at the seals. Here
 it is enough to know which of two tokens is the later one of the same thing.
@@ -18,7 +18,7 @@ Sealed = tuple[int, str]
 
 
 def parse(token: str) -> dict[str, Sealed]:
-    """`topic:key:seq:seal, …` by `topic:key`, the latest; parts that do not read like that are left out."""
+    """Parse `topic:key:seq:seal, …`: the latest by `topic:key`; ignore malformed parts."""
     found: dict[str, Sealed] = {}
     for part in token.split(",", MOST_GIVEN)[:MOST_GIVEN]:
         place, _, seal = part.strip().rpartition(":")
@@ -33,7 +33,7 @@ def render(tokens: dict[str, Sealed]) -> str:
 
 
 class ConsistencyMemory:
-    """Bounded: 16 keys a session, the newest; 20,000 sessions, the last that wrote. Nothing anonymous."""
+    """Tokens of sessions that wrote lately, bounded to 16 keys a session and 20,000 sessions."""
 
     def __init__(self, seconds: float, now: Callable[[], float]) -> None:
         self._seconds = seconds
@@ -44,7 +44,7 @@ class ConsistencyMemory:
         return len(self._sessions)
 
     def remember(self, session: UUID, token: str) -> None:
-        """Keep what a write of this session answered."""
+        """Remember the token that a write of this session answered."""
         until = self._now() + self._seconds
         known = self._sessions.pop(session, {})
         for name, sealed in parse(token).items():
@@ -57,7 +57,7 @@ class ConsistencyMemory:
             self._sessions.popitem(last=False)
 
     def add(self, session: UUID, given: bytes | None) -> bytes | None:
-        """The token for a request: what is remembered and what the client sends, the later of both."""
+        """The token for a request: for each key the later of the remembered and the client's own."""
         known = self._sessions.get(session) if self._sessions else None
         if known is None:
             return given

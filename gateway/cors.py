@@ -13,7 +13,7 @@ VARY = b"Vary: Origin\r\n"
 
 
 class Cors:
-    """What browsers of which origins may do. Built once; a look-up per request."""
+    """Answers CORS requests for the allowed origins."""
 
     def __init__(self, origins: list[str]) -> None:
         self._any = "*" in origins
@@ -23,7 +23,7 @@ class Cors:
         return self._any or origin in self._origins
 
     def allows_socket(self, origin: bytes | None) -> bool:
-        """No `Origin` is no browser; `null` is refused unless any origin is allowed."""
+        """Whether a WebSocket may be opened. Without `Origin` it is not a browser; `null` needs `*`."""
         return origin is None or self.allows(origin)
 
     def headers(self, origin: bytes | None) -> bytes:
@@ -37,7 +37,7 @@ class Cors:
         )
 
     def preflight(self) -> tuple[tuple[str, str], ...]:
-        """What an allowed preflight answers besides `headers`."""
+        """Header lines of an allowed preflight besides `headers`."""
         return (
             ("Access-Control-Allow-Methods", METHODS),
             ("Access-Control-Allow-Headers", ALLOWED),

@@ -1,4 +1,4 @@
-"""What the gateway says about the API: OpenAPI, AsyncAPI, and a page that shows the first.
+"""Documents of the API: OpenAPI, AsyncAPI, and a page that shows the first.
 
 The page loads nothing from outside and its policy forbids it to: scripts and styles come from here, and it
 may call this origin only. OpenAPI is merged at build time (`python -m deploy.openapi`); AsyncAPI comes from
@@ -8,14 +8,11 @@ the event classes.
 import hashlib
 from collections.abc import Callable
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 import orjson
 
+from gateway.proxy import Exchange
 from libs.common.events.asyncapi import document as asyncapi
-
-if TYPE_CHECKING:
-    from gateway.proxy import Exchange
 
 OPENAPI = files("gateway") / "static" / "openapi.json"
 ASSETS = files("fastapi_offline") / "static"
@@ -51,11 +48,11 @@ class Document:
             *headers,
         )
 
-    def answer(self, exchange: "Exchange") -> None:
+    def answer(self, exchange: Exchange) -> None:
         exchange.answer(200, self._body, self._kind, self._headers)
 
 
-def documents() -> dict[str, Callable[["Exchange"], None]]:
+def documents() -> dict[str, Callable[[Exchange], None]]:
     """Handlers by exact path, without the last slash."""
     script, style = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
     page = Document(

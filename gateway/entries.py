@@ -1,15 +1,12 @@
-"""One answer that is kept: what of it, for whom, and under which entity tag (RFC 9110, RFC 9111)."""
+"""Cached answers: what is stored of each, for whom, under which entity tag (RFC 9110, RFC 9111)."""
 
 import hashlib
 import re
-from typing import TYPE_CHECKING
 
 from gateway.fetch import Reply
-from gateway.heads import kept_head
+from gateway.heads import cached_head
+from gateway.interfaces import ForwardedRequest
 from gateway.request import Request
-
-if TYPE_CHECKING:
-    from gateway.proxy import Exchange
 
 OVERHEAD = 512
 """Bytes of an entry beside its header and body."""
@@ -27,7 +24,7 @@ _IN_304 = frozenset({b"date", b"content-location"})
 
 
 def fields_of(request: Request) -> Fields:
-    """What a client sent, without what the gateway reads itself."""
+    """The client's header fields, without those that the gateway reads itself."""
     found: Fields = {}
     flat = request.headers
     for at in range(0, len(flat), 4):
@@ -44,7 +41,7 @@ def matches(if_none_match: bytes | None, tag: bytes) -> bool:
 
 
 class Entry:
-    """An answer to all whose requests do not differ in what it varies by."""
+    """An answer for all requests that agree in the fields of its `Vary`."""
 
     __slots__ = ("_short", "_whole", "at", "body", "size", "tag", "varies")
 
@@ -65,13 +62,13 @@ class Entry:
     def fits(self, fields: Fields) -> bool:
         return all(fields.get(name, b"") == value for name, value in self.varies.items())
 
-    def head(self, exchange: "Exchange", status: int, age: int) -> bytes:
+    def head(self, exchange: ForwardedRequest, status: int, age: int) -> bytes:
         length = len(self.body) if status == 200 else None
-        return kept_head(exchange, status, self._whole if status == 200 else self._short, age, length)
+        return cached_head(exchange, status, self._whole if status == 200 else self._short, age, length)
 
 
 def entry_of(reply: Reply, fields: Fields, now: float, date: bytes) -> Entry | None:
-    """What can be kept of an answer; None where it is not for everybody."""
+    """Make an entry of an answer; None if the answer is not for everybody."""
     if reply.status != 200 or reply.consistency:
         return None
     lines: dict[bytes, list[bytes]] = {}

@@ -1,19 +1,16 @@
-"""One GET to a service that no single client owns: its whole answer in memory, for all who wait for it."""
+"""GET from a service for several clients at once, with the whole answer in memory."""
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from gateway.breaker import PROBE_PATIENCE
+from gateway.interfaces import ServiceConnection
 from gateway.pool import Pool, ServiceAway
-
-if TYPE_CHECKING:
-    from gateway.upstream import UpstreamConnection
 
 MOST_BYTES = 1024 * 1024
 
 
 class TooLarge(Exception):
-    """The answer is too long to be kept."""
+    """The answer is too long to be cached."""
 
 
 class Broken(Exception):
@@ -25,7 +22,7 @@ class _Lost(Exception):
 
 
 class Reply:
-    """A service's answer as it comes; stands where an exchange stands otherwise."""
+    """Receives a service's answer, as an exchange does for a single client."""
 
     head_only = False
     sent_whole = True
@@ -33,8 +30,8 @@ class Reply:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._upstream: UpstreamConnection | None = None
-        self._parts: list[bytes] = []
+        self._upstream: ServiceConnection | None = None
+        self._chunks: list[bytes] = []
         self._size = 0
         self.whole: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.awaited = False
@@ -44,7 +41,7 @@ class Reply:
         self.body = b""
         self.consistency = False
 
-    def answer_begins(self, upstream: "UpstreamConnection", status: int) -> None:
+    def answer_begins(self, upstream: ServiceConnection, status: int) -> None:
         self._pool.answered(self)
         self._upstream = upstream
         self.status = status
@@ -58,13 +55,13 @@ class Reply:
             if self._upstream is not None:
                 self._upstream.close()
         else:
-            self._parts.append(data)
+            self._chunks.append(data)
 
     def answer_ends(self) -> None:
-        self.body = b"".join(self._parts)
+        self.body = b"".join(self._chunks)
 
     def flush(self) -> None:
-        """Nobody is waiting for parts."""
+        """Nothing to do: the answer is used whole."""
 
     def done(self) -> None:
         self._end(None)
@@ -72,15 +69,15 @@ class Reply:
     def answer_broken(self) -> None:
         self._end(Broken())
 
-    def upgraded(self, upstream: "UpstreamConnection", rest: bytes) -> None:
+    def upgraded(self, upstream: ServiceConnection, rest: bytes) -> None:
         upstream.close()
         self._end(Broken())
 
-    def upstream_lost(self, upstream: "UpstreamConnection", error: Exception | None) -> None:
+    def upstream_lost(self, upstream: ServiceConnection, error: Exception | None) -> None:
         self._end(_Lost())
 
     def hold_request(self, hold: bool) -> None:
-        """The request is one small write."""
+        """Nothing to do: the request is one small write."""
 
     def _end(self, error: Exception | None) -> None:
         if self.whole.done():
@@ -92,7 +89,7 @@ class Reply:
 
 
 async def fetch(pool: Pool, head: bytes, patience: float) -> Reply:
-    """The answer to this GET within `patience` seconds; asked once more where the connection broke.
+    """Get the answer within `patience` seconds; retry once if the connection breaks.
 
     Raises `ServiceAway`, `Broken`, `TooLarge`."""
     try:

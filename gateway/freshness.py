@@ -1,4 +1,4 @@
-"""Whether this gateway knows of everything that a service has published until less than a second ago.
+"""Tells whether this gateway knows of everything that a service published until a second ago.
 
 A tail of topics, without a group, from their ends. What messages say is not read, only what they are about.
 It counts as up to date for `LEASE` seconds after the broker has last said that there is nothing more; so a
@@ -20,34 +20,34 @@ from libs.common.security.revocation import within
 
 log = get_logger(__name__)
 
-News = tuple[str, str]
+Change = tuple[str, str]
 """Topic and type."""
 
 LEASE = 0.75
 """Seconds; with the relay's few milliseconds well within the second that is promised."""
-POLL, LOOK = 0.15, 0.1
-"""Seconds after which the broker answers that there is nothing new, and between looks at its answers."""
+POLL, PAUSE = 0.15, 0.1
+"""Seconds after which the broker answers that there is nothing new, and between two checks of its answers."""
 PATIENCE = 5.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 5.0
 
 
 class Freshness:
-    """Calls `on_news` with the topics and types of what was published, and with all topics and no type when
-    something may have been missed."""
+    """Calls `on_changes` with the topics and types of what was published, and with all topics and no type
+    when something may have been missed."""
 
     def __init__(
-        self, settings: SuiteSettings, topics: Iterable[str], on_news: Callable[[set[News]], None]
+        self, settings: SuiteSettings, topics: Iterable[str], on_changes: Callable[[set[Change]], None]
     ) -> None:
         self._kafka = kafka_arguments(settings)
         self._topics = {settings.topic_prefix + topic: topic for topic in topics}
-        self._on_news = on_news
+        self._on_changes = on_changes
         self._now = asyncio.get_running_loop().time
         self._until = 0.0
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
 
     def holds(self) -> bool:
-        """Whether nothing that was published a second ago is unknown here."""
+        """Whether everything published until a second ago is known."""
         return self._now() < self._until
 
     def start(self) -> None:
@@ -88,7 +88,7 @@ class Freshness:
         try:
             await within(PATIENCE * 2, consumer.start())
             partitions = await within(PATIENCE, self._assign(consumer))
-            self._on_news({(topic, "") for topic in self._topics.values()})
+            self._on_changes({(topic, "") for topic in self._topics.values()})
             await self._follow(consumer, partitions)
         finally:
             with contextlib.suppress(Exception):  # stopping may hang on a dead broker
@@ -112,9 +112,9 @@ class Freshness:
         began = looked = self._now()
         heard = dict.fromkeys(partitions, (None, 0.0))
         while not self._stopping:
-            batches = await within(PATIENCE, consumer.getmany(timeout_ms=int(LOOK * 1000)))
+            batches = await within(PATIENCE, consumer.getmany(timeout_ms=int(PAUSE * 1000)))
             if batches:
-                self._on_news(
+                self._on_changes(
                     {
                         (self._topics[partition.topic], dict(message.headers).get("ce_type", b"").decode())
                         for partition, messages in batches.items()
@@ -137,7 +137,7 @@ class Freshness:
 
 
 async def _at_end(consumer: AIOKafkaConsumer, partitions: list[TopicPartition]) -> bool:
-    """Whether everything has been read that the broker has told of."""
+    """Whether everything up to the last known end of each partition has been read."""
     for partition in partitions:
         end = consumer.highwater(partition)
         if end is None or await consumer.position(partition) < end:

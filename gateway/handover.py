@@ -28,7 +28,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 class Handover:
-    """Both ends of it; without a path neither does anything."""
+    """Takes the socket over and offers it; does nothing without a path."""
 
     def __init__(self, path: str) -> None:
         self._path = Path(path) if path else None
@@ -37,7 +37,7 @@ class Handover:
         self._task: asyncio.Task[None] | None = None
 
     async def take(self) -> socket.socket | None:
-        """The listening socket of the process that runs already; None where there is none."""
+        """Take the listening socket of the running process; None if there is none."""
         if self._path is None:
             return None
         connection = socket.socket(socket.AF_UNIX)

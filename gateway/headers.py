@@ -1,4 +1,4 @@
-"""What happens to each header on its way through, decided once per name and remembered."""
+"""Rules for each header on its way through, looked up once per name and remembered."""
 
 # Plain numbers: a member of an Enum costs a look-up through its metaclass, ten times a request.
 PASS = 0
@@ -106,8 +106,8 @@ def named_in(connection: bytes) -> set[bytes]:
 
 def without(headers: list[bytes], names: set[bytes]) -> list[bytes]:
     """`headers` as a flat list (name, colon, value, line end) without those called `names`."""
-    kept: list[bytes] = []
+    left: list[bytes] = []
     for at in range(0, len(headers), 4):
         if headers[at].lower() not in names:
-            kept += headers[at : at + 4]
-    return kept
+            left += headers[at : at + 4]
+    return left

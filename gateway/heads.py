@@ -1,13 +1,7 @@
-"""What is written before a body: to a service the request's header, to a client the answer's."""
+"""Writes headers: of requests to services, of answers to clients."""
 
-from typing import TYPE_CHECKING
-
+from gateway.interfaces import ForwardedRequest, ServiceConnection
 from gateway.problems import REASONS
-
-if TYPE_CHECKING:
-    from gateway.fetch import Reply
-    from gateway.proxy import Exchange
-    from gateway.upstream import UpstreamConnection
 
 _STATUS_LINES = {status: f"HTTP/1.1 {status} {reason}\r\n".encode() for status, reason in REASONS.items()}
 
@@ -16,18 +10,15 @@ def status_line(status: int) -> bytes:
     return _STATUS_LINES.get(status) or f"HTTP/1.1 {status} Unknown\r\n".encode()
 
 
-def request_head(exchange: "Exchange") -> bytes:
-    """The request as its service gets it: framed anew, with ids, the client's address and the session's
+def request_head(exchange: ForwardedRequest) -> bytes:
+    """The header of a request to a service: framed again, with ids, the client's address and the session's
     last writes."""
-    request, match, client, gateway = exchange.request, exchange.match, exchange.client, exchange.gateway
+    request, match = exchange.request, exchange.match
     assert match is not None
-    host = request.host or b""
-    known = exchange.address is client.address
-    forwarded = client.forwarded if known else gateway.forwarded(exchange.address)
-    query = exchange.query
+    host, query = request.host or b"", exchange.query
     parts = [
         request.method, b" ", match.path.encode("latin-1"), b"?" if query else b"", query,
-        b" HTTP/1.1\r\nHost: ", host, b"\r\n", request.joined(), forwarded, host,
+        b" HTTP/1.1\r\nHost: ", host, b"\r\n", request.joined(), _forwarded(exchange), host,
         f"\r\nX-Request-ID: {exchange.request_id}\r\ntraceparent: {exchange.traceparent}\r\n".encode(),
     ]  # fmt: skip
     if request.authorization is not None:
@@ -35,7 +26,7 @@ def request_head(exchange: "Exchange") -> bytes:
     if request.origin is not None:
         parts += (b"Origin: ", request.origin, b"\r\n")
     if exchange.principal is not None:  # who is not signed in waits for nothing
-        consistency = gateway.memory.add(exchange.principal.session, request.consistency)
+        consistency = exchange.context.memory.add(exchange.principal.session, request.consistency)
         if consistency is not None:
             parts += (b"Consistency-Token: ", consistency, b"\r\n")
     if request.websocket and match.route.socket:
@@ -48,15 +39,21 @@ def request_head(exchange: "Exchange") -> bytes:
     return b"".join(parts)
 
 
-def public_request_head(exchange: "Exchange", fields: dict[bytes, bytes]) -> bytes:
-    """A GET that is asked for everybody: it says nothing of its client but where the request came in."""
+def _forwarded(exchange: ForwardedRequest) -> bytes:
+    client = exchange.client
+    if exchange.address is client.address:
+        return client.forwarded
+    return exchange.context.forwarding.lines(exchange.address)
+
+
+def public_request_head(exchange: ForwardedRequest, fields: dict[bytes, bytes]) -> bytes:
+    """The header of a GET for everybody: it tells nothing about the client but where the request came in."""
     match, host = exchange.match, exchange.request.host or b""
     assert match is not None
     parts = [
         b"GET ", match.path.encode("latin-1"), b"?" if exchange.query else b"", exchange.query,
         b" HTTP/1.1\r\nHost: ", host, b"\r\n",
-        exchange.client.forwarded if exchange.address is exchange.client.address
-        else exchange.gateway.forwarded(exchange.address), host,
+        _forwarded(exchange), host,
         f"\r\nX-Request-ID: {exchange.request_id}\r\ntraceparent: {exchange.traceparent}\r\n".encode(),
     ]  # fmt: skip
     for name, field in ((b"Accept", b"accept"), (b"Accept-Language", b"accept-language")):
@@ -65,29 +62,29 @@ def public_request_head(exchange: "Exchange", fields: dict[bytes, bytes]) -> byt
     return b"".join([*parts, b"\r\n"])
 
 
-def kept_head(exchange: "Exchange", status: int, lines: bytes, age: int, length: int | None) -> bytes:
-    """An answer from the cache."""
+def cached_head(exchange: ForwardedRequest, status: int, lines: bytes, age: int, length: int | None) -> bytes:
+    """The header of an answer from the cache."""
     parts = [status_line(status), lines, b"Age: %d\r\n" % age]
     if length is not None:
         parts.append(b"Content-Length: %d\r\n" % length)
     return _ended(exchange, parts, status)
 
 
-def passed_head(exchange: "Exchange", reply: "Reply") -> bytes:
-    """A service's answer that was fetched for several and is not kept."""
-    parts = [status_line(reply.status), *reply.headers]
-    if reply.status not in (204, 304):
-        parts.append(b"Content-Length: %d\r\n" % len(reply.body))
-    return _ended(exchange, parts, reply.status)
+def fetched_head(exchange: ForwardedRequest, status: int, headers: list[bytes], length: int) -> bytes:
+    """The header of an answer that was fetched for several clients and is not cached."""
+    parts = [status_line(status), *headers]
+    if status not in (204, 304):
+        parts.append(b"Content-Length: %d\r\n" % length)
+    return _ended(exchange, parts, status)
 
 
-def answer_head(exchange: "Exchange", upstream: "UpstreamConnection", status: int, chunk: bool) -> bytes:
-    """A service's answer as its client gets it: framed anew."""
+def answer_head(exchange: ForwardedRequest, upstream: ServiceConnection, status: int, chunk: bool) -> bytes:
+    """The header of a service's answer, framed again for its client."""
     parts = [status_line(status), *upstream.headers]
     if upstream.consistency is not None:
         parts += (b"Consistency-Token: ", upstream.consistency, b"\r\n")
     if not upstream.dated:
-        parts.append(exchange.gateway.date())
+        parts.append(exchange.context.date())
     if exchange.principal is not None and not upstream.cache_control:
         parts.append(b"Cache-Control: private, no-store\r\n")
     if status == 101:
@@ -100,22 +97,22 @@ def answer_head(exchange: "Exchange", upstream: "UpstreamConnection", status: in
 
 
 def own_head(
-    exchange: "Exchange", status: int, length: int, kind: str, headers: tuple[tuple[str, str], ...]
+    exchange: ForwardedRequest, status: int, length: int, kind: str, headers: tuple[tuple[str, str], ...]
 ) -> bytes:
     """The header of an answer of the gateway's own."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
     parts = [
-        status_line(status), exchange.gateway.date(),
+        status_line(status), exchange.context.date(),
         f"Content-Type: {kind}\r\nContent-Length: {length}\r\n{lines}".encode(),
     ]  # fmt: skip
     return _ended(exchange, parts, status)
 
 
-def _ended(exchange: "Exchange", parts: list[bytes], status: int) -> bytes:
+def _ended(exchange: ForwardedRequest, parts: list[bytes], status: int) -> bytes:
     """Close the header with what every answer carries."""
-    request, gateway = exchange.request, exchange.gateway
+    request, context = exchange.request, exchange.context
     if status != 101:
-        if not request.complete or gateway.draining:
+        if not request.complete or context.draining:
             request.keep_alive = False
         if not request.keep_alive:
             parts.append(b"Connection: close\r\n")
@@ -123,6 +120,6 @@ def _ended(exchange: "Exchange", parts: list[bytes], status: int) -> bytes:
             parts.append(b"Connection: keep-alive\r\n")
     parts.append(f"X-Request-ID: {exchange.request_id}\r\n".encode())
     parts.append(exchange.limits)
-    parts.append(gateway.cors.headers(request.origin))
+    parts.append(context.cors.headers(request.origin))
     parts.append(b"\r\n")
     return b"".join(parts)

@@ -1,4 +1,4 @@
-"""The ids of a request: `X-Request-ID` and `traceparent`, taken over when valid and made when not."""
+"""Ids of a request: `X-Request-ID` and `traceparent`, taken over if valid, otherwise generated."""
 
 from random import Random, SystemRandom
 

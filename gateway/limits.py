@@ -1,4 +1,4 @@
-"""How many requests of whom are let through: GCRA, counted in Valkey by all gateways together.
+"""Rate limits by GCRA, counted in Valkey by all gateways together.
 
 The Generic Cell Rate Algorithm keeps one number per caller: the moment until which what was let through is
 spoken for (*tat*). A request moves it on by 60 s / quota, and passes while it is less than the burst ahead of
@@ -9,17 +9,14 @@ Valkey is away every gateway counts by itself, from what it knows, and tells Val
 import asyncio
 from functools import partial
 from math import ceil, floor
-from typing import TYPE_CHECKING
 
+from gateway.interfaces import LimitedRequest
 from gateway.metrics import Metrics
 from gateway.problems import Problem
 from gateway.settings import GatewaySettings
 from gateway.valkey import Script
 from libs.common.runtime.connections import tls_context
 from libs.common.runtime.logs import get_logger
-
-if TYPE_CHECKING:
-    from gateway.proxy import Exchange
 
 log = get_logger(__name__)
 
@@ -86,7 +83,7 @@ class Bucket:
         """By the loop's clock, and never later than Valkey has it: who is refused here is refused there."""
         self.unshared = False
         """Whether requests were let through that Valkey does not know of."""
-        self.waiting: list[Exchange] = []
+        self.waiting: list[LimitedRequest] = []
         """Requests of this turn of the loop."""
         self.undecided = 0
         """Requests that Valkey has yet to answer for."""
@@ -102,7 +99,7 @@ def rate_limited(retry_after: int) -> Problem:
 
 
 class Limiter:
-    """Decides about requests: with Valkey while it answers, alone while it does not."""
+    """Applies the limits, with Valkey while it answers, otherwise alone."""
 
     def __init__(self, settings: GatewaySettings, metrics: Metrics) -> None:
         loop = asyncio.get_running_loop()
@@ -137,12 +134,12 @@ class Limiter:
         """Whether all gateways count together at the moment."""
         return self._script.up
 
-    def charge(self, exchange: "Exchange", policy: Policy, who: int | str) -> None:
+    def charge(self, exchange: LimitedRequest, policy: Policy, who: int | str) -> None:
         """One request of `who`: calls `pass_limits` or `refuse_if_there`, now or at Valkey's answer.
 
-        A request that does no harm goes to its service meanwhile, while this process knows of room for it:
-        its answer waits for Valkey's, which nearly always comes first."""
-        bucket = policy.known.get(who) or self._meet(policy, who)
+        A request that `may_go_ahead` goes to its service meanwhile if this process knows of room for it; its
+        answer waits for Valkey's, which nearly always comes first."""
+        bucket = policy.known.get(who) or self._bucket_of(policy, who)
         now = self._now()
         spent = bucket.tat - now
         if spent > (policy.burst - 1 + ROUNDING) * policy.interval:
@@ -154,12 +151,12 @@ class Limiter:
                 self._touched.append(bucket)
             bucket.waiting.append(exchange)
             bucket.undecided += 1
-            if exchange.harmless and spent + bucket.undecided * policy.interval < policy.window:
+            if exchange.may_go_ahead and spent + bucket.undecided * policy.interval < policy.window:
                 exchange.go_ahead()
         else:
             self._decide_alone(bucket, [exchange], now)
 
-    def _meet(self, policy: Policy, who: int | str) -> Bucket:
+    def _bucket_of(self, policy: Policy, who: int | str) -> Bucket:
         full = len(policy.known) >= MOST_KNOWN
         if full and not self._script.up:
             who = CROWD  # whoever floods with addresses shares one allowance with all who come later
@@ -181,7 +178,7 @@ class Limiter:
         """Ask Valkey about all requests of this turn of the loop."""
         touched, self._touched = self._touched, []
         now = self._now()
-        batch: list[tuple[Bucket, list[Exchange]]] = []
+        batch: list[tuple[Bucket, list[LimitedRequest]]] = []
         keys: list[bytes] = []
         arguments: list[bytes] = []
         for bucket in touched:
@@ -192,12 +189,12 @@ class Limiter:
             arguments += (*bucket.policy.words, b"%d" % len(waiting), b"%d" % (owed * 1e6))
             batch.append((bucket, waiting))
         if self._script.up:
-            self._script.call(keys, arguments, partial(self._settle, batch, now))
+            self._script.call(keys, arguments, partial(self._apply, batch, now))
         else:
-            self._settle(batch, now, None)
+            self._apply(batch, now, None)
 
-    def _settle(
-        self, batch: list[tuple[Bucket, list["Exchange"]]], asked: float, answer: list[int] | None
+    def _apply(
+        self, batch: list[tuple[Bucket, list[LimitedRequest]]], asked: float, answer: list[int] | None
     ) -> None:
         for number, (bucket, waiting) in enumerate(batch):
             bucket.undecided -= len(waiting)
@@ -215,7 +212,7 @@ class Limiter:
                 else:
                     self._refuse(exchange, policy, spent)
 
-    def _decide_alone(self, bucket: Bucket, waiting: list["Exchange"], now: float) -> None:
+    def _decide_alone(self, bucket: Bucket, waiting: list[LimitedRequest], now: float) -> None:
         policy = bucket.policy
         for exchange in waiting:
             spent = max(bucket.tat - now, 0.0)
@@ -226,15 +223,15 @@ class Limiter:
                 bucket.tat = now + spent + policy.interval
                 self._pass(exchange, policy, spent + policy.interval)
 
-    def _pass(self, exchange: "Exchange", policy: Policy, spent: float) -> None:
+    def _pass(self, exchange: LimitedRequest, policy: Policy, spent: float) -> None:
         exchange.limits = policy.fields % (policy.left(spent), ceil(spent))
         try:
             exchange.pass_limits()
         except Exception as error:  # the others of the batch have done nothing
             log.error("gateway_request_failed", exc_info=error)
-            exchange.client.transport.abort()
+            exchange.abort()
 
-    def _refuse(self, exchange: "Exchange", policy: Policy, spent: float) -> None:
+    def _refuse(self, exchange: LimitedRequest, policy: Policy, spent: float) -> None:
         exchange.limits = policy.fields % (0, ceil(spent))
         self._metrics.limited(policy.name)
         exchange.refuse_if_there(rate_limited(policy.wait(spent)))

@@ -1,4 +1,4 @@
-"""Counters that cost a dictionary look-up per request, shown to Prometheus by a collector of our own.
+"""Counters that cost a dictionary look-up per request, exported by a Prometheus collector of our own.
 
 prometheus-client's own histogram takes a lock for every bucket; here one thread counts, so plain lists do.
 """
@@ -47,6 +47,16 @@ class Metrics(Collector):
         self.refused[policy] = self.refused.get(policy, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
+        yield self._request_seconds()
+        yield GaugeMetricFamily("lectern_gateway_clients", "Open client connections", value=self.clients)
+        yield GaugeMetricFamily("lectern_gateway_sockets", "Open WebSockets", value=self.sockets)
+        yield GaugeMetricFamily("lectern_gateway_in_flight", "Requests being answered", value=self.in_flight)
+        yield CounterMetricFamily("lectern_gateway_retries", "Requests sent again", value=self.retries)
+        yield from self._of_services()
+        yield from self._of_limits()
+        yield from self._of_cache()
+
+    def _request_seconds(self) -> Metric:
         histogram = HistogramMetricFamily(
             "lectern_gateway_request_seconds",
             "Time from a request to its whole answer",
@@ -58,11 +68,9 @@ class Metrics(Collector):
                 total += count
                 buckets.append((bound, total))
             histogram.add_metric((route, f"{status}xx"), buckets, counts[-1])
-        yield histogram
-        yield GaugeMetricFamily("lectern_gateway_clients", "Open client connections", value=self.clients)
-        yield GaugeMetricFamily("lectern_gateway_sockets", "Open WebSockets", value=self.sockets)
-        yield GaugeMetricFamily("lectern_gateway_in_flight", "Requests being answered", value=self.in_flight)
-        yield CounterMetricFamily("lectern_gateway_retries", "Requests sent again", value=self.retries)
+        return histogram
+
+    def _of_services(self) -> Iterator[Metric]:
         upstream = GaugeMetricFamily(
             "lectern_gateway_upstream", "Connections to services", labels=("service", "state")
         )
@@ -82,6 +90,8 @@ class Metrics(Collector):
         for service, is_open in self.breakers.items():
             breakers.add_metric((service,), is_open)
         yield breakers
+
+    def _of_limits(self) -> Iterator[Metric]:
         limited = CounterMetricFamily(
             "lectern_gateway_limited", "Requests answered 429 by class", labels=("policy",)
         )
@@ -93,6 +103,13 @@ class Metrics(Collector):
             "Connections beyond the most, in all or of one address",
             value=self.connections_refused,
         )
+        yield GaugeMetricFamily(
+            "lectern_gateway_limits_shared",
+            "1 while limits are counted in Valkey, 0 while this gateway counts alone",
+            value=self.limits_shared,
+        )
+
+    def _of_cache(self) -> Iterator[Metric]:
         cache = CounterMetricFamily(
             "lectern_gateway_cache", "Anonymous reads of the catalogue by outcome", labels=("outcome",)
         )
@@ -100,17 +117,12 @@ class Metrics(Collector):
             cache.add_metric((outcome,), count)
         yield cache
         yield GaugeMetricFamily(
-            "lectern_gateway_cache_bytes", "Bytes of kept answers", value=self.cache_bytes
+            "lectern_gateway_cache_bytes", "Bytes of cached answers", value=self.cache_bytes
         )
         yield GaugeMetricFamily(
             "lectern_gateway_cache_fresh",
             "1 while the tail of the catalogue's events is up to date, 0 while the cache is not used",
             value=self.cache_fresh,
-        )
-        yield GaugeMetricFamily(
-            "lectern_gateway_limits_shared",
-            "1 while limits are counted in Valkey, 0 while this gateway counts alone",
-            value=self.limits_shared,
         )
 
     def render(self) -> bytes:

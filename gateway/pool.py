@@ -1,10 +1,11 @@
 """The connections to one service: kept alive, bounded, closed before the service would close them."""
 
 import asyncio
+from collections.abc import Callable
 from math import ceil
-from typing import Protocol
 
 from gateway.breaker import Breaker
+from gateway.interfaces import PooledRequest
 from gateway.metrics import Metrics
 from gateway.settings import GatewaySettings
 from gateway.upstream import UpstreamConnection
@@ -19,15 +20,8 @@ class ServiceAway(Exception):
         super().__init__(code)
 
 
-class Request(Protocol):
-    """What is asked of a service."""
-
-    awaited: bool
-    """Whether it counts among those that wait for an answer."""
-
-
 class Pool:
-    """What a service that hangs can take of the gateway is bounded here, so that the others go on."""
+    """Connections to one service. A service that hangs cannot use up what the others need."""
 
     def __init__(self, service: str, settings: GatewaySettings, metrics: Metrics) -> None:
         self.service = service
@@ -40,8 +34,10 @@ class Pool:
         self.breaker = Breaker(service, settings)
         self.waiting = 0
         """Requests that were sent whole and have no byte of an answer yet."""
+        self.on_written: Callable[[], None] | None = None
+        """Called when a write has passed, or may have had its effect without an answer."""
 
-    def admit(self, now: float, request: Request) -> bool:
+    def admit(self, now: float, request: PooledRequest) -> bool:
         """Whether this request is the probe of a service that was away. Raises `ServiceAway`."""
         if self.waiting >= self._settings.service_waiting:
             raise ServiceAway(1, "service_busy")
@@ -54,14 +50,14 @@ class Pool:
         breaker.probe = request
         return True
 
-    def await_answer(self, request: Request) -> None:
-        """It has been sent whole; once."""
+    def await_answer(self, request: PooledRequest) -> None:
+        """Count a request that has been sent whole; idempotent."""
         if not request.awaited:
             request.awaited = True
             self.waiting += 1
 
-    def answered(self, request: Request) -> None:
-        """The first byte of its answer has come."""
+    def answered(self, request: PooledRequest) -> None:
+        """Count the first byte of its answer."""
         if request.awaited:
             request.awaited = False
             self.waiting -= 1
@@ -70,8 +66,8 @@ class Pool:
         if breaker.probe is request:
             breaker.probe_worked()
 
-    def leave(self, request: Request) -> None:
-        """It is over, with an answer or without."""
+    def leave(self, request: PooledRequest) -> None:
+        """Stop counting a request, answered or not."""
         if request.awaited:
             request.awaited = False
             self.waiting -= 1
@@ -79,7 +75,7 @@ class Pool:
             self.breaker.probe = None  # it ended without a word of the service
 
     def take(self) -> UpstreamConnection | None:
-        """An idle connection, the one used last; None when there is none."""
+        """The idle connection that was used last; None if there is none."""
         while self._idle:
             connection = self._idle.pop()
             if not connection.closed and not connection.transport.is_closing():
@@ -95,7 +91,7 @@ class Pool:
         try:
             async with asyncio.timeout(self._settings.connect_timeout):
                 _, connection = await loop.create_connection(
-                    lambda: UpstreamConnection(self), self._host, self._port
+                    lambda: UpstreamConnection(self.give_back, self.forget), self._host, self._port
                 )
         finally:
             self._connecting -= 1
@@ -114,13 +110,17 @@ class Pool:
         if connection in self._idle:
             self._idle.remove(connection)
 
-    def failed(self, request: Request) -> None:
-        """The service could not be reached, broke off or kept silent."""
+    def written(self) -> None:
+        if self.on_written is not None:
+            self.on_written()
+
+    def failed(self, request: PooledRequest) -> None:
+        """Count a failure: the service could not be reached, broke off or did not answer."""
         self._metrics.failed(self.service)
         self.breaker.failed(asyncio.get_running_loop().time(), request)
 
     def prune(self, now: float) -> None:
-        """Close what idled for so long that the service may be about to close it."""
+        """Close connections that the service may be about to close."""
         for connection in [
             each for each in self._idle if now - each.idle_since > self._settings.upstream_idle
         ]:

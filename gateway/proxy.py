@@ -1,4 +1,4 @@
-"""One request on its way: decide, ask the service, hand its answer on as it comes.
+"""One request on its way: sends it to the service and streams the answer back.
 
 Everything on the ordinary path is a plain call within one turn of the loop; only a new connection to a
 service, or a token of a key not known yet, takes a task.
@@ -7,24 +7,19 @@ service, or a token of a key not known yet, takes a task.
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING
 
 from gateway import ids, problems
-from gateway.admission import READS, decide
 from gateway.breaker import PROBE_PATIENCE
 from gateway.heads import answer_head, own_head, request_head
+from gateway.interfaces import Client, Context, ServiceConnection
 from gateway.pool import Pool, ServiceAway
 from gateway.problems import Problem
+from gateway.request import READS, Request
 from gateway.routes import Match
 from gateway.sockets import Tunnel
-from gateway.unread import Doubt, doubt
+from gateway.unread import DeliveryCheck, delivery_check
 from gateway.upstream import UpstreamConnection
 from libs.common.security.tokens import Principal
-
-if TYPE_CHECKING:
-    from gateway.app import Gateway
-    from gateway.request import Request
-    from gateway.server import Downstream
 
 HELD_BODY = 64 * 1024
 JOIN_BELOW = 64 * 1024
@@ -45,7 +40,7 @@ class Exchange:
     """Header lines that tell the client what is left to it."""
     then: "Callable[[Exchange], None]"
     """What happens once the limits let it through."""
-    harmless = False
+    may_go_ahead = False
     """Whether it may be asked before that."""
     unsure = False
     """Whether it was, and is not decided yet."""
@@ -62,33 +57,30 @@ class Exchange:
     _bytes = 0
     _chunk = False
     _held_request = False
-    _kept: tuple[bytes, ...] = ()  # what was passed on of a short body, in case that nobody has read it
+    _sent_body: tuple[bytes, ...] = ()  # of a short body, in case that nobody has read it
 
-    def __init__(self, gateway: "Gateway", client: "Downstream", request: "Request") -> None:
-        self.gateway = gateway
+    def __init__(self, context: Context, client: Client, request: Request) -> None:
+        self.context = context
         self.client = client
         self.request = request
         self.address = client.address
         if request.forwarded_for is not None and client.behind_proxy:
-            self.address = gateway.addresses.behind(client.address, request.forwarded_for)
-        self._began = gateway.loop_time()
+            self.address = context.addresses.behind(client.address, request.forwarded_for)
+        self._began = context.now()
         self.request_id = ids.request_id(request.request_id)
         self.traceparent, continued = ids.traceparent(request.traceparent)
         if not continued and request.traceparent is not None:
             request.leave_out({b"tracestate"})
         self._out: list[bytes] = []
-        self.patience = gateway.settings.answer_timeout
+        self.patience = context.settings.answer_timeout
         self.head_only = request.method == b"HEAD"
 
     def begin(self) -> None:
-        self.gateway.metrics.in_flight += 1
-        if self.request.fault is not None:
-            self.refuse(self.request.fault)
-        else:
-            decide(self)
+        """Count the request as in flight, until it is answered or its client has gone."""
+        self.context.metrics.in_flight += 1
 
     def body_limit(self) -> int:
-        return (self.match and self.match.route.body) or self.gateway.settings.body_limit
+        return (self.match and self.match.route.body) or self.context.settings.body_limit
 
     def go_ahead(self) -> None:
         """Ask before the limits have decided: the answer is held back until they have."""
@@ -96,7 +88,7 @@ class Exchange:
         self.then(self)
 
     def pass_limits(self) -> None:
-        """The limits let it through; the client may have gone meanwhile."""
+        """Go on after the limits let it through; the client may have gone meanwhile."""
         if self.over:
             return
         if not self.unsure:
@@ -118,7 +110,7 @@ class Exchange:
     def ask(self, pool: Pool) -> None:
         """Send the request to its service, on a pooled connection or a new one."""
         self._pool = pool
-        now = self.gateway.loop_time()
+        now = self.context.now()
         try:
             if pool.admit(now, self):
                 self.patience = min(self.patience, PROBE_PATIENCE)
@@ -152,29 +144,29 @@ class Exchange:
             self.client.gate()
 
     def _retry(self, pool: Pool) -> bool:
-        """Ask once more where that cannot do harm: on a new connection, within the same deadline."""
+        """Retry a read on a new connection, within the same deadline; False if that is not allowed."""
         request = self.request
         repeatable = request.method in READS and request.body_bytes == 0 and request.complete
         if self._retried or not repeatable or pool.breaker.is_open or not pool.breaker.may_retry():
             return False
         self._retried = True
         self.sent_whole = False
-        self.gateway.metrics.retries += 1
+        self.context.metrics.retries += 1
         self.start(self._connect(pool))
         return True
 
     def start(self, work: Coroutine[None, None, None]) -> None:
-        """Go on in a task; it ends with the client's connection."""
-        self._task = self.gateway.spawn(work)
+        """Continue in a task that ends with the client's connection."""
+        self._task = self.context.tasks.spawn(work)
 
     def _send(self, connection: UpstreamConnection) -> None:
         self._upstream = connection
         connection.begin(self)
-        connection.send(self.gateway, request_head(self))
+        connection.send(self.context.output, request_head(self))
         self.more_body()
 
     def more_body(self) -> None:
-        """Pass on what has come of the body; once it is whole, the service's time begins."""
+        """Forward what has come of the body; the service's deadline begins when it is complete."""
         request, upstream = self.request, self._upstream
         if self.sent_whole:
             return
@@ -186,20 +178,20 @@ class Exchange:
         if request.body:
             chunks, request.body = request.body, []
             if request.body_bytes <= HELD_BODY:
-                self._kept += tuple(chunks)
+                self._sent_body += tuple(chunks)
             for chunk in chunks:
                 framed = b"%x\r\n%b\r\n" % (len(chunk), chunk) if request.chunked else chunk
-                upstream.send(self.gateway, framed)
+                upstream.send(self.context.output, framed)
             self._deadline()
         if request.complete:
             self.sent_whole = True
             if self._pool is not None and self._status == 0:
                 self._pool.await_answer(self)
             if request.chunked:
-                upstream.send(self.gateway, LAST_CHUNK)
+                upstream.send(self.context.output, LAST_CHUNK)
 
     def _deadline(self) -> None:
-        self.deadline = self.gateway.loop_time() + self.patience
+        self.deadline = self.context.now() + self.patience
 
     def wants_pause(self) -> bool:
         """Whether the client should stop sending: the service does not keep up, or is not there yet."""
@@ -214,7 +206,7 @@ class Exchange:
 
     # answer
 
-    def answer_begins(self, upstream: UpstreamConnection, status: int) -> None:
+    def answer_begins(self, upstream: ServiceConnection, status: int) -> None:
         request = self.request
         self._status = status
         if self._pool is not None:
@@ -230,12 +222,12 @@ class Exchange:
                 self._chunk = True
         self._out.append(answer_head(self, upstream, status, self._chunk))
 
-    def _written(self, upstream: UpstreamConnection, status: int) -> None:
+    def _written(self, upstream: ServiceConnection, status: int) -> None:
         assert self._pool is not None
-        self.gateway.cache.written(self._pool.service)
+        self._pool.written()
         if upstream.consistency is not None and self.principal is not None and status < 400:
             token = upstream.consistency.decode("latin-1")
-            self.gateway.memory.remember(self.principal.session, token)
+            self.context.memory.remember(self.principal.session, token)
 
     def answer_body(self, data: bytes) -> None:
         self._bytes += len(data)
@@ -255,10 +247,10 @@ class Exchange:
         self._out = []
         if self._bytes > JOIN_BELOW:
             self._deadline()
-            self.gateway.write_out()
+            self.context.output.flush()
             self.client.transport.writelines(out)
         else:
-            self.gateway.write(self.client.transport, b"".join(out))
+            self.context.output.write(self.client.transport, b"".join(out))
 
     def hold_answer(self, hold: bool) -> None:
         if self._upstream is not None and not self._upstream.closed:
@@ -269,8 +261,8 @@ class Exchange:
                 self._upstream.transport.resume_reading()
                 self._deadline()
 
-    def upgraded(self, upstream: UpstreamConnection, rest: bytes) -> None:
-        """The service said 101. If a WebSocket was asked for, the two connections become a tunnel."""
+    def upgraded(self, upstream: ServiceConnection, rest: bytes) -> None:
+        """Join the two connections after a 101, if a WebSocket was asked for."""
         if self._status != 101 or not self.request.websocket or not self.is_socket():
             upstream.close()
             self._upstream, self._out, self._status = None, [], 0
@@ -278,12 +270,12 @@ class Exchange:
             return
         self.flush()
         self._account()
-        Tunnel(self.gateway, self.client, upstream, self.principal).open(rest)
+        Tunnel(self.context, self.client, upstream, self.principal).open(rest)
 
     # end
 
     def done(self) -> None:
-        """The whole answer is written."""
+        """Finish: the whole answer is written."""
         self._upstream = None
         self._account()
         self.client.finished(self.request.keep_alive)
@@ -291,27 +283,31 @@ class Exchange:
     def answer(
         self, status: int, body: bytes, content_type: str, headers: tuple[tuple[str, str], ...] = ()
     ) -> None:
-        """An answer of the gateway's own."""
+        """Send an answer of the gateway's own."""
         self.give(status, own_head(self, status, len(body), content_type, headers), body)
 
     def give(self, status: int, head: bytes, body: bytes) -> None:
-        """A whole answer that is here already."""
+        """Send a whole answer that is in memory."""
         self._status = status
         body = b"" if self.head_only else body
         self._bytes = len(body)
-        self.gateway.write(self.client.transport, head + body)
+        self.context.output.write(self.client.transport, head + body)
         if self._bytes > JOIN_BELOW:
-            self.gateway.write_out()  # so that a client which does not read is noticed at once
+            self.context.output.flush()  # so that a client which does not read is noticed at once
         self.done()
 
     def refuse(self, problem: Problem) -> None:
-        """Answer with a problem; what is left of the request is not wanted any more."""
+        """Answer with a problem; the rest of the request is ignored."""
         if problem is self.request.fault:
             self.request.keep_alive = False
         self.answer(
             problem.status, problem.body(self.request_id), "application/problem+json",
             (*problem.headers, ("Cache-Control", "no-store")),
         )  # fmt: skip
+
+    def abort(self) -> None:
+        """Cut the client's connection after a defect of our own."""
+        self.client.transport.abort()
 
     def fail(self, problem: Problem) -> None:
         """Give the request up: with a problem while there is no answer yet, else by cutting the connection,
@@ -323,7 +319,7 @@ class Exchange:
             self.refuse(problem)
         else:
             self._account()
-            self.gateway.write_out()
+            self.context.output.flush()
             self.client.transport.abort()
 
     def overdue(self) -> None:
@@ -336,7 +332,7 @@ class Exchange:
         self._upstream = None
         self.fail(problems.BAD_GATEWAY)
 
-    def upstream_lost(self, upstream: UpstreamConnection, error: Exception | None) -> None:
+    def upstream_lost(self, upstream: ServiceConnection, error: Exception | None) -> None:
         """The service closed the connection before its answer was whole."""
         self._upstream = None
         pool = self._pool
@@ -350,20 +346,20 @@ class Exchange:
                 return
             whole = self.request.complete and self.request.body_bytes <= HELD_BODY
             if whole and not self._retried and not self.is_socket():
-                unclear = doubt(upstream.transport, upstream.sent_before, error)
-                if unclear is not None:
-                    self.start(self._repeat_unread(pool, unclear))
+                check = delivery_check(upstream.transport, upstream.sent_before, error)
+                if check is not None:
+                    self.start(self._repeat_unread(pool, check))
                     return
         self.fail(problems.unavailable(pool.service))
 
-    async def _repeat_unread(self, pool: Pool, unclear: Doubt) -> None:
+    async def _repeat_unread(self, pool: Pool, check: DeliveryCheck) -> None:
         """Send a write again, on a new connection, if surely nobody has read it."""
-        if not await unclear.surely_unread():
+        if not await check.surely_unread():
             return self.fail(problems.unavailable(pool.service))
         self._retried = True
         self.sent_whole = False
-        self.request.body = list(self._kept)
-        self.gateway.metrics.retries += 1
+        self.request.body = list(self._sent_body)
+        self.context.metrics.retries += 1
         await self._connect(pool)
 
     def client_gone(self) -> None:
@@ -380,17 +376,17 @@ class Exchange:
         if upstream is not None:
             upstream.close()
         if self._pool is not None and self.request.method not in READS:
-            self.gateway.cache.written(self._pool.service)
+            self._pool.written()
 
     def _account(self) -> None:
-        gateway = self.gateway
+        context = self.context
         self.over = True
         if self._pool is not None:
             self._pool.leave(self)
-        seconds = gateway.loop_time() - self._began
-        gateway.metrics.in_flight -= 1
-        gateway.metrics.observe(self.template, self._status, seconds)
-        gateway.access_log.add(
+        seconds = context.now() - self._began
+        context.metrics.in_flight -= 1
+        context.metrics.observe(self.template, self._status, seconds)
+        context.access_log.add(
             (
                 time.time(), self.request.method, self.path, self.template, self._status,
                 seconds, self._bytes, self.request_id, self.traceparent,

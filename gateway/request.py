@@ -1,4 +1,4 @@
-"""A request's header, field by field: what is kept, what steers, what is refused."""
+"""Parses a request's header, field by field: what is forwarded, what steers, what is refused."""
 
 import re
 
@@ -6,6 +6,7 @@ from gateway import headers, problems
 from gateway.headers import DROP, PASS, REQUEST_KINDS, named_in, without
 from gateway.problems import Problem
 
+READS = frozenset({b"GET", b"HEAD", b"OPTIONS"})
 METHODS = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"})
 _HOST_CHARACTERS = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:[]%")
 _OWN_FIELDS = {
@@ -22,11 +23,11 @@ _GET = re.compile(rb"GET (/[A-Za-z0-9/_.,~!$&'()*+;=:@%?-]{0,2000}) HTTP/1\.1")
 
 
 class Refused(Exception):
-    """Thrown out of a parser callback; the problem is in the request's `fault`."""
+    """Raised out of a parser callback; the problem is in the request's `fault`."""
 
 
 class Request:
-    """What a client asked, as far as it has arrived."""
+    """A client's request, as far as it has arrived."""
 
     method = b""
     target = b""
@@ -66,17 +67,17 @@ class Request:
         return self.lines
 
     def leave_out(self, names: set[bytes]) -> None:
-        """Pass on no header of these (lower-case) names."""
+        """Remove headers by their (lower-case) names."""
         self.headers = without(self.headers, names)
         self.lines = None
 
     def refused(self, problem: Problem) -> Refused:
-        """To be raised: the request makes no sense."""
+        """Set the fault; returns the exception to raise."""
         self.fault = problem
         return Refused()
 
     def take(self, name: bytes, value: bytes) -> None:
-        """One header line. Raises `Refused`."""
+        """Take in one header line. Raises `Refused`."""
         kind = REQUEST_KINDS[name]
         if kind == PASS:
             self.headers += (name, b": ", value, b"\r\n")
@@ -120,7 +121,7 @@ class Request:
             self.headers += (b"Access-Control-Request-Method", b": ", value, b"\r\n")
 
     def head_is_whole(self, method: bytes, version: str) -> None:
-        """All header lines have come. Raises `Refused`."""
+        """Check the whole header. Raises `Refused`."""
         self.method = method
         if version == "1.1":
             if self.host is None:
@@ -174,7 +175,7 @@ class Pattern:
 
     @classmethod
     def of(cls, data: bytes, request: Request) -> "Pattern | None":
-        """What to recognise the next such request by, where `data` was all of this one and it is ordinary."""
+        """The pattern of an ordinary request that came whole in `data`; None for any other."""
         if (
             not request.complete or request.method != b"GET" or request.http10 or not request.keep_alive
             or request.fault is not None or request.length is not None or request.chunked
@@ -186,7 +187,7 @@ class Pattern:
         return cls(data[data.index(b"\r\n") :], request)
 
     def again(self, data: bytes) -> Request | None:
-        """The request that `data` is, when it is one whole GET with these lines."""
+        """The request in `data`, if it is one whole GET with these header lines."""
         if not data.endswith(self.block):
             return None
         line = _GET.fullmatch(data, 0, len(data) - len(self.block))

@@ -1,4 +1,4 @@
-"""The side of the clients: HTTP/1.1 on httptools, one request of a connection answered at a time, in order.
+"""Client connections: HTTP/1.1 on httptools, one request of a connection at a time, in order.
 
 Nothing reaches a service before its header is whole and well-formed. Timeouts are looked at by one sweep
 (`check`), because a timer per request costs more than the rest of the bookkeeping.
@@ -6,19 +6,18 @@ Nothing reaches a service before its header is whole and well-formed. Timeouts a
 
 import asyncio
 from collections import deque
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
 from gateway import problems
 from gateway.addresses import UNKNOWN
-from gateway.connections import MOST_LINGERING
+from gateway.admission import Admission
+from gateway.connections import MOST_LINGERING, Connections
+from gateway.interfaces import Context
 from gateway.problems import Problem
 from gateway.proxy import Exchange
 from gateway.request import Pattern, Request
-
-if TYPE_CHECKING:
-    from gateway.app import Gateway
 
 WRITE_BUFFER = 256 * 1024
 HELD_BODY = 64 * 1024
@@ -31,9 +30,19 @@ class Downstream(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, gateway: "Gateway") -> None:
-        self._gateway = gateway
-        self._settings = gateway.settings
+    def __init__(
+        self,
+        context: Context,
+        admission: Admission,
+        connections: Connections,
+        clients: set["Downstream"],
+    ) -> None:
+        """It is among `clients` while it is open and speaks HTTP."""
+        self._context = context
+        self._admission = admission
+        self._connections = connections
+        self._clients = clients
+        self._settings = context.settings
         self._loop = asyncio.get_running_loop()
         self._parser = HttpRequestParser(self)
         self._parsing = Request()
@@ -71,15 +80,15 @@ class Downstream(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)  # uvloop's do not inherit from it
         self.transport.set_write_buffer_limits(WRITE_BUFFER)
         peer = transport.get_extra_info("peername")
-        addresses = self._gateway.addresses
+        addresses = self._context.addresses
         self.address = addresses.of_peer(str(peer[0])) if peer else UNKNOWN
         self.behind_proxy = addresses.trusts(self.address)
-        self.forwarded = self._gateway.forwarded(self.address)
-        self._gateway.clients.add(self)
+        self.forwarded = self._context.forwarding.lines(self.address)
+        self._clients.add(self)
         self._enter()
 
     def _enter(self) -> None:
-        connections = self._gateway.connections
+        connections = self._connections
         problem = connections.enter(self.address, self.behind_proxy)
         self._counted = problem is None
         if problem is None:
@@ -91,15 +100,15 @@ class Downstream(asyncio.Protocol):
             self._refuse(problem)
 
     def leave(self) -> None:
-        """The connection is over, or the socket that it became; once."""
-        connections = self._gateway.connections
+        """Stop counting the connection; once, when it or the socket that it became is over."""
+        connections = self._connections
         if self._counted:
             connections.leave(self.address, self.behind_proxy)
         else:
             connections.lingering -= 1
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._gateway.clients.discard(self)
+        self._clients.discard(self)
         self.leave()
         self._deaf = True
         self._queue.clear()
@@ -245,12 +254,16 @@ class Downstream(asyncio.Protocol):
             if self._write_paused_at is not None:  # who does not read is not answered on
                 break
             request = self._queue.popleft()
-            self.exchange = Exchange(self._gateway, self, request)
-            self.exchange.begin()
+            exchange = self.exchange = Exchange(self._context, self, request)
+            exchange.begin()
+            if request.fault is not None:
+                exchange.refuse(request.fault)
+            else:
+                self._admission.decide(exchange)
         self._advancing = False
 
     def finished(self, keep_alive: bool) -> None:
-        """The answer to the present request is written."""
+        """Go on to the next request: the answer to the present one is written."""
         assert self.exchange is not None
         request = self.exchange.request
         self.exchange = None
@@ -274,7 +287,7 @@ class Downstream(asyncio.Protocol):
         """Close so that the answer arrives: closing on unread bytes would reset it on its way."""
         self._queue.clear()
         self._deaf = True
-        self._gateway.write_out()
+        self._context.output.flush()
         if whole:
             self.transport.close()
             return
@@ -303,8 +316,8 @@ class Downstream(asyncio.Protocol):
                 self.transport.resume_reading()
 
     def take_over(self) -> bytes:
-        """For a tunnel: the connection speaks WebSocket from here on; returns what was sent too early."""
-        self._gateway.clients.discard(self)
+        """Hand the connection to a tunnel; returns what the client sent too early."""
+        self._clients.discard(self)
         self.exchange = None
         self._deaf = True
         held, self._held = self._held or b"", None
@@ -315,7 +328,7 @@ class Downstream(asyncio.Protocol):
     # time
 
     def check(self, now: float) -> None:
-        """Called by the sweep: end what takes too long."""
+        """End what takes too long; called by the sweep."""
         settings, exchange = self._settings, self.exchange
         if self._closing_since is not None:
             if now - self._closing_since > LINGER:
@@ -340,5 +353,5 @@ class Downstream(asyncio.Protocol):
         """Close if nothing has been under way since then."""
         idle = self.exchange is None and self._head_since is None and not self._queue
         if idle and self._idle_since <= idle_since:
-            self._gateway.write_out()
+            self._context.output.flush()
             self.transport.close()

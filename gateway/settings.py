@@ -15,7 +15,7 @@ MOST_CREDENTIALS = 6_000
 
 
 class GatewaySettings(SuiteSettings):
-    """Where the services are, and how much of everything a client may have."""
+    """Addresses of the services, limits and timeouts."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_", extra="ignore", populate_by_name=True)
 

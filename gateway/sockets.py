@@ -7,14 +7,9 @@ masked, so the gateway can write that one itself. Heartbeat and messages belong 
 """
 
 import asyncio
-from typing import TYPE_CHECKING
 
+from gateway.interfaces import Client, Context, ServiceConnection
 from libs.common.security.tokens import Principal
-
-if TYPE_CHECKING:
-    from gateway.app import Gateway
-    from gateway.server import Downstream
-    from gateway.upstream import UpstreamConnection
 
 CLOSE = 0x8
 GOODBYE = 2.0
@@ -45,7 +40,7 @@ class FrameCounter:
         return self._payload == 0 and not self._header
 
     def count(self, data: bytes, stop: bool = False) -> int:
-        """Take `data` in; how much of it was taken: all, or with `stop` up to the first frame boundary."""
+        """Take in `data`; returns how much was taken: all, or with `stop` up to the first frame boundary."""
         position, end = 0, len(data)
         header = self._header
         while position < end:
@@ -114,12 +109,12 @@ class Tunnel:
 
     def __init__(
         self,
-        gateway: "Gateway",
-        client: "Downstream",
-        upstream: "UpstreamConnection",
+        context: Context,
+        client: Client,
+        upstream: ServiceConnection,
         principal: Principal | None,
     ) -> None:
-        self._gateway = gateway
+        self._context = context
         self._downstream = client
         self._client = client.transport
         self._upstream = upstream
@@ -127,22 +122,22 @@ class Tunnel:
         self.principal = principal
         """Set when the handshake carried a token; tickets are the service's to watch."""
         self._sent = FrameCounter()
-        self._asked = FrameCounter(gateway.settings.socket_message_limit)
+        self._asked = FrameCounter(context.settings.socket_message_limit)
         self._goodbye: bytes | None = None
         self._said_goodbye = False
         self._timer: asyncio.TimerHandle | None = None
         self._over = False
 
     def open(self, rest: bytes) -> None:
-        """`rest` is what the service sent right behind its 101."""
-        self._gateway.write_out()
+        """Begin; `rest` is what the service sent right after its 101."""
+        self._context.output.flush()
         self._upstream.let_go()
-        self._gateway.tunnels.add(self)
-        self._gateway.metrics.sockets += 1
+        self._context.tunnels.add(self)
+        self._context.metrics.sockets += 1
         held = self._downstream.take_over()
         self._client.set_protocol(_End(self, client=True))
         self._service.set_protocol(_End(self, client=False))
-        if self._gateway.draining:
+        if self._context.draining:
             self.close(1012, "restart")
         if rest:
             self.from_service(rest)
@@ -194,7 +189,7 @@ class Tunnel:
                 self._end()
 
     def hold(self, client: bool, hold: bool) -> None:
-        """One side does not keep up: stop reading from the other."""
+        """Stop reading from the other side while this one does not keep up."""
         other = self._service if client else self._client
         if not other.is_closing():
             if hold:
@@ -208,8 +203,8 @@ class Tunnel:
         self._over = True
         if self._timer is not None:
             self._timer.cancel()
-        self._gateway.tunnels.discard(self)
-        self._gateway.metrics.sockets -= 1
+        self._context.tunnels.discard(self)
+        self._context.metrics.sockets -= 1
         self._downstream.leave()
         self._client.close()
         self._service.close()

@@ -1,4 +1,4 @@
-"""Whether a service can have read a request whose connection it closed without a byte of an answer.
+"""Tells whether a service can have read a request if it closed the connection without answering.
 
 A service that closes an idle connection says so with a FIN, which may be on its way when the next request
 is written. The kernel of the service acknowledges what it takes in, at the latest with its FIN, and answers
@@ -23,7 +23,7 @@ _SYN = 1
 """The connection's opening counts among what was acknowledged."""
 
 
-class Doubt:
+class DeliveryCheck:
     """The socket of a connection that is over, kept until it is known."""
 
     def __init__(self, descriptor: int, before: int) -> None:
@@ -55,10 +55,12 @@ class Doubt:
         return None
 
 
-def doubt(transport: asyncio.BaseTransport, before: int, error: Exception | None) -> Doubt | None:
-    """What to find out after `connection_lost(error)`; None where it cannot be known."""
+def delivery_check(
+    transport: asyncio.BaseTransport, before: int, error: Exception | None
+) -> DeliveryCheck | None:
+    """The check to make after `connection_lost(error)`; None if it cannot be known."""
     # A reset after a FIN breaks the pipe; any other error is a reset alone.
     if _INFO is None or not (error is None or isinstance(error, BrokenPipeError)):
         return None
     descriptor: int = transport.get_extra_info("socket").fileno()
-    return Doubt(descriptor, before) if descriptor >= 0 else None
+    return DeliveryCheck(descriptor, before) if descriptor >= 0 else None

@@ -1,38 +1,18 @@
-"""One connection to a service, used by one request at a time: its answers are parsed as they come."""
+"""A connection to a service, used by one request at a time; answers are parsed as they come."""
 
 import asyncio
-from typing import TYPE_CHECKING, Protocol, cast
+from collections.abc import Callable
+from typing import cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from gateway import headers
 from gateway.headers import PASS, RESPONSE_KINDS
-
-if TYPE_CHECKING:
-    from gateway.app import Gateway
-    from gateway.pool import Pool
+from gateway.interfaces import AnswerReceiver
+from gateway.output import Output
 
 WRITE_BUFFER = 256 * 1024
 HELD = 64 * 1024
-
-
-class Asker(Protocol):
-    """Who waits for an answer: a client's exchange, or a fetch for the cache."""
-
-    head_only: bool
-    sent_whole: bool
-    unsure: bool
-    """Whether it is not decided yet that there may be an answer."""
-
-    def answer_begins(self, upstream: "UpstreamConnection", status: int) -> None: ...
-    def answer_body(self, data: bytes) -> None: ...
-    def answer_ends(self) -> None: ...
-    def flush(self) -> None: ...
-    def done(self) -> None: ...
-    def answer_broken(self) -> None: ...
-    def upgraded(self, upstream: "UpstreamConnection", rest: bytes) -> None: ...
-    def upstream_lost(self, upstream: "UpstreamConnection", error: Exception | None) -> None: ...
-    def hold_request(self, hold: bool) -> None: ...
 
 
 class UpstreamConnection(asyncio.Protocol):
@@ -40,10 +20,16 @@ class UpstreamConnection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, pool: "Pool") -> None:
-        self._pool = pool
+    def __init__(
+        self,
+        give_back: Callable[["UpstreamConnection"], None],
+        forget: Callable[["UpstreamConnection"], None],
+    ) -> None:
+        """Calls `give_back` when it is free for the next request, `forget` when it leaves its pool."""
+        self._give_back = give_back
+        self._forget = forget
         self._parser = HttpResponseParser(self)
-        self.exchange: Asker | None = None
+        self.exchange: AnswerReceiver | None = None
         self.used = False
         """Whether an earlier request was answered here: then the service may have closed it meanwhile."""
         self.answered = False
@@ -104,7 +90,7 @@ class UpstreamConnection(asyncio.Protocol):
             self._finish(exchange)
 
     def hand_on(self) -> None:
-        """It is decided: what came early is an answer."""
+        """Hand on what came before the limits had decided."""
         early, self._early = self._early, b""
         if early:
             if len(early) > HELD:
@@ -113,7 +99,7 @@ class UpstreamConnection(asyncio.Protocol):
         if self._lost is not None:
             self.connection_lost(self._lost[0])
 
-    def _finish(self, exchange: Asker) -> None:
+    def _finish(self, exchange: AnswerReceiver) -> None:
         self.exchange = None
         if exchange.head_only:
             # The parser waits for a body that an answer to HEAD does not have.
@@ -121,7 +107,7 @@ class UpstreamConnection(asyncio.Protocol):
         keep = self._keep and exchange.sent_whole
         self._reset()
         if keep:
-            self._pool.give_back(self)
+            self._give_back(self)
         else:
             self.close()
         exchange.done()
@@ -131,7 +117,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         self.closed = True
-        self._pool.forget(self)
+        self._forget(self)
         if self._early:
             self._lost = (error,)
             return
@@ -155,25 +141,25 @@ class UpstreamConnection(asyncio.Protocol):
 
     # use
 
-    def begin(self, exchange: Asker) -> None:
+    def begin(self, exchange: AnswerReceiver) -> None:
         self.exchange = exchange
         self.answered = False
         self.sent_before = self.sent
 
-    def send(self, gateway: "Gateway", data: bytes) -> None:
+    def send(self, output: Output, data: bytes) -> None:
         self.sent += len(data)
-        gateway.write(self.transport, data)
+        output.write(self.transport, data)
 
     def close(self) -> None:
         self.closed = True
         self.exchange = None
-        self._pool.forget(self)
+        self._forget(self)
         self.transport.abort()
 
     def let_go(self) -> None:
-        """Hand the socket to a tunnel: it is no connection of the pool any more."""
+        """Leave the pool: a tunnel has the socket from here on."""
         self.exchange = None
-        self._pool.forget(self)
+        self._forget(self)
 
     # httptools
 

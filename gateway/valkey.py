@@ -1,7 +1,7 @@
-"""One Lua script on Valkey, asked without waiting: calls go out at once, answers come to callbacks in order.
+"""Calls of one Lua script on Valkey without waiting: answers come to callbacks, in order.
 
-Only what limits need: one connection, RESP2, no task per call. While Valkey is away nobody waits for it:
-`up` is false, and a new connection is tried in the background.
+Only what limits need: one connection, RESP2 by hiredis, no task per call. While Valkey is away nobody waits
+for it: `up` is false, and a new connection is tried in the background.
 """
 
 import asyncio
@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 from urllib.parse import SplitResult, unquote, urlsplit
+
+import hiredis
 
 from libs.common.runtime.logs import get_logger
 
@@ -27,70 +29,40 @@ STEADY = 10.0
 
 
 class ValkeyError(Exception):
-    """Valkey refused a command, or said something that is not RESP."""
+    """Valkey refused a command."""
 
 
-class _Incomplete(Exception):
-    """More bytes must come."""
+_INCOMPLETE = object()
 
 
 def command(*parts: bytes) -> bytes:
     """A command as RESP."""
-    return b"*%d\r\n%b" % (len(parts), b"".join([b"$%d\r\n%b\r\n" % (len(part), part) for part in parts]))
+    packed: bytes = hiredis.pack_command(cast(Any, parts))  # its stub takes tuples of one part only
+    return packed
 
 
-def _parse(data: bytes, at: int) -> tuple[Any, int]:
-    """One answer from `at` (an error as a ValkeyError, not raised), and where the next begins."""
-    end = data.find(b"\r\n", at)
-    if end < 0:
-        raise _Incomplete
-    kind, rest, at = data[at : at + 1], data[at + 1 : end], end + 2
-    if kind == b":":
-        return int(rest), at
-    if kind == b"*":
-        items = []
-        for _ in range(int(rest)):
-            item, at = _parse(data, at)
-            items.append(item)
-        return items, at
-    if kind == b"$":
-        until = at + int(rest)
-        if len(data) < until + 2:
-            raise _Incomplete
-        return data[at:until], until + 2
-    if kind == b"+":
-        return rest, at
-    if kind == b"-":
-        return ValkeyError(rest.decode("utf-8", "replace")), at
-    raise ValueError(f"not RESP: {kind!r}")
-
-
-class _Link(asyncio.Protocol):
-    """One connection: cuts what comes into answers."""
+class _Connection(asyncio.Protocol):
+    """One connection: parses answers (an error as a ValkeyError, not raised)."""
 
     transport: asyncio.Transport
 
     def __init__(self, on_answer: Callable[[Any], None], on_lost: Callable[[], None]) -> None:
         self._on_answer = on_answer
         self._on_lost = on_lost
-        self._data = b""
+        self._reader = hiredis.Reader(
+            replyError=ValkeyError, protocolError=ValueError, notEnoughData=_INCOMPLETE
+        )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        if self._data:
-            data = self._data + data
-        at = 0
+        self._reader.feed(data)
         try:
-            while at < len(data):
-                answer, at = _parse(data, at)
+            while (answer := self._reader.gets()) is not _INCOMPLETE:
                 self._on_answer(answer)
-        except _Incomplete:
-            pass
         except ValueError:
             self.transport.abort()
-        self._data = data[at:]
 
     def connection_lost(self, error: Exception | None) -> None:
         self._on_lost()
@@ -106,7 +78,7 @@ class _Call:
 
 
 class Script:
-    """Asks one script for lists of integers.
+    """Calls one script, which returns lists of integers.
 
     A call that is not answered within `timeout` counts as unanswered, with all behind it; the connection is
     given up then.
@@ -125,7 +97,7 @@ class Script:
         self._sha = hashlib.sha1(self._source, usedforsecurity=False).hexdigest().encode()
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._link: _Link | None = None
+        self._connection: _Connection | None = None
         self._calls: deque[_Call] = deque()
         self._greeting: asyncio.Future[Any] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -148,13 +120,13 @@ class Script:
         self._give_up()
 
     def call(self, keys: Sequence[bytes], arguments: Sequence[bytes], callback: Callback) -> None:
-        """Ask, while `up`. The callback always comes, also when Valkey goes away meanwhile."""
-        assert self._link is not None
+        """Call the script, while `up`. The callback is always called, also if Valkey goes away meanwhile."""
+        assert self._connection is not None
         tail = (b"%d" % len(keys), *keys, *arguments)
         self._calls.append(_Call(self._loop.time(), tail, callback))
         if self._timer is None:
-            self._timer = self._loop.call_later(self._timeout, self._look)
-        self._link.transport.write(command(b"EVALSHA", self._sha, *tail))
+            self._timer = self._loop.call_later(self._timeout, self._check_late)
+        self._connection.transport.write(command(b"EVALSHA", self._sha, *tail))
 
     def _answered(self, answer: Any) -> None:
         if self._greeting is not None:
@@ -166,16 +138,16 @@ class Script:
         call = self._calls.popleft()
         if isinstance(answer, list):
             call.callback(answer)
-        elif "NOSCRIPT" in str(answer) and self._link is not None:  # emptied, or another server by now
+        elif "NOSCRIPT" in str(answer) and self._connection is not None:  # emptied, or another server by now
             self._calls.append(_Call(self._loop.time(), call.tail, call.callback))
-            self._link.transport.write(command(b"EVAL", self._source, *call.tail))
+            self._connection.transport.write(command(b"EVAL", self._source, *call.tail))
         else:
             log.warning("valkey_refused", error=str(answer)[:200])
             call.callback(None)
             self._lost.set()
 
-    def _look(self) -> None:
-        """The clock of all calls. Only the second look believes that an answer is late: after a stall of
+    def _check_late(self) -> None:
+        """The clock of all calls. Only the second check believes that an answer is late: after a stall of
         this process the answer may lie unread."""
         self._timer = None
         if not self._calls:
@@ -189,15 +161,15 @@ class Script:
                 return
             self._late = oldest
             pause = self._timeout / 4
-        self._timer = self._loop.call_later(pause, self._look)
+        self._timer = self._loop.call_later(pause, self._check_late)
 
     def _give_up(self) -> None:
         was_up, self.up = self.up, False
         if was_up:
             log.warning("valkey_lost")
-        if self._link is not None:
-            self._link.transport.abort()
-            self._link = None
+        if self._connection is not None:
+            self._connection.transport.abort()
+            self._connection = None
         calls, self._calls = self._calls, deque()
         for call in calls:
             call.callback(None)
@@ -229,17 +201,17 @@ class Script:
 
     async def _connect(self) -> None:
         url, self._lost = self._url, asyncio.Event()
-        link = _Link(self._answered, self._lost.set)
+        connection = _Connection(self._answered, self._lost.set)
         if url.scheme == "unix":
-            await self._loop.create_unix_connection(lambda: link, url.path)
+            await self._loop.create_unix_connection(lambda: connection, url.path)
         else:
             await self._loop.create_connection(
-                lambda: link, url.hostname or "127.0.0.1", url.port or 6379, ssl=self._tls
+                lambda: connection, url.hostname or "127.0.0.1", url.port or 6379, ssl=self._tls
             )
-        self._link = link
+        self._connection = connection
         for greeting in _greetings(url, self._source):
             self._greeting = self._loop.create_future()
-            link.transport.write(greeting)
+            connection.transport.write(greeting)
             lost = asyncio.ensure_future(self._lost.wait())
             try:
                 await asyncio.wait({self._greeting, lost}, return_when=asyncio.FIRST_COMPLETED)
@@ -253,7 +225,7 @@ class Script:
 
 
 def _greetings(url: SplitResult, source: bytes) -> list[bytes]:
-    """What a new connection says first."""
+    """The commands that a new connection sends first."""
     said = []
     if url.password:
         user = [unquote(url.username).encode()] if url.username else []

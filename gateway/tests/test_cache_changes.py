@@ -21,7 +21,7 @@ async def test_nothing_is_kept_longer_than_its_time(start):
 
 
 async def test_only_news_that_show_in_answers_shorten_their_life(kept, monkeypatch):
-    monkeypatch.setattr("gateway.cache.RESTLESS_SECONDS", 0.0)
+    monkeypatch.setattr("gateway.cache.VOLATILE_SECONDS", 0.0)
     client, catalog = await kept.client(), kept.upstreams["catalog"]
     cache = kept.gateway.cache
     for news, fetched in (

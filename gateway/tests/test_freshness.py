@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaProducer
 
 from deploy.local.servers import start_kafka
 from deploy.local.testing import SuiteServers
-from gateway.cache import CHANGES, RESTLESS
+from gateway.cache import CHANGES, VOLATILE
 from gateway.tests.catalogue import PATH, WRITE, answering
 from gateway.tests.harness import Client, Suite, Upstream, bearer
 from libs.common.events.base import Event
@@ -23,7 +23,7 @@ from libs.common.runtime.connections import kafka_arguments
 from libs.common.runtime.settings import SuiteSettings
 from libs.common.testing.harness import as_record, eventually
 
-OURS = [topic for topic in TOPICS if topic.name in CHANGES | set(RESTLESS.values())]
+OURS = [topic for topic in TOPICS if topic.name in CHANGES | set(VOLATILE.values())]
 
 
 class Catalogue:
@@ -86,7 +86,7 @@ async def test_a_write_is_seen_through_another_gateway_within_a_second(start, ca
 
 async def test_news_of_others_shorten_the_life_of_answers(start, catalog, servers: SuiteServers, monkeypatch):
     """Numbers of the enrolled and names of teachers come from other services, all the time."""
-    monkeypatch.setattr("gateway.cache.RESTLESS_SECONDS", 0.5)
+    monkeypatch.setattr("gateway.cache.VOLATILE_SECONDS", 0.5)
     catalogue = Catalogue(start, catalog, servers.kafka)
     suite, _ = await catalogue.open()
     client = await suite.client()

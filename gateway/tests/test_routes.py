@@ -14,7 +14,6 @@ TABLE = RouteTable()
         ("/api/accounts/users/me/", "identity", "/api/accounts/users/me/"),
         ("/.well-known/jwks.json", "identity", "/.well-known/jwks.json"),
         ("/api/jobs/" + U, "identity", f"/api/jobs/{U}/"),
-        (f"/api/jobs/learning/{U}/", "learning", f"/api/jobs/learning/{U}/"),
         ("/api/courses", "catalog", "/api/courses/"),
         ("/api/courses/courses/", "catalog", "/api/courses/"),
         (f"/api/courses/courses/{U}", "catalog", f"/api/courses/{U}/"),
@@ -50,7 +49,6 @@ TABLE = RouteTable()
         ("/api/core/student-analytics", "analytics", "/api/core/analytics/student/"),
         ("/api/core/platform-analytics/", "analytics", "/api/core/analytics/platform/"),
         ("/api/core/dashboard/summary/", "analytics", "/api/core/dashboard/summary/"),
-        ("/api/analytics/query/", "analytics", "/api/analytics/query/"),
         ("/media/catalog/thumbnails/a.png", "catalog", "/media/catalog/thumbnails/a.png"),
     ],
 )

@@ -109,7 +109,7 @@ async def test_a_write_into_a_connection_that_was_closed_is_sent_again(start, ch
         service.close_idle()
         for number, (_, side) in enumerate(pairs):
             side.data_received(write(f"second {number}", chunked))
-        suite.gateway.write_out()
+        suite.gateway.output.flush()
 
     await suite.call(race)
     for client, _ in pairs:
@@ -154,7 +154,7 @@ async def test_a_write_that_a_half_closed_service_still_reads_is_not_sent_twice(
     def race() -> None:
         service.open[0].shutdown(socket.SHUT_WR)
         side.data_received(write("second"))
-        suite.gateway.write_out()
+        suite.gateway.output.flush()
 
     await suite.call(race)
     await client.answer()  # a success, if the gateway heard of the end before it had written

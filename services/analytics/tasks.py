@@ -6,7 +6,6 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.jobs import TaskRun, Tasks
-from libs.common.web.idempotency import forget_old
 from services.analytics.privacy import PRIVACY
 from services.analytics.settings import Settings
 
@@ -17,11 +16,10 @@ MONTHS_AHEAD = 3
 
 @TASKS.task(every=3600)
 async def make_partitions(run: TaskRun) -> None:
-    """Make the log's partitions of this month and the next three; forget old answers to requests."""
+    """Make the log's partitions of this month and the next three."""
     async with run.db.session() as session:
         for number in range(MONTHS_AHEAD + 1):
             await make_partition(session, run.clock(), number)
-        await forget_old(session)
 
 
 async def make_partition(session: AsyncSession, now: datetime, months_ahead: int) -> None:

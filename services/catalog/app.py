@@ -8,10 +8,11 @@ from libs.common.files.media import media_router
 from libs.common.files.storage import Storage
 from libs.common.runtime.clock import Clock, system_clock
 from libs.common.service.app import create_app
-from services.catalog.content.rights import may_read
+from services.catalog.links import may_read
+from services.catalog.media.hashes import RunningHashes
+from services.catalog.pictures import Pictures
 from services.catalog.routes import ROUTERS
 from services.catalog.settings import Settings
-from services.catalog.thumbnails.pictures import Pictures
 from services.catalog.worker import SUBSCRIPTION
 
 
@@ -21,6 +22,7 @@ def make_app(settings: Settings | None = None, clock: Clock = system_clock, **pa
     routers = [*ROUTERS, media_router(settings.service, may_read)]
     app = create_app(settings, routers, subscription=SUBSCRIPTION, **parts)
     app.state.storage = Storage(settings)
+    app.state.hashes = RunningHashes()
     app.state.pictures = Pictures(settings.picture_workers)
     app.state.clock = clock
     # The same pool without a transaction around each statement: for lists of one statement.

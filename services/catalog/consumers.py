@@ -1,4 +1,4 @@
-"""What catalog takes from the others: users and enrolments. State topics only."""
+"""Handlers of the events that catalog consumes: users and enrolments, from state topics."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,11 +14,11 @@ from libs.common.bus.replicas import replicate
 from libs.common.events.base import Event
 from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
-from services.catalog.courses.lexemes import forget_names, note_words
-from services.catalog.courses.removal import bring_back
+from services.catalog.courses.removal import restore_courses
 from services.catalog.models import Course, CourseStats, Enrollment, User
 from services.catalog.privacy import PRIVACY
-from services.catalog.rules import SEATED
+from services.catalog.rules import ENROLLED
+from services.catalog.search.lexemes import add_words, remove_names
 
 USER_FIELDS = tuple(column.name for column in User.__table__.columns)
 ENROLLMENT_FIELDS = tuple(column.name for column in Enrollment.__table__.columns)
@@ -33,14 +33,14 @@ RENAME = text(
 ).bindparams(bindparam("users", type_=ARRAY(Uuid())))
 
 
-async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
-    """Keep the replica, and the name by which an instructor's courses are found."""
+async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
+    """Update the replica, and the name by which an instructor's courses are found."""
     await PRIVACY.lock(session, batch)
     await PRIVACY.on_tombstones(session, batch)
     await replicate(session, User, batch, lambda user: {name: getattr(user, name) for name in USER_FIELDS})
     renamed = (await session.execute(RENAME, {"users": [UUID(item.key) for item in batch]})).all()
-    await forget_names(session, {before for _, before in renamed})
-    await note_words(session, [course for course, _ in renamed])
+    await remove_names(session, {before for _, before in renamed})
+    await add_words(session, [course for course, _ in renamed])
 
 
 def _row(enrollment: EnrollmentState) -> dict[str, Any]:
@@ -48,8 +48,8 @@ def _row(enrollment: EnrollmentState) -> dict[str, Any]:
     return row | {"completed_lessons": list(enrollment.completed_lessons)}
 
 
-async def on_enrollment_state(session: AsyncSession, batch: Sequence[Received[EnrollmentState]]) -> None:
-    """Keep the replica, and the number of the enrolled of every course that it touches.
+async def on_enrollment(session: AsyncSession, batch: Sequence[Received[EnrollmentState]]) -> None:
+    """Update the replica, and the number of learners in every course that it touches.
 
     A course that was deleted before its first enrolment was known here comes back, archived.
     """
@@ -79,17 +79,17 @@ async def on_enrollment_state(session: AsyncSession, batch: Sequence[Received[En
     await replicate(session, Enrollment, batch, _row)
     count = (
         select(func.count())
-        .where(Enrollment.course == CourseStats.course, Enrollment.status.in_(SEATED))
+        .where(Enrollment.course == CourseStats.course, Enrollment.status.in_(ENROLLED))
         .scalar_subquery()
     )
     await session.execute(
         update(CourseStats).where(CourseStats.course.in_(courses)).values(enrolled_count=count)
     )
-    await bring_back(session, entered)
+    await restore_courses(session, entered)
 
 
 HANDLERS: dict[type[Event], Handler] = {
-    UserState: on_user_state,
-    EnrollmentState: on_enrollment_state,
+    UserState: on_user,
+    EnrollmentState: on_enrollment,
     **PRIVACY.handlers,
 }

@@ -1,9 +1,11 @@
-"""Tables of catalog: replicas of users and enrolments, categories, and courses with what they hold.
+"""Tables that several folders use: replicas of users and enrolments, categories, courses with what they hold.
+
+Tables of one folder are in its `models.py`; they are imported last, so that the metadata is whole.
 
 Locks are taken in the order category, course; a course's row guards everything inside the course.
 """
 
-from datetime import date, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 from uuid import UUID, uuid4
@@ -43,10 +45,10 @@ class Base(DeclarativeBase):
 
 
 class StoredObject:
-    """What a ledger says of each stored object: written down before, gone when the object has gone.
+    """Columns of a table of stored objects: the row is written before the object, and deleted after it.
 
-    `unused_since` is when a sweep first found that nothing is the object, until something becomes it. Once it
-    is condemned, nothing does any more.
+    `unused_since` is when a sweep first found no use of the object. Once it is condemned, it cannot be used
+    any more.
     """
 
     unused_since: Mapped[datetime | None]
@@ -82,7 +84,7 @@ class Enrollment(Base):
 
 
 class Category(Aggregate, Timestamps, Base):
-    """A place in the tree of subjects: made → renamed, moved → deleted (the row stays).
+    """A category in the tree of subjects: created → renamed, moved → deleted (the row stays).
 
     The slug is unique among those that are not deleted. A category with courses or children stays.
     """
@@ -220,7 +222,7 @@ class Course(Aggregate, Timestamps, Base):
 
 
 class CourseStats(Base):
-    """Numbers of a course, beside it because they change by themselves.
+    """Numbers of a course, in a table of their own because they change without the course.
 
     The enrolled and the ratings are recomputed from their rows; views are added by a sweep.
     """
@@ -240,7 +242,7 @@ class CourseStats(Base):
 
 
 class CourseRevision(Base):
-    """What one publish made visible: the structure with its lessons' content. Never changed afterwards."""
+    """What one publish made visible: the structure with the lessons' content; never changed."""
 
     __tablename__ = "course_revisions"
 
@@ -343,42 +345,17 @@ class Lesson(Base):
     )
 
 
-class Favorite(Base):
-    """A course that somebody wants to find again."""
-
-    __tablename__ = "favorites"
-
-    user: Mapped[UUID] = mapped_column(primary_key=True)
-    course_uuid: Mapped[UUID] = mapped_column(ForeignKey("courses.uuid"), primary_key=True)
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-
-
-class CourseView(Base):
-    """That a course was looked at by a user or network on a day, under a keyed hash of both; kept two days.
-
-    A sweep adds what is not `counted` to the course's number, so that no request waits for that row.
-    """
-
-    __tablename__ = "course_views"
-
-    day: Mapped[date] = mapped_column(primary_key=True)
-    course: Mapped[UUID] = mapped_column(primary_key=True)
-    viewer: Mapped[bytes] = mapped_column(primary_key=True)
-    counted: Mapped[bool] = mapped_column(default=False, server_default="false")
-
-    __table_args__ = (Index("ix_course_views_waiting", "course", postgresql_where=text("NOT counted")),)
-
-
 class PrivacyPart(PrivacyPartTable, Base):
-    """What catalog was asked to pack or to erase."""
+    """Catalog's part of an export or an erasure."""
 
     __topics__ = ("catalog.privacy.events",)
 
 
-# The tables of the slices belong to the same metadata; they need `Base` first.
-import services.catalog.content.models  # noqa: E402
+# They need `Base` first.
 import services.catalog.courses.models  # noqa: E402
+import services.catalog.favorites.models  # noqa: E402
 import services.catalog.media.models  # noqa: E402
 import services.catalog.reviews.models  # noqa: E402
+import services.catalog.search.models  # noqa: E402
 import services.catalog.tags.models  # noqa: E402
 import services.catalog.thumbnails.models  # noqa: E402, F401

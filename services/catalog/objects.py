@@ -1,4 +1,4 @@
-"""Stored objects: written down before they are stored, swept away an hour after nothing is them any more."""
+"""Stored objects: a row is written before the object; a sweep deletes it an hour after its last use."""
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
@@ -15,20 +15,20 @@ from services.catalog.models import Course, StoredObject
 
 Stored = TypeVar("Stored", bound=StoredObject)
 
-LEFT_ALONE = timedelta(hours=1)
-"""Time from the end of an object's use, or from its upload, to its end: who reads it may finish."""
-COURSE_KEPT = timedelta(days=30)
-"""Time in which a deleted course keeps its files: an enrolment that is on its way brings it back."""
+GRACE_PERIOD = timedelta(hours=1)
+"""Time from an object's last use, or from its upload, to its deletion: readers may finish."""
+COURSE_RETENTION = timedelta(days=30)
+"""Time in which a deleted course keeps its files: an enrolment that is on its way restores it."""
 
 
-async def note_object(db: Database, row: StoredObject) -> None:
-    """Write an object down before it is stored, so that the sweep finds it."""
+async def register_object(db: Database, row: StoredObject) -> None:
+    """Write the row of an object before it is stored, so that the sweep finds it."""
     async with db.session() as ledger:
         ledger.add(row)
 
 
 async def claim_object(session: AsyncSession, table: type[Stored], key: Any) -> Stored:
-    """Hold the object's row while something becomes it. Raises ObjectExpired where the sweep was first."""
+    """Lock the object's row to use the object. Raises ObjectExpired if the sweep has condemned it."""
     row = await session.get(table, key, with_for_update=True, populate_existing=True)
     if row is None or row.condemned_at is not None:
         raise ObjectExpired
@@ -36,9 +36,9 @@ async def claim_object(session: AsyncSession, table: type[Stored], key: Any) -> 
     return row
 
 
-def keeps_files(now: datetime) -> ColumnElement[bool]:
-    """Whether the files of a course are kept."""
-    return or_(Course.deleted_at.is_(None), Course.deleted_at > now - COURSE_KEPT)
+def has_files(now: datetime) -> ColumnElement[bool]:
+    """The condition that a course keeps its files."""
+    return or_(Course.deleted_at.is_(None), Course.deleted_at > now - COURSE_RETENTION)
 
 
 async def delete_unused(
@@ -51,26 +51,26 @@ async def delete_unused(
 ) -> None:
     """Delete objects of a ledger, `key` its primary key, that have not been `used` for an hour.
 
-    They are condemned first: nothing becomes them any more, and storage may take its time outside of any
-    transaction. What a sweep that was killed has condemned is deleted by the next one.
+    They are condemned first, which ends their use; storage is called outside of any transaction. Objects that
+    a killed sweep has condemned are deleted by the next one.
     """
     table = key.class_
     async with db.session() as session:
         idle = update(table).where(table.unused_since.is_(None), ~used)
         await session.execute(idle.values(unused_since=now))
-        # What became something in the very moment is seen from here; later ones say so themselves.
+        # Objects that were used at the same time are seen from here on; later uses clear the mark themselves.
         await session.execute(
             update(table).where(table.unused_since.is_not(None), used).values(unused_since=None)
         )
         waiting = (
             select(key)
-            .where(table.unused_since < now - LEFT_ALONE, table.condemned_at.is_(None), ~used)
+            .where(table.unused_since < now - GRACE_PERIOD, table.condemned_at.is_(None), ~used)
             .with_for_update(skip_locked=True)
             .limit(500)
         )
         await session.execute(update(table).where(key.in_(waiting)).values(condemned_at=now))
     async with db.session() as session:
-        # The same once more, for what is condemned: from now on it is refused to become anything.
+        # Once more for condemned objects, which `claim_object` refuses from now on.
         condemned = table.condemned_at.is_not(None)
         await session.execute(update(table).where(condemned, used).values(condemned_at=None))
         keys = (await session.scalars(select(key).where(condemned).limit(500))).all()

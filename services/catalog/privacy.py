@@ -4,6 +4,7 @@ Courses stay: learners are in them. Their instructor's name goes with the replic
 search index; the bare id stays.
 """
 
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import any_, delete, literal, or_, select, update
@@ -12,24 +13,49 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.events.catalog import ExportPartFailed, ExportPartPacked, PersonErased
 from libs.common.privacy.content import PersonalData, rows_of
 from libs.common.privacy.parts import Erasure, Privacy
-from services.catalog.courses.lexemes import forget_names
-from services.catalog.media.models import MediaFile, MediaPart, MediaUpload
+from services.catalog.favorites.models import Favorite
+from services.catalog.media.models import MediaFile, MediaObject, MediaPart, MediaUpload
 from services.catalog.media.queries import uses_of
 from services.catalog.media.service import objects_at
 from services.catalog.models import (
     Course,
     CourseRevision,
-    Favorite,
     Lesson,
     Module,
     PrivacyPart,
     User,
 )
 from services.catalog.reviews.models import HelpfulVote, Review
+from services.catalog.search.lexemes import remove_names
 
 
 async def gather(session: AsyncSession, user: UUID) -> PersonalData:
-    """The courses that one teaches, with everything written in them. Their files belong to the courses."""
+    """Everything that catalog holds of a person, with the files of their library.
+
+    Files of lessons belong to the courses.
+    """
+    media = (
+        await session.scalars(
+            select(MediaFile)
+            .where(MediaFile.owner == user, MediaFile.deleted_at.is_(None))
+            .order_by(MediaFile.created_at)
+        )
+    ).all()
+    named = [
+        {"title": row.title, "name": row.name, "size": row.size, "created_at": row.created_at}
+        for row in media
+    ]
+    data = {
+        **await _courses_of(session, user),
+        **await _reviews_of(session, user),
+        "media": named,
+        "uploads": await _open_uploads_of(session, user),
+    }
+    return PersonalData(data, [(f"{row.uuid}-{row.name}", row.path) for row in media])
+
+
+async def _courses_of(session: AsyncSession, user: UUID) -> dict[str, Any]:
+    """The courses that somebody teaches, with everything written in them."""
     mine = select(Course.uuid).where(
         or_(Course.instructor == user, literal(user) == any_(Course.co_instructors)),
         Course.deleted_at.is_(None),
@@ -62,6 +88,14 @@ async def gather(session: AsyncSession, user: UUID) -> PersonalData:
         .where(CourseRevision.published_by == user)
         .order_by(CourseRevision.published_at),
     )
+    return {
+        "courses_i_teach": courses,
+        "lessons_of_these_courses": lessons,
+        "published_by_me": published,
+    }
+
+
+async def _reviews_of(session: AsyncSession, user: UUID) -> dict[str, Any]:
     reviews = await rows_of(
         session,
         select(
@@ -80,34 +114,15 @@ async def gather(session: AsyncSession, user: UUID) -> PersonalData:
         .where(Favorite.user == user)
         .order_by(Favorite.created_at),
     )
-    media = (
-        await session.scalars(
-            select(MediaFile)
-            .where(MediaFile.owner == user, MediaFile.deleted_at.is_(None))
-            .order_by(MediaFile.created_at)
-        )
-    ).all()
-    coming = await rows_of(
+    return {"reviews": reviews, "found_helpful": helpful, "favorites": favorites}
+
+
+async def _open_uploads_of(session: AsyncSession, user: UUID) -> list[dict[str, Any]]:
+    return await rows_of(
         session,
         select(MediaUpload.title, MediaUpload.name, MediaUpload.length, MediaUpload.created_at)
         .where(MediaUpload.owner == user, MediaUpload.media.is_(None))
         .order_by(MediaUpload.created_at),
-    )
-    return PersonalData(
-        {
-            "courses_i_teach": courses,
-            "lessons_of_these_courses": lessons,
-            "published_by_me": published,
-            "reviews": reviews,
-            "found_helpful": helpful,
-            "favorites": favorites,
-            "media": [
-                {"title": row.title, "name": row.name, "size": row.size, "created_at": row.created_at}
-                for row in media
-            ],
-            "uploads": coming,
-        },
-        [(f"{row.uuid}-{row.name}", row.path) for row in media],
     )
 
 
@@ -127,7 +142,7 @@ async def erase(erasure: Erasure) -> None:
         .values(instructor_name="", updated_at=Course.updated_at)
         .execution_options(synchronize_session=False)
     )
-    await forget_names(erasure.session, known)
+    await remove_names(erasure.session, known)
 
     # The stars stay in the average, without the words; the name went with the replica.
     await erasure.run(update(Review).where(Review.student == user, Review.comment != "").values(comment=""))
@@ -139,8 +154,11 @@ async def erase(erasure: Erasure) -> None:
     )
     uses = await uses_of(erasure.session, mine.all())
     unused = [uuid for uuid, places in uses.items() if not places]
-    paths = await erasure.session.scalars(select(MediaFile.path).where(MediaFile.uuid.in_(unused)))
-    erasure.objects.extend(each for path in paths.all() for each in objects_at(path))
+    found = await erasure.session.scalars(select(MediaFile.path).where(MediaFile.uuid.in_(unused)))
+    paths = found.all()
+    erasure.objects.extend(each for path in paths for each in objects_at(path))
+    joined = await erasure.session.scalars(select(MediaObject.path).where(MediaObject.part_of.in_(paths)))
+    erasure.objects.extend(joined.all())
     await erasure.run(delete(MediaFile).where(MediaFile.uuid.in_(unused)))
     # Parts go with their upload, and their objects at once.
     own = select(MediaUpload.uuid).where(MediaUpload.owner == user)

@@ -1,4 +1,4 @@
-"""HTTP of catalog: the routers of its slices."""
+"""HTTP of catalog: the routers of its folders."""
 
 from services.catalog.categories.routes import router as categories
 from services.catalog.content.routes import lessons, modules
@@ -10,10 +10,9 @@ from services.catalog.reviews.routes import of_course, reviews
 from services.catalog.tags.routes import router as tags
 from services.catalog.thumbnails.routes import router as thumbnails
 
-# Literal segments (`favorites/`) come before `{uuid}`.
 ROUTERS = [
-    favorites,
     courses,
+    favorites,
     thumbnails,
     lessons,
     modules,

@@ -8,8 +8,8 @@ from uuid import UUID
 
 from services.catalog.errors import CourseTooLarge, IncompleteTree, InvalidTransition, NothingToPublish
 
-SEATED = ("enrolled", "in_progress", "completed")
-"""Statuses of an enrolment whose learner is in the course; others have left it or wait for a seat."""
+ENROLLED = ("enrolled", "in_progress", "completed")
+"""Statuses of an enrolment whose learner is in the course; others have left it or are on the waitlist."""
 
 STATUSES = ("draft", "published", "archived")
 
@@ -45,7 +45,7 @@ def check_publishable(modules: Sequence[Mapping[str, Any]]) -> None:
 
 
 def check_room(modules: int, lessons: int) -> None:
-    """Raises CourseTooLarge where a course would hold so many."""
+    """Check the size that a course would have. Raises CourseTooLarge."""
     if modules > MOST_MODULES or lessons > MOST_LESSONS:
         raise CourseTooLarge
 
@@ -72,7 +72,7 @@ def lesson_ids(modules: Iterable[Mapping[str, Any]]) -> list[str]:
 
 
 def minutes_of(modules: Iterable[Mapping[str, Any]]) -> int:
-    """What the lessons take: the minutes that their authors say, or else those of their videos."""
+    """The minutes of all lessons: as their authors say, otherwise the length of the video."""
     lessons = [lesson for module in modules for lesson in module["lessons"]]
     return sum(
         lesson["estimated_time_minutes"]
@@ -83,12 +83,12 @@ def minutes_of(modules: Iterable[Mapping[str, Any]]) -> int:
 
 
 def hours_of(hours: float | None, minutes: int) -> float:
-    """The duration of a course: what its authors say, or else what its lessons take."""
+    """The duration of a course: as its authors say, otherwise the sum of its lessons."""
     return round(minutes / 60, 2) if hours is None else hours
 
 
 def free_name(base: str, taken: Collection[str], most: int = MOST_SLUG) -> str:
-    """A slug as it is wanted, or with the first number behind it that is free."""
+    """The given slug, with the first free number appended if it is taken."""
     name, number = base, 1
     while name in taken:
         number += 1

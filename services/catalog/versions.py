@@ -1,4 +1,4 @@
-"""A course's next version: the fact on `catalog.events` and the whole state on `catalog.courses`."""
+"""Versions of courses: each is a fact on `catalog.events` and the whole state on `catalog.courses`."""
 
 from datetime import datetime
 from typing import Any
@@ -53,7 +53,7 @@ def _plain(value: Any) -> Any:
 
 
 def lesson_content(lesson: Lesson) -> dict[str, Any]:
-    """A lesson as a revision keeps it."""
+    """A lesson as it is stored in a revision."""
     return {name: _plain(getattr(lesson, name)) for name in LESSON_FIELDS} | {
         "module": str(lesson.module_uuid),
         "order": lesson.position,
@@ -61,7 +61,7 @@ def lesson_content(lesson: Lesson) -> dict[str, Any]:
 
 
 async def working_structure(session: AsyncSession, course: UUID) -> Structure:
-    """What the course's authors are working on, in order; read at once, so that a reorder is seen whole."""
+    """The working structure in order, read in one statement, so that a reorder is seen whole."""
     rows = await session.execute(
         select(Module, Lesson)
         .outerjoin(Lesson, and_(Lesson.module_uuid == Module.uuid, Lesson.removed_at.is_(None)))
@@ -87,7 +87,7 @@ async def working_structure(session: AsyncSession, course: UUID) -> Structure:
 
 
 async def published_structure_of(session: AsyncSession, course: Course) -> Structure:
-    """What learners see: the content of the course's revision, empty when there never was one."""
+    """The published structure: the content of the course's revision, empty if there never was one."""
     if course.revision is None:
         return []
     return (
@@ -129,7 +129,7 @@ def _states(structure: Structure) -> tuple[ModuleState, ...]:
 
 
 async def course_state(session: AsyncSession, course: Course) -> CourseState:
-    """The whole course as other services keep it."""
+    """The state of a course, as other services replicate it."""
     working = await working_structure(session, course.uuid)
     published = await published_structure_of(session, course)
     if course.revision is None:
@@ -181,14 +181,14 @@ async def publish_version(
     edited: bool = True,
     **fields: Any,
 ) -> None:
-    """Bump the course and record what happened, once on each of its topics. The caller holds its row lock.
+    """Raise the version, and record the fact and the state. The caller holds the course's row lock.
 
-    What readers do (`edited` false) does not disturb those who edit: tags and times stay.
+    Actions of readers (`edited` false) change neither `edited_version` nor `updated_at`.
     """
     course.version += 1
     if edited:
         course.edited_version = course.version
-        course.updated_at = await moment(session)
+        course.updated_at = await transaction_time(session)
     else:
         flag_modified(course, "updated_at")  # written as it is, or the column's onupdate would move it
     await session.flush()
@@ -204,11 +204,11 @@ async def publish_version(
 async def publish_tree_version(
     session: AsyncSession, course: Course, who: Principal, fact: type[CourseFact], **fields: Any
 ) -> None:
-    """The same for a change of modules or lessons, which learners see at the next publish."""
+    """Publish a version for a change of modules or lessons, which learners see after the next publish."""
     course.draft_changed = course.revision is not None
     await publish_version(session, course, who, fact, **fields)
 
 
-async def moment(session: AsyncSession) -> datetime:
-    """When this transaction happens, by the database's clock as every other row has it."""
+async def transaction_time(session: AsyncSession) -> datetime:
+    """The time of this transaction, by the database's clock."""
     return moved() or await session.scalar(select(func.now())) or system_clock()

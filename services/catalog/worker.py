@@ -1,4 +1,4 @@
-"""What runs beside the routes: the relay, and the consumers of users and enrolments."""
+"""What catalog subscribes to."""
 
 from libs.common.bus.received import Subscription
 from services.catalog.consumers import HANDLERS

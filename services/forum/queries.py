@@ -87,8 +87,3 @@ async def find_new_mentions(
     before = await find_mentions(session, old, course, author, discussion)
     after = await find_mentions(session, new, course, author, discussion)
     return tuple(user for user in after if user not in before)
-
-
-def ilike_pattern(search: str) -> str:
-    """`search` anywhere in a text, its own wildcards taken literally."""
-    return "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"

@@ -1,7 +1,6 @@
 """Tasks of forum."""
 
 from libs.common.data.jobs import TaskRun, Tasks
-from libs.common.web.idempotency import forget_old
 from services.forum.discussions.service import publish_states
 from services.forum.privacy import PRIVACY
 from services.forum.settings import Settings
@@ -16,10 +15,3 @@ async def sweep_states(run: TaskRun) -> None:
     settings: Settings = run.settings
     async with run.db.session() as session:
         await publish_states(session, settings.states_batch)
-
-
-@TASKS.task(every=3600)
-async def sweep_old(run: TaskRun) -> None:
-    """Forget answers to idempotent requests after a day."""
-    async with run.db.session() as session:
-        await forget_old(session)

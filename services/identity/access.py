@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from ipaddress import IPv6Address, ip_address
 from time import monotonic
 from typing import Annotated
 from uuid import UUID
@@ -14,6 +13,7 @@ from libs.common.data.db import Database
 from libs.common.runtime.errors import NotFound
 from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
+from libs.common.web.border import client_address
 from services.identity.models import Session, User
 from services.identity.rules import device_name, shows_card
 from services.identity.sessions import Caller, Identity
@@ -70,24 +70,8 @@ async def database_of(request: Request) -> Database:
 
 
 async def caller_of(request: Request) -> Caller:
-    """Where the request comes from.
-
-    The gateway puts the client's address alone into `X-Forwarded-For`, whatever the client sent. A value that
-    is no single address is not the gateway's: then the peer counts.
-    """
-    peer = request.client.host if request.client else ""
-    seen = _address(request.headers.get("x-forwarded-for", "")) or _address(peer) or peer[:64]
-    return Caller(seen, device_name(request.headers.get("user-agent", "")))
-
-
-def _address(text: str) -> str:
-    """An address in its one spelling, "" for anything else."""
-    try:
-        address = ip_address(text.strip())
-    except ValueError:
-        return ""
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return str(mapped or address)
+    """Where the request comes from, and on which device."""
+    return Caller(client_address(request), device_name(request.headers.get("user-agent", "")))
 
 
 async def even_time(request: Request) -> AsyncIterator[None]:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.db import Database
 from libs.common.events.identity import EmailVerified, PasswordChanged, UserRegistered
+from libs.common.runtime.networks import network_of
 from libs.common.runtime.roles import Role
 from services.identity.codes import end_codes, mail_code, mail_notice, use_code
 from services.identity.errors import AccountDisabled, InvalidCode
@@ -21,7 +22,7 @@ from services.identity.mfa.factors import forget_factors
 from services.identity.models import Activity, CodeTry, Registration, User
 from services.identity.passwords import COMMON
 from services.identity.queries import user_answer, user_by_email
-from services.identity.rules import check_password, name_of_address, network_of
+from services.identity.rules import check_password, name_of_address
 from services.identity.schemas import PasswordResetRequest, RegisterRequest, VerifyEmailRequest
 from services.identity.service import end_access, publish
 from services.identity.sessions import Caller, Identity, end_sessions, note, start_session

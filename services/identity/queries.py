@@ -39,9 +39,9 @@ def find_users(
     """Accounts by name or address, role and status: disabled, else unverified, else active."""
     query = select(User).where(User.erased_at.is_(None))
     if search:
-        pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        name = func.concat(User.first_name, " ", User.last_name)
         query = query.where(
-            or_(User.email.ilike(pattern), func.concat(User.first_name, " ", User.last_name).ilike(pattern))
+            or_(User.email.icontains(search, autoescape=True), name.icontains(search, autoescape=True))
         )
     if role:
         query = query.where(User.role == role)

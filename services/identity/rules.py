@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Hashable, Iterable
 from datetime import datetime, timedelta
-from ipaddress import ip_address, ip_network
 from typing import TypeVar
 
 from libs.common.runtime.roles import ROLES, STAFF, rank
@@ -54,15 +53,6 @@ def is_staff(role: str) -> bool:
 def shows_card(role: str, *, signed_in: bool) -> bool:
     """Teachers and above have a public card; students one for the signed-in."""
     return signed_in or role != "student"
-
-
-def network_of(ip: str) -> str:
-    """Who counts as one place: a /24 of IPv4, a /56 of IPv6; what is no address is a place of its own."""
-    try:
-        address = ip_address(ip)
-    except ValueError:
-        return ip
-    return str(ip_network(f"{address}/{24 if address.version == 4 else 56}", strict=False))
 
 
 BROWSERS = (

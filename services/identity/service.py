@@ -18,6 +18,7 @@ from libs.common.events.identity import (
     UserEnabled,
 )
 from libs.common.runtime.errors import Unprocessable
+from libs.common.runtime.networks import network_of
 from libs.common.security.tokens import Principal
 from services.identity.access import access_self, access_session, access_user
 from services.identity.codes import end_codes, mail_notice
@@ -34,7 +35,7 @@ from services.identity.mfa.factors import forget_factors, use_second_factor
 from services.identity.models import Session, User
 from services.identity.passwords import COMMON
 from services.identity.queries import user_answer, user_by_email, user_state
-from services.identity.rules import PROFILE_FIELDS, check_password, check_role_change, network_of
+from services.identity.rules import PROFILE_FIELDS, check_password, check_role_change
 from services.identity.schemas import (
     LoginRequest,
     PasswordUpdate,

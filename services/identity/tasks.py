@@ -12,7 +12,6 @@ from libs.common.files.storage import Storage
 from libs.common.runtime.logs import get_logger
 from libs.common.runtime.mail import MailUncertain, send_mail
 from libs.common.runtime.trace import from_headers, tracing
-from libs.common.web.idempotency import forget_old
 from services.identity.avatars.service import path_of, unworn
 from services.identity.codes import CODED, TRY_WINDOW
 from services.identity.crypto import Crypto, new_code
@@ -177,10 +176,8 @@ async def rotate_old_key(run: TaskRun) -> None:
 
 @TASKS.task(every=3600)
 async def sweep_old(run: TaskRun) -> None:
-    """End sessions that have outlived themselves; forget old answers, old tries, tokens of ended sessions."""
+    """End sessions that have outlived themselves; forget old tries, tokens of ended sessions."""
     now = run.clock()
-    async with run.db.session() as session:
-        await forget_old(session)
     ended = select(Session.uuid).where(Session.ended_at < now - timedelta(days=7))
     # Each in a transaction of its own: together, without the users' locks, they would meet what takes those.
     for old in (

@@ -14,7 +14,6 @@ from libs.common.data.jobs import TaskRun, Tasks
 from libs.common.files.storage import Storage
 from libs.common.runtime.logs import get_logger
 from libs.common.runtime.trace import new_trace
-from libs.common.web.idempotency import forget_old
 from services.learning.assignments.uploads import delete_left_files
 from services.learning.certificates.document import render_certificate
 from services.learning.certificates.schemas import verification_url
@@ -207,9 +206,3 @@ async def sweep_completions(run: TaskRun) -> None:
 async def sweep_files(run: TaskRun) -> None:
     """Delete files that came, and were not handed in."""
     await delete_left_files(run.db, Storage(run.settings), run.clock())
-
-
-@TASKS.task(every=3600)
-async def forget_idempotency_keys(run: TaskRun) -> None:
-    async with run.db.session() as session:
-        await forget_old(session)

@@ -15,7 +15,6 @@ from libs.common.runtime import mail
 from libs.common.runtime.failpoints import failpoint
 from libs.common.runtime.logs import get_logger
 from libs.common.runtime.trace import from_headers, tracing
-from libs.common.web.idempotency import forget_old
 from services.notify.kinds import make_letter
 from services.notify.models import CourseTitle, Delivery, Person
 from services.notify.privacy import PRIVACY
@@ -149,10 +148,3 @@ async def sweep_deliveries(run: TaskRun) -> None:
             await finish(run, row.uuid, "failed", "gave_up")
         elif row.status == "sending" and row.tried_at is not None and row.tried_at < now - UNCERTAIN_AFTER:
             await finish(run, row.uuid, "failed", "uncertain")
-
-
-@TASKS.task(every=3600)
-async def sweep_old(run: TaskRun) -> None:
-    """Forget answers to idempotent requests after a day."""
-    async with run.db.session() as session:
-        await forget_old(session)

@@ -37,12 +37,8 @@ def find_tickets(
     elif assigned is not None:
         query = query.where(Ticket.assigned_to == assigned)
     if search:
-        pattern = "%" + search.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
-        query = query.where(
-            or_(
-                Ticket.subject.ilike(pattern), Ticket.description.ilike(pattern), Ticket.number.ilike(pattern)
-            )
-        )
+        texts = (Ticket.subject, Ticket.description, Ticket.number)
+        query = query.where(or_(*(text.icontains(search, autoescape=True) for text in texts)))
     return query
 
 

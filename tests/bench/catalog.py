@@ -29,8 +29,8 @@ from libs.common.data.migrations import upgrade
 from libs.common.security.tokens import KeySet
 from libs.common.testing.harness import TEST_KEY, CollectedQueue, access_token, eventually
 from services.catalog.app import make_app
-from services.catalog.courses.lexemes import REFRESH
 from services.catalog.courses.queries import PUBLIC, list_statement
+from services.catalog.search.lexemes import REFRESH
 from services.catalog.settings import Settings
 from tests.bench.figures import Figure
 

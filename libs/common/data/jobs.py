@@ -16,6 +16,7 @@ from celery import Celery, signals
 from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
+from sqlalchemy import text
 
 from libs.common.data.db import Database
 from libs.common.runtime.clock import Clock, system_clock
@@ -51,13 +52,22 @@ class Task:
     every: float | None
 
 
+async def forget_answers(run: TaskRun) -> None:
+    """Delete the answers to idempotent requests that are older than a day."""
+    async with run.db.session() as session:
+        await session.execute(
+            text("DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'")
+        )
+
+
 class Tasks:
-    """The tasks of one service, by name `<service>.<verb>_<noun>`."""
+    """The tasks of one service, by name `<service>.<verb>_<noun>`. Every service has `forget_answers`."""
 
     def __init__(self, service: str, settings: Callable[[], ServiceSettings]) -> None:
         self.service = service
         self.settings = settings
         self.by_name: dict[str, Task] = {}
+        self.task(every=3600)(forget_answers)
 
     def task(self, *, every: float | None = None) -> Callable[[TaskFunction], TaskFunction]:
         """Declare `async def name(run: TaskRun, *ids: str)`; beat starts it each `every` seconds."""
@@ -121,7 +131,7 @@ def _register(app: Celery, registry: Tasks, task: Task) -> None:
         headers = dict(getattr(celery_task.request, "headers", None) or {})
         _runner.run(registry, task, arguments, from_headers(headers))
 
-    app.task(run, name=task.name, bind=True)
+    app.task(run, name=task.name, bind=True, shared=False)
 
 
 class _Runner:

@@ -10,7 +10,7 @@ import copy
 import hashlib
 import hmac
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from urllib.parse import parse_qs, quote, urlencode, urlsplit
 from uuid import UUID
 
 import obstore
+import orjson
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, S3Store
 
@@ -35,6 +36,10 @@ URL_SECONDS = 300
 STEP = 300
 """Seconds for which the URL of one object for one reader stays the same."""
 CHUNK = 256 * 1024
+JOINED = ".parts"
+"""How the path of an object ends that is made of others."""
+MOST_JOINED = 16
+"""Joined objects whose parts are remembered."""
 # What our own paths are made of; storage has opinions about everything else.
 PATH = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}(?:/[A-Za-z0-9_-][A-Za-z0-9._-]{0,127}){0,7}\Z")
 OS_ERROR = re.compile(r"\(os error (\d{1,5})\)")
@@ -85,6 +90,7 @@ class Storage:
         self._public = settings.public_url.rstrip("/")
         self._reader: Principal | None = None
         self._root: Path | None = None
+        self._joined: dict[str, list[tuple[str, int]]] = {}
         url = settings.storage_url
         if url.startswith("file:"):
             self._root = root = Path(url.removeprefix("file:")).resolve() / self._service
@@ -94,9 +100,14 @@ class Storage:
             bucket, _, prefix = url.removeprefix("s3://").partition("/")
             self._store = S3Store(bucket, prefix=f"{prefix}/{self._service}".strip("/"))
 
-    async def put(self, path: str, chunks: AsyncIterator[bytes], limit: int) -> Stored:
-        """Store a stream. Raises PayloadTooLarge as soon as it passes `limit` bytes; then nothing is kept."""
-        digest = hashlib.sha256()
+    async def put(
+        self, path: str, chunks: AsyncIterator[bytes], limit: int, digest: "hashlib._Hash | None" = None
+    ) -> Stored:
+        """Store a stream. Raises PayloadTooLarge as soon as it passes `limit` bytes; then nothing is kept.
+
+        `digest` has taken in what comes before the stream, where it is a part of something.
+        """
+        digest = digest or hashlib.sha256()
         size = 0
 
         async def counted() -> AsyncIterator[bytes]:
@@ -122,6 +133,27 @@ class Storage:
             await obstore.put_async(self._store, path, data)
         return Stored(len(data), hashlib.sha256(data).hexdigest())
 
+    async def join(self, path: str, parts: Sequence[tuple[str, int]]) -> None:
+        """Make one object of others (path and bytes of each, in order) without copying them.
+
+        `path` ends in `JOINED`. The parts must stay for as long as it does; deleting it leaves them.
+        """
+        if not path.endswith(JOINED):
+            raise ValueError(f"{path} does not end in {JOINED}")
+        await self.put_bytes(path, orjson.dumps(parts))
+
+    async def _parts(self, path: str) -> list[tuple[str, int]]:
+        """What a joined object is made of. Raises NotFound."""
+        known = self._joined.get(path)
+        if known is None:
+            with _found():
+                found = await obstore.get_async(self._store, path)
+                known = [(part, size) for part, size in orjson.loads(bytes(await found.bytes_async()))]
+            if len(self._joined) >= MOST_JOINED:
+                self._joined.pop(next(iter(self._joined)))
+            self._joined[path] = known
+        return known
+
     async def size(self, path: str) -> int:
         """Bytes of an object. Raises NotFound."""
         return (await self.meta(path)).size
@@ -131,6 +163,8 @@ class Storage:
         with _found():
             head = await obstore.head_async(self._store, path)
         size, modified = int(head["size"]), head["last_modified"].astimezone(UTC)
+        if path.endswith(JOINED):
+            size = sum(bytes_of for _, bytes_of in await self._parts(path))
         # The store's own tag changes with the object; its form is the store's, such as `W/` or no quotes.
         facts = f"{path}\n{head['e_tag']}\n{size}\n{modified.timestamp()}"
         tag = f'"{hashlib.sha256(facts.encode()).hexdigest()[:32]}"'
@@ -138,6 +172,14 @@ class Storage:
 
     async def read(self, path: str, start: int, end: int) -> AsyncIterator[bytes]:
         """Bytes `start` to `end` (exclusive) in chunks. Raises NotFound."""
+        if path.endswith(JOINED):
+            begin = 0
+            for part, size in await self._parts(path):
+                if begin + size > start and begin < end:
+                    async for piece in self.read(part, max(start - begin, 0), min(end - begin, size)):
+                        yield piece
+                begin += size
+            return
         while start < end:
             stop = min(start + CHUNK, end)
             with _found():

@@ -132,6 +132,11 @@ def shown_name(name: str) -> str:
     return f"{stem[:150]}{dot}{extension[:10]}" if stem else clean[:150] or "file"
 
 
+async def whole(data: bytes) -> AsyncIterator[bytes]:
+    """Bytes as a stream."""
+    yield data
+
+
 async def chunks(file: UploadFile) -> AsyncIterator[bytes]:
     while chunk := await file.read(CHUNK):
         yield chunk

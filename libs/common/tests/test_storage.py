@@ -98,6 +98,23 @@ async def test_a_stream_over_the_cap_leaves_nothing_behind(storage: Storage):
         await storage.size("too-big")
 
 
+@pytest.mark.parametrize(("start", "end"), [(0, 10), (0, 4), (3, 8), (4, 6), (9, 10), (5, 5)])
+async def test_objects_are_joined_where_they_lie(storage: Storage, start: int, end: int):
+    for name, part in (("a", b"0123"), ("b", b"45"), ("c", b"6789")):
+        await storage.put_bytes(name, part)
+    await storage.join("whole.parts", [("a", 4), ("b", 2), ("c", 4)])
+    assert await storage.size("whole.parts") == 10
+    read = [chunk async for chunk in storage.read("whole.parts", start, end)]
+    assert b"".join(read) == b"0123456789"[start:end]
+    assert await storage.read_all("whole.parts") == b"0123456789"
+    await storage.delete("whole.parts")
+    assert set(await storage.list_folder("")) == {"a", "b", "c"}
+    with pytest.raises(NotFound):
+        await storage.size("whole.parts")
+    with pytest.raises(ValueError, match=r"\.parts"):
+        await storage.join("whole", [])
+
+
 async def test_a_signed_url_gives_the_file_and_ranges_of_it(storage: Storage, client: httpx.AsyncClient):
     await storage.put_bytes("notes", bytes(range(100)))
     url = storage.url("notes", "application/pdf", 'Ünïcode "notes".pdf')

@@ -8,7 +8,10 @@ import hashlib
 import hmac
 
 from pydantic import SecretStr
+from starlette.requests import Request
 from starlette.types import Scope
+
+from libs.common.runtime.networks import read_address
 
 HEADER = b"x-lectern-gateway"
 _FORWARDED = b"x-forwarded-"
@@ -36,3 +39,14 @@ def drop_untrusted(scope: Scope, key: bytes) -> None:
         for name, value in scope["headers"]
         if name != HEADER and (trusted or not name.startswith(_FORWARDED))
     ]
+
+
+def client_address(request: Request) -> str:
+    """Where a request comes from, in one spelling.
+
+    The gateway puts the client's address alone into `X-Forwarded-For`, whatever the client sent. A value that
+    is no single address is not the gateway's: then the peer counts.
+    """
+    peer = request.client.host if request.client else ""
+    seen = read_address(request.headers.get("x-forwarded-for", "")) or read_address(peer)
+    return str(seen) if seen is not None else peer[:64]

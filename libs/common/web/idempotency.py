@@ -199,8 +199,3 @@ async def _send(send: Send, status: int, headers: list[tuple[str, str]], body: b
     raw += [(b"content-length", b"%d" % len(body)), (b"idempotency-replayed", b"true")]
     await send({"type": "http.response.start", "status": status, "headers": raw})
     await send({"type": "http.response.body", "body": body})
-
-
-async def forget_old(session: AsyncSession) -> None:
-    """Delete answers older than 24 hours; each service's hourly sweep calls it."""
-    await session.execute(text("DELETE FROM idempotency_keys WHERE created_at < now() - interval '24 hours'"))

@@ -52,7 +52,7 @@ async def category_tree(session: AsyncSession) -> list[dict[str, Any]]:
 
 
 async def category_answer(session: AsyncSession, uuid: UUID) -> dict[str, Any]:
-    """Raises NotFound, also where it was deleted since it was looked up."""
+    """One category as the API answers it. Raises NotFound, also when it was deleted meanwhile."""
     for row in await category_tree(session):
         if row["uuid"] == uuid:
             return row

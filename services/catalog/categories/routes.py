@@ -7,14 +7,15 @@ from fastapi import APIRouter, Request, Response
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import Manager
 from libs.common.web import etags
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page
 from services.catalog.access import access_category
 from services.catalog.categories import service
 from services.catalog.categories.queries import category_answer, category_tree
-from services.catalog.categories.schemas import CategoryAnswer, CategoryChange, NewCategory
-from services.catalog.content.schemas import Done
+from services.catalog.categories.schemas import CategoryCreate, CategoryRead, CategoryUpdate
 from services.catalog.errors import CategoryCycle, CategoryInUse, CategoryTooDeep
+from services.catalog.schemas import Done
 
 router = APIRouter(prefix="/api/categories", tags=["categories"])
 
@@ -23,9 +24,9 @@ def _tag(version: int, answer: dict[str, Any]) -> str:
     return etags.etag(version, answer["courses_count"], answer["children"], answer["depth"])
 
 
-@router.get("/", response_model=Page[CategoryAnswer])
+@router.get("/", response_model=Page[CategoryRead])
 async def list_categories(session: SessionDep) -> Any:
-    """The whole tree on one page, parents before their children."""
+    """All categories on one page, parents before their children."""
     tree = await category_tree(session)
     return {"count": len(tree), "next": None, "previous": None, "results": tree}
 
@@ -33,18 +34,18 @@ async def list_categories(session: SessionDep) -> Any:
 @router.post(
     "/",
     status_code=201,
-    response_model=CategoryAnswer,
+    response_model=CategoryRead,
     responses=raises(CategoryCycle, CategoryTooDeep),
 )
-async def create_category(body: NewCategory, session: SessionDep, who: Manager, response: Response) -> Any:
-    """Make a category."""
+async def create_category(body: CategoryCreate, session: SessionDep, who: Manager, response: Response) -> Any:
+    """Create a category."""
     category = await service.create_category(session, who, body)
     answer = await category_answer(session, category.uuid)
     response.headers["ETag"] = _tag(category.version, answer)
     return answer
 
 
-@router.get("/{slug}/", response_model=CategoryAnswer)
+@router.get("/{slug}/", response_model=CategoryRead)
 async def get_category(slug: str, session: SessionDep, request: Request, response: Response) -> Any:
     """A category by slug or id."""
     category = await access_category(session, slug)
@@ -52,14 +53,14 @@ async def get_category(slug: str, session: SessionDep, request: Request, respons
     return etags.answer(request, response, _tag(category.version, answer)) or answer
 
 
-@router.patch("/{slug}/", response_model=CategoryAnswer, responses=raises(CategoryCycle, CategoryTooDeep))
+@router.patch("/{slug}/", response_model=CategoryRead, responses=raises(CategoryCycle, CategoryTooDeep))
 async def change_category(
-    slug: str, body: CategoryChange, session: SessionDep, who: Manager, request: Request, response: Response
+    slug: str, body: CategoryUpdate, session: SessionDep, who: Manager, if_match: IfMatch, response: Response
 ) -> Any:
-    """Rename, re-slug, describe or move a category."""
+    """Change name, slug, description, parent or order of a category."""
     await service.lock_tree(session)
     category = await access_category(session, slug, lock=True)
-    etags.check_if_match(request, category.version)
+    if_match.check(category.version)
     await service.change_category(session, who, category, body)
     answer = await category_answer(session, category.uuid)
     response.headers["ETag"] = _tag(category.version, answer)
@@ -67,10 +68,10 @@ async def change_category(
 
 
 @router.delete("/{slug}/", response_model=Done, responses=raises(CategoryInUse))
-async def delete_category(slug: str, session: SessionDep, who: Manager, request: Request) -> Any:
+async def delete_category(slug: str, session: SessionDep, who: Manager, if_match: IfMatch) -> Any:
     """Delete a category that holds neither courses nor other categories."""
     await service.lock_tree(session)
     category = await access_category(session, slug, lock=True)
-    etags.check_if_match(request, category.version)
+    if_match.check(category.version)
     await service.delete_category(session, who, category)
     return {"detail": "The category is deleted."}

@@ -6,15 +6,15 @@ from uuid import UUID
 from pydantic import BaseModel, Field
 
 from libs.common.web.schemas import Body, Identifier, Length, PlainText
-from services.catalog.courses.schemas import CategoryCard, CategoryName, OptionalSlug, Slug
+from services.catalog.courses.schemas import CategoryName, CategorySummary, OptionalSlug, Slug
 
 Name = Annotated[PlainText, Length(1, 100)]
 Long = Annotated[PlainText, Length(0, 5000)]
 Place = Annotated[int, Field(ge=0, le=1_000_000)]
 
 
-class NewCategory(Body):
-    """`parent` is an id or a slug; without `slug` one is made of the name."""
+class CategoryCreate(Body):
+    """A new category. `parent` is an id or a slug; without `slug` one is made of the name."""
 
     name: Name
     slug: OptionalSlug = None
@@ -25,8 +25,8 @@ class NewCategory(Body):
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"name": "Mathematics"}]}}
 
 
-class CategoryChange(Body):
-    """What is left out stays; `parent: null` makes it a root."""
+class CategoryUpdate(Body):
+    """Changes of a category: fields left out stay; `parent: null` makes it a root."""
 
     name: Name = ""
     slug: Slug = ""
@@ -37,7 +37,7 @@ class CategoryChange(Body):
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"name": "Maths"}]}}
 
 
-class CategoryAnswer(BaseModel):
+class CategoryRead(BaseModel):
     """A category; the list holds them all, parents before their children."""
 
     uuid: UUID
@@ -48,4 +48,4 @@ class CategoryAnswer(BaseModel):
     order: int
     depth: int
     courses_count: int = Field(description="published courses in it and below it")
-    children: list[CategoryCard]
+    children: list[CategorySummary]

@@ -1,4 +1,4 @@
-"""What managers do with categories. A course's state shows its category: each course tells a rename."""
+"""Changes of categories. A course's state shows its category, so a rename is a new version of each course."""
 
 from uuid import UUID, uuid4
 
@@ -16,15 +16,15 @@ from libs.common.events.catalog import (
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
 from services.catalog.access import by_name
-from services.catalog.categories.schemas import CategoryChange, NewCategory
+from services.catalog.categories.schemas import CategoryCreate, CategoryUpdate
 from services.catalog.errors import CategoryCycle, CategoryInUse, CategoryTooDeep
 from services.catalog.models import Category, Course
 from services.catalog.rules import MOST_LEVELS, free_name, has_cycle, levels, slug_of
-from services.catalog.versions import moment, publish_version
+from services.catalog.versions import publish_version, transaction_time
 
 
 async def lock_tree(session: AsyncSession) -> None:
-    """One change of the tree at a time: circles and slugs are questions about all of it."""
+    """Let one transaction at a time change the tree: cycles and free slugs depend on all of it."""
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('category tree'))"))
 
 
@@ -32,7 +32,7 @@ async def _publish(
     session: AsyncSession, who: Principal, category: Category, fact: type[CategoryFact]
 ) -> None:
     category.version += 1
-    category.updated_at = await moment(session)
+    category.updated_at = await transaction_time(session)
     record(
         session,
         fact(
@@ -57,7 +57,7 @@ async def _parent(session: AsyncSession, name: str | None) -> UUID | None:
 
 
 async def _free_slug(session: AsyncSession, wanted: str, own: UUID) -> str:
-    """The wanted slug, with a number behind it where another category has it. The caller holds the tree."""
+    """The given slug, with a number appended if it is taken. The caller holds the tree lock."""
     taken = await session.scalars(
         select(Category.slug).where(
             Category.slug.startswith(wanted[:90], autoescape=True),
@@ -68,7 +68,7 @@ async def _free_slug(session: AsyncSession, wanted: str, own: UUID) -> str:
     return free_name(wanted, set(taken))
 
 
-async def create_category(session: AsyncSession, who: Principal, body: NewCategory) -> Category:
+async def create_category(session: AsyncSession, who: Principal, body: CategoryCreate) -> Category:
     await lock_tree(session)
     uuid = uuid4()
     slug = await _free_slug(session, body.slug or slug_of(body.name) or "category", uuid)
@@ -89,9 +89,9 @@ async def create_category(session: AsyncSession, who: Principal, body: NewCatego
 
 
 async def change_category(
-    session: AsyncSession, who: Principal, category: Category, body: CategoryChange
+    session: AsyncSession, who: Principal, category: Category, body: CategoryUpdate
 ) -> None:
-    """Change what was sent and differs; its courses say so too. The caller holds tree and row."""
+    """Apply the fields that were sent and differ, to its courses as well. The caller holds both locks."""
     given = {name: getattr(body, name) for name in body.model_fields_set}
     if "parent" in given:
         given["parent_uuid"] = await _parent(session, given.pop("parent"))
@@ -119,7 +119,7 @@ async def change_category(
 
 
 async def _check_place(session: AsyncSession, own: UUID, parent: UUID | None) -> None:
-    """Raises CategoryCycle, CategoryTooDeep."""
+    """Check that a category may have this parent. Raises CategoryCycle, CategoryTooDeep."""
     if parent is None:
         return
     rows = await session.execute(
@@ -136,7 +136,7 @@ async def _check_place(session: AsyncSession, own: UUID, parent: UUID | None) ->
 
 
 async def delete_category(session: AsyncSession, who: Principal, category: Category) -> None:
-    """Delete an empty category; the row stays. Raises CategoryInUse. The caller holds tree and row."""
+    """Delete an empty category; the row stays. Raises CategoryInUse. The caller holds both locks."""
     used = await session.scalar(
         select(
             exists().where(Course.category_uuid == category.uuid, Course.deleted_at.is_(None))
@@ -145,5 +145,5 @@ async def delete_category(session: AsyncSession, who: Principal, category: Categ
     )
     if used:
         raise CategoryInUse
-    category.deleted_at = await moment(session)
+    category.deleted_at = await transaction_time(session)
     await _publish(session, who, category, CategoryDeleted)

@@ -4,27 +4,27 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from starlette.datastructures import UploadFile
 
 from libs.common.data.db import SessionDep
-from libs.common.files.uploads import HEAD, chunks, shown_name
-from libs.common.runtime.errors import FileTypeRefused, PayloadTooLarge
+from libs.common.files.forms import received_file
+from libs.common.files.pictures import FORMATS
+from libs.common.files.uploads import HEAD, chunks, shown_name, whole
+from libs.common.runtime.errors import FileTypeRefused
 from libs.common.security.auth import CurrentUser, OptionalUser
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
-from libs.common.web.strict import read_form
-from services.catalog.access import View, access_course, access_module, lock_lesson, lock_module
+from services.catalog.access import StorageDep, View, access_course, access_module, lock_lesson, lock_module
 from services.catalog.content import service
-from services.catalog.content.files import kept, media_type
 from services.catalog.content.schemas import (
-    Done,
-    LessonAnswer,
-    LessonChange,
-    ModuleAnswer,
-    ModuleChange,
-    NewLesson,
-    NewModule,
+    LessonCreate,
+    LessonRead,
+    LessonUpdate,
+    ModuleCreate,
+    ModuleRead,
+    ModuleUpdate,
 )
 from services.catalog.content.uploads import attach_file, store_file
 from services.catalog.content.views import (
@@ -43,18 +43,16 @@ from services.catalog.errors import (
     MediaQuotaExceeded,
     ObjectExpired,
 )
+from services.catalog.media.types import UPLOAD_BODY, media_type, picture_bytes
 from services.catalog.models import Course
-from services.catalog.parts import StorageDep
+from services.catalog.schemas import Done
 
 modules = APIRouter(prefix="/api/modules", tags=["modules"])
 lessons = APIRouter(prefix="/api/courses/{course}/lessons", tags=["lessons"])
 
-# The multipart frame around the largest file of any setting; the setting itself is kept while storing.
-UPLOAD_BODY = 512 * 1024 * 1024
-
 
 def _tag(view: View, part: dict[str, Any], shown: dict[str, Any]) -> str:
-    """Of a module or lesson: its own version, and whether and what its reader sees of it."""
+    """The entity tag of a module or lesson: its version, and what this reader sees of it."""
     inside = [shown, *shown.get("lessons", ())]
     facts = [
         (
@@ -69,7 +67,7 @@ def _tag(view: View, part: dict[str, Any], shown: dict[str, Any]) -> str:
     return etags.etag(part["version"], view.edits, facts, versions)
 
 
-@modules.get("/", response_model=Page[ModuleAnswer], responses=raises(CourseRequired))
+@modules.get("/", response_model=Page[ModuleRead], responses=raises(CourseRequired))
 async def list_modules(
     session: SessionDep, who: OptionalUser, page: PagingDep, storage: StorageDep, course: str | None = None
 ) -> Any:
@@ -82,9 +80,9 @@ async def list_modules(
     return {"count": len(shown), "next": None, "previous": None, "results": shown}
 
 
-@modules.post("/", status_code=201, response_model=ModuleAnswer, responses=raises(CourseTooLarge))
+@modules.post("/", status_code=201, response_model=ModuleRead, responses=raises(CourseTooLarge))
 async def create_module(
-    body: NewModule, session: SessionDep, who: CurrentUser, storage: StorageDep, response: Response
+    body: ModuleCreate, session: SessionDep, who: CurrentUser, storage: StorageDep, response: Response
 ) -> Any:
     """Add a module to a course's working structure."""
     course, module = await service.create_module(session, who, body)
@@ -101,7 +99,7 @@ async def _module_answer(
     return shown
 
 
-@modules.get("/{uuid}/", response_model=ModuleAnswer)
+@modules.get("/{uuid}/", response_model=ModuleRead)
 async def get_module(
     uuid: UUID,
     session: SessionDep,
@@ -117,35 +115,35 @@ async def get_module(
     return etags.answer(request, response, _tag(view, module, shown)) or shown
 
 
-@modules.patch("/{uuid}/", response_model=ModuleAnswer)
+@modules.patch("/{uuid}/", response_model=ModuleRead)
 async def change_module(
     uuid: UUID,
-    body: ModuleChange,
+    body: ModuleUpdate,
     session: SessionDep,
     who: CurrentUser,
     storage: StorageDep,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Rename, describe or move a module of the working structure."""
-    course, module = await lock_module(session, who, uuid, request)
+    course, module = await lock_module(session, who, uuid, if_match)
     await service.change_module(session, who, course, module, body)
     return await _module_answer(session, course, uuid, storage.seen_by(who), response)
 
 
 @modules.delete("/{uuid}/", response_model=Done)
-async def remove_module(uuid: UUID, session: SessionDep, who: CurrentUser, request: Request) -> Any:
+async def remove_module(uuid: UUID, session: SessionDep, who: CurrentUser, if_match: IfMatch) -> Any:
     """Take a module and its lessons out of the working structure."""
-    course, module = await lock_module(session, who, uuid, request)
+    course, module = await lock_module(session, who, uuid, if_match)
     await service.remove_module(session, who, course, module)
     return {"detail": "The module is removed; learners see it until the next publish."}
 
 
-@lessons.get("/", response_model=Page[LessonAnswer])
+@lessons.get("/", response_model=Page[LessonRead])
 async def list_lessons(
     course: UUID, session: SessionDep, who: OptionalUser, storage: StorageDep, view: str | None = None
 ) -> Any:
-    """All lessons of a course in order, on one page: bodies where the caller may read them."""
+    """All lessons of a course in order, on one page, with the bodies that the caller may read."""
     which = choose("view", view, WHICH)
     seen = await access_course(session, who, course)
     structure = await seen_structure(session, seen, which)
@@ -154,10 +152,10 @@ async def list_lessons(
     return {"count": len(shown), "next": None, "previous": None, "results": shown}
 
 
-@lessons.post("/", status_code=201, response_model=LessonAnswer, responses=raises(CourseTooLarge))
+@lessons.post("/", status_code=201, response_model=LessonRead, responses=raises(CourseTooLarge))
 async def create_lesson(
     course: UUID,
-    body: NewLesson,
+    body: LessonCreate,
     session: SessionDep,
     who: CurrentUser,
     storage: StorageDep,
@@ -178,7 +176,7 @@ async def _lesson_answer(
     return shown
 
 
-@lessons.get("/{uuid}/", response_model=LessonAnswer)
+@lessons.get("/{uuid}/", response_model=LessonRead)
 async def get_lesson(
     course: UUID,
     uuid: UUID,
@@ -188,43 +186,43 @@ async def get_lesson(
     request: Request,
     response: Response,
 ) -> Any:
-    """One lesson: its body for the enrolled and for editors, a preview's for all; else the outline."""
+    """One lesson: the body for learners and editors, of a preview for everybody; otherwise the outline."""
     view = await access_course(session, who, course)
     lesson = find_lesson(await seen_structure(session, view), uuid)
     shown = await show_lesson(view, lesson, storage.seen_by(who))
     return etags.answer(request, response, _tag(view, lesson, shown)) or shown
 
 
-@lessons.patch("/{uuid}/", response_model=LessonAnswer)
+@lessons.patch("/{uuid}/", response_model=LessonRead)
 async def change_lesson(
     course: UUID,
     uuid: UUID,
-    body: LessonChange,
+    body: LessonUpdate,
     session: SessionDep,
     who: CurrentUser,
     storage: StorageDep,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Change or move a lesson of the working structure."""
-    row, lesson, _ = await lock_lesson(session, who, course, uuid, request)
+    row, lesson, _ = await lock_lesson(session, who, course, uuid, if_match)
     await service.change_lesson(session, who, row, lesson, body)
     return await _lesson_answer(session, row, uuid, storage.seen_by(who), response)
 
 
 @lessons.delete("/{uuid}/", response_model=Done)
 async def remove_lesson(
-    course: UUID, uuid: UUID, session: SessionDep, who: CurrentUser, request: Request
+    course: UUID, uuid: UUID, session: SessionDep, who: CurrentUser, if_match: IfMatch
 ) -> Any:
     """Take a lesson out of the working structure."""
-    row, lesson, _ = await lock_lesson(session, who, course, uuid, request)
+    row, lesson, _ = await lock_lesson(session, who, course, uuid, if_match)
     await service.remove_lesson(session, who, row, lesson)
     return {"detail": "The lesson is removed; learners see it until the next publish."}
 
 
 @lessons.post(
     "/{uuid}/upload/",
-    response_model=LessonAnswer,
+    response_model=LessonRead,
     max_body_size=UPLOAD_BODY,
     responses=raises(FileMissing, FileTypeRefused, MediaQuotaExceeded, ObjectExpired),
 )
@@ -234,34 +232,33 @@ async def upload_lesson_file(
     session: SessionDep,
     who: CurrentUser,
     storage: StorageDep,
+    if_match: IfMatch,
+    now: Now,
     request: Request,
     response: Response,
 ) -> Any:
     """Store the lesson's file from the multipart field `file` or `resource`; another one replaces it."""
     # Refuse before a byte of the body is read, and hold no lock while it arrives.
     async with request.app.state.db.sessions() as early:
-        before, lesson, _ = await lock_lesson(early, who, course, uuid, request)
+        before, lesson, _ = await lock_lesson(early, who, course, uuid, if_match)
         owner, content_type = before.instructor, lesson.content_type
     file = await _received(request, owner, uuid, content_type)
-    row, lesson, _ = await lock_lesson(session, who, course, uuid, request)
+    row, lesson, _ = await lock_lesson(session, who, course, uuid, if_match)
     state = request.app.state
-    await attach_file(session, who, row, lesson, file, state.settings.media_quota, state.clock())
+    await attach_file(session, who, row, lesson, file, state.settings.media_quota, now)
     return await _lesson_answer(session, row, uuid, storage.seen_by(who), response)
 
 
 async def _received(request: Request, owner: UUID, lesson: UUID, content_type: str) -> dict[str, Any]:
-    """The multipart file, stored. One that the lesson does not come to have is swept away."""
+    """Store the file of the form. If the lesson does not get it, a sweep deletes it."""
     state = request.app.state
     limit: int = state.settings.file_limit
-    if int(request.headers.get("content-length") or 0) > limit + 64 * 1024:
-        raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
-    async with read_form(request, max_files=1, max_fields=10) as form:
-        file = form.get("file") or form.get("resource")
-        if not isinstance(file, UploadFile):
-            raise FileMissing
+    async with received_file(request, "file", "resource", most_bytes=limit, missing=FileMissing) as (file, _):
         name = shown_name(file.filename or "")
         kind = media_type(content_type, name, await file.read(HEAD))
         await file.seek(0)
-        content = await kept(chunks(file), file.size or 0, kind, state.pictures)
+        content = chunks(file)
+        if kind in FORMATS:
+            content = whole(await picture_bytes(content, file.size or 0, kind, state.pictures))
         stored = await store_file(state.db, state.storage, owner, lesson, content, limit)
     return {**stored, "name": name, "media_type": kind}

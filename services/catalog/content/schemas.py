@@ -1,4 +1,4 @@
-"""Bodies of modules and lessons (api.md §3)."""
+"""Bodies and answers of modules and lessons (api.md §3)."""
 
 import re
 from typing import Annotated, Any, Self
@@ -41,7 +41,7 @@ OptionalUrl = Annotated[
 ]
 
 
-class NewModule(Body):
+class ModuleCreate(Body):
     course: UUID
     title: Title
     description: Long = ""
@@ -56,8 +56,8 @@ class NewModule(Body):
     }
 
 
-class ModuleChange(Body):
-    """What is left out stays; `course` is accepted while it does not change."""
+class ModuleUpdate(Body):
+    """Changes of a module: fields left out stay; `course` is accepted if it is the module's."""
 
     course: UUID | None = None
     title: Title = ""
@@ -67,8 +67,8 @@ class ModuleChange(Body):
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"title": "First steps"}]}}
 
 
-class Resource(Body):
-    """A file of the media library; without a title it shows the file's."""
+class ResourceInput(Body):
+    """A file of the media library; without a title, the file's title is shown."""
 
     media: UUID
     title: Annotated[PlainText, Length(0, 200)] = ""
@@ -78,7 +78,7 @@ TEXTS = frozenset({"text_source", "text_content", "content"})
 
 
 class _LessonFields(Body):
-    """All three names of a lesson's text and both of its minutes are taken."""
+    """Fields of a lesson; the text has three names and the minutes have two, for clients of both forms."""
 
     description: Long = ""
     text_source: LessonText = ""
@@ -92,7 +92,7 @@ class _LessonFields(Body):
     is_preview: bool = False
     is_published: bool = Field(True, description="false keeps it out of the next revision")
     points: Points = 0
-    resources: Annotated[list[Resource], Field(max_length=50)] = []
+    resources: Annotated[list[ResourceInput], Field(max_length=50)] = []
 
     @model_validator(mode="after")
     def _one_meaning(self) -> Self:
@@ -104,11 +104,11 @@ class _LessonFields(Body):
         return self
 
     def texts(self) -> set[str]:
-        """What was sent as the lesson's text, under whichever name."""
+        """The texts that were sent, under any of the three names."""
         return {getattr(self, name) for name in TEXTS & self.model_fields_set}
 
     def given(self) -> dict[str, Any]:
-        """What the client sent, under the names of the columns; its text as `texts`."""
+        """The fields that were sent, by column name; the text as `texts`."""
         values = {name: getattr(self, name) for name in self.model_fields_set - TEXTS}
         if "duration_minutes" in values:
             values["estimated_time_minutes"] = values.pop("duration_minutes")
@@ -119,7 +119,7 @@ class _LessonFields(Body):
         return values | {"texts": self.texts()}
 
 
-class NewLesson(_LessonFields):
+class LessonCreate(_LessonFields):
     module: UUID
     title: Title
     content_type: ContentType
@@ -146,8 +146,8 @@ class NewLesson(_LessonFields):
     }
 
 
-class LessonChange(_LessonFields):
-    """What is left out stays; `module` moves the lesson.
+class LessonUpdate(_LessonFields):
+    """Changes of a lesson: fields left out stay; `module` moves it.
 
     A text that is sent back as it was shown, as source or rendered, changes nothing.
     """
@@ -160,7 +160,18 @@ class LessonChange(_LessonFields):
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"is_preview": True}]}}
 
 
-class FileAnswer(BaseModel):
+class ModuleOrderInput(Body):
+    uuid: UUID
+    lessons: Annotated[list[UUID], Field(max_length=2000)] = []
+
+
+class CourseReorderRequest(Body):
+    """All modules and lessons of a course in their new order; lessons may move between modules."""
+
+    modules: Annotated[list[ModuleOrderInput], Field(max_length=500)]
+
+
+class LessonFileRead(BaseModel):
     """A lesson's file; `url` is signed: for the caller and their session, or for anybody and five minutes."""
 
     name: PlainText
@@ -171,7 +182,7 @@ class FileAnswer(BaseModel):
     url: Uri
 
 
-class ResourceAnswer(BaseModel):
+class ResourceRead(BaseModel):
     """A file of the library; `url` is signed as a lesson's file is."""
 
     media: UUID
@@ -183,8 +194,8 @@ class ResourceAnswer(BaseModel):
     url: Uri
 
 
-class LessonAnswer(BaseModel):
-    """A lesson. Whoever may not read its body gets the outline: `is_locked`, and null in place of content."""
+class LessonRead(BaseModel):
+    """A lesson. Readers without access get the outline: `is_locked`, and null in place of content."""
 
     uuid: UUID
     course: UUID
@@ -207,22 +218,20 @@ class LessonAnswer(BaseModel):
     text_html: SafeHtml | None = Field(description="the same as text_content")
     text_source: Markdown | None = Field(description="as written")
     video_url: Uri | None
-    file: FileAnswer | None
+    file: LessonFileRead | None
     file_url: Uri | None
     file_attachment: Uri | None = Field(description="the same as file_url: lasts as long as the page is read")
-    resources: list[ResourceAnswer]
+    resources: list[ResourceRead]
 
 
-class ModuleAnswer(BaseModel):
+class ModuleRead(BaseModel):
     uuid: UUID
     course: UUID
     title: PlainText
     description: PlainText
     order: int
-    lessons: list[LessonAnswer]
+    lessons: list[LessonRead]
 
 
-class Done(BaseModel):
-    """An answer that only says what was done."""
-
-    detail: PlainText
+class CourseOrderRead(BaseModel):
+    modules: list[ModuleRead]

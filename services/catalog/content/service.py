@@ -1,4 +1,4 @@
-"""What teachers do with modules and lessons: each change is a version of the course, under its row lock."""
+"""Changes of modules and lessons: each is a new version of the course, under its row lock."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -21,12 +21,17 @@ from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
 from libs.common.web.richtext import is_rendered
 from services.catalog.access import access_taught_course
-from services.catalog.content.schemas import LessonChange, ModuleChange, NewLesson, NewModule
-from services.catalog.courses.schemas import NewOrder
+from services.catalog.content.schemas import (
+    CourseReorderRequest,
+    LessonCreate,
+    LessonUpdate,
+    ModuleCreate,
+    ModuleUpdate,
+)
 from services.catalog.media.models import MediaFile
 from services.catalog.models import Course, Lesson, Module
 from services.catalog.rules import check_room, check_tree, place
-from services.catalog.versions import moment, publish_tree_version
+from services.catalog.versions import publish_tree_version, transaction_time
 
 
 def _module_fact(module: Module) -> dict[str, Any]:
@@ -62,7 +67,7 @@ async def _lessons(session: AsyncSession, module: UUID) -> list[Lesson]:
 
 
 def _placed(wanted: int | None, siblings: Iterable[Module | Lesson], before: int | None = None) -> int:
-    """The position of what is new, or was at `before`, among its siblings; those in its way move on."""
+    """Find the position of a new item, or of one that was at `before`, and shift the siblings in its way."""
     rows = list(siblings)
     position, moved = place(wanted, [row.position for row in rows if row.position is not None], before)
     for row in rows:
@@ -72,7 +77,7 @@ def _placed(wanted: int | None, siblings: Iterable[Module | Lesson], before: int
 
 
 async def _check_room(session: AsyncSession, course: Course, *, modules: int = 0, lessons: int = 0) -> None:
-    """Raises CourseTooLarge where no such number more fits in. The caller holds the course's lock."""
+    """Check that the course has room. Raises CourseTooLarge. The caller holds the course's lock."""
     has = [
         await session.scalar(
             select(func.count()).where(table.course_uuid == course.uuid, table.removed_at.is_(None))
@@ -82,8 +87,8 @@ async def _check_room(session: AsyncSession, course: Course, *, modules: int = 0
     check_room((has[0] or 0) + modules, (has[1] or 0) + lessons)
 
 
-async def create_module(session: AsyncSession, who: Principal, body: NewModule) -> tuple[Course, Module]:
-    """Add a module, last without a wish. Raises CourseTooLarge."""
+async def create_module(session: AsyncSession, who: Principal, body: ModuleCreate) -> tuple[Course, Module]:
+    """Add a module, at the end unless `order` says otherwise. Raises CourseTooLarge."""
     course = await access_taught_course(session, who, body.course)
     await _check_room(session, course, modules=1)
     module = Module(
@@ -100,9 +105,9 @@ async def create_module(session: AsyncSession, who: Principal, body: NewModule) 
 
 
 async def change_module(
-    session: AsyncSession, who: Principal, course: Course, module: Module, body: ModuleChange
+    session: AsyncSession, who: Principal, course: Course, module: Module, body: ModuleUpdate
 ) -> None:
-    """Change what was sent and differs. The caller holds the course's lock."""
+    """Apply the fields that were sent and differ. The caller holds the course's lock."""
     given = {name: getattr(body, name) for name in body.model_fields_set}
     if given.pop("course", None) not in (None, course.uuid):
         raise Unprocessable.field("course", "a module stays in its course")
@@ -122,7 +127,7 @@ async def change_module(
 async def remove_module(session: AsyncSession, who: Principal, course: Course, module: Module) -> None:
     """Take a module and its lessons out of the working structure; a published revision keeps them."""
     fact = _module_fact(module)
-    now = await moment(session)
+    now = await transaction_time(session)
     rows: list[Module | Lesson] = [module, *await _lessons(session, module.uuid)]
     for row in rows:
         row.removed_at, row.position, row.version = now, None, course.version + 1
@@ -139,9 +144,9 @@ async def _module_of(session: AsyncSession, course: Course, uuid: UUID) -> Modul
 async def _check_resources(
     session: AsyncSession, who: Principal, wanted: list[dict[str, Any]] | None, known: list[dict[str, Any]]
 ) -> None:
-    """Raises Unprocessable for a file that is not one's own; what the lesson has already may stay.
+    """Check that new files belong to this person, and lock them against deletion. Raises Unprocessable.
 
-    The files are held, so that nobody deletes one meanwhile.
+    Files that the lesson has already may stay.
     """
     new = {UUID(each["media"]) for each in wanted or ()} - {UUID(each["media"]) for each in known}
     if not new:
@@ -155,9 +160,9 @@ async def _check_resources(
 
 
 async def create_lesson(
-    session: AsyncSession, who: Principal, uuid: UUID, body: NewLesson
+    session: AsyncSession, who: Principal, uuid: UUID, body: LessonCreate
 ) -> tuple[Course, Lesson]:
-    """Add a lesson to a module, last without a wish. Raises CourseTooLarge."""
+    """Add a lesson, at the end of its module unless `order` says otherwise. Raises CourseTooLarge."""
     course = await access_taught_course(session, who, uuid)
     await _check_room(session, course, lessons=1)
     module = await _module_of(session, course, body.module)
@@ -182,9 +187,9 @@ async def create_lesson(
 
 
 async def change_lesson(
-    session: AsyncSession, who: Principal, course: Course, lesson: Lesson, body: LessonChange
+    session: AsyncSession, who: Principal, course: Course, lesson: Lesson, body: LessonUpdate
 ) -> None:
-    """Change what was sent and differs; `module` and `order` move it. The caller holds the course's lock."""
+    """Apply the fields that were sent and differ; `module` and `order` move it. The caller holds the lock."""
     given = body.given()
     target = given.pop("module", lesson.module_uuid)
     order = given.pop("order", None)
@@ -208,7 +213,7 @@ async def change_lesson(
 
 
 def _changed_text(lesson: Lesson, texts: set[str]) -> dict[str, str]:
-    """The new source; what an editor was shown, as source or rendered, is no change."""
+    """The new source of the text. Text that equals the stored source or its rendering is no change."""
     source = lesson.text_content
     new = {text for text in texts if text != source and not is_rendered(text, source)}
     if len(new) > 1:
@@ -219,13 +224,15 @@ def _changed_text(lesson: Lesson, texts: set[str]) -> dict[str, str]:
 async def remove_lesson(session: AsyncSession, who: Principal, course: Course, lesson: Lesson) -> None:
     """Take a lesson out of the working structure; a published revision keeps it."""
     fact = lesson_fact(lesson)
-    lesson.removed_at, lesson.position = await moment(session), None
+    lesson.removed_at, lesson.position = await transaction_time(session), None
     lesson.version = course.version + 1
     await publish_tree_version(session, course, who, LessonRemoved, **fact)
 
 
-async def reorder_tree(session: AsyncSession, who: Principal, course: Course, body: NewOrder) -> None:
-    """Put all modules and lessons into the order given; nothing happens where they have it.
+async def reorder_tree(
+    session: AsyncSession, who: Principal, course: Course, body: CourseReorderRequest
+) -> None:
+    """Put all modules and lessons into the given order; do nothing if they are in it already.
 
     Raises IncompleteTree. The caller holds the course's lock.
     """

@@ -1,4 +1,4 @@
-"""The files of lessons: stored, made a lesson's, swept away when neither a lesson nor a revision has them."""
+"""Files of lessons: stored, attached, and deleted when neither a lesson nor a revision uses them."""
 
 from collections.abc import AsyncIterator
 from datetime import datetime
@@ -11,21 +11,21 @@ from libs.common.data.db import Database
 from libs.common.events.catalog import LessonFileUploaded
 from libs.common.files.storage import Storage
 from libs.common.security.tokens import Principal
-from services.catalog.content.models import LessonObject
-from services.catalog.content.queries import is_used
 from services.catalog.content.service import lesson_fact
+from services.catalog.media.models import LessonObject
+from services.catalog.media.queries import is_used_by_lesson
 from services.catalog.media.service import check_quota
 from services.catalog.models import Course, Lesson
-from services.catalog.objects import claim_object, delete_unused, keeps_files, note_object
-from services.catalog.versions import moment, publish_tree_version
+from services.catalog.objects import claim_object, delete_unused, has_files, register_object
+from services.catalog.versions import publish_tree_version, transaction_time
 
 
 async def store_file(
     db: Database, storage: Storage, owner: UUID, lesson: UUID, chunks: AsyncIterator[bytes], limit: int
 ) -> dict[str, Any]:
-    """Store a stream for a lesson of the owner's. Raises PayloadTooLarge."""
+    """Store a file for a lesson; its bytes count against the owner's quota. Raises PayloadTooLarge."""
     path = f"lessons/{lesson}/{uuid4()}"
-    await note_object(db, LessonObject(path=path, owner=owner, size=0))
+    await register_object(db, LessonObject(path=path, owner=owner, size=0))
     stored = await storage.put(path, chunks, limit)
     return {"path": path, "size": stored.size, "sha256": stored.sha256}
 
@@ -39,13 +39,13 @@ async def attach_file(
     quota: int,
     now: datetime,
 ) -> None:
-    """Make a stored object the lesson's file; the one before stays where a revision or a copy has it.
+    """Attach a stored object to the lesson; the previous one stays while a revision or a copy uses it.
 
     Raises MediaQuotaExceeded, ObjectExpired. The caller holds the course's lock.
     """
     row = await claim_object(session, LessonObject, file["path"])
     row.size = file["size"]
-    lesson.file = {**file, "uploaded_at": (await moment(session)).isoformat()}
+    lesson.file = {**file, "uploaded_at": (await transaction_time(session)).isoformat()}
     lesson.version = course.version + 1
     await publish_tree_version(
         session,
@@ -60,5 +60,7 @@ async def attach_file(
 
 
 async def delete_unused_files(db: Database, storage: Storage, now: datetime) -> None:
-    """Delete files that no lesson and no revision has: replaced, removed, and those whose request failed."""
-    await delete_unused(db, storage, LessonObject.path, is_used(keeps_files(now)), now, lambda path: [path])
+    """Delete files that no lesson and no revision uses: replaced, removed, or left by a failed request."""
+    await delete_unused(
+        db, storage, LessonObject.path, is_used_by_lesson(has_files(now)), now, lambda path: [path]
+    )

@@ -1,4 +1,4 @@
-"""Modules and lessons as one person sees them."""
+"""Modules and lessons as a reader sees them."""
 
 import asyncio
 from collections.abc import Callable
@@ -47,7 +47,7 @@ OUTLINE = (
 
 
 async def seen_structure(session: AsyncSession, view: View, which: str | None = None) -> Structure:
-    """Editors see the working structure, or with `which` the published one; everyone else the published."""
+    """The structure for a reader: editors get the working one unless `which` asks for the published one."""
     if view.edits and which != "published":
         structure = await working_structure(session, view.course.uuid)
     else:
@@ -57,7 +57,7 @@ async def seen_structure(session: AsyncSession, view: View, which: str | None = 
 
 
 async def _resolve(session: AsyncSession, lessons: Structure) -> None:
-    """Say of each resource what its file is now; one whose file is gone is left out."""
+    """Fill in the current file of each resource; leave out those whose file is gone."""
     files = await resolved(session, {UUID(each["media"]) for row in lessons for each in row["resources"]})
     for lesson in lessons:
         lesson["resources"] = [
@@ -94,7 +94,7 @@ def find_lesson(structure: Structure, uuid: UUID) -> dict[str, Any]:
 
 async def show_modules(view: View, structure: Structure, storage: Storage) -> list[dict[str, Any]]:
     lessons = [lesson for module in structure for lesson in module["lessons"]]
-    return await _beside(lessons, lambda: [_module(view, module, storage) for module in structure])
+    return await _in_thread_if_long(lessons, lambda: [_module(view, module, storage) for module in structure])
 
 
 async def show_module(view: View, module: dict[str, Any], storage: Storage) -> dict[str, Any]:
@@ -102,12 +102,12 @@ async def show_module(view: View, module: dict[str, Any], storage: Storage) -> d
 
 
 async def show_lesson(view: View, lesson: dict[str, Any], storage: Storage) -> dict[str, Any]:
-    """A lesson with its body where the viewer may read it; the outline otherwise."""
-    return await _beside([lesson], lambda: _lesson(view, lesson, storage))
+    """A lesson with its body if the reader may see it, otherwise the outline."""
+    return await _in_thread_if_long([lesson], lambda: _lesson(view, lesson, storage))
 
 
-async def _beside(lessons: Structure, show: Callable[[], Shown]) -> Shown:
-    """What `show` makes of lessons. Much text takes long the first time; others go on meanwhile."""
+async def _in_thread_if_long(lessons: Structure, show: Callable[[], Shown]) -> Shown:
+    """Call `show`, in a thread if the lessons have much text, which takes long to render the first time."""
     size = sum(len(lesson["text_content"]) for lesson in lessons)
     return show() if size < MUCH else await asyncio.to_thread(show)
 
@@ -157,7 +157,7 @@ def show_resource(resource: dict[str, Any], storage: Storage, of: str) -> dict[s
 
 
 def show_file(file: dict[str, Any] | None, storage: Storage, of: str) -> dict[str, Any] | None:
-    """What a client may know of a stored file, with a signed URL, as a part of the lesson `of`."""
+    """The public fields of a stored file, with a signed URL, as a part of the lesson `of`."""
     if file is None:
         return None
     url = storage.url(file["path"], file["media_type"], file["name"], of)

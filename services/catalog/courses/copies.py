@@ -1,6 +1,6 @@
-"""A course made from another: its texts and working structure anew, its stored files shared.
+"""Copies of courses: texts and working structure are copied, stored files are shared.
 
-What learning keeps of it (quizzes, assignments, how it is graded) follows by the event of the copy.
+Learning copies quizzes, assignments and grading when it gets the event of the copy.
 """
 
 from uuid import UUID, uuid4
@@ -15,7 +15,7 @@ from services.catalog.access import access_taught_course
 from services.catalog.courses.service import free_slug, hold_names
 from services.catalog.models import Course, CoursePrerequisite, CourseStats, Lesson, Module, User
 from services.catalog.rules import check_room
-from services.catalog.versions import LESSON_FIELDS, moment, publish_version
+from services.catalog.versions import LESSON_FIELDS, publish_version, transaction_time
 
 COPIED = (
     "description", "short_description", "learning_outcomes", "prerequisites", "level", "language",
@@ -25,7 +25,7 @@ SUFFIX = " (copy)"
 
 
 async def duplicate_course(session: AsyncSession, who: Principal, uuid: UUID) -> Course:
-    """A draft of the caller's own, like the working structure of a course that they teach.
+    """Copy the working structure of a course into a new draft of the caller.
 
     Raises CourseTooLarge for one from before there was a limit.
     """
@@ -33,7 +33,7 @@ async def duplicate_course(session: AsyncSession, who: Principal, uuid: UUID) ->
     await hold_names(session, str(seen.category_uuid) if seen.category_uuid else None, tags=True)
     source = await access_taught_course(session, who, uuid)
     title = source.title[: 200 - len(SUFFIX)] + SUFFIX
-    now = await moment(session)
+    now = await transaction_time(session)
     copy = Course(
         **{name: getattr(source, name) for name in COPIED},
         uuid=uuid4(),
@@ -74,7 +74,7 @@ async def duplicate_course(session: AsyncSession, who: Principal, uuid: UUID) ->
 
 
 async def _copy_structure(session: AsyncSession, source: Course, copy: Course) -> tuple[LessonCopy, ...]:
-    """Says what each lesson became."""
+    """Copy modules and lessons; returns the copy of each lesson."""
     modules = await session.scalars(
         select(Module).where(Module.course_uuid == source.uuid, Module.removed_at.is_(None))
     )

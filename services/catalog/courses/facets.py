@@ -1,4 +1,4 @@
-"""How many courses of a list each further filter would leave: by category, level, language and tag."""
+"""Facets of a list: how many courses each further filter would leave, by category, level, language, tag."""
 
 from functools import lru_cache
 from typing import Any
@@ -7,7 +7,7 @@ import orjson
 from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from services.catalog.courses.queries import PUBLIC, Wanted, matching, search_terms
+from services.catalog.courses.queries import PUBLIC, CourseQuery, matching, search_terms
 
 MOST_TAGS = 50
 # Each category with itself and every one that it lies within: a filter by these takes its courses, too.
@@ -37,7 +37,7 @@ _VALUES = {
 
 @lru_cache(maxsize=256)
 def facet_statement(filters: tuple[str, ...], search: bool) -> TextClause:
-    """One statement for all facets; each leaves its own filter out, so that one can change one's mind."""
+    """One statement for all facets. Each ignores its own filter, so that another value can be chosen."""
     parts = []
     for name, (join, columns, rest) in _VALUES.items():
         source, where = matching(tuple(each for each in filters if each != name), search)
@@ -49,7 +49,7 @@ def facet_statement(filters: tuple[str, ...], search: bool) -> TextClause:
     return text(f"WITH RECURSIVE {_WITHIN}{terms} SELECT json_build_object({', '.join(parts)})::text")
 
 
-async def count_facets(reader: AsyncConnection, wanted: Wanted) -> dict[str, Any]:
+async def count_facets(reader: AsyncConnection, wanted: CourseQuery) -> dict[str, Any]:
     """The facets of a public list."""
     parameters: dict[str, Any] = dict(wanted.filters)
     if wanted.search is not None:

@@ -1,28 +1,25 @@
-"""Tables of the search in courses."""
+"""Table of views."""
 
-from sqlalchemy import Index
+from datetime import date
+from uuid import UUID
+
+from sqlalchemy import Index, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from services.catalog.models import Base
 
 
-class CourseLexeme(Base):
-    """A word stem of published courses: what misspelt words are compared with.
+class CourseView(Base):
+    """A view of a course by a user or network on a day, as a keyed hash; deleted after two days.
 
-    Noted when a course is published, and drawn anew from the search index by a sweep (`courses/lexemes.py`);
-    the words of an erased instructor's name go with it.
+    A sweep adds what is not `counted` to the course's number, so that no request waits for that row.
     """
 
-    __tablename__ = "course_lexemes"
+    __tablename__ = "course_views"
 
-    word: Mapped[str] = mapped_column(primary_key=True)
-    courses: Mapped[int]
+    day: Mapped[date] = mapped_column(primary_key=True)
+    course: Mapped[UUID] = mapped_column(primary_key=True)
+    viewer: Mapped[bytes] = mapped_column(primary_key=True)
+    counted: Mapped[bool] = mapped_column(default=False, server_default="false")
 
-    __table_args__ = (
-        Index(
-            "ix_course_lexemes_word_trigrams",
-            "word",
-            postgresql_using="gin",
-            postgresql_ops={"word": "gin_trgm_ops"},
-        ),
-    )
+    __table_args__ = (Index("ix_course_views_waiting", "course", postgresql_where=text("NOT counted")),)

@@ -23,7 +23,7 @@ MOST_OWN = 2000
 """Courses of one teacher that fit on their one page."""
 
 _MOMENT = 'to_char({0}, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')'
-_SEATED = "('enrolled', 'in_progress', 'completed')"
+_ENROLLED = "('enrolled', 'in_progress', 'completed')"
 
 _PERSON = (
     "json_build_object('uuid', {0}, 'full_name', coalesce(u.full_name, ''),"
@@ -57,11 +57,11 @@ _SIGNED_IN = _SHARED.format(
         "c.instructor", f"CASE WHEN CAST(:manages AS boolean) OR {_OWNS} THEN u.email END"
     ),
     is_enrolled="EXISTS (SELECT FROM enrollments e WHERE e.student = CAST(:user AS uuid)"
-    f" AND e.course = c.uuid AND e.status IN {_SEATED})",
+    f" AND e.course = c.uuid AND e.status IN {_ENROLLED})",
     students=f"""CASE WHEN {_OWNS} THEN (
    SELECT coalesce(json_agg(json_build_object('uuid', e.student, 'name', coalesce(p.full_name, ''))
     ORDER BY p.full_name, e.student), '[]') FROM enrollments e LEFT JOIN users p ON p.uuid = e.student
-   WHERE e.course = c.uuid AND e.status IN {_SEATED}) END""",
+   WHERE e.course = c.uuid AND e.status IN {_ENROLLED}) END""",
 )
 
 _JOINS = (
@@ -117,7 +117,7 @@ _CONDITIONS = {
 }
 _SEEN = f"""c.deleted_at IS NULL AND (c.status = 'published' OR CAST(:manages AS boolean) OR {_OWNS}
   OR c.status = 'archived' AND EXISTS (SELECT FROM enrollments e WHERE e.student = CAST(:user AS uuid)
-   AND e.course = c.uuid AND e.status IN {_SEATED}))"""
+   AND e.course = c.uuid AND e.status IN {_ENROLLED}))"""
 _FAVORITE = 'SELECT FROM favorites f WHERE f."user" = CAST(:user AS uuid) AND f.course_uuid = c.uuid'
 _REMEMBERED = _FAVORITE.replace("SELECT FROM", "SELECT f.created_at FROM")
 _ORDERS = {
@@ -132,8 +132,8 @@ _ORDERS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """What a list is asked for: `filters` by the names of `_CONDITIONS`, all values already checked."""
+class CourseQuery:
+    """Search, filters and order of a list; `filters` by the names of `_CONDITIONS`, with checked values."""
 
     filters: Mapping[str, Any] = field(default_factory=dict)
     search: str | None = None
@@ -142,7 +142,7 @@ class Wanted:
 
 
 def search_terms(visible: str) -> str:
-    """The common table expressions that a search needs; what it found is `hits`."""
+    """The common table expressions of a search; its results are `hits`."""
     return _SEARCH.format(visible=visible, named=_NAMED)
 
 
@@ -180,7 +180,7 @@ def list_statement(
 
 
 def viewer(who: Principal | None) -> dict[str, Any]:
-    """The parameters that say who reads; none for the anonymous, whose statement has no place for them."""
+    """The parameters that name the reader; none for the anonymous, whose statement has no such parameters."""
     if who is None:
         return {}
     return {
@@ -193,12 +193,12 @@ def viewer(who: Principal | None) -> dict[str, Any]:
 async def list_courses(
     reader: AsyncConnection | AsyncSession,
     who: Principal | None,
-    wanted: Wanted,
+    wanted: CourseQuery,
     size: int,
     offset: int = 0,
     visible: str = PUBLIC,
 ) -> tuple[int, bytes]:
-    """Number of all that match, and one page of cards as JSON."""
+    """The number of matching courses, and one page of cards as JSON."""
     statement = list_statement(
         tuple(sorted(wanted.filters)),
         wanted.search is not None,
@@ -215,24 +215,24 @@ async def list_courses(
 
 
 async def list_own(
-    reader: AsyncConnection | AsyncSession, who: Principal, wanted: Wanted
+    reader: AsyncConnection | AsyncSession, who: Principal, wanted: CourseQuery
 ) -> tuple[int, bytes]:
-    """Every course that they teach, in whatever state, the last changed first."""
+    """All courses that a person teaches, in every status, the last changed first."""
     return await list_courses(reader, who, wanted, MOST_OWN, visible="c.deleted_at IS NULL")
 
 
 async def list_favorites(
     reader: AsyncConnection | AsyncSession, who: Principal, size: int, offset: int
 ) -> tuple[int, bytes]:
-    """The favourite courses that they may still see, the last added first."""
+    """The favourite courses that a person may still see, the last added first."""
     visible = f"{_SEEN} AND EXISTS ({_FAVORITE})"
-    return await list_courses(reader, who, Wanted(sort="remembered"), size, offset, visible)
+    return await list_courses(reader, who, CourseQuery(sort="remembered"), size, offset, visible)
 
 
 async def get_card(session: AsyncSession, who: Principal | None, uuid: UUID) -> dict[str, Any]:
-    """The card of one course that they have been allowed to see. Raises NotFound if it has gone since."""
+    """The card of one course, which the caller has authorised. Raises NotFound if it is gone meanwhile."""
     _, cards = await list_courses(
-        session, who, Wanted({"uuid": str(uuid)}), 1, visible="c.deleted_at IS NULL"
+        session, who, CourseQuery({"uuid": str(uuid)}), 1, visible="c.deleted_at IS NULL"
     )
     found: list[dict[str, Any]] = orjson.loads(cards)
     if not found:

@@ -1,4 +1,4 @@
-"""Deleting a course, and bringing it back for somebody who had taken a seat before."""
+"""Deletion of courses, and their return when an enrolment turns out to be older than the deletion."""
 
 from collections.abc import Collection
 from typing import Any
@@ -11,11 +11,11 @@ from libs.common.events.catalog import CourseArchived, CourseDeleted
 from libs.common.security.tokens import Principal
 from services.catalog.courses.service import archive, free_slug
 from services.catalog.models import Category, Course, Enrollment
-from services.catalog.versions import moment, publish_version
+from services.catalog.versions import publish_version, transaction_time
 
 
 async def delete_course(session: AsyncSession, who: Principal, course: Course) -> str:
-    """Delete a course in which nobody ever enrolled, archive any other; says which. Holds the row lock.
+    """Delete a course that nobody ever enrolled in, archive any other; returns which. Holds the row lock.
 
     The rows stay: an enrolment may be on its way that brings the course back.
     """
@@ -25,7 +25,7 @@ async def delete_course(session: AsyncSession, who: Principal, course: Course) -
     if enrolled:
         await archive(session, who, course)
         return "archived"
-    course.deleted_at = await moment(session)
+    course.deleted_at = await transaction_time(session)
     await publish_version(session, course, who, CourseDeleted)
     return "deleted"
 
@@ -38,7 +38,7 @@ def answer_removed(status: str) -> dict[str, Any]:
     return {"detail": detail, "status": status}
 
 
-async def bring_back(session: AsyncSession, courses: Collection[UUID]) -> None:
+async def restore_courses(session: AsyncSession, courses: Collection[UUID]) -> None:
     """Archive those of these courses that were deleted: somebody had enrolled when nobody knew of it yet.
 
     Their next version follows the tombstone, and restores every replica. The caller holds the row locks.

@@ -1,44 +1,48 @@
 """HTTP of courses (api.md §3)."""
 
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import Field
+from fastapi import APIRouter, Query, Request, Response
 
 from libs.common.data.db import SessionDep
-from libs.common.events.fields import CourseLevel
-from libs.common.runtime.errors import BadRequest, Forbidden, NotAuthenticated
-from libs.common.security.auth import CurrentUser, OptionalUser, Teacher, at_least
+from libs.common.security.auth import CurrentUser, OptionalUser, Teacher
 from libs.common.security.tokens import Principal
 from libs.common.web import etags
+from libs.common.web.border import client_address
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
-from libs.common.web.paging import PagingDep, choose, choose_bool, choose_uuid
-from libs.common.web.schemas import EmptyIsNone
-from services.catalog.access import View, access_course, access_taught_course
+from libs.common.web.paging import Page, PagingDep, choose, choose_bool
+from services.catalog.access import StorageDep, View, access_course, access_taught_course
+from services.catalog.content.schemas import CourseOrderRead, CourseReorderRequest
 from services.catalog.content.service import reorder_tree
 from services.catalog.content.views import WHICH, seen_structure, show_modules
 from services.catalog.courses import copies, removal, service
+from services.catalog.courses.access import CourseQueryDep, require_teacher
 from services.catalog.courses.facets import count_facets
-from services.catalog.courses.queries import SORTS, Wanted, list_courses, list_own, page_bytes
+from services.catalog.courses.queries import (
+    CourseQuery,
+    list_courses,
+    list_favorites,
+    list_own,
+    page_bytes,
+)
 from services.catalog.courses.schemas import (
-    CourseAnswer,
-    CourseCard,
-    CourseChange,
+    CourseCreate,
     CourseList,
-    InstructorList,
-    Instructors,
-    NewCourse,
-    NewOrder,
-    Order,
-    PrerequisiteList,
-    Prerequisites,
-    Publication,
-    Removed,
+    CoursePublishRequest,
+    CourseRead,
+    CourseRemoval,
+    CourseSummary,
+    CourseUpdate,
+    InstructorsRead,
+    InstructorsUpdate,
+    PrerequisitesRead,
+    PrerequisitesUpdate,
 )
 from services.catalog.courses.views import course_tag, list_instructors, list_prerequisites, show_course
-from services.catalog.courses.visits import note_view
+from services.catalog.courses.visits import record_view
 from services.catalog.errors import (
     CourseTooLarge,
     FeaturingNotAllowed,
@@ -48,64 +52,9 @@ from services.catalog.errors import (
     PrerequisiteCycle,
 )
 from services.catalog.models import Course
-from services.catalog.parts import TRUTHS, StorageDep, one_of
-from services.catalog.rules import STATUSES
+from services.catalog.parameters import TRUTHS, one_of
 
 router = APIRouter(prefix="/api/courses", tags=["courses"])
-
-Words = Annotated[str | None, Query(max_length=200)]
-Rating = Annotated[float, Field(ge=0, le=5, allow_inf_nan=False)]
-LEVELS = CourseLevel.__args__  # type: ignore[attr-defined]
-
-
-async def list_wanted(
-    search: Words = None,
-    category: Words = None,
-    tag: Words = None,
-    level: Annotated[str | None, one_of(LEVELS)] = None,
-    language: Words = None,
-    instructor: Words = None,
-    min_rating: Annotated[Rating | None, EmptyIsNone, Query()] = None,
-    is_featured: Annotated[str | None, one_of(TRUTHS)] = None,
-    status: Annotated[str | None, one_of(STATUSES, "; with my_courses only")] = None,
-    my_courses: Annotated[str | None, one_of(TRUTHS)] = None,
-    sort_by: Annotated[str | None, one_of(SORTS, alias="sortBy")] = None,
-) -> Wanted:
-    """The list's parameters, checked: an unknown value is a 400 that names the allowed ones."""
-    own = bool(choose_bool("my_courses", my_courses))
-    teacher = choose_uuid("instructor", instructor)
-    filters = {
-        "category": category or None,
-        "tag": tag or None,
-        "level": choose("level", level, LEVELS),
-        "language": language or None,
-        "instructor": str(teacher) if teacher else None,
-        "min_rating": min_rating,
-        "is_featured": choose_bool("is_featured", is_featured),
-        "status": choose("status", status, STATUSES),
-    }
-    if not own:
-        del filters["status"]
-    search = (search or "").strip() or None
-    for name, value in [*filters.items(), ("search", search)]:
-        if isinstance(value, str) and "\0" in value:
-            raise BadRequest(f"{name} must not contain NUL.")
-    sort = choose("sortBy", sort_by, SORTS)
-    if sort is None or (sort == "relevance" and search is None):
-        sort = "relevance" if search else "changed" if own else "newest"
-    return Wanted({k: v for k, v in filters.items() if v is not None}, search, sort, own)
-
-
-def known_teacher(who: Principal | None) -> Principal:
-    """The caller, who must be a teacher or above to have courses of their own."""
-    if who is None:
-        raise NotAuthenticated
-    if not at_least(who, "teacher"):
-        raise Forbidden("Only teachers have courses of their own.")
-    return who
-
-
-WantedDep = Annotated[Wanted, Depends(list_wanted)]
 
 
 @router.get("/", response_model=CourseList)
@@ -113,34 +62,42 @@ async def list_all_courses(
     request: Request,
     who: OptionalUser,
     page: PagingDep,
-    wanted: WantedDep,
+    wanted: CourseQueryDep,
     facets: Annotated[str | None, one_of(TRUTHS, "; true: count what filters leave")] = None,
 ) -> Response:
-    """Published courses, searched, filtered, sorted. `my_courses=true`: all of one's own, on one page."""
+    """Published courses, searched, filtered, sorted. `my_courses=true`: all of the caller's on one page."""
     with_facets = choose_bool("facets", facets)
     # One statement that only reads needs no transaction around it.
     async with request.app.state.reader.connect() as reader:
         if wanted.own:
-            mine = await list_own(reader, known_teacher(who), wanted)
+            mine = await list_own(reader, require_teacher(who), wanted)
             return Response(page_bytes(page, *mine, whole=True), media_type="application/json")
         count, cards = await list_courses(reader, who, wanted, page.size, page.offset)
         counted = await count_facets(reader, wanted) if with_facets else None
     return Response(page_bytes(page, count, cards, facets=counted), media_type="application/json")
 
 
-@router.get("/teacher/", response_model=list[CourseCard])
+@router.get("/teacher/", response_model=list[CourseSummary])
 async def list_taught_courses(request: Request, who: Teacher) -> Response:
-    """One's own courses in every state, as a bare list."""
+    """All courses that the caller teaches, in every status, as a bare list."""
     async with request.app.state.reader.connect() as reader:
-        _, cards = await list_own(reader, who, Wanted(sort="changed", own=True))
+        _, cards = await list_own(reader, who, CourseQuery(sort="changed", own=True))
     return Response(cards, media_type="application/json")
 
 
-@router.post("/", status_code=201, response_model=CourseAnswer, responses=raises(FeaturingNotAllowed))
+@router.get("/favorites/", response_model=Page[CourseSummary])
+async def list_my_favorites(request: Request, who: CurrentUser, page: PagingDep) -> Response:
+    """The caller's favourite courses that they may still see, the last added first."""
+    async with request.app.state.reader.connect() as reader:
+        count, cards = await list_favorites(reader, who, page.size, page.offset)
+    return Response(page_bytes(page, count, cards), media_type="application/json")
+
+
+@router.post("/", status_code=201, response_model=CourseRead, responses=raises(FeaturingNotAllowed))
 async def create_course(
-    body: NewCourse, session: SessionDep, who: Teacher, storage: StorageDep, response: Response
+    body: CourseCreate, session: SessionDep, who: Teacher, storage: StorageDep, response: Response
 ) -> Any:
-    """Make a course; it is a draft that only its editors see."""
+    """Create a course, as a draft that only its editors see."""
     course = await service.create_course(session, who, body)
     return await _answer(session, who, View(course, True, False), storage, response)
 
@@ -148,18 +105,19 @@ async def create_course(
 async def _answer(
     session: SessionDep, who: Principal, view: View, storage: StorageDep, response: Response
 ) -> Any:
-    """What a change of a course answers: the course and its new tag."""
+    """Answer a change: the course with its new entity tag."""
     answer = await show_course(session, who, view, storage.seen_by(who))
     response.headers["ETag"] = course_tag(view, answer)
     return answer
 
 
-@router.get("/{uuid}/", response_model=CourseAnswer)
+@router.get("/{uuid}/", response_model=CourseRead)
 async def get_course(
     uuid: UUID,
     session: SessionDep,
     who: OptionalUser,
     storage: StorageDep,
+    now: Now,
     request: Request,
     response: Response,
     view: Annotated[str | None, Query(description="for editors: draft (default) or published")] = None,
@@ -167,120 +125,127 @@ async def get_course(
     """The whole course with its modules and lessons, as the caller may see them."""
     which = choose("view", view, WHICH)
     seen = await access_course(session, who, uuid)
-    await note_view(session, request, who, seen)
+    secret = request.app.state.settings.secret
+    await record_view(session, who, client_address(request), seen, now.date(), secret)
     answer = await show_course(session, who, seen, storage.seen_by(who), which)
     return etags.answer(request, response, course_tag(seen, answer)) or answer
 
 
 @router.patch(
     "/{uuid}/",
-    response_model=CourseAnswer,
+    response_model=CourseRead,
     responses=raises(FeaturingNotAllowed, InvalidTransition, NothingToPublish),
 )
 async def change_course(
     uuid: UUID,
-    body: CourseChange,
+    body: CourseUpdate,
     session: SessionDep,
     who: CurrentUser,
     storage: StorageDep,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
-    """Change what is sent. A changed `status` publishes, unpublishes or archives."""
+    """Change the fields that are sent. A changed `status` publishes, unpublishes or archives."""
     await service.hold_names(session, body.category, "tags" in body.model_fields_set)
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.edited_version)
+    if_match.check(course.edited_version)
     await service.change_course(session, who, course, body)
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
-@router.delete("/{uuid}/", response_model=Removed)
-async def delete_course(uuid: UUID, session: SessionDep, who: CurrentUser, request: Request) -> Any:
-    """Delete the course; once anyone has enrolled it is archived instead."""
+@router.delete("/{uuid}/", response_model=CourseRemoval)
+async def delete_course(uuid: UUID, session: SessionDep, who: CurrentUser, if_match: IfMatch) -> Any:
+    """Delete the course; it is archived instead if anyone ever enrolled."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.edited_version)
+    if_match.check(course.edited_version)
     return removal.answer_removed(await removal.delete_course(session, who, course))
 
 
 @router.post(
-    "/{uuid}/publish/", response_model=CourseAnswer, responses=raises(NothingToPublish, InvalidTransition)
+    "/{uuid}/publish/", response_model=CourseRead, responses=raises(NothingToPublish, InvalidTransition)
 )
 async def publish_course(
     uuid: UUID,
     session: SessionDep,
     who: CurrentUser,
     storage: StorageDep,
-    request: Request,
+    if_match: IfMatch,
+    now: Now,
     response: Response,
-    body: Publication | None = None,
+    body: CoursePublishRequest | None = None,
 ) -> Any:
-    """Show the working structure to learners as the course's next revision, now or at `publish_at`."""
+    """Publish the working structure as the course's next revision, now or at `publish_at`."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.edited_version)
-    await service.publish_or_plan(session, who, course, body, request.app.state.clock())
+    if_match.check(course.edited_version)
+    await service.publish_or_plan(session, who, course, body, now)
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
-@router.post("/{uuid}/unpublish/", response_model=CourseAnswer, responses=raises(InvalidTransition))
+@router.post("/{uuid}/unpublish/", response_model=CourseRead, responses=raises(InvalidTransition))
 async def unpublish_course(
     uuid: UUID,
     session: SessionDep,
     who: CurrentUser,
     storage: StorageDep,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Make a published or archived course a draft again."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.edited_version)
+    if_match.check(course.edited_version)
     await service.unpublish(session, who, course)
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
 @router.post(
-    "/{uuid}/duplicate/", status_code=201, response_model=CourseAnswer, responses=raises(CourseTooLarge)
+    "/{uuid}/duplicate/", status_code=201, response_model=CourseRead, responses=raises(CourseTooLarge)
 )
 async def duplicate_course(
     uuid: UUID, session: SessionDep, who: CurrentUser, storage: StorageDep, response: Response
 ) -> Any:
-    """Make a draft of one's own like this course's working structure; files are shared."""
+    """Copy the course into a new draft of the caller; files are shared."""
     copy = await copies.duplicate_course(session, who, uuid)
     return await _answer(session, who, View(copy, True, False), storage, response)
 
 
-@router.post("/{uuid}/archive/", response_model=CourseAnswer, responses=raises(InvalidTransition))
+@router.post("/{uuid}/archive/", response_model=CourseRead, responses=raises(InvalidTransition))
 async def archive_course(
     uuid: UUID,
     session: SessionDep,
     who: CurrentUser,
     storage: StorageDep,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
-    """Take the course out of the catalogue; the enrolled keep reading it."""
+    """Take the course out of the catalogue; its learners keep access."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.edited_version)
+    if_match.check(course.edited_version)
     await service.archive(session, who, course)
     return await _answer(session, who, View(course, True, False), storage, response)
 
 
-@router.post("/{uuid}/reorder/", response_model=Order, responses=raises(IncompleteTree))
+@router.post("/{uuid}/reorder/", response_model=CourseOrderRead, responses=raises(IncompleteTree))
 async def reorder_course(
-    uuid: UUID, body: NewOrder, session: SessionDep, who: CurrentUser, storage: StorageDep, request: Request
+    uuid: UUID,
+    body: CourseReorderRequest,
+    session: SessionDep,
+    who: CurrentUser,
+    storage: StorageDep,
+    if_match: IfMatch,
 ) -> Any:
-    """Put the whole tree into a new order at once; an incomplete tree is a 422."""
+    """Reorder all modules and lessons at once; an incomplete list is a 422."""
     course = await access_taught_course(session, who, uuid)
-    etags.check_if_match(request, course.edited_version)
+    if_match.check(course.edited_version)
     await reorder_tree(session, who, course, body)
     seen = View(course, True, False)
     return {"modules": await show_modules(seen, await seen_structure(session, seen), storage.seen_by(who))}
 
 
-@router.get("/{uuid}/instructors/", response_model=Instructors)
+@router.get("/{uuid}/instructors/", response_model=InstructorsRead)
 async def get_instructors(
     uuid: UUID, session: SessionDep, who: CurrentUser, request: Request, response: Response
 ) -> Any:
-    """Who teaches the course, the owner first; for those who do."""
+    """Instructors of the course, the owner first; for its instructors and managers."""
     course = await access_taught_course(session, who, uuid, lock=False)
     return await _answer_people(session, course, request, response)
 
@@ -290,22 +255,22 @@ async def _answer_people(session: SessionDep, course: Course, request: Request, 
     return etags.answer(request, response, etags.etag(course.edited_version, answer)) or answer
 
 
-@router.put("/{uuid}/instructors/", response_model=Instructors)
+@router.put("/{uuid}/instructors/", response_model=InstructorsRead)
 async def set_instructors(
     uuid: UUID,
-    body: InstructorList,
+    body: InstructorsUpdate,
     session: SessionDep,
     who: CurrentUser,
+    if_match: IfMatch,
     request: Request,
     response: Response,
 ) -> Any:
-    """Name the co-instructors; the owner stays."""
-    check = partial(etags.check_if_match, request)
-    course = await service.set_instructors(session, who, uuid, body.instructors, check)
+    """Set the co-instructors; the owner stays."""
+    course = await service.set_instructors(session, who, uuid, body.instructors, if_match)
     return await _answer_people(session, course, request, response)
 
 
-@router.get("/{uuid}/prerequisites/", response_model=Prerequisites)
+@router.get("/{uuid}/prerequisites/", response_model=PrerequisitesRead)
 async def get_prerequisites(
     uuid: UUID, session: SessionDep, who: OptionalUser, request: Request, response: Response
 ) -> Any:
@@ -318,16 +283,16 @@ async def _answer_required(session: SessionDep, view: View, request: Request, re
     return etags.answer(request, response, etags.etag(view.course.edited_version, answer)) or answer
 
 
-@router.put("/{uuid}/prerequisites/", response_model=Prerequisites, responses=raises(PrerequisiteCycle))
+@router.put("/{uuid}/prerequisites/", response_model=PrerequisitesRead, responses=raises(PrerequisiteCycle))
 async def set_prerequisites(
     uuid: UUID,
-    body: PrerequisiteList,
+    body: PrerequisitesUpdate,
     session: SessionDep,
     who: CurrentUser,
+    if_match: IfMatch,
     request: Request,
     response: Response,
 ) -> Any:
-    """Name the courses that must be completed before; a circle is refused."""
-    check = partial(etags.check_if_match, request)
-    course = await service.set_prerequisites(session, who, uuid, body.prerequisites, check)
+    """Set the courses that must be completed before enrolling; a cycle is refused."""
+    course = await service.set_prerequisites(session, who, uuid, body.prerequisites, if_match)
     return await _answer_required(session, View(course, True, False), request, response)

@@ -1,4 +1,4 @@
-"""Bodies of courses (api.md §3)."""
+"""Bodies and answers of courses (api.md §3)."""
 
 import re
 from typing import Annotated, Any, Literal
@@ -20,14 +20,14 @@ from libs.common.web.schemas import (
     Stripped,
     Uri,
 )
-from services.catalog.content.schemas import LessonAnswer, ModuleAnswer, OptionalUrl
-from services.catalog.reviews.schemas import ReviewAnswer
+from services.catalog.content.schemas import LessonRead, ModuleRead, OptionalUrl
+from services.catalog.reviews.schemas import ReviewRead
+from services.catalog.tags.schemas import TagName
 
 Title = Annotated[PlainText, Length(3, 200)]
 Description = Annotated[Markdown, Length(50, 50_000)]
 Long = Annotated[PlainText, Length(0, 20_000)]
 Short = Annotated[PlainText, Length(0, 500)]
-TagName = Annotated[PlainText, Length(1, 50), Stripped]
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=100), Stripped]
 OptionalSlug = Annotated[Slug | None, EmptyIsNone]
 Hours = Annotated[
@@ -55,8 +55,8 @@ Language = Annotated[Identifier, AfterValidator(_language), Stripped]
 TagNames = Annotated[list[TagName], Field(max_length=20), AfterValidator(_distinct)]
 
 
-class NewCourse(Body):
-    """A course to be made; it is a draft. `category` is an id or a slug."""
+class CourseCreate(Body):
+    """A new course, which is a draft. `category` is an id or a slug."""
 
     title: Title
     description: Description
@@ -89,8 +89,8 @@ class NewCourse(Body):
     }
 
 
-class CourseChange(Body):
-    """What is left out stays. A changed `status` publishes, unpublishes or archives."""
+class CourseUpdate(Body):
+    """Changes of a course: fields left out stay. A changed `status` publishes, unpublishes or archives."""
 
     title: Title = ""
     description: Description = ""
@@ -113,8 +113,8 @@ class CourseChange(Body):
     }
 
 
-class Publication(Body):
-    """When to publish: at once without `publish_at`, at most ten years from now; `null` ends a plan."""
+class CoursePublishRequest(Body):
+    """The time of publication: now without `publish_at`, at most ten years ahead; `null` cancels a plan."""
 
     publish_at: AwareDatetime | None = None
 
@@ -130,37 +130,26 @@ class Publication(Body):
         return body
 
 
-class InstructorList(Body):
-    """The co-instructors from now on; the owner stays whether named or not."""
+class InstructorsUpdate(Body):
+    """The new list of co-instructors; the owner stays, listed or not."""
 
     instructors: Annotated[list[UUID], Field(max_length=20)]
 
 
-class PrerequisiteList(Body):
-    """The courses that must be completed before enrolling, from now on."""
+class PrerequisitesUpdate(Body):
+    """The new list of courses that must be completed before enrolling."""
 
     prerequisites: Annotated[list[UUID], Field(max_length=20)]
 
 
-class NewOrderModule(Body):
-    uuid: UUID
-    lessons: Annotated[list[UUID], Field(max_length=2000)] = []
-
-
-class NewOrder(Body):
-    """The whole working tree in its new order; lessons may move between modules."""
-
-    modules: Annotated[list[NewOrderModule], Field(max_length=500)]
-
-
-class CategoryCard(BaseModel):
+class CategorySummary(BaseModel):
     uuid: UUID
     name: PlainText
     slug: Identifier
 
 
-class InstructorCard(BaseModel):
-    """`email` is told to the course's teachers only."""
+class InstructorSummary(BaseModel):
+    """An instructor; `email` is shown to the course's instructors only."""
 
     uuid: UUID
     full_name: PlainText
@@ -171,12 +160,12 @@ class InstructorCard(BaseModel):
     role: Identifier
 
 
-class StudentCard(BaseModel):
+class StudentSummary(BaseModel):
     uuid: UUID
     name: PlainText
 
 
-class CourseCard(BaseModel):
+class CourseSummary(BaseModel):
     uuid: UUID
     title: PlainText
     slug: Identifier
@@ -188,10 +177,10 @@ class CourseCard(BaseModel):
     status: CourseStatus
     level: CourseLevel
     language: Identifier
-    category: CategoryCard | None
+    category: CategorySummary | None
     category_name: PlainText | None
     tags: list[PlainText]
-    instructor: InstructorCard
+    instructor: InstructorSummary
     instructor_name: PlainText
     instructor_avatar: Uri | None
     duration_hours: float = Field(description="as the authors say, or else what the lessons take")
@@ -207,7 +196,7 @@ class CourseCard(BaseModel):
     created_at: Moment
     updated_at: Moment
     published_at: Moment | None
-    enrolled_students: list[StudentCard] | None = Field(None, description="for the course's instructors")
+    enrolled_students: list[StudentSummary] | None = Field(None, description="for the course's instructors")
 
 
 class FacetValue(BaseModel):
@@ -215,12 +204,12 @@ class FacetValue(BaseModel):
     count: int
 
 
-class CategoryFacet(CategoryCard):
+class CategoryFacet(CategorySummary):
     count: int
 
 
 class Facets(BaseModel):
-    """How many courses each filter would leave; a facet leaves its own filter out of account."""
+    """How many courses each filter would leave; a facet ignores its own filter."""
 
     category: list[CategoryFacet]
     level: list[FacetValue]
@@ -228,53 +217,49 @@ class Facets(BaseModel):
     tag: list[FacetValue] = Field(description="the fifty most used")
 
 
-class CourseList(Page[CourseCard]):
+class CourseList(Page[CourseSummary]):
     facets: Facets | None = Field(None, description="with `facets=true`")
 
 
-class PrerequisiteCard(BaseModel):
+class PrerequisiteSummary(BaseModel):
     uuid: UUID
     title: PlainText
     slug: Identifier
     status: CourseStatus
 
 
-class CourseAnswer(CourseCard):
+class CourseRead(CourseSummary):
     """The whole course as the caller sees it: the published revision, or for its editors the working one."""
 
     description: Markdown
     description_html: SafeHtml
     learning_outcomes: PlainText
     prerequisites: PlainText
-    prerequisite_courses: list[PrerequisiteCard]
-    instructors: list[InstructorCard]
+    prerequisite_courses: list[PrerequisiteSummary]
+    instructors: list[InstructorSummary]
     revision: int | None
     has_draft_changes: bool | None = Field(
         description="for editors: whether publish/ would show something new"
     )
     can_edit: bool
     publish_at: Moment | None = Field(description="for editors: when it will be published by itself")
-    modules: list[ModuleAnswer]
-    lessons: list[LessonAnswer]
-    reviews: list[ReviewAnswer] = Field(description="the ten newest")
-    my_review: ReviewAnswer | None
+    modules: list[ModuleRead]
+    lessons: list[LessonRead]
+    reviews: list[ReviewRead] = Field(description="the ten newest")
+    my_review: ReviewRead | None
     is_favorite: bool
 
 
-class Removed(BaseModel):
+class CourseRemoval(BaseModel):
     """What became of a course that was to be deleted."""
 
     detail: PlainText
     status: Literal["deleted", "archived"]
 
 
-class Instructors(BaseModel):
-    instructors: list[InstructorCard]
+class InstructorsRead(BaseModel):
+    instructors: list[InstructorSummary]
 
 
-class Prerequisites(BaseModel):
-    prerequisites: list[PrerequisiteCard]
-
-
-class Order(BaseModel):
-    modules: list[ModuleAnswer]
+class PrerequisitesRead(BaseModel):
+    prerequisites: list[PrerequisiteSummary]

@@ -1,7 +1,6 @@
-"""What teachers do with a course as a whole: one function per intent, in the request's transaction."""
+"""Changes of a course as a whole: one function per action, in the request's transaction."""
 
 import re
-from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -21,9 +20,9 @@ from libs.common.runtime.errors import NotFound, Unprocessable
 from libs.common.runtime.logs import get_logger
 from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
+from libs.common.web.etags import Precondition
 from services.catalog.access import access_course, access_taught_course, by_name
-from services.catalog.courses.lexemes import note_words
-from services.catalog.courses.schemas import CourseChange, NewCourse, Publication
+from services.catalog.courses.schemas import CourseCreate, CoursePublishRequest, CourseUpdate
 from services.catalog.errors import FeaturingNotAllowed, NothingToPublish, PrerequisiteCycle
 from services.catalog.models import (
     Category,
@@ -43,38 +42,38 @@ from services.catalog.rules import (
     published_structure,
     slug_of,
 )
-from services.catalog.tags.service import hold_tags, known_tags
+from services.catalog.search.lexemes import add_words
+from services.catalog.tags.service import get_or_create_tags, share_tags
 from services.catalog.versions import (
-    moment,
     publish_version,
     published_structure_of,
+    transaction_time,
     working_structure,
 )
 
 log = get_logger(__name__)
 
-Check = Callable[[int], None]
 PLANNED_AHEAD = timedelta(days=3653)
 NUMBERS = re.compile(r"(-[0-9]+)+\Z")
-FOUND = {"title", "tags", "short_description", "description", "learning_outcomes"}
+SEARCHED = {"title", "tags", "short_description", "description", "learning_outcomes"}
 """What the search finds."""
 
 
-async def create_course(session: AsyncSession, who: Principal, body: NewCourse) -> Course:
-    """Make a draft of the caller's own."""
+async def create_course(session: AsyncSession, who: Principal, body: CourseCreate) -> Course:
+    """Create a draft that belongs to the caller."""
     if body.is_featured and not at_least(who, "manager"):
         raise FeaturingNotAllowed
     values = body.model_dump(exclude={"category", "tags", "slug", "status"})
-    await hold_tags(session)
+    await share_tags(session)
     category = await _category(session, body.category)
-    now = await moment(session)
+    now = await transaction_time(session)
     course = Course(
         **values,
         uuid=uuid4(),
         version=0,
         slug=await free_slug(session, body.slug, body.title),
         category_uuid=category.uuid if category else None,
-        tags=await known_tags(session, body.tags),
+        tags=await get_or_create_tags(session, body.tags),
         status="draft",
         instructor=who.user,
         co_instructors=[],
@@ -99,15 +98,15 @@ async def create_course(session: AsyncSession, who: Principal, body: NewCourse) 
 
 
 async def hold_names(session: AsyncSession, category: str | None, tags: bool) -> None:
-    """Hold a category, and the tags, before the course that gets them: the same order as a rename takes."""
+    """Lock a category and the tags before the course that gets them, in the order that a rename takes."""
     if category is not None:
         await session.execute(select(Category.uuid).where(by_name(category)).with_for_update(read=True))
     if tags:
-        await hold_tags(session)
+        await share_tags(session)
 
 
 async def _category(session: AsyncSession, name: str | None) -> Category | None:
-    """The category meant by an id or a slug, held so that a rename waits. Raises Unprocessable."""
+    """Load a category by id or slug and lock it, so that a rename waits. Raises Unprocessable."""
     if name is None:
         return None
     category = (
@@ -121,7 +120,7 @@ async def _category(session: AsyncSession, name: str | None) -> Category | None:
 
 
 async def free_slug(session: AsyncSession, wanted: str | None, title: str, own: UUID | None = None) -> str:
-    """The wanted slug, or one made of the title; with a number behind it where another course has it."""
+    """The given slug, or one made of the title; with a number appended if another course has it."""
     base = wanted or slug_of(title) or "course"
     # Two courses of one name at once: the second waits, and then sees the first, whatever their numbers.
     stem = NUMBERS.sub("", base)[:60]
@@ -138,10 +137,10 @@ async def free_slug(session: AsyncSession, wanted: str | None, title: str, own: 
     return free_name(base, set(taken))
 
 
-async def change_course(session: AsyncSession, who: Principal, course: Course, body: CourseChange) -> None:
-    """Change what was sent and differs; a changed status publishes, unpublishes or archives afterwards.
+async def change_course(session: AsyncSession, who: Principal, course: Course, body: CourseUpdate) -> None:
+    """Apply the fields that were sent and differ; then publish, unpublish or archive if the status changed.
 
-    The caller holds the row lock; a category and the tags, if they are sent, were held before it.
+    The caller holds the row lock, and took those of the category and the tags before it.
     """
     given = {name: getattr(body, name) for name in body.model_fields_set}
     status = given.pop("status", course.status)
@@ -151,7 +150,7 @@ async def change_course(session: AsyncSession, who: Principal, course: Course, b
         category = await _category(session, given.pop("category"))
         given["category_uuid"] = category.uuid if category else None
     if "tags" in given:
-        given["tags"] = await known_tags(session, given["tags"])
+        given["tags"] = await get_or_create_tags(session, given["tags"])
     if given.get("slug") and given["slug"] != course.slug:
         given["slug"] = await free_slug(session, given["slug"], course.title, course.uuid)
     if course.duration_hours is None and given.get("duration_hours") == course.shown_hours:
@@ -164,14 +163,14 @@ async def change_course(session: AsyncSession, who: Principal, course: Course, b
         await publish_version(session, course, who, CourseUpdated, changed=names)
     if status != course.status:
         await {"published": publish, "draft": unpublish, "archived": archive}[status](session, who, course)
-    elif FOUND & set(changed):
-        await note_words(session, [course.uuid])
+    elif SEARCHED & set(changed):
+        await add_words(session, [course.uuid])
 
 
 async def publish_or_plan(
-    session: AsyncSession, who: Principal, course: Course, body: Publication | None, now: datetime
+    session: AsyncSession, who: Principal, course: Course, body: CoursePublishRequest | None, now: datetime
 ) -> None:
-    """Publish now, or at the body's later time; a time of null ends the plan. Holds the row lock."""
+    """Publish now, or at the time in the body; null cancels a plan. The caller holds the row lock."""
     planned = body is not None and "publish_at" in body.model_fields_set
     at = body.publish_at if body else None
     if at is not None and at > now + PLANNED_AHEAD:
@@ -183,7 +182,7 @@ async def publish_or_plan(
 
 
 async def schedule(session: AsyncSession, who: Principal | None, course: Course, at: datetime | None) -> None:
-    """Publish later, or with None not by itself. Raises NothingToPublish. The caller holds the row lock."""
+    """Plan the publication; None cancels the plan. Raises NothingToPublish. The caller holds the row lock."""
     if at is not None:
         check_publishable(await working_structure(session, course.uuid))
     if course.publish_at != at:
@@ -216,16 +215,16 @@ async def _publish_planned(session: AsyncSession, uuid: UUID, now: datetime) -> 
 
 
 async def publish(session: AsyncSession, who: Principal | None, course: Course) -> None:
-    """Show the working structure to learners as the next revision; nothing when that is what they see.
+    """Publish the working structure as the next revision; do nothing if it is published already.
 
-    Without `who` the plan does it. Raises NothingToPublish. The caller holds the row lock.
+    `who` is None when a plan is carried out. Raises NothingToPublish. The caller holds the row lock.
     """
     if course.status == "published" and not course.draft_changed:
         await schedule(session, who, course, None)
         return
     working = await working_structure(session, course.uuid)
     check_publishable(working)
-    now = await moment(session)
+    now = await transaction_time(session)
     added: list[str] = []
     structure = await published_structure_of(session, course)
     if course.revision is None or course.draft_changed:
@@ -258,11 +257,11 @@ async def publish(session: AsyncSession, who: Principal | None, course: Course) 
         lesson_count=course.total_lessons,
         added_lessons=tuple(UUID(uuid) for uuid in added),
     )
-    await note_words(session, [course.uuid])
+    await add_words(session, [course.uuid])
 
 
 async def unpublish(session: AsyncSession, who: Principal, course: Course) -> None:
-    """Hide the course from everyone but its editors, and end the plan to publish it.
+    """Hide the course from everyone but its editors, and cancel a planned publication.
 
     Raises InvalidTransition for a draft without a plan.
     """
@@ -276,9 +275,9 @@ async def unpublish(session: AsyncSession, who: Principal, course: Course) -> No
 
 
 async def archive(session: AsyncSession, who: Principal, course: Course) -> None:
-    """Take the course out of the catalogue, and end the plan to publish it; the enrolled keep reading it.
+    """Take the course out of the catalogue, and cancel a planned publication; its learners keep access.
 
-    Twice is once.
+    Idempotent.
     """
     if check_transition(course.status, "archived"):
         course.status = "archived"
@@ -289,11 +288,11 @@ async def archive(session: AsyncSession, who: Principal, course: Course) -> None
 
 
 async def set_instructors(
-    session: AsyncSession, who: Principal, uuid: UUID, people: list[UUID], check: Check
+    session: AsyncSession, who: Principal, uuid: UUID, people: list[UUID], if_match: Precondition
 ) -> Course:
-    """Name the co-instructors. Raises Unprocessable for anyone who is not an active teacher or above."""
+    """Set the co-instructors. Raises Unprocessable for anyone who is not an active teacher or above."""
     course = await access_taught_course(session, who, uuid)
-    check(course.edited_version)
+    if_match.check(course.edited_version)
     wanted = [person for person in dict.fromkeys(people) if person != course.instructor]
     able = set(
         await session.scalars(
@@ -310,7 +309,7 @@ async def set_instructors(
 
 
 async def set_prerequisites(
-    session: AsyncSession, who: Principal, uuid: UUID, courses: list[UUID], check: Check
+    session: AsyncSession, who: Principal, uuid: UUID, courses: list[UUID], if_match: Precondition
 ) -> Course:
     """Name the courses to be completed before. Raises PrerequisiteCycle, Unprocessable for an unseen one.
 
@@ -319,7 +318,7 @@ async def set_prerequisites(
     # Two changes that would close a circle together must see each other: the graph has one lock.
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('course prerequisites'))"))
     course = await access_taught_course(session, who, uuid)
-    check(course.edited_version)
+    if_match.check(course.edited_version)
     wanted = set(courses)
     edges: dict[UUID, list[UUID]] = {}
     for row in await session.execute(

@@ -1,6 +1,5 @@
 """The whole course as one person sees it."""
 
-import time
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +7,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.files.storage import Storage
+from libs.common.runtime.clock import system_clock
 from libs.common.security.tokens import Principal
 from libs.common.web import etags
 from libs.common.web.richtext import as_html
@@ -81,7 +81,7 @@ def course_tag(view: View, answer: dict[str, Any]) -> str:
             for row in answer["lessons"]
             for each in row["resources"]
         ],
-        time.time() // 120 if files else 0,
+        system_clock().timestamp() // 120 if files else 0,
     )
 
 

@@ -1,4 +1,4 @@
-"""How often a course is looked at: each user or network counts once a day, and is not kept.
+"""Views of courses: each user or network counts once a day; who it was is not stored.
 
 A request only adds a row of its own; the course's number is raised by a sweep.
 """
@@ -6,18 +6,18 @@ A request only adds a row of its own; the course's number is raised by a sweep.
 import hashlib
 import hmac
 from datetime import date, timedelta
-from ipaddress import ip_address, ip_network
 
-from fastapi import Request
+from pydantic import SecretStr
 from sqlalchemy import delete, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.runtime.networks import network_of
 from libs.common.security.tokens import Principal
 from services.catalog.access import View
-from services.catalog.models import CourseView
+from services.catalog.courses.models import CourseView
 
-KEPT = timedelta(days=2)
+RETENTION = timedelta(days=2)
 COUNT = text(
     "WITH taken AS (UPDATE course_views SET counted = true WHERE NOT counted RETURNING course),"
     " numbers AS (SELECT course, count(*) AS number FROM taken GROUP BY course)"
@@ -26,32 +26,20 @@ COUNT = text(
 )
 
 
-def network_of(request: Request) -> str:
-    """The network that a request comes from. The gateway puts the client's address alone into the header."""
-    peer = request.client.host if request.client else ""
-    for seen in (request.headers.get("x-forwarded-for", ""), peer):
-        try:
-            address = ip_address(seen.strip())
-        except ValueError:
-            continue
-        return str(ip_network((address, 24 if address.version == 4 else 48), strict=False))
-    return peer
-
-
-async def note_view(session: AsyncSession, request: Request, who: Principal | None, view: View) -> None:
-    """Write down that a published course was looked at; its editors do not count."""
+async def record_view(
+    session: AsyncSession, who: Principal | None, address: str, view: View, day: date, secret: SecretStr
+) -> None:
+    """Record a view of a published course by somebody, or by the network of `address`; not by its editors."""
     if view.edits or view.course.status != "published":
         return
-    day: date = request.app.state.clock().date()
-    secret: str = request.app.state.settings.secret.get_secret_value()
-    seen = f"{day}\n{who.user if who else network_of(request)}"
-    viewer = hmac.digest(secret.encode(), seen.encode(), hashlib.sha256)[:16]
+    seen = f"{day}\n{who.user if who else network_of(address)}"
+    viewer = hmac.digest(secret.get_secret_value().encode(), seen.encode(), hashlib.sha256)[:16]
     row = {"day": day, "course": view.course.uuid, "viewer": viewer}
     await session.execute(insert(CourseView).values(row).on_conflict_do_nothing())
 
 
 async def count_views(session: AsyncSession, today: date) -> None:
-    """Add the views that wait to their courses' numbers, and forget who had been looking."""
+    """Add new views to the numbers of their courses, and delete the rows of past days."""
     await session.execute(COUNT)
-    old = delete(CourseView).where(CourseView.day < today - KEPT, CourseView.counted)
+    old = delete(CourseView).where(CourseView.day < today - RETENTION, CourseView.counted)
     await session.execute(old)

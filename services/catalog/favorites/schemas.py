@@ -5,6 +5,6 @@ from pydantic import BaseModel
 from libs.common.web.schemas import PlainText
 
 
-class FavoriteAnswer(BaseModel):
+class FavoriteRead(BaseModel):
     is_favorite: bool
     detail: PlainText

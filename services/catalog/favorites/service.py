@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.security.tokens import Principal
 from services.catalog.access import access_course
-from services.catalog.models import Favorite
+from services.catalog.favorites.models import Favorite
 
 
 async def is_favorite(session: AsyncSession, who: Principal | None, course: UUID) -> bool:
@@ -19,11 +19,11 @@ async def is_favorite(session: AsyncSession, who: Principal | None, course: UUID
 
 
 async def add_favorite(session: AsyncSession, who: Principal, course: UUID) -> None:
-    """Remember a course that they may see; twice is once."""
+    """Add a course that the person may see to their favourites; idempotent."""
     await access_course(session, who, course)
     await session.execute(insert(Favorite).values(user=who.user, course_uuid=course).on_conflict_do_nothing())
 
 
 async def remove_favorite(session: AsyncSession, who: Principal, course: UUID) -> None:
-    """Forget a course, also one that can no longer be seen; nothing happens where there is none."""
+    """Remove a course from the favourites, also one that the person may no longer see; idempotent."""
     await session.execute(delete(Favorite).where(Favorite.user == who.user, Favorite.course_uuid == course))

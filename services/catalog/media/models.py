@@ -1,4 +1,4 @@
-"""Tables of the media library."""
+"""Tables of stored files: those of the media library, and those of lessons."""
 
 from datetime import datetime
 from uuid import UUID, uuid4
@@ -46,11 +46,15 @@ class MediaFile(Timestamps, Base):
 
 
 class MediaObject(StoredObject, Base):
-    """A stored object of the library; swept away an hour after no file or part is it any more."""
+    """A stored object of the library; swept away an hour after no file or part is it any more.
+
+    One that came as a part is `part_of` the object that was joined of it and others, and stays with that.
+    """
 
     __tablename__ = "media_objects"
 
     path: Mapped[str] = mapped_column(primary_key=True)
+    part_of: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now(), index=True)
 
 
@@ -76,7 +80,7 @@ class MediaUpload(Base):
 
 
 class MediaPart(Base):
-    """A stored part of an upload, from `start` on; an object of its own until the file is put together."""
+    """A stored part of an upload, from `start` on, until the upload is finished."""
 
     __tablename__ = "media_parts"
 
@@ -86,3 +90,17 @@ class MediaPart(Base):
     start: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     size: Mapped[int] = mapped_column(BigInteger)
     path: Mapped[str] = mapped_column(unique=True)
+
+
+class LessonObject(StoredObject, Base):
+    """The stored file of a lesson, and of its copies; swept away an hour after no course uses it any more.
+
+    Its bytes count to the `owner`, whose course it was stored for. It is not among the library's objects:
+    what sweeps those takes what no file of the library is.
+    """
+
+    __tablename__ = "lesson_objects"
+
+    path: Mapped[str] = mapped_column(primary_key=True)
+    owner: Mapped[UUID] = mapped_column(index=True)
+    size: Mapped[int] = mapped_column(BigInteger, default=0)

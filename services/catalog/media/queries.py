@@ -5,15 +5,13 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, exists, func, literal_column, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.files.storage import Storage
 from libs.common.web.paging import Paging, paginate
-from services.catalog.content.models import LessonObject
-from services.catalog.content.queries import is_used
-from services.catalog.media.models import MediaFile, MediaUpload
-from services.catalog.models import Course
+from services.catalog.media.models import LessonObject, MediaFile, MediaUpload
+from services.catalog.models import Course, CourseRevision, Lesson
 
 # Working lessons and those of the published revision; a lesson that is both counts once. Both are found by
 # indexes of the files that they name.
@@ -106,7 +104,7 @@ async def bytes_of(session: AsyncSession, owner: UUID, now: datetime, but: UUID 
         MediaUpload.owner == owner, MediaUpload.media.is_(None), MediaUpload.expires_at > now
     )
     of_lessons = select(func.coalesce(func.sum(LessonObject.size), 0)).where(
-        LessonObject.owner == owner, is_used(Course.deleted_at.is_(None))
+        LessonObject.owner == owner, is_used_by_lesson(Course.deleted_at.is_(None))
     )
     return sum([int(await session.scalar(each) or 0) for each in (query, coming, of_lessons)])
 
@@ -119,3 +117,24 @@ async def resolved(session: AsyncSession, media: Collection[UUID]) -> dict[str, 
         select(MediaFile).where(MediaFile.uuid.in_(media), MediaFile.deleted_at.is_(None))
     )
     return {str(row.uuid): row for row in rows}
+
+
+_REVISED = func.jsonb_path_query_array(
+    CourseRevision.content, literal_column("'$[*].lessons[*].file.path'::jsonpath")
+)
+
+
+def is_used_by_lesson(courses: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether a working lesson or any revision of such `courses` has the object."""
+    return or_(
+        exists().where(
+            Lesson.file["path"].astext == LessonObject.path,
+            Lesson.file.is_not(None),
+            Lesson.removed_at.is_(None),
+            Course.uuid == Lesson.course_uuid,
+            courses,
+        ),
+        exists().where(
+            _REVISED.bool_op("?")(LessonObject.path), Course.uuid == CourseRevision.course_uuid, courses
+        ),
+    )

@@ -12,13 +12,13 @@ KINDS: tuple[str, ...] = Kind.__args__  # type: ignore[attr-defined]
 Title = Annotated[PlainText, Length(1, 200)]
 
 
-class MediaChange(Body):
+class MediaUpdate(Body):
     title: Title = ""
 
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"title": "Slides of week one"}]}}
 
 
-class NewUpload(Body):
+class UploadCreate(Body):
     """A file that is to come in parts."""
 
     name: Annotated[PlainText, Length(1, 255)]
@@ -30,7 +30,7 @@ class NewUpload(Body):
     }
 
 
-class UploadAnswer(BaseModel):
+class UploadRead(BaseModel):
     """Where an upload stands: the next part begins at `offset`. `media` is the file, once it is finished."""
 
     uuid: UUID
@@ -45,7 +45,7 @@ class UploadAnswer(BaseModel):
     model_config = ConfigDict(from_attributes=True, populate_by_name=True)
 
 
-class Use(BaseModel):
+class MediaUse(BaseModel):
     """A lesson that has the file among its resources, in the working structure or as published."""
 
     course: UUID
@@ -54,7 +54,7 @@ class Use(BaseModel):
     lesson_title: PlainText
 
 
-class MediaAnswer(BaseModel):
+class MediaRead(BaseModel):
     uuid: UUID
     owner: UUID
     title: PlainText
@@ -67,12 +67,12 @@ class MediaAnswer(BaseModel):
         description="of a picture: signed URLs of WebP by width (320, 640, 1280), for the caller alone"
     )
     usage_count: int
-    used_in: list[Use]
+    used_in: list[MediaUse]
     created_at: Moment
     updated_at: Moment
 
 
-class Download(BaseModel):
+class MediaDownload(BaseModel):
     """A signed URL that takes range requests until `expires_at`."""
 
     url: Uri

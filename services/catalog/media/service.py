@@ -1,8 +1,10 @@
 """The media library: files of teachers, stored under generated names, kept while a lesson has them."""
 
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
+from typing import TypedDict
 from uuid import UUID, uuid4
 
 from sqlalchemy import exists, or_, text
@@ -10,17 +12,28 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.db import Database
 from libs.common.files.storage import Storage
-from libs.common.runtime.errors import NotFound
-from libs.common.security.auth import at_least
+from libs.common.runtime.errors import PayloadTooLarge
 from libs.common.security.tokens import Principal
+from libs.common.web.etags import Precondition
 from services.catalog.errors import MediaInUse, MediaQuotaExceeded, PictureRefused
+from services.catalog.media.access import access_media
 from services.catalog.media.models import MediaFile, MediaObject, MediaPart
 from services.catalog.media.queries import bytes_of, uses_of, variant_path
-from services.catalog.objects import claim_object, delete_unused, note_object
-from services.catalog.thumbnails.pictures import WIDTHS, Pictures
-from services.catalog.versions import moment
+from services.catalog.objects import claim_object, delete_unused, register_object
+from services.catalog.pictures import WIDTHS, Pictures
+from services.catalog.versions import transaction_time
 
 DECODED = frozenset({"image/jpeg", "image/png", "image/webp"})
+
+
+class Described(TypedDict):
+    """What is known of a file before it is stored."""
+
+    name: str
+    kind: str
+    media_type: str
+    limit: int
+    """Bytes that it may have."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +49,6 @@ class StoredFile:
     variants: tuple[int, ...] = ()
 
 
-async def access_media(session: AsyncSession, who: Principal, uuid: UUID, *, lock: bool = False) -> MediaFile:
-    """A file of one's own; managers' are all. Raises NotFound."""
-    media = await session.get(MediaFile, uuid, with_for_update=lock or None, populate_existing=lock)
-    if media is None or media.deleted_at is not None:
-        raise NotFound
-    if media.owner != who.user and not at_least(who, "manager"):
-        raise NotFound
-    return media
-
-
 async def store_object(
     db: Database,
     storage: Storage,
@@ -58,22 +61,38 @@ async def store_object(
 ) -> StoredFile:
     """Store a stream. Raises PayloadTooLarge."""
     path = f"library/{uuid4()}"
-    await note_object(db, MediaObject(path=path))
+    await register_object(db, MediaObject(path=path))
     stored = await storage.put(path, chunks, limit)
     return StoredFile(path, name, kind, media_type, stored.size, stored.sha256)
 
 
-async def store_variants(storage: Storage, pictures: Pictures, stored: StoredFile) -> StoredFile:
-    """Store a picture in smaller widths beside it. One with too many pixels has none."""
-    if stored.media_type not in DECODED:
-        return stored
-    try:
-        made = await pictures.make_variants(await storage.read_all(stored.path))
-    except PictureRefused:
-        return stored
-    for width, webp in made.items():
-        await storage.put_bytes(variant_path(stored.path, width), webp)
-    return replace(stored, variants=tuple(sorted(made)))
+async def store_picture(
+    db: Database,
+    storage: Storage,
+    pictures: Pictures,
+    data: bytes,
+    *,
+    name: str,
+    kind: str,
+    media_type: str,
+    limit: int,
+) -> StoredFile:
+    """Store a picture and smaller widths beside it; one with too many pixels has none.
+
+    Raises PayloadTooLarge.
+    """
+    if len(data) > limit:
+        raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
+    variants: dict[int, bytes] = {}
+    if media_type in DECODED:
+        with suppress(PictureRefused):
+            variants = await pictures.make_variants(data)
+    path = f"library/{uuid4()}"
+    await register_object(db, MediaObject(path=path))
+    stored = await storage.put_bytes(path, data)
+    for width, webp in variants.items():
+        await storage.put_bytes(variant_path(path, width), webp)
+    return StoredFile(path, name, kind, media_type, stored.size, stored.sha256, tuple(sorted(variants)))
 
 
 async def check_quota(
@@ -94,13 +113,13 @@ async def create_media(
     await check_quota(session, who.user, stored.size, quota, now=now)
     await claim_object(session, MediaObject, stored.path)
     media = MediaFile(uuid=uuid4(), owner=who.user, title=title, created_at=now, updated_at=now, version=1)
-    _become(media, stored)
+    _assign_object(media, stored)
     session.add(media)
     await session.flush()
     return media
 
 
-def _become(media: MediaFile, stored: StoredFile) -> None:
+def _assign_object(media: MediaFile, stored: StoredFile) -> None:
     for name in ("path", "name", "kind", "media_type", "size", "sha256"):
         setattr(media, name, getattr(stored, name))
     media.variants = list(stored.variants)
@@ -113,24 +132,24 @@ async def replace_file(
     stored: StoredFile,
     quota: int,
     now: datetime,
-    check: Callable[[int], None],
+    if_match: Precondition,
 ) -> MediaFile:
     """Other bytes under the same id; the object before is swept away. Raises MediaQuotaExceeded."""
     media = await access_media(session, who, uuid)
     await check_quota(session, media.owner, stored.size, quota, uuid, now=now)
     media = await access_media(session, who, uuid, lock=True)
-    check(media.version)
+    if_match.check(media.version)
     await claim_object(session, MediaObject, stored.path)
-    _become(media, stored)
+    _assign_object(media, stored)
     await _changed(session, media)
     return media
 
 
 async def change_media(
-    session: AsyncSession, who: Principal, uuid: UUID, title: str | None, check: Callable[[int], None]
+    session: AsyncSession, who: Principal, uuid: UUID, title: str | None, if_match: Precondition
 ) -> MediaFile:
     media = await access_media(session, who, uuid, lock=True)
-    check(media.version)
+    if_match.check(media.version)
     if title is not None and title != media.title:
         media.title = title
         await _changed(session, media)
@@ -139,27 +158,27 @@ async def change_media(
 
 async def _changed(session: AsyncSession, media: MediaFile) -> None:
     media.version += 1
-    media.updated_at = await moment(session)
+    media.updated_at = await transaction_time(session)
     await session.flush()
 
 
-async def delete_media(
-    session: AsyncSession, who: Principal, uuid: UUID, check: Callable[[int], None]
-) -> None:
+async def delete_media(session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition) -> None:
     """Raises MediaInUse, which says where. A lesson that takes the file waits, and then finds it gone."""
     media = await access_media(session, who, uuid, lock=True)
-    check(media.version)
+    if_match.check(media.version)
     uses = (await uses_of(session, [uuid]))[uuid]
     if uses:
         raise MediaInUse(uses)
-    media.deleted_at = await moment(session)
+    media.deleted_at = await transaction_time(session)
     await _changed(session, media)
 
 
-async def delete_orphans(db: Database, storage: Storage, now: datetime) -> None:
+async def delete_unused_media(db: Database, storage: Storage, now: datetime) -> None:
     """Delete objects that no file or part is: replaced, deleted, and those whose request failed."""
     used = or_(
-        exists().where(MediaFile.path == MediaObject.path, MediaFile.deleted_at.is_(None)),
+        exists().where(
+            MediaFile.path.in_([MediaObject.path, MediaObject.part_of]), MediaFile.deleted_at.is_(None)
+        ),
         exists().where(MediaPart.path == MediaObject.path),
     )
     await delete_unused(db, storage, MediaObject.path, used, now, objects_at)

@@ -11,8 +11,9 @@ from libs.common.data.db import SessionDep
 from libs.common.runtime.errors import BadRequest, FileTypeRefused, PayloadTooLarge
 from libs.common.security.auth import Teacher
 from libs.common.web import etags
+from libs.common.web.clock import Now
 from libs.common.web.openapi import raises
-from services.catalog.content.schemas import Done
+from services.catalog.access import StorageDep
 from services.catalog.errors import (
     MediaQuotaExceeded,
     ObjectExpired,
@@ -21,11 +22,12 @@ from services.catalog.errors import (
     UploadIncomplete,
     UploadOffsetMismatch,
 )
-from services.catalog.media import service, uploads
+from services.catalog.media import uploads
+from services.catalog.media.access import access_upload
 from services.catalog.media.models import MediaUpload
 from services.catalog.media.routes import answer_media
-from services.catalog.media.schemas import MediaAnswer, NewUpload, UploadAnswer
-from services.catalog.parts import StorageDep
+from services.catalog.media.schemas import MediaRead, UploadCreate, UploadRead
+from services.catalog.schemas import Done
 
 router = APIRouter(prefix="/api/core/media/uploads", tags=["media"])
 
@@ -39,7 +41,7 @@ PART = {
 Offset = Annotated[int, Header(alias="Upload-Offset", ge=0, le=2**53, description="where the part begins")]
 
 
-def _told(response: Response, upload: MediaUpload) -> MediaUpload:
+def _with_offset(response: Response, upload: MediaUpload) -> MediaUpload:
     response.headers["Upload-Offset"] = str(upload.received)
     response.headers["Upload-Length"] = str(upload.length)
     response.headers["Cache-Control"] = "no-store"
@@ -54,46 +56,46 @@ def _tag(upload: MediaUpload) -> str:
 @router.post(
     "/",
     status_code=201,
-    response_model=UploadAnswer,
+    response_model=UploadRead,
     responses=raises(FileTypeRefused, MediaQuotaExceeded, TooManyUploads, PayloadTooLarge),
 )
 async def begin_upload(
-    body: NewUpload, session: SessionDep, who: Teacher, request: Request, response: Response
+    body: UploadCreate, session: SessionDep, who: Teacher, now: Now, request: Request, response: Response
 ) -> Any:
-    """Begin a file that comes in parts. Its bytes count at once; it waits a day for each next part."""
-    settings, now = request.app.state.settings, request.app.state.clock()
+    """Begin an upload in parts. It counts against the quota, and expires a day after its last part."""
+    settings = request.app.state.settings
     limit, quota = settings.file_limit, settings.media_quota
-    return _told(response, await uploads.begin_upload(session, who, body, limit, quota, now))
+    return _with_offset(response, await uploads.begin_upload(session, who, body, limit, quota, now))
 
 
-@router.get("/{uuid}/", response_model=UploadAnswer)
+@router.get("/{uuid}/", response_model=UploadRead)
 async def get_upload(
-    uuid: UUID, session: SessionDep, who: Teacher, request: Request, response: Response
+    uuid: UUID, session: SessionDep, who: Teacher, now: Now, request: Request, response: Response
 ) -> Any:
-    """Where it stands, also in the headers `Upload-Offset` and `Upload-Length`; HEAD gives these alone."""
-    upload = await uploads.access_upload(session, who, uuid, request.app.state.clock())
-    return etags.answer(request, response, _tag(upload)) or _told(response, upload)
+    """The state of an upload, also in `Upload-Offset` and `Upload-Length`; HEAD answers these alone."""
+    upload = await access_upload(session, who, uuid, now)
+    return etags.answer(request, response, _tag(upload)) or _with_offset(response, upload)
 
 
 @router.head("/{uuid}/", include_in_schema=False)
-async def head_upload(
-    uuid: UUID, session: SessionDep, who: Teacher, request: Request, response: Response
-) -> None:
-    _told(response, await uploads.access_upload(session, who, uuid, request.app.state.clock()))
+async def head_upload(uuid: UUID, session: SessionDep, who: Teacher, now: Now, response: Response) -> None:
+    _with_offset(response, await access_upload(session, who, uuid, now))
 
 
 @router.patch(
     "/{uuid}/",
-    response_model=UploadAnswer,
+    response_model=UploadRead,
     max_body_size=uploads.MOST_PART + 1,
     openapi_extra=PART,
     responses=raises(UploadOffsetMismatch, UploadFinished, ObjectExpired, PayloadTooLarge),
 )
-async def append_part(uuid: UUID, who: Teacher, offset: Offset, request: Request, response: Response) -> Any:
-    """Add the next part. What is answered is kept; a part that breaks off is sent again from the offset."""
+async def append_part(
+    uuid: UUID, who: Teacher, offset: Offset, now: Now, request: Request, response: Response
+) -> Any:
+    """Add the next part. If the connection breaks, ask for the offset and continue from there."""
     state, part = request.app.state, whole_chunks(request.stream())
-    upload = await uploads.append_part(state.db, state.storage, who, uuid, offset, part, state.clock())
-    return _told(response, upload)
+    upload = await uploads.append_part(state.db, state.storage, state.hashes, who, uuid, offset, part, now)
+    return _with_offset(response, upload)
 
 
 async def whole_chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -108,26 +110,32 @@ async def whole_chunks(stream: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 @router.post(
     "/{uuid}/finish/",
     status_code=201,
-    response_model=MediaAnswer,
+    response_model=MediaRead,
     responses=raises(UploadIncomplete, FileTypeRefused, MediaQuotaExceeded, ObjectExpired, PayloadTooLarge)
-    | {200: {"model": MediaAnswer, "description": "It is finished already: the same file"}},
+    | {200: {"model": MediaRead, "description": "It is finished already: the same file"}},
 )
 async def finish_upload(
-    uuid: UUID, session: SessionDep, who: Teacher, storage: StorageDep, request: Request, response: Response
+    uuid: UUID,
+    session: SessionDep,
+    who: Teacher,
+    storage: StorageDep,
+    now: Now,
+    request: Request,
+    response: Response,
 ) -> Any:
-    """Make a file of the parts: 201, and 200 with the same file when repeated."""
+    """Add the file to the library: 201, or 200 with the same file when repeated."""
     state = request.app.state
-    now, settings = state.clock(), state.settings
-    stored = await uploads.assemble(state.db, storage, state.pictures, who, uuid, settings.file_limit, now)
-    if stored is not None:
-        stored = await service.store_variants(storage, state.pictures, stored)
+    settings = state.settings
+    stored = await uploads.assemble(
+        state.db, storage, state.pictures, state.hashes, who, uuid, settings.file_limit, now
+    )
     media, new = await uploads.finish_upload(session, who, uuid, stored, settings.media_quota, now)
     response.status_code = 201 if new else 200
     return await answer_media(session, storage.seen_by(who), media, response)
 
 
 @router.delete("/{uuid}/", response_model=Done)
-async def drop_upload(uuid: UUID, session: SessionDep, who: Teacher, request: Request) -> Any:
-    """Give it up: its bytes no longer count."""
-    await uploads.drop_upload(session, who, uuid, request.app.state.clock())
+async def drop_upload(uuid: UUID, session: SessionDep, who: Teacher, now: Now) -> Any:
+    """Delete the upload; its bytes no longer count."""
+    await uploads.drop_upload(session, who, uuid, now)
     return {"detail": "The upload is given up."}

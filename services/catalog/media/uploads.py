@@ -1,36 +1,40 @@
 """Files that come in parts.
 
 A part is stored and written down before it is acknowledged: a server that is killed loses nothing that it has
-acknowledged. The client asks for the offset, and goes on from there.
+acknowledged. The client asks for the offset, and goes on from there. Each byte is stored once: the file is
+its parts, joined where they lie, and hashed as they came.
 """
 
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.db import Database
-from libs.common.files.storage import Storage
+from libs.common.files.pictures import FORMATS
+from libs.common.files.storage import JOINED, Storage
 from libs.common.files.uploads import HEAD, shown_name
-from libs.common.runtime.errors import NotFound, PayloadTooLarge, Unprocessable
+from libs.common.runtime.errors import PayloadTooLarge, Unprocessable
 from libs.common.security.tokens import Principal
-from services.catalog.content.files import kept, library_type, most_bytes, refuse_extension
 from services.catalog.errors import TooManyUploads, UploadFinished, UploadIncomplete, UploadOffsetMismatch
+from services.catalog.media.access import access_media, access_upload
+from services.catalog.media.hashes import RunningHashes
 from services.catalog.media.models import MediaFile, MediaObject, MediaPart, MediaUpload
-from services.catalog.media.schemas import NewUpload
+from services.catalog.media.schemas import UploadCreate
 from services.catalog.media.service import (
     StoredFile,
-    access_media,
     check_quota,
     create_media,
-    store_object,
+    store_picture,
 )
-from services.catalog.objects import claim_object, note_object
-from services.catalog.thumbnails.pictures import Pictures
+from services.catalog.media.types import library_type, most_bytes, picture_bytes, refuse_extension
+from services.catalog.objects import claim_object, register_object
+from services.catalog.pictures import Pictures
 
-KEPT = timedelta(hours=24)
+LIFETIME = timedelta(hours=24)
 """Time that an upload waits for its next part."""
 MOST_OPEN = 50
 MOST_PARTS = 10_000
@@ -38,7 +42,7 @@ MOST_PART = 64 * 1024 * 1024
 
 
 async def begin_upload(
-    session: AsyncSession, who: Principal, body: NewUpload, limit: int, quota: int, now: datetime
+    session: AsyncSession, who: Principal, body: UploadCreate, limit: int, quota: int, now: datetime
 ) -> MediaUpload:
     """Reserve room for a file.
 
@@ -55,20 +59,10 @@ async def begin_upload(
         raise TooManyUploads
     upload = MediaUpload(
         uuid=uuid4(), owner=who.user, title=body.title or name, name=name, length=body.length, received=0,
-        created_at=now, expires_at=now + KEPT,
+        created_at=now, expires_at=now + LIFETIME,
     )  # fmt: skip
     session.add(upload)
     await session.flush()
-    return upload
-
-
-async def access_upload(
-    session: AsyncSession, who: Principal, uuid: UUID, now: datetime, *, lock: bool = False
-) -> MediaUpload:
-    """An upload of one's own that has not expired. Raises NotFound."""
-    upload = await session.get(MediaUpload, uuid, with_for_update=lock or None, populate_existing=lock)
-    if upload is None or upload.owner != who.user or upload.expires_at <= now:
-        raise NotFound
     return upload
 
 
@@ -82,13 +76,14 @@ def check_offset(upload: MediaUpload, offset: int) -> None:
 async def append_part(
     db: Database,
     storage: Storage,
+    hashes: RunningHashes,
     who: Principal,
     uuid: UUID,
     offset: int,
     chunks: AsyncIterator[bytes],
     now: datetime,
 ) -> MediaUpload:
-    """Store the bytes from `offset` on; acknowledged when it returns. Of two at one offset the second loses.
+    """Store a part that begins at `offset`. Of two parts at one offset the second is refused.
 
     Raises UploadOffsetMismatch, UploadFinished; PayloadTooLarge for what passes the length or a part's limit.
     """
@@ -97,8 +92,9 @@ async def append_part(
         check_offset(upload, offset)
         room = min(upload.length - offset, MOST_PART)
     path = f"uploads/{uuid}/{uuid4()}"
-    await note_object(db, MediaObject(path=path))
-    stored = await storage.put(path, chunks, room)
+    await register_object(db, MediaObject(path=path))
+    digest = hashes.at(uuid, offset)
+    stored = await storage.put(path, chunks, room, digest)
     async with db.session() as session:
         upload = await access_upload(session, who, uuid, now, lock=True)
         check_offset(upload, offset)
@@ -108,7 +104,9 @@ async def append_part(
             await claim_object(session, MediaObject, path)
             session.add(MediaPart(upload_uuid=uuid, start=offset, size=stored.size, path=path))
             upload.received += stored.size
-            upload.expires_at = now + KEPT
+            upload.expires_at = now + LIFETIME
+    if stored.size and digest is not None:
+        hashes.note(uuid, offset + stored.size, digest)
     return upload
 
 
@@ -116,13 +114,15 @@ async def assemble(
     db: Database,
     storage: Storage,
     pictures: Pictures,
+    hashes: RunningHashes,
     who: Principal,
     uuid: UUID,
     limit: int,
     now: datetime,
 ) -> StoredFile | None:
-    """The parts as one object that no file is yet; None where the upload is finished already.
+    """Make one object of the parts, for `finish_upload`; None if the upload is finished already.
 
+    The parts are joined where they lie. Only a picture is read, and stored again without its metadata.
     Raises UploadIncomplete, FileTypeRefused, PayloadTooLarge.
     """
     async with db.session() as session:
@@ -136,20 +136,46 @@ async def assemble(
         )
         parts, name, length = found.all(), upload.name, upload.length
     kind, media_type = library_type(name, await _head(storage, parts))
-    content = await kept(_joined(storage, parts), length, media_type, pictures)
-    return await store_object(db, storage, content, name=name, kind=kind, media_type=media_type, limit=limit)
+    if length > limit:
+        raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
+    if media_type in FORMATS:
+        data = await picture_bytes(_content(storage, parts), length, media_type, pictures)
+        return await store_picture(
+            db, storage, pictures, data, name=name, kind=kind, media_type=media_type, limit=limit
+        )
+    digest = hashes.at(uuid, length) or await _digest(storage, parts)
+    path = await _join(db, storage, parts)
+    return StoredFile(path, name, kind, media_type, length, digest.hexdigest())
+
+
+async def _join(db: Database, storage: Storage, parts: Sequence[MediaPart]) -> str:
+    """Join the parts into one object; returns its path. A single part is that object already."""
+    if len(parts) == 1:
+        return parts[0].path
+    path = f"library/{uuid4()}{JOINED}"
+    await register_object(db, MediaObject(path=path))
+    await storage.join(path, [(part.path, part.size) for part in parts])
+    return path
+
+
+async def _digest(storage: Storage, parts: Sequence[MediaPart]) -> "hashlib._Hash":
+    """Hash the parts of an upload that came to another process."""
+    digest = hashlib.sha256()
+    async for chunk in _content(storage, parts):
+        digest.update(chunk)
+    return digest
 
 
 async def _head(storage: Storage, parts: Sequence[MediaPart]) -> bytes:
     head = b""
-    async for chunk in _joined(storage, parts):
+    async for chunk in _content(storage, parts):
         head += chunk
         if len(head) >= HEAD:
             break
     return head[:HEAD]
 
 
-async def _joined(storage: Storage, parts: Sequence[MediaPart]) -> AsyncIterator[bytes]:
+async def _content(storage: Storage, parts: Sequence[MediaPart]) -> AsyncIterator[bytes]:
     for part in parts:
         async for chunk in storage.read(part.path, 0, part.size):
             yield chunk
@@ -158,7 +184,7 @@ async def _joined(storage: Storage, parts: Sequence[MediaPart]) -> AsyncIterator
 async def finish_upload(
     session: AsyncSession, who: Principal, uuid: UUID, stored: StoredFile | None, quota: int, now: datetime
 ) -> tuple[MediaFile, bool]:
-    """Make a file of the upload, and say whether it is new: of two that finish it, one does."""
+    """Add the upload to the library; returns the file, and whether this call added it."""
     upload = await access_upload(session, who, uuid, now, lock=True)
     if upload.media is not None:
         return await access_media(session, who, upload.media), False
@@ -167,15 +193,20 @@ async def finish_upload(
     upload.expires_at = now  # what was reserved for it is free for the file
     await session.flush()
     media = await create_media(session, who, stored, upload.title, quota, now)
-    # The parts' objects are nobody's now, and are swept away.
-    await session.execute(delete(MediaPart).where(MediaPart.upload_uuid == uuid))
-    upload.media, upload.expires_at = media.uuid, now + KEPT
+    # From now on the parts' objects stay for as long as the file does; those of a picture are swept away.
+    parts = delete(MediaPart).where(MediaPart.upload_uuid == uuid).returning(MediaPart.path)
+    paths = (await session.scalars(parts)).all()
+    if stored.path.endswith(JOINED):
+        await session.execute(
+            update(MediaObject).where(MediaObject.path.in_(paths)).values(part_of=stored.path)
+        )
+    upload.media, upload.expires_at = media.uuid, now + LIFETIME
     await session.flush()
     return media, True
 
 
 async def drop_upload(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> None:
-    """Give an upload up; its parts are swept away."""
+    """Delete an upload; a sweep deletes its parts."""
     await session.delete(await access_upload(session, who, uuid, now, lock=True))
 
 

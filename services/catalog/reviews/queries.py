@@ -81,7 +81,7 @@ async def newest_reviews(session: AsyncSession, who: Principal | None, course: U
 
 
 async def own_review(session: AsyncSession, who: Principal, course: UUID) -> dict[str, Any] | None:
-    """What the caller has said of the course."""
+    """The caller's own review of the course, if there is one."""
     query = _rows(who).where(Review.course_uuid == course, Review.student == who.user)
     row = (await session.execute(query)).mappings().one_or_none()
     return dict(row) if row else None

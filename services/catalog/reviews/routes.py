@@ -1,23 +1,23 @@
 """HTTP of reviews (api.md §3)."""
 
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Response
 
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser, OptionalUser
 from libs.common.web import etags
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
 from services.catalog.access import access_course
-from services.catalog.content.schemas import Done
 from services.catalog.errors import AlreadyReviewed, CourseRequired, NotEnrolled, OwnReview
-from services.catalog.parts import one_of
+from services.catalog.parameters import one_of
 from services.catalog.reviews import service
 from services.catalog.reviews.queries import ORDERS, list_reviews, review_answer
-from services.catalog.reviews.schemas import NewReview, ReviewAnswer, ReviewChange
+from services.catalog.reviews.schemas import ReviewCreate, ReviewRead, ReviewUpdate
+from services.catalog.schemas import Done
 
 reviews = APIRouter(prefix="/api/reviews", tags=["reviews"])
 of_course = APIRouter(prefix="/api/courses/{course}/reviews", tags=["reviews"])
@@ -41,7 +41,7 @@ async def _list(
     return await list_reviews(session, who, course, page, order=order, rating=int(stars) if stars else None)
 
 
-@of_course.get("/", response_model=Page[ReviewAnswer])
+@of_course.get("/", response_model=Page[ReviewRead])
 async def list_course_reviews(
     course: UUID,
     session: SessionDep,
@@ -50,11 +50,11 @@ async def list_course_reviews(
     ordering: Ordering = None,
     rating: Stars = None,
 ) -> Any:
-    """What students say of a course, the newest first."""
+    """Reviews of a course, the newest first."""
     return await _list(session, who, course, page, ordering, rating)
 
 
-@reviews.get("/", response_model=Page[ReviewAnswer], responses=raises(CourseRequired))
+@reviews.get("/", response_model=Page[ReviewRead], responses=raises(CourseRequired))
 async def list_all_reviews(
     session: SessionDep,
     who: OptionalUser,
@@ -63,47 +63,45 @@ async def list_all_reviews(
     ordering: Ordering = None,
     rating: Stars = None,
 ) -> Any:
-    """The same, with the course as a parameter."""
+    """Reviews of a course, with the course as a parameter."""
     uuid = choose_uuid("course", course)
     if uuid is None:
         raise CourseRequired
     return await _list(session, who, uuid, page, ordering, rating)
 
 
-@reviews.post(
-    "/", status_code=201, response_model=ReviewAnswer, responses=raises(NotEnrolled, AlreadyReviewed)
-)
-async def post_review(body: NewReview, session: SessionDep, who: CurrentUser, response: Response) -> Any:
-    """Review a course that one is in, once."""
+@reviews.post("/", status_code=201, response_model=ReviewRead, responses=raises(NotEnrolled, AlreadyReviewed))
+async def post_review(body: ReviewCreate, session: SessionDep, who: CurrentUser, response: Response) -> Any:
+    """Review a course that the caller is enrolled in, once."""
     review = await service.post_review(session, who, body)
     response.headers["ETag"] = etags.etag(review.version)
     return await review_answer(session, who, review.uuid)
 
 
-@reviews.patch("/{uuid}/", response_model=ReviewAnswer)
+@reviews.patch("/{uuid}/", response_model=ReviewRead)
 async def change_review(
     uuid: UUID,
-    body: ReviewChange,
+    body: ReviewUpdate,
     session: SessionDep,
     who: CurrentUser,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
-    """Change one's own review."""
-    review = await service.change_review(session, who, uuid, body, partial(etags.check_if_match, request))
+    """Change the caller's own review."""
+    review = await service.change_review(session, who, uuid, body, if_match)
     response.headers["ETag"] = etags.etag(review.version)
     return await review_answer(session, who, uuid)
 
 
 @reviews.delete("/{uuid}/", response_model=Done)
-async def remove_review(uuid: UUID, session: SessionDep, who: CurrentUser, request: Request) -> Any:
-    """Take back one's own review; staff remove anybody's."""
-    await service.remove_review(session, who, uuid, partial(etags.check_if_match, request))
+async def remove_review(uuid: UUID, session: SessionDep, who: CurrentUser, if_match: IfMatch) -> Any:
+    """Remove the caller's own review; staff may remove any."""
+    await service.remove_review(session, who, uuid, if_match)
     return {"detail": "The review is removed."}
 
 
-@reviews.post("/{uuid}/helpful/", response_model=ReviewAnswer, responses=raises(OwnReview))
+@reviews.post("/{uuid}/helpful/", response_model=ReviewRead, responses=raises(OwnReview))
 async def toggle_helpful(uuid: UUID, session: SessionDep, who: CurrentUser) -> Any:
-    """Find another's review helpful; a second time takes it back."""
+    """Mark somebody else's review as helpful; a second call removes the mark."""
     await service.toggle_helpful(session, who, uuid)
     return await review_answer(session, who, uuid)

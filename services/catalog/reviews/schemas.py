@@ -11,7 +11,7 @@ Stars = Annotated[int, Field(ge=1, le=5)]
 Comment = Annotated[PlainText, Length(0, 5000)]
 
 
-class NewReview(Body):
+class ReviewCreate(Body):
     course: UUID
     rating: Stars
     comment: Comment = ""
@@ -29,8 +29,8 @@ class NewReview(Body):
     }
 
 
-class ReviewChange(Body):
-    """What is left out stays; `course` is accepted while it does not change."""
+class ReviewUpdate(Body):
+    """Changes of a review: fields left out stay; `course` is accepted if it is the review's."""
 
     course: UUID | None = None
     rating: Stars = 5
@@ -39,7 +39,7 @@ class ReviewChange(Body):
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"rating": 4}]}}
 
 
-class ReviewAnswer(Answer):
+class ReviewRead(Answer):
     """A review; the name is "" once its author is erased."""
 
     uuid: UUID

@@ -1,6 +1,5 @@
-"""What students say of a course. A review is a fact of the course, written under the course's row lock."""
+"""Changes of reviews. Each is a version of the course, written under the course's row lock."""
 
-from collections.abc import Callable
 from uuid import UUID, uuid4
 
 from sqlalchemy import delete, exists, func, select
@@ -12,35 +11,20 @@ from libs.common.events.catalog import ReviewChanged, ReviewFact, ReviewPosted, 
 from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
 from libs.common.security.auth import is_staff
 from libs.common.security.tokens import Principal
+from libs.common.web.etags import Precondition
 from services.catalog.access import View, access_course
 from services.catalog.errors import AlreadyReviewed, NotEnrolled, OwnReview
 from services.catalog.models import CourseStats
+from services.catalog.reviews.access import access_review
 from services.catalog.reviews.models import HelpfulVote, Review
-from services.catalog.reviews.schemas import NewReview, ReviewChange
-from services.catalog.versions import moment, publish_version
-
-Check = Callable[[int], None]
-
-
-async def access_review(
-    session: AsyncSession, who: Principal, uuid: UUID, *, lock: bool = False
-) -> tuple[View, Review]:
-    """A review of a course that they may see, with `lock` both of them locked. Raises NotFound."""
-    review = await session.get(Review, uuid)
-    if review is None:
-        raise NotFound
-    view = await access_course(session, who, review.course_uuid, lock=lock)
-    if lock:
-        await session.refresh(review)
-    if review.removed_at is not None:
-        raise NotFound
-    return view, review
+from services.catalog.reviews.schemas import ReviewCreate, ReviewUpdate
+from services.catalog.versions import publish_version, transaction_time
 
 
 async def _publish(
     session: AsyncSession, view: View, who: Principal, review: Review, fact: type[ReviewFact]
 ) -> None:
-    """Recompute the course's rating and say what happened. The caller holds the course's lock."""
+    """Recompute the course's rating and record the event. The caller holds the course's lock."""
     await session.flush()
     number, average = (
         await session.execute(
@@ -67,8 +51,8 @@ async def _publish(
     )
 
 
-async def post_review(session: AsyncSession, who: Principal, body: NewReview) -> Review:
-    """Say something of a course that one is in, once. Raises NotEnrolled, AlreadyReviewed."""
+async def post_review(session: AsyncSession, who: Principal, body: ReviewCreate) -> Review:
+    """Review a course that the caller is enrolled in, once. Raises NotEnrolled, AlreadyReviewed."""
     view = await access_course(session, who, body.course, lock=True)
     if not view.enrolled:
         raise NotEnrolled
@@ -77,7 +61,7 @@ async def post_review(session: AsyncSession, who: Principal, body: NewReview) ->
     )
     if await session.scalar(select(mine)):
         raise AlreadyReviewed
-    now = await moment(session)
+    now = await transaction_time(session)
     review = Review(
         uuid=uuid4(),
         course_uuid=body.course,
@@ -94,13 +78,13 @@ async def post_review(session: AsyncSession, who: Principal, body: NewReview) ->
 
 
 async def change_review(
-    session: AsyncSession, who: Principal, uuid: UUID, body: ReviewChange, check: Check
+    session: AsyncSession, who: Principal, uuid: UUID, body: ReviewUpdate, if_match: Precondition
 ) -> Review:
-    """Change what was sent and differs; only the author does. `check` refuses by the version locked."""
+    """Apply the fields that were sent and differ; for the author only."""
     view, review = await access_review(session, who, uuid, lock=True)
     if review.student != who.user:
         raise Forbidden("This review is somebody else's.")
-    check(review.version)
+    if_match.check(review.version)
     given = {name: getattr(body, name) for name in body.model_fields_set}
     if given.pop("course", None) not in (None, review.course_uuid):
         raise Unprocessable.field("course", "a review stays with its course")
@@ -109,13 +93,13 @@ async def change_review(
         for name, value in changed.items():
             setattr(review, name, value)
         review.version += 1
-        review.updated_at = await moment(session)
+        review.updated_at = await transaction_time(session)
         await _publish(session, view, who, review, ReviewChanged)
     return review
 
 
-async def remove_review(session: AsyncSession, who: Principal, uuid: UUID, check: Check) -> None:
-    """Take a review away: the author, or staff, whose act is written down."""
+async def remove_review(session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition) -> None:
+    """Remove a review, as its author or as staff; what staff do is written to the audit log."""
     view, review = await access_review(session, who, uuid, lock=True)
     if review.student != who.user:
         if not is_staff(who):
@@ -127,15 +111,15 @@ async def remove_review(session: AsyncSession, who: Principal, uuid: UUID, check
             actor=who.user,
             details={"course": str(review.course_uuid), "student": str(review.student)},
         )
-    check(review.version)
-    review.removed_at = await moment(session)
+    if_match.check(review.version)
+    review.removed_at = await transaction_time(session)
     review.comment = ""
     review.version += 1
     await _publish(session, view, who, review, ReviewRemoved)
 
 
 async def toggle_helpful(session: AsyncSession, who: Principal, uuid: UUID) -> None:
-    """Find a review helpful, or no longer. Raises OwnReview, NotFound for one that goes in the moment."""
+    """Add or remove the caller's helpful vote. Raises OwnReview, NotFound."""
     _, review = await access_review(session, who, uuid)
     if review.student == who.user:
         raise OwnReview

@@ -24,7 +24,7 @@ _TAGS = (
 
 
 async def list_tags(session: AsyncSession, search: str | None) -> list[dict[str, Any]]:
-    """Tags that courses carry or carried, the most used first."""
+    """All tags, the most used first; `search` filters by name."""
     query = _TAGS.where(Tag.name.icontains(search, autoescape=True)) if search else _TAGS
     return [dict(row) for row in (await session.execute(query)).mappings()]
 

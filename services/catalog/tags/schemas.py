@@ -1,26 +1,28 @@
 """Bodies of tags."""
 
+from typing import Annotated
 from uuid import UUID
 
 from pydantic import BaseModel, Field
 
-from libs.common.web.schemas import Body, Identifier, PlainText
-from services.catalog.courses.schemas import TagName
+from libs.common.web.schemas import Body, Identifier, Length, PlainText, Stripped
+
+TagName = Annotated[PlainText, Length(1, 50), Stripped]
 
 
-class NewTag(Body):
+class TagCreate(Body):
     name: TagName
 
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"name": "Graphs"}]}}
 
 
-class TagChange(Body):
+class TagUpdate(Body):
     name: TagName = ""
 
     model_config = Body.model_config | {"json_schema_extra": {"examples": [{"name": "Graph theory"}]}}
 
 
-class TagAnswer(BaseModel):
+class TagRead(BaseModel):
     uuid: UUID
     name: PlainText
     slug: Identifier

@@ -1,10 +1,9 @@
-"""Which tags a course gets, and what managers do with them.
+"""Tags of courses, and changes of tags.
 
-A course's state shows its tags: each course tells a rename. Whoever gives a course its tags holds them all
-first, and whoever changes one waits for that: the order of locks is tags, course.
+A course's state shows its tags, so a rename is a new version of each course. Locks are taken in the order
+tags, course: shared to give a course its tags, exclusive to change a tag.
 """
 
-from collections.abc import Callable
 from uuid import UUID, uuid4
 
 from sqlalchemy import any_, literal, select, text
@@ -14,28 +13,27 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.events.catalog import CourseUpdated
 from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
-from services.catalog.courses.lexemes import note_words
+from libs.common.web.etags import Precondition
 from services.catalog.errors import TagTaken
 from services.catalog.models import Course
 from services.catalog.rules import slug_of
+from services.catalog.search.lexemes import add_words
 from services.catalog.tags.models import Tag
 from services.catalog.versions import publish_version
 
-Check = Callable[[int], None]
 
-
-async def hold_tags(session: AsyncSession) -> None:
-    """Until the end of the transaction no tag is renamed or deleted."""
+async def share_tags(session: AsyncSession) -> None:
+    """Lock all tags against a rename or deletion until the end of the transaction."""
     await session.execute(text("SELECT pg_advisory_xact_lock_shared(hashtext('course tags'))"))
 
 
 async def lock_tags(session: AsyncSession) -> None:
-    """One change of tags at a time, while no course gets any."""
+    """Lock all tags to change one of them."""
     await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('course tags'))"))
 
 
-async def known_tags(session: AsyncSession, names: list[str]) -> list[str]:
-    """The names as the table of tags has them; unknown ones are made. The caller holds the tags."""
+async def get_or_create_tags(session: AsyncSession, names: list[str]) -> list[str]:
+    """The names as the tags have them; unknown tags are created. The caller shares the lock of the tags."""
     if not names:
         return []
     rows = [
@@ -48,7 +46,7 @@ async def known_tags(session: AsyncSession, names: list[str]) -> list[str]:
 
 
 async def create_tag(session: AsyncSession, name: str) -> Tag:
-    """Raises TagTaken."""
+    """Create a tag. Raises TagTaken."""
     await lock_tags(session)
     await _check_name(session, name)
     tag = Tag(uuid=uuid4(), name=name, slug=slug_of(name), version=1)
@@ -58,11 +56,11 @@ async def create_tag(session: AsyncSession, name: str) -> Tag:
 
 
 async def change_tag(
-    session: AsyncSession, who: Principal, uuid: UUID, name: str | None, check: Check
+    session: AsyncSession, who: Principal, uuid: UUID, name: str | None, if_match: Precondition
 ) -> Tag:
-    """Rename a tag, and with it what courses carry. Raises TagTaken; `check` refuses by the version."""
+    """Rename a tag, on all courses that have it. Raises TagTaken."""
     tag = await _locked_tag(session, uuid)
-    check(tag.version)
+    if_match.check(tag.version)
     if name is not None and name != tag.name:
         await _check_name(session, name, uuid)
         before, tag.name, tag.slug = tag.name, name, slug_of(name)
@@ -71,10 +69,10 @@ async def change_tag(
     return tag
 
 
-async def delete_tag(session: AsyncSession, who: Principal, uuid: UUID, check: Check) -> None:
-    """Take the tag off every course, and forget it."""
+async def delete_tag(session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition) -> None:
+    """Delete a tag, and remove it from every course."""
     tag = await _locked_tag(session, uuid)
-    check(tag.version)
+    if_match.check(tag.version)
     await session.delete(tag)
     await _retag(session, who, tag.name, [])
 
@@ -104,4 +102,4 @@ async def _retag(session: AsyncSession, who: Principal, before: str, after: list
     for course in courses:
         course.tags = [tag for name in course.tags for tag in (after if name == before else [name])]
         await publish_version(session, course, who, CourseUpdated, changed=("tags",))
-    await note_words(session, [course.uuid for course in courses])
+    await add_words(session, [course.uuid for course in courses])

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from libs.common.testing.harness import Harness, Person
 from libs.common.web.paging import Page
-from services.catalog.courses.schemas import CourseAnswer, CourseCard
+from services.catalog.courses.schemas import CourseRead, CourseSummary
 from services.catalog.tests.conftest import DESCRIPTION, School, enrollment_state, ok, refused, user_state
 
 
@@ -100,7 +100,7 @@ async def test_a_published_course_is_shown_to_all_and_changed_by_its_teacher_onl
     course = await school.published(teacher)
     path = f"/api/courses/{course['uuid']}/"
     seen = ok(await catalog.client().get(path))
-    CourseAnswer.model_validate(seen)
+    CourseRead.model_validate(seen)
     assert (seen["status"], seen["revision"], seen["total_lessons"]) == ("published", 1, 2)
     assert seen["instructor"]["email"] is None
     assert seen["is_enrolled"] is False
@@ -363,8 +363,8 @@ async def test_every_card_has_every_field(school: School, teacher: Person, catal
     await school.published(teacher)
     for client in (catalog.client(), student.client, teacher.client):
         body = ok(await client.get("/api/courses/"))
-        Page[CourseCard].model_validate(body)
-        assert set(body["results"][0]) == set(CourseCard.model_fields)
+        Page[CourseSummary].model_validate(body)
+        assert set(body["results"][0]) == set(CourseSummary.model_fields)
         assert body["results"][0]["created_at"].endswith("Z")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from libs.common.testing.harness import Harness, Person
 from libs.common.testing.privacy import erase, export
-from services.catalog.media.schemas import MediaAnswer
+from services.catalog.media.schemas import MediaRead
 from services.catalog.tests.conftest import PDF, School, ok, refused, swept
 
 
@@ -24,7 +24,7 @@ async def test_a_file_is_stored_listed_and_read_by_a_signed_url(
     catalog: Harness, school: School, teacher: Person, student: Person, manager: Person
 ):
     made = ok(await take(teacher, title="Notes"), 201)
-    MediaAnswer.model_validate(made)
+    MediaRead.model_validate(made)
     assert (made["kind"], made["size"], made["title"]) == ("document", len(PDF), "Notes")
     path = f"/api/core/media/{made['uuid']}/"
     other = await school.person("Tomas Tutor", "teacher")

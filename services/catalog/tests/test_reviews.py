@@ -7,7 +7,7 @@ from sqlalchemy import text
 from libs.common.runtime.clock import SettableClock
 from libs.common.testing.harness import Harness, Person
 from libs.common.testing.privacy import erase, export, tables_with
-from services.catalog.reviews.schemas import ReviewAnswer
+from services.catalog.reviews.schemas import ReviewRead
 from services.catalog.tests.conftest import School, ok, refused
 
 
@@ -33,7 +33,7 @@ async def test_an_enrolled_student_reviews_once(
     for bad in ({"rating": 0}, {"rating": 6}, {"rating": 4.5}, {"stars": 4}, {"student": str(teacher.uuid)}):
         refused(await student.client.post("/api/reviews/", json=body | bad), 422)
     made = await review(student, course, 4, "Clear.")
-    ReviewAnswer.model_validate(made)
+    ReviewRead.model_validate(made)
     assert (made["student_name"], made["is_own"], made["rating"]) == ("Sami Student", True, 4)
     refused(await student.client.post("/api/reviews/", json=body), 409, "already_reviewed")
     for path in (f"/api/courses/{course['uuid']}/reviews/", f"/api/reviews/?course={course['uuid']}"):

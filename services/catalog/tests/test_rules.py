@@ -6,8 +6,8 @@ import pytest
 
 from libs.common.files.uploads import shown_name
 from libs.common.runtime.errors import FileTypeRefused
-from services.catalog.content.files import media_type
 from services.catalog.errors import CourseTooLarge, IncompleteTree, InvalidTransition, NothingToPublish
+from services.catalog.media.types import media_type
 from services.catalog.rules import (
     check_publishable,
     check_room,

@@ -1,6 +1,7 @@
 """Files that come in parts: offsets, races, quota, expiry, and what a server that dies leaves."""
 
 import asyncio
+import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from io import BytesIO
@@ -20,6 +21,7 @@ from libs.common.testing.harness import Harness, Person
 from libs.common.testing.privacy import erase
 from services.catalog.errors import ObjectExpired
 from services.catalog.media import service, uploads
+from services.catalog.media.hashes import RunningHashes
 from services.catalog.media.models import MediaObject
 from services.catalog.media.upload_routes import whole_chunks
 from services.catalog.objects import claim_object
@@ -80,6 +82,66 @@ async def test_parts_become_a_file_once(catalog: Harness, teacher: Person, manag
         refused(await other.client.get(path), status)
 
 
+async def file_of(catalog: Harness, person: Person, media: str, **headers: str) -> httpx.Response:
+    url = ok(await person.client.get(f"/api/core/media/{media}/download/?redirect=false"))["url"]
+    return await catalog.client(**headers).get(url[url.index("/media/") :])
+
+
+async def test_parts_are_stored_once_and_read_as_one(catalog: Harness, teacher: Person, objects: Objects):
+    data = PDF + bytes(range(256)) * 3000
+    path = await begin(teacher, data)
+    for start, end in ((0, 20), (20, 300_000), (300_000, len(data))):
+        ok(await send(teacher, path, start, data[start:end]))
+    parts = await objects.now()
+    made = ok(await teacher.client.post(f"{path}finish/"), 201)
+    assert (made["size"], made["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    assert parts < await objects.now()
+    assert len(parts) == 3
+    assert len(await objects.now()) == 4  # what says of which parts it is
+    clock = SettableClock(datetime.now(UTC))
+    await swept(catalog, "media", clock)
+    assert (await file_of(catalog, teacher, made["uuid"])).content == data
+    some = await file_of(catalog, teacher, made["uuid"], Range="bytes=10-300010")
+    assert (some.status_code, some.content) == (206, data[10:300_011])
+    ok(await teacher.client.delete(f"/api/core/media/{made['uuid']}/"))
+    await swept(catalog, "media", clock)
+    assert await objects.now() == set()
+
+
+async def test_what_has_come_is_not_read_back_for_its_hash(
+    catalog: Harness, teacher: Person, objects: Objects
+):
+    async def sent() -> str:
+        path = await begin(teacher)
+        for start, end in ((0, 20), (20, len(PDF))):
+            ok(await send(teacher, path, start, PDF[start:end]))
+        return path
+
+    path = await sent()
+    for stored in await objects.now():  # nobody would notice, because nobody looks
+        if await objects.storage.size(stored) == len(PDF) - 20:
+            await objects.storage.put_bytes(stored, b"x" * (len(PDF) - 20))
+    made = ok(await teacher.client.post(f"{path}finish/"), 201)
+    assert made["sha256"] == hashlib.sha256(PDF).hexdigest()
+    path = await sent()
+    catalog.app.state.hashes = RunningHashes()  # the parts came to another process
+    made = ok(await teacher.client.post(f"{path}finish/"), 201)
+    assert made["sha256"] == hashlib.sha256(PDF).hexdigest()
+
+
+async def test_a_finish_that_was_refused_leaves_the_parts(catalog: Harness, teacher: Person, monkeypatch):
+    path = await begin(teacher)
+    for start, end in ((0, 20), (20, len(PDF))):
+        ok(await send(teacher, path, start, PDF[start:end]))
+    with monkeypatch.context() as patch:
+        patch.setattr(catalog.settings, "media_quota", 1)
+        refused(await teacher.client.post(f"{path}finish/"), 409, "media_quota_exceeded")
+    clock = SettableClock(datetime.now(UTC))
+    await swept(catalog, "media", clock)
+    made = ok(await teacher.client.post(f"{path}finish/"), 201)
+    assert (await file_of(catalog, teacher, made["uuid"])).content == PDF
+
+
 async def test_a_wrong_offset_is_refused_with_the_right_one(teacher: Person):
     path = await begin(teacher)
     ok(await send(teacher, path, 0, PDF[:10]))
@@ -119,7 +181,9 @@ async def test_a_part_that_breaks_off_leaves_the_offset(catalog: Harness, teache
     who = Principal(teacher.uuid, uuid4(), "teacher", 1, 0, None)
     part = UUID(path.split("/")[-2]), 10, whole_chunks(broken())
     with pytest.raises(BadRequest):
-        await uploads.append_part(catalog.db, Storage(catalog.settings), who, *part, datetime.now(UTC))
+        await uploads.append_part(
+            catalog.db, Storage(catalog.settings), RunningHashes(), who, *part, datetime.now(UTC)
+        )
     assert ok(await teacher.client.get(path))["offset"] == 10
     ok(await send(teacher, path, 10, PDF[10:]))
     ok(await teacher.client.post(f"{path}finish/"), 201)
@@ -192,13 +256,13 @@ async def test_what_a_killed_sweep_has_condemned_is_refused_and_deleted_later(
     with monkeypatch.context() as patch:
         patch.setattr(Storage, "delete", killed)
         with pytest.raises(KeyboardInterrupt):
-            await service.delete_orphans(catalog.db, Storage(catalog.settings), clock())
+            await service.delete_unused_media(catalog.db, Storage(catalog.settings), clock())
     async with catalog.db.session() as session:
         condemned = await session.scalars(
             text("SELECT path FROM media_objects WHERE condemned_at IS NOT NULL ORDER BY path")
         )
         paths = condemned.all()
-        assert len(paths) == 2
+        assert len(paths) == 1
         for path in paths:
             with pytest.raises(ObjectExpired):
                 await claim_object(session, MediaObject, path)
@@ -228,8 +292,11 @@ async def test_pictures_have_variants_without_what_the_camera_wrote(
 async def test_an_erased_teachers_uploads_go(
     catalog: Harness, school: School, teacher: Person, objects: Objects
 ):
-    path = await begin(teacher)
+    path, finished = await begin(teacher), await begin(teacher)
     ok(await send(teacher, path, 0, PDF[:10]))
+    for start, end in ((0, 20), (20, len(PDF))):
+        ok(await send(teacher, finished, start, PDF[start:end]))
+    ok(await teacher.client.post(f"{finished}finish/"), 201)
     await erase(catalog, teacher.uuid)
     await catalog.run_tasks()
     refused(await teacher.client.get(path), 404)

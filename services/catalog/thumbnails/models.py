@@ -10,7 +10,7 @@ from services.catalog.models import Base, StoredObject
 
 
 class ThumbnailFile(StoredObject, Base):
-    """A picture that was stored for a course; swept away an hour after no course shows its `url` any more."""
+    """A picture stored for a course; a sweep deletes it an hour after no course uses its `url` any more."""
 
     __tablename__ = "thumbnails"
 

@@ -1,6 +1,5 @@
-"""Thumbnails: made from what is uploaded, in three widths; those that no course shows are swept away."""
+"""Thumbnails: made in three widths of an uploaded picture, deleted when no course uses them."""
 
-from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -11,11 +10,12 @@ from libs.common.data.db import Database
 from libs.common.events.catalog import CourseUpdated
 from libs.common.files.storage import Storage
 from libs.common.security.tokens import Principal
+from libs.common.web.etags import Precondition
 from services.catalog.access import access_taught_course
 from services.catalog.models import Course
-from services.catalog.objects import claim_object, delete_unused, keeps_files, note_object
+from services.catalog.objects import claim_object, delete_unused, has_files, register_object
+from services.catalog.pictures import WIDTHS, Pictures
 from services.catalog.thumbnails.models import ThumbnailFile
-from services.catalog.thumbnails.pictures import WIDTHS, Pictures
 from services.catalog.versions import publish_version
 
 
@@ -24,13 +24,13 @@ def path_of(uuid: UUID, width: int) -> str:
 
 
 async def store_thumbnail(db: Database, storage: Storage, pictures: Pictures, data: bytes) -> UUID:
-    """The id of the stored picture. Raises PictureRefused.
+    """Store a picture in all widths; returns its id. Raises PictureRefused.
 
-    It is written down before it is stored: one that no course comes to show is found by the sweep.
+    The row is written first, so that a sweep finds a picture that no course gets.
     """
     variants = await pictures.make_variants(data)
     uuid = uuid4()
-    await note_object(db, ThumbnailFile(uuid=uuid, url=_url(storage, uuid)))
+    await register_object(db, ThumbnailFile(uuid=uuid, url=_url(storage, uuid)))
     for width, webp in variants.items():
         await storage.put_bytes(path_of(uuid, width), webp)
     return uuid
@@ -46,20 +46,20 @@ async def show_thumbnail(
     who: Principal,
     uuid: UUID,
     picture: UUID,
-    check: Callable[[int], None],
+    if_match: Precondition,
 ) -> Course:
-    """Make a stored picture the course's; `check` refuses by the locked version. Raises ObjectExpired."""
+    """Set a stored picture as the course's thumbnail. Raises ObjectExpired."""
     course = await access_taught_course(session, who, uuid)
-    check(course.edited_version)
+    if_match.check(course.edited_version)
     await claim_object(session, ThumbnailFile, picture)
     course.thumbnail = _url(storage, picture)
     await publish_version(session, course, who, CourseUpdated, changed=("thumbnail",))
     return course
 
 
-async def delete_unshown(db: Database, storage: Storage, now: datetime) -> None:
-    """Delete pictures that no course shows any more: replaced ones, and those whose request failed."""
-    shown = exists().where(Course.thumbnail == ThumbnailFile.url, keeps_files(now))
+async def delete_unused_thumbnails(db: Database, storage: Storage, now: datetime) -> None:
+    """Delete pictures that no course uses: replaced, or left by a failed request."""
+    shown = exists().where(Course.thumbnail == ThumbnailFile.url, has_files(now))
     await delete_unused(
         db, storage, ThumbnailFile.uuid, shown, now, lambda uuid: [path_of(uuid, width) for width in WIDTHS]
     )

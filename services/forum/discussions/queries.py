@@ -12,7 +12,7 @@ from libs.common.security.tokens import Principal
 from libs.common.web.richtext import as_html
 from services.forum.access import visible_to
 from services.forum.models import Course, Discussion, Follow, Forum, Reply
-from services.forum.queries import author_fields, ilike_pattern, people_by_id, person_answer
+from services.forum.queries import author_fields, people_by_id, person_answer
 
 EXCERPT = 200
 
@@ -29,7 +29,7 @@ def find_forums(who: Principal, course: UUID | None, search: str | None) -> Sele
     if course is not None:
         query = query.where(Forum.course == course)
     if search:
-        query = query.where(title.ilike(ilike_pattern(search)))
+        query = query.where(title.icontains(search, autoescape=True))
     return query
 
 
@@ -55,8 +55,8 @@ def find_discussions(
         if value is not None:
             query = query.where(column == value)
     if search:
-        pattern = ilike_pattern(search)
-        query = query.where(or_(Discussion.title.ilike(pattern), Discussion.content.ilike(pattern)))
+        texts = (Discussion.title, Discussion.content)
+        query = query.where(or_(*(text.icontains(search, autoescape=True) for text in texts)))
     return query
 
 

@@ -3,17 +3,15 @@
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.datastructures import UploadFile
 
 from libs.common.data.db import SessionDep
-from libs.common.runtime.errors import PayloadTooLarge
+from libs.common.files.forms import FRAME, picture_form, received_picture
 from libs.common.security.auth import CurrentUser
 from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
-from libs.common.web.strict import read_form
 from services.identity.access import CallerDep, DatabaseDep, IdentityDep
 from services.identity.avatars import service
-from services.identity.avatars.pictures import check_type
+from services.identity.avatars.pictures import MOST_PIXELS, check_type
 from services.identity.errors import FileMissing, FileTypeRefused, PictureRefused
 from services.identity.models import User
 from services.identity.queries import user_answer, user_tag
@@ -22,47 +20,20 @@ from services.identity.schemas import UserRead
 router = APIRouter(prefix="/api/accounts/users/me/avatar", tags=["accounts"])
 
 MOST_BYTES = 5 * 1024 * 1024
-MOST_BODY = MOST_BYTES + 64 * 1024  # with the multipart frame around the file
-FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["avatar"],
-                    "properties": {
-                        "avatar": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "JPEG, PNG or WebP of at most 5 MB and 40 million pixels",
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
 
 
 async def uploaded(request: Request) -> bytes:
     """The file of the multipart field `avatar`. Raises FileMissing, FileTypeRefused or PayloadTooLarge."""
-    async with read_form(request, max_files=1, max_fields=10) as form:
-        file = form.get("avatar")
-        if not isinstance(file, UploadFile):
-            raise FileMissing
-        data = await file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise PayloadTooLarge(f"avatar: is larger than {MOST_BYTES:,} bytes.")
-        check_type(file.filename or "", data[:16])
-        return data
+    name, data = await received_picture(request, "avatar", most_bytes=MOST_BYTES, missing=FileMissing)
+    check_type(name, data[:16])
+    return data
 
 
 @router.post(
     "/",
     response_model=UserRead,
-    max_body_size=MOST_BODY,
-    openapi_extra=FORM,
+    max_body_size=MOST_BYTES + FRAME,
+    openapi_extra=picture_form("avatar", MOST_BYTES, MOST_PIXELS),
     responses=raises(FileMissing, FileTypeRefused, PictureRefused),
 )
 async def change_my_avatar(

@@ -11,7 +11,6 @@ from services.identity.rules import (
     check_role_change,
     device_name,
     mail_due,
-    network_of,
     shows_card,
     throttle_wait,
 )
@@ -81,20 +80,6 @@ def test_the_delay_begins_with_the_fifth_failure_and_doubles_up_to_fifteen_minut
     assert throttle_wait(1_000_000, now, now) == 900
     assert throttle_wait(8, now - timedelta(seconds=5), now) == 3
     assert throttle_wait(1000, now - timedelta(minutes=15), now) == 0
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "same"),
-    [
-        ("203.0.113.7", "203.0.113.200", True),
-        ("203.0.113.7", "203.0.114.7", False),
-        ("2001:db8:1:2200::1", "2001:db8:1:22ff:5::9", True),
-        ("2001:db8:1:2200::1", "2001:db8:1:2300::1", False),
-        ("unix", "unix", True),
-    ],
-)
-def test_a_place_is_a_24_of_ipv4_and_a_56_of_ipv6(one: str, other: str, same: bool):
-    assert (network_of(one) == network_of(other)) is same
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from conftest import Mailbox
 from libs.common.runtime.clock import SettableClock, system_clock
+from libs.common.runtime.networks import network_of
 from libs.common.testing.harness import Harness
 from services.identity.errors import BadCredentials, TooManyAttempts
-from services.identity.rules import network_of
 from services.identity.tests.conftest import PASSWORD, People
 from services.identity.throttle import throttled
 

@@ -6,18 +6,16 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
-from starlette.datastructures import UploadFile
 
 from libs.common.data.db import SessionDep
-from libs.common.runtime.errors import PayloadTooLarge
+from libs.common.files.forms import FRAME, picture_form, received_picture
 from libs.common.security.auth import Teacher
 from libs.common.web import etags
 from libs.common.web.openapi import raises
-from libs.common.web.strict import read_form
 from services.learning.access import access_taught_course
 from services.learning.certificates import templates
 from services.learning.certificates.document import render_certificate
-from services.learning.certificates.pictures import MOST_BYTES, clean_picture
+from services.learning.certificates.pictures import MOST_BYTES, MOST_PIXELS, clean_picture
 from services.learning.certificates.schemas import verification_url
 from services.learning.certificates.template_schemas import TemplateBody, TemplateOut, template_out
 from services.learning.certificates.templates import Picture
@@ -28,27 +26,6 @@ router = APIRouter(prefix="/api/courses/{course}/certificate-template", tags=["c
 
 SAMPLE_NAME = "Ada Lovelace"
 SAMPLE_NUMBER = "CERT-0000-SAMPLE"  # never a number of ours: it has an L
-MOST_BODY = MOST_BYTES + 64 * 1024  # with the multipart frame around the file
-FORM = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["image"],
-                    "properties": {
-                        "image": {
-                            "type": "string",
-                            "format": "binary",
-                            "description": "JPEG, PNG or WebP of at most 2 MB and 12 million pixels",
-                        }
-                    },
-                }
-            }
-        },
-    }
-}
 
 
 @router.get("/", response_model=TemplateOut)
@@ -110,21 +87,15 @@ async def uploaded(course: UUID, picture: Picture, request: Request, who: Teache
     """The file of the field `image`, encoded anew. Raises PictureMissing, PictureRefused, PayloadTooLarge."""
     async with request.app.state.db.sessions() as early:  # who may not is refused before the body is read
         await access_taught_course(early, who, course)
-    async with read_form(request, max_files=1, max_fields=10) as form:
-        file = form.get("image")
-        if not isinstance(file, UploadFile):
-            raise PictureMissing
-        data = await file.read(MOST_BYTES + 1)
-    if len(data) > MOST_BYTES:
-        raise PayloadTooLarge(f"image: is larger than {MOST_BYTES:,} bytes.")
+    _, data = await received_picture(request, "image", most_bytes=MOST_BYTES, missing=PictureMissing)
     return await asyncio.to_thread(clean_picture, data)
 
 
 @router.put(
     "/{picture}/",
     response_model=TemplateOut,
-    max_body_size=MOST_BODY,
-    openapi_extra=FORM,
+    max_body_size=MOST_BYTES + FRAME,
+    openapi_extra=picture_form("image", MOST_BYTES, MOST_PIXELS),
     responses=raises(PictureMissing, PictureRefused),
 )
 async def save_certificate_picture(

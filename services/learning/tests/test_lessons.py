@@ -241,7 +241,7 @@ async def test_old_idempotency_keys_are_forgotten(school: School) -> None:
         await connection.execute(
             text("UPDATE idempotency_keys SET created_at = created_at - :age"), {"age": timedelta(hours=25)}
         )
-    await school.harness.run_task("learning.forget_idempotency_keys")
+    await school.harness.run_task("learning.forget_answers")
     async with school.harness.db.sessions() as session:
         assert await session.scalar(text("SELECT count(*) FROM idempotency_keys")) == 0
 

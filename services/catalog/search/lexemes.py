@@ -1,6 +1,6 @@
-"""The words that misspelt searches are compared with (`corrected_query`): those of published courses.
+"""Words of published courses, with which misspelt searches are compared (`corrected_query`).
 
-What is published is noted at once, so that it is found; a sweep draws all of them anew from the search index.
+Words are added when a course is published; a sweep rebuilds the table from the search index.
 """
 
 from collections.abc import Collection
@@ -36,21 +36,21 @@ REFRESH = text(
 )
 
 
-async def note_words(session: AsyncSession, courses: Collection[UUID]) -> None:
-    """Take in the words of these courses, where they are published. The caller holds their row locks."""
+async def add_words(session: AsyncSession, courses: Collection[UUID]) -> None:
+    """Add the words of those of these courses that are published. The caller holds their row locks."""
     if courses:
         await session.execute(SHARED)
         await session.execute(NOTE, {"courses": list(courses)})
 
 
-async def forget_names(session: AsyncSession, names: Collection[str]) -> None:
-    """Forget the words of names that courses no longer show, but for those that some course has."""
+async def remove_names(session: AsyncSession, names: Collection[str]) -> None:
+    """Remove the words of names that courses no longer show, except those that some course still has."""
     if any(names):
         await session.execute(LOCK)
         await session.execute(FORGET, {"names": " ".join(names)})
 
 
 async def refresh_lexemes(session: AsyncSession) -> None:
-    """Take in the words of what was published since, and forget those that no course has any more."""
+    """Rebuild the table: add the words of published courses, remove those that no course has any more."""
     await session.execute(LOCK)
     await session.execute(REFRESH)

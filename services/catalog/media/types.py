@@ -3,10 +3,9 @@
 import sys
 from collections.abc import AsyncIterator
 
-from libs.common.files.pictures import FORMATS
 from libs.common.files.uploads import DOCUMENTS, IMAGES, checked_type, extension_of
 from libs.common.runtime.errors import FileTypeRefused, PayloadTooLarge
-from services.catalog.thumbnails.pictures import Pictures
+from services.catalog.pictures import Pictures
 
 ALLOWED = {
     "video": frozenset({"mp4", "m4v", "webm", "mp3", "ogg", "wav"}),
@@ -26,6 +25,8 @@ LIBRARY = {
     "zip": "archive",
 }
 """Extensions that the media library takes, and the kind of each."""
+UPLOAD_BODY = 512 * 1024 * 1024
+"""The largest file of any setting with the form around it; the setting itself is kept while storing."""
 MOST_PICTURE = 25_000_000
 """Bytes of a picture, which is decoded."""
 
@@ -58,20 +59,13 @@ def library_type(name: str, head: bytes) -> tuple[str, str]:
     return LIBRARY[extension], checked_type(extension, head)
 
 
-async def kept(
+async def picture_bytes(
     chunks: AsyncIterator[bytes], size: int, media_type: str, pictures: Pictures
-) -> AsyncIterator[bytes]:
-    """What is stored of a file of this size: of a picture what is to be seen, without where it was taken.
+) -> bytes:
+    """What is stored of a picture of this size: what is to be seen, without where it was taken.
 
     Raises PayloadTooLarge, FileTypeRefused.
     """
-    if media_type not in FORMATS:
-        return chunks
     if size > MOST_PICTURE:
         raise PayloadTooLarge(f"A picture may have {MOST_PICTURE:,} bytes.")
-    data = b"".join([chunk async for chunk in chunks])
-    return _whole(await pictures.without_metadata(data, media_type))
-
-
-async def _whole(data: bytes) -> AsyncIterator[bytes]:
-    yield data
+    return await pictures.without_metadata(b"".join([chunk async for chunk in chunks]), media_type)

@@ -1,4 +1,4 @@
-"""What an uploaded picture becomes: decoded, turned upright, shrunk and encoded anew, and nothing else."""
+"""Uploaded pictures: decoded, turned upright, shrunk and encoded again, without metadata."""
 
 from functools import partial
 
@@ -14,13 +14,13 @@ FORMATS = ("JPEG", "PNG", "WEBP")
 
 
 def check_type(name: str, head: bytes) -> None:
-    """The first bytes of a JPEG, PNG or WebP, and an extension of these or none. Raises PictureRefused."""
+    """Check the first bytes and the extension, if any: JPEG, PNG or WebP. Raises PictureRefused."""
     if not is_picture(name, head):
         raise PictureRefused("must be a JPEG, PNG or WebP")
 
 
 def make_variants(data: bytes) -> dict[int, bytes]:
-    """WebP of each width without metadata, of the first frame. Raises PictureRefused."""
+    """WebP in each width, of the first frame. Raises PictureRefused."""
     made = {}
     with opened(data, FORMATS, MOST_PIXELS, PictureRefused, "cannot be read as a picture") as image:
         pixels = shrunk(image, 2 * WIDTHS[-1])

@@ -1,4 +1,4 @@
-"""Who may read a stored object through a signed URL: asked at each use."""
+"""The right to read a stored object through a signed URL, checked at each use."""
 
 from uuid import UUID
 
@@ -7,8 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.security.tokens import Principal
 from services.catalog.access import access_course
 from services.catalog.content.views import WHICH, find_lesson, seen_structure
+from services.catalog.media.access import access_media
 from services.catalog.media.queries import variant_path
-from services.catalog.media.service import access_media
 from services.catalog.rules import shows_body
 
 

@@ -1,0 +1,1 @@
+"""Words of published courses, with which misspelt searches are compared."""

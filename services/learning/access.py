@@ -7,12 +7,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, false, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.runtime.errors import Forbidden, NotFound
+from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
 from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
-from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NotEnrolled
-from services.learning.models import CompletionRules, Course, Enrollment, User
+from services.learning.models import ENROLLED, CompletionRules, Course, Enrollment, User
 
 
 def teaches(who: Principal, course: Course | Row[*tuple[Any, ...]]) -> bool:
@@ -103,7 +102,7 @@ async def lock_seat(session: AsyncSession, *conditions: ColumnElement[bool]) -> 
 async def access_seat(session: AsyncSession, who: Principal, course: UUID) -> Seat:
     """Their own seat in the course, locked. Raises NotEnrolled, or NotFound for a hidden course."""
     seat = await lock_seat(session, Enrollment.course == course, Enrollment.student == who.user)
-    if seat is not None and seat.enrollment.status in SEATED:
+    if seat is not None and seat.enrollment.status in ENROLLED:
         return seat
     found = await session.get(Course, course)
     if found is None or (found.status == "draft" and not teaches(who, found)):
@@ -144,4 +143,13 @@ async def is_seated(session: AsyncSession, who: Principal, course: UUID) -> bool
     status = await session.scalar(
         select(Enrollment.status).where(Enrollment.course == course, Enrollment.student == who.user)
     )
-    return status in SEATED
+    return status in ENROLLED
+
+
+def check_lesson(course: Course, lesson: UUID | None) -> None:
+    """A lesson of the published or the draft structure. Raises Unprocessable."""
+    modules = [*course.modules, *course.draft_modules]
+    if lesson is not None and not any(
+        known["uuid"] == str(lesson) for module in modules for known in module["lessons"]
+    ):
+        raise Unprocessable.field("lesson", "the course has no such lesson")

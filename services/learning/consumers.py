@@ -8,13 +8,15 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+import services.learning.certificates.service  # noqa: F401 (it receives what completing a course sends)
 from libs.common.bus.received import Handler, Received
 from libs.common.bus.replicas import replicate
 from libs.common.events.base import Event
 from libs.common.events.catalog import CourseDuplicated, CourseState
 from libs.common.events.identity import UserState
+from services.learning.completion.service import move_to_revision
 from services.learning.copies.service import on_course_duplicated
-from services.learning.enrollments.service import fill_seats, leave_waitlists, recalculate
+from services.learning.enrollments.service import fill_seats, leave_waitlists
 from services.learning.models import Course, User
 from services.learning.privacy import PRIVACY
 
@@ -65,7 +67,7 @@ async def on_course_state(session: AsyncSession, batch: Sequence[Received[Course
     for course in courses.all():
         item = present[course.uuid]
         now: datetime = item.occurred_at
-        await recalculate(session, course, now, item.trace)
+        await move_to_revision(session, course, now, item.trace)
         await fill_seats(session, course, now, item.trace)
 
 

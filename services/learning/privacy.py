@@ -22,8 +22,8 @@ from libs.common.events.learning import (
 from libs.common.events.quizzes import QuizExtensionChanged
 from libs.common.privacy.content import PersonalData, rows_of
 from libs.common.privacy.parts import GONE, Erasure, Privacy
-from services.learning.enrollments.service import fill_seats, leave_waitlist, publish
-from services.learning.gradebook.facts import note_seat
+from services.learning.enrollments.service import fill_seats, leave_waitlist
+from services.learning.enrollments.state import publish, record_seat
 from services.learning.models import (
     Assignment,
     Attempt,
@@ -46,8 +46,8 @@ from services.learning.models import (
     User,
 )
 from services.learning.quizzes.grading import settle_waiting
-from services.learning.quizzes.rules import GRACE
 from services.learning.quizzes.visibility import OWN_CLOSE, is_seen, own_extension
+from services.learning.windows import GRACE
 
 UNDERWAY = ("enrolled", "in_progress")
 WRITTEN = ("short_answer", "essay")
@@ -290,7 +290,7 @@ async def _leave(session: AsyncSession, enrollment: Enrollment, course: Course, 
     enrollment.status = "dropped"
     progress = float(enrollment.progress_percentage)
     publish(session, enrollment, StudentDropped, erasure.trace, progress_percentage=progress)
-    note_seat(session, enrollment, now)
+    record_seat(session, enrollment, now)
     await session.flush()
     await fill_seats(session, course, now, erasure.trace)
 

@@ -32,9 +32,9 @@ from services.learning.models import (
 )
 from services.learning.privacy import PRIVACY
 from services.learning.quizzes.attempts import close_attempts
-from services.learning.quizzes.rules import GRACE
 from services.learning.quizzes.visibility import list_otherwise, tell_visibility
 from services.learning.settings import Settings
+from services.learning.windows import GRACE
 
 log = get_logger(__name__)
 

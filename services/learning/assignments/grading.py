@@ -22,10 +22,9 @@ from services.learning.assignments import rules
 from services.learning.assignments.access import access_assignment, access_submission, hold_assignment
 from services.learning.assignments.schemas import GradeBody
 from services.learning.assignments.submissions import identity, new_submission
-from services.learning.completion.checks import want_checks
-from services.learning.enrollments.rules import SEATED
-from services.learning.gradebook.service import keep_mark
-from services.learning.models import Assignment, Enrollment, Submission, SubmissionVersion
+from services.learning.checks import want_checks
+from services.learning.gradebook.history import record_grade
+from services.learning.models import ENROLLED, Assignment, Enrollment, Submission, SubmissionVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ async def grade_learner(
         raise Forbidden
     await hold_assignment(session, assignment)
     seat = await lock_seat(session, Enrollment.course == assignment.course, Enrollment.student == student)
-    if seat is None or seat.enrollment.status not in SEATED:
+    if seat is None or seat.enrollment.status not in ENROLLED:
         raise NotFound
     submission = await session.scalar(
         select(Submission).where(Submission.assignment == uuid, Submission.enrollment == seat.enrollment.uuid)
@@ -277,7 +276,7 @@ def _note(
         status, score = "graded", submission.score
     elif status == "submitted" and not submission.number:
         status = "open"
-    keep_mark(
+    record_grade(
         session, course=assignment.course, item=assignment.uuid, student=submission.student, status=status,
         score=score, points=assignment.points, late_seconds=_late(submitted_at, assignment.due_at), at=now,
         event=event,

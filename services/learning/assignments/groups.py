@@ -19,9 +19,8 @@ from libs.common.web.schemas import Answer, Body, Length, PlainText
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_taught_assignment
 from services.learning.assignments.service import publish
-from services.learning.enrollments.rules import SEATED
-from services.learning.models import Assignment, Enrollment, Submission, User
-from services.learning.quizzes.rules import as_seen, shown
+from services.learning.models import ENROLLED, Assignment, Enrollment, Submission, User
+from services.learning.rules import as_seen, rounded
 
 Name = Annotated[PlainText, Length(1, 100)]
 
@@ -81,7 +80,7 @@ async def save_teams(
         select(Enrollment.student).where(
             Enrollment.course == assignment.course,
             Enrollment.student.in_(wanted),
-            Enrollment.status.in_(SEATED),
+            Enrollment.status.in_(ENROLLED),
         )
     )
     strangers = wanted - set(seated)
@@ -138,7 +137,7 @@ async def members_of(
                 "student": submission.student,
                 "student_name": name or "",
                 "submission": submission.uuid if taught else None,
-                "score": shown(submission.score) if taught and submission.status != "excused" else None,
+                "score": rounded(submission.score) if taught and submission.status != "excused" else None,
                 "individual": submission.individual if taught else None,
             }
         )
@@ -158,7 +157,7 @@ def first_of_team() -> ColumnElement[bool]:
             ~other.individual,
             other.uuid < Submission.uuid,
             seat.uuid == other.enrollment,
-            seat.status.in_(SEATED),
+            seat.status.in_(ENROLLED),
         )
     )
     return or_(Submission.team.is_(None), Submission.individual, ~earlier)

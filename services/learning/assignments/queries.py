@@ -15,8 +15,8 @@ from libs.common.web.paging import Paging, paginate
 from services.learning.access import taught_by
 from services.learning.assignments.groups import first_of_team, members_of, names_of
 from services.learning.assignments.schemas import submission_out, waiting_out
-from services.learning.enrollments.rules import SEATED
 from services.learning.models import (
+    ENROLLED,
     Assignment,
     Course,
     Enrollment,
@@ -31,7 +31,9 @@ async def list_assignments(
     session: AsyncSession, who: Principal, course: UUID | None, lesson: UUID | None, page: Paging
 ) -> tuple[int, Sequence[Assignment]]:
     """Those of the courses that one teaches or is enrolled in."""
-    enrolled = select(Enrollment.course).where(Enrollment.student == who.user, Enrollment.status.in_(SEATED))
+    enrolled = select(Enrollment.course).where(
+        Enrollment.student == who.user, Enrollment.status.in_(ENROLLED)
+    )
     visible: ColumnElement[bool] = Assignment.course.in_(enrolled)
     if at_least(who, "teacher"):
         visible = or_(visible, Assignment.course.in_(select(Course.uuid).where(taught_by(who))))
@@ -89,7 +91,7 @@ async def list_waiting(
             & (SubmissionVersion.number == Submission.number),
         )
         .where(Submission.status == "submitted", Assignment.deleted_at.is_(None), taught_by(who))
-        .where(Enrollment.status.in_(SEATED), first_of_team())
+        .where(Enrollment.status.in_(ENROLLED), first_of_team())
     )
     if course is not None:
         query = query.where(Assignment.course == course)

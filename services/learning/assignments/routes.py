@@ -29,7 +29,7 @@ from services.learning.assignments.uploads import FORM, UPLOAD_BODY, Received
 from services.learning.clock import Now
 from services.learning.errors import AssignmentClosed, NoSubmissionsLeft, NotEnrolled
 from services.learning.models import Assignment, Submission
-from services.learning.quizzes.schemas import Deleted
+from services.learning.schemas import Deleted
 
 router = APIRouter(tags=["assignments"])
 Filter = Annotated[str | None, Query(description="a uuid")]

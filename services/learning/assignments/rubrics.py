@@ -7,7 +7,7 @@ from uuid import UUID, uuid4
 from pydantic import UUID4, AfterValidator, Field, model_validator
 
 from libs.common.web.schemas import Answer, Body, Exact, Length, PlainText
-from services.learning.quizzes.rules import as_seen
+from services.learning.rules import as_seen
 
 Points = Annotated[Exact, Field(ge=0, le=10_000, decimal_places=4)]
 Name = Annotated[PlainText, Length(1, 200)]

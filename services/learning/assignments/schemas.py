@@ -23,8 +23,8 @@ from libs.common.web.schemas import (
 from services.learning.assignments.rubrics import CriterionOut, Points, Rubric, total
 from services.learning.assignments.rules import late_seconds
 from services.learning.models import Assignment, Submission, SubmissionFile, SubmissionVersion
-from services.learning.quizzes.rules import LONGEST_ESSAY, shown
-from services.learning.quizzes.schemas import Long, OptionalMoment, Title
+from services.learning.rules import rounded
+from services.learning.schemas import LONGEST_TEXT, Long, OptionalMoment, Title
 
 
 def _extensions(wanted: Any) -> Any:
@@ -143,7 +143,7 @@ class AssignmentOut(Answer):
 class SubmissionBody(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "My graph has five vertices."}]})
 
-    text: Annotated[PlainText, Length(0, LONGEST_ESSAY)]
+    text: Annotated[PlainText, Length(0, LONGEST_TEXT)]
 
 
 class GradeBody(Body):
@@ -240,7 +240,7 @@ def assignment_out(assignment: Assignment) -> dict[str, Any]:
     fields = {f: getattr(assignment, f) for f in AssignmentOut.model_fields if hasattr(assignment, f)}
     return {
         **fields,
-        "points": shown(assignment.points),
+        "points": rounded(assignment.points),
         "allowed_types": assignment.allowed_types or [],
         "has_groups": bool(assignment.teams),
     }
@@ -270,8 +270,8 @@ def submission_out(
         "group": submission.team,
         "members": members,
         "status": submission.status if visible else "submitted",
-        "score": shown(submission.score) if scored else None,
-        "points": shown(assignment.points),
+        "score": rounded(submission.score) if scored else None,
+        "points": rounded(assignment.points),
         "feedback": submission.feedback if visible else None,
         "rubric_scores": submission.rubric_scores if scored else None,
         "graded_at": submission.graded_at if visible else None,
@@ -326,6 +326,6 @@ def waiting_out(
         "version": version.number,
         "submitted_at": version.submitted_at,
         "late_seconds": late_seconds(version.submitted_at, assignment.due_at),
-        "score": shown(submission.score),
-        "points": shown(assignment.points),
+        "score": rounded(submission.score),
+        "points": rounded(assignment.points),
     }

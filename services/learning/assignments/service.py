@@ -4,7 +4,6 @@ from datetime import datetime
 from uuid import UUID, uuid4
 
 from fastapi import Request
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.outbox import record
@@ -17,21 +16,20 @@ from libs.common.events.learning import (
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
 from libs.common.web.etags import check_if_match
-from services.learning.access import access_taught_course
+from services.learning.access import access_taught_course, check_lesson
 from services.learning.assignments.access import (
     access_taught_assignment,
 )
 from services.learning.assignments.grading import revise_grades, terms_of
 from services.learning.assignments.rubrics import rubric_kept
 from services.learning.assignments.schemas import AssignmentBody, AssignmentPatch
-from services.learning.completion.checks import want_course_check
-from services.learning.gradebook.facts import note_items
+from services.learning.checks import want_course_check
+from services.learning.gradebook.history import record_items
 from services.learning.gradebook.queries import policy_at
 from services.learning.models import (
     Assignment,
-    User,
 )
-from services.learning.quizzes.service import check_lesson
+from services.learning.windows import check_order, zone_of
 
 
 async def create_assignment(
@@ -40,16 +38,13 @@ async def create_assignment(
     """Set an assignment; learners of the course see it at once."""
     check_lesson(await access_taught_course(session, who, body.course), body.lesson)
     await _check_group(session, body.course, body.group, now)
-    _check_dates(body.due_at, body.closes_at)
-    zone = (
-        body.time_zone or await session.scalar(select(User.time_zone).where(User.uuid == who.user)) or "UTC"
-    )
+    check_order(body.due_at, body.closes_at, "must not be before due_at", strict=False)
     assignment = Assignment(
         **body.model_dump(exclude={"time_zone", "rubric"}),
         rubric=rubric_kept(body.rubric),
         uuid=uuid4(),
         version=0,
-        time_zone=zone,
+        time_zone=body.time_zone or await zone_of(session, who.user),
         created_at=now,
         updated_at=now,
     )
@@ -77,7 +72,7 @@ async def change_assignment(
     before = terms_of(assignment)
     for field, value in changes.items():
         setattr(assignment, field, value)
-    _check_dates(assignment.due_at, assignment.closes_at)
+    check_order(assignment.due_at, assignment.closes_at, "must not be before due_at", strict=False)
     await publish(session, assignment, AssignmentChanged, who, now)
     if terms_of(assignment) != before:
         await revise_grades(session, who, assignment, before, now)
@@ -103,11 +98,6 @@ async def _check_group(session: AsyncSession, course: UUID, group: UUID | None, 
         raise Unprocessable.field("group", "is no group of the course's grading policy")
 
 
-def _check_dates(due_at: datetime | None, closes_at: datetime | None) -> None:
-    if due_at is not None and closes_at is not None and closes_at < due_at:
-        raise Unprocessable.field("closes_at", "must not be before due_at")
-
-
 async def publish(
     session: AsyncSession,
     assignment: Assignment,
@@ -129,5 +119,5 @@ async def publish(
         actor=who.user,
     )
     record(session, event, assignment.version)
-    await note_items(session, assignment.course, [assignment.uuid], now)
+    await record_items(session, assignment.course, [assignment.uuid], now)
     await want_course_check(session, assignment.course, now)

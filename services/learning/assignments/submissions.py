@@ -21,12 +21,18 @@ from libs.common.web.zones import local_date
 from services.learning.access import Seat, lock_seats
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_open_assignment
-from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NoSubmissionsLeft, NotEnrolled
-from services.learning.gradebook.service import keep_mark
+from services.learning.gradebook.history import record_grade
 from services.learning.lessons.queries import keep_study_day
 from services.learning.lessons.service import complete_by_work
-from services.learning.models import Assignment, Enrollment, Submission, SubmissionFile, SubmissionVersion
+from services.learning.models import (
+    ENROLLED,
+    Assignment,
+    Enrollment,
+    Submission,
+    SubmissionFile,
+    SubmissionVersion,
+)
 
 
 async def submit_work(
@@ -65,7 +71,7 @@ async def submit_work(
 
 async def _lock_seats(session: AsyncSession, course: UUID, members: set[UUID]) -> list[Seat]:
     seats = await lock_seats(session, Enrollment.course == course, Enrollment.student.in_(members))
-    return [seat for seat in seats if seat.enrollment.status in SEATED]
+    return [seat for seat in seats if seat.enrollment.status in ENROLLED]
 
 
 async def _lock_submissions(
@@ -125,7 +131,7 @@ async def _add_version(
     )
     mark = record(session, event, submission.version)
     if submission.status == "submitted" and submission.score is None:  # else what stands goes on to stand
-        keep_mark(
+        record_grade(
             session, course=assignment.course, item=assignment.uuid, student=submission.student,
             status="submitted", score=None, points=assignment.points, late_seconds=late, at=now, event=mark,
         )  # fmt: skip

@@ -27,7 +27,7 @@ from services.learning.assignments.access import access_open_assignment
 from services.learning.assignments.schemas import SubmissionBody
 from services.learning.clock import Now
 from services.learning.models import Assignment, SubmissionFile
-from services.learning.quizzes.rules import LONGEST_ESSAY
+from services.learning.schemas import LONGEST_TEXT
 
 MOST_FILES = 10
 """Files of one version."""
@@ -51,7 +51,7 @@ FORM: dict[str, Any] = {
                     "type": "object",
                     "description": "The assignment says `allowed_types` and `max_bytes`",
                     "properties": {
-                        "text": PLAIN_TEXT | {"maxLength": LONGEST_ESSAY},
+                        "text": PLAIN_TEXT | {"maxLength": LONGEST_TEXT},
                         "files": {"type": "array", "items": _FILE, "maxItems": MOST_FILES},
                     },
                 }

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from fastapi import Request
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -29,12 +29,14 @@ from services.learning import errors
 from services.learning.certificates.queries import find_newest, lock_certificate
 from services.learning.certificates.rules import new_number
 from services.learning.models import Certificate, Course, Enrollment, PrivacyPart, User
+from services.learning.signals import course_completed, final_score_changed
 
 TRIES = 10
 
 
+@course_completed.connect
 async def request_certificate(
-    session: AsyncSession, enrollment: Enrollment, now: datetime, trace: Trace | None = None
+    session: AsyncSession, enrollment: Enrollment, now: datetime, trace: Trace | None
 ) -> None:
     """Ask for the certificate of a completed enrolment: one for ever, whatever is repeated."""
     title = await session.scalar(select(Course.title).where(Course.uuid == enrollment.course))
@@ -54,6 +56,16 @@ async def request_certificate(
         if (await session.scalars(taken)).first() is not None:
             return
     raise RuntimeError("no free certificate number was found")
+
+
+@final_score_changed.connect
+async def change_score(session: AsyncSession, enrollment: Enrollment) -> None:
+    """Let the valid certificate of an enrolment say its score as it is by now."""
+    await session.execute(
+        update(Certificate)
+        .where(Certificate.enrollment == enrollment.uuid, Certificate.status == "valid")
+        .values(final_score=enrollment.final_score)
+    )
 
 
 async def write_name(session: AsyncSession, uuid: UUID) -> Certificate | None:

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.data.tables import among
 from services.learning.completion.rules import ALL_LESSONS, Facts, Kind, Rule
 from services.learning.gradebook import rules as grading
-from services.learning.gradebook.queries import load_book
+from services.learning.gradebook.queries import Book, load_book
 from services.learning.models import (
     Assignment,
     CompletionRules,
@@ -27,11 +27,24 @@ from services.learning.models import (
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
+class Scores:
+    """A learner's grades as shown, of what is posted: `current` of what is graded, `final` of everything that
+    counts."""
+
+    current: Decimal | None = None
+    final: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SavedRules:
     """A course's rules; version 0: none were saved, and the default holds."""
 
     version: int
     rules: tuple[Rule, ...]
+
+    @property
+    def ask_for_scores(self) -> bool:
+        return "minimum_score" in self.kinds
 
     @property
     def kinds(self) -> set[Kind]:
@@ -49,20 +62,20 @@ def as_rule(content: dict[str, Any]) -> Rule:
     )
 
 
-async def rules_of(session: AsyncSession, course: UUID) -> Saved:
+async def rules_of(session: AsyncSession, course: UUID) -> SavedRules:
     row = (
         await session.execute(
             select(CompletionRules.version, CompletionRules.content).where(CompletionRules.course == course)
         )
     ).one_or_none()
     if row is None:
-        return Saved(0, (ALL_LESSONS,))
-    return Saved(row[0], tuple(as_rule(content) for content in row[1]))
+        return SavedRules(0, (ALL_LESSONS,))
+    return SavedRules(row[0], tuple(as_rule(content) for content in row[1]))
 
 
 async def facts_of(
     session: AsyncSession,
-    saved: Saved,
+    saved: SavedRules,
     course: UUID,
     lessons: Sequence[UUID],
     enrollments: Sequence[Enrollment],
@@ -72,7 +85,7 @@ async def facts_of(
     uuids = [enrollment.uuid for enrollment in enrollments]
     passed, graded = defaultdict[UUID, set[UUID]](set), defaultdict[UUID, set[UUID]](set)
     items: set[UUID] = set()
-    scores: dict[UUID, Decimal | None] = {}
+    scores: dict[UUID, Scores] = {}
     if "quiz_passed" in saved.kinds:
         items.update(
             await session.scalars(
@@ -111,27 +124,27 @@ async def facts_of(
             )
         ):
             graded[enrollment].add(assignment)
-    if "minimum_score" in saved.kinds:
+    if saved.ask_for_scores:
         only = enrollments[0].student if len(enrollments) == 1 else None
-        scores = await final_scores(session, course, now, only)
+        scores = await _all_scores(session, course, now, only)
+    none = Scores()
     return {
         enrollment.student: Facts(
             lessons,
             enrollment.completed_lessons,
-            scores.get(enrollment.student),
+            scores.get(enrollment.student, none).final,
             passed[enrollment.uuid],
             graded[enrollment.uuid],
             items,
+            scores.get(enrollment.student, none).current,
         )
         for enrollment in enrollments
     }
 
 
-async def final_score(session: AsyncSession, enrollment: Enrollment, now: datetime) -> Decimal | None:
-    """What a certificate says: the current grade as shown, of what is posted.
-
-    Once the course is completed, of the items that were there then.
-    """
+async def load_scores(session: AsyncSession, enrollment: Enrollment, now: datetime) -> Scores:
+    """A learner's grades as shown, of what is posted. Once the course is completed, of the items that were
+    there then: that is what a certificate says."""
     book = await load_book(
         session,
         enrollment.course,
@@ -140,18 +153,21 @@ async def final_score(session: AsyncSession, enrollment: Enrollment, now: dateti
         posted_only=True,
         items_as_of=enrollment.completed_at,
     )
-    marks = [each.mark for each in book.marks.get(enrollment.student, ())]
-    return grading.shown(grading.grade(book.policy.terms, marks, "current").percentage)
+    return _scores(book, enrollment.student)
 
 
-async def final_scores(
+async def _all_scores(
     session: AsyncSession, course: UUID, now: datetime, student: UUID | None
-) -> dict[UUID, Decimal | None]:
-    """By student, what they have of everything that counts, as shown; of what is posted."""
+) -> dict[UUID, Scores]:
+    """By student, the same for everybody underway, or for one."""
     book = await load_book(session, course, now, student=student, posted_only=True)
-    return {
-        user: grading.shown(
-            grading.grade(book.policy.terms, [each.mark for each in marks], "final").percentage
-        )
-        for user, marks in book.marks.items()
-    }
+    return {user: _scores(book, user) for user in book.marks}
+
+
+def _scores(book: Book, student: UUID) -> Scores:
+    marks = [each.mark for each in book.marks.get(student, ())]
+    current, final = (
+        grading.rounded(grading.grade(book.policy.terms, marks, view).percentage)
+        for view in ("current", "final")
+    )
+    return Scores(current, final)

@@ -10,7 +10,7 @@ from libs.common.security.auth import CurrentUser, Teacher
 from libs.common.web import etags
 from libs.common.web.openapi import raises
 from services.learning.clock import Now
-from services.learning.completion import service
+from services.learning.completion import course_rules
 from services.learning.completion.queries import as_rule
 from services.learning.completion.schemas import RulesBody, RulesOut, WouldComplete, rule_out
 from services.learning.errors import NotEnrolled
@@ -23,7 +23,7 @@ async def get_completion_rules(
     course: UUID, who: CurrentUser, session: SessionDep, now: Now, request: Request, response: Response
 ) -> Any:
     """What completes the course, for its learners with what of it they have met."""
-    rules, version = await service.read_rules(session, who, course, now)
+    rules, version = await course_rules.read_rules(session, who, course, now)
     tag = etags.etag(version, *(rule.met for rule in rules))
     return etags.answer(request, response, tag) or {"rules": rules}
 
@@ -44,8 +44,8 @@ async def save_completion_rules(
     Who meets the rules by now completes the course within moments; a completion is never taken back.
     """
     if dry_run:
-        return {"completes": await service.try_rules(session, who, course, body, now)}
-    saved = await service.save_rules(session, who, course, body, request, now)
+        return {"completes": await course_rules.try_rules(session, who, course, body, now)}
+    saved = await course_rules.save_rules(session, who, course, body, request, now)
     rules = [as_rule(content) for content in saved.content]
     response.headers["ETag"] = etags.etag(saved.version, *(None for _ in rules))
     return {"rules": [rule_out(rule, None) for rule in rules]}

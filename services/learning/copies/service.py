@@ -27,7 +27,8 @@ from libs.common.events.learning import (
 from libs.common.events.quizzes import QuestionBankCreated, QuizCreated, QuizPublished
 from libs.common.runtime.trace import Trace
 from services.learning.copies.rules import copied_id, copied_policy, copied_rules, renamed
-from services.learning.gradebook.facts import note_items
+from services.learning.gradebook.history import record_items
+from services.learning.gradebook.items import quiz_totals
 from services.learning.models import (
     Assignment,
     CertificateTemplate,
@@ -38,7 +39,6 @@ from services.learning.models import (
     QuestionBank,
     Quiz,
 )
-from services.learning.quizzes.queries import totals
 
 TEMPLATE = ("title", "text", "signer_name", "signer_title", "accent_color", "logo", "signature")
 
@@ -137,7 +137,7 @@ class Copying:
             await self.session.flush()
             await self._questions(uuid, quiz=quiz.uuid)
             await self.session.flush()
-            count, points = await totals(self.session, copy)
+            count, points = await quiz_totals(self.session, copy)
             names = ("course", "lesson", "title", "kind", "scoring", "opens_at", "closes_at")
             facts = {name: getattr(copy, name) for name in names} | {
                 "quiz": uuid,
@@ -149,7 +149,7 @@ class Copying:
             self._record(QuizCreated(**facts, is_published=False), 1)
             if copy.is_published:
                 self._record(QuizPublished(**facts, is_published=True), 2)
-            await note_items(self.session, self.course, [uuid], self.now)
+            await record_items(self.session, self.course, [uuid], self.now)
 
     def _lesson(self, source: UUID | None) -> UUID | None:
         """What a lesson became; None for one that the source has no more."""
@@ -189,7 +189,7 @@ class Copying:
                 actor=self.actor,
             )
             self._record(event, 1)
-            await note_items(self.session, self.course, [uuid], self.now)
+            await record_items(self.session, self.course, [uuid], self.now)
 
     async def _policy_of_source(self) -> GradingPolicyVersion | None:
         policy: GradingPolicyVersion | None = await self.session.scalar(

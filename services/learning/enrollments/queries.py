@@ -13,8 +13,8 @@ from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
 from libs.common.web.paging import Paging
 from services.learning.access import taught_by
-from services.learning.enrollments.rules import SEATED, next_lesson
-from services.learning.models import Course, Enrollment, User
+from services.learning.enrollments.rules import next_lesson
+from services.learning.models import ENROLLED, Course, Enrollment, User
 
 SHOWN_STATUS: ColumnElement[str] = case(
     (Enrollment.waiting_since.is_not(None), "waitlisted"), else_=Enrollment.status
@@ -95,7 +95,7 @@ async def _list(
     taken = (
         select(func.count())
         .select_from(other)
-        .where(other.course == Enrollment.course, other.status.in_(SEATED))
+        .where(other.course == Enrollment.course, other.status.in_(ENROLLED))
         .scalar_subquery()
     )
     ahead = (

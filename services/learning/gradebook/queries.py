@@ -14,10 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.tables import among
 from services.learning.gradebook import rules
-from services.learning.gradebook.facts import ItemFact, closes_at, items_at, items_now, learners_at
+from services.learning.gradebook.history import closes_at, items_at, learners_at
+from services.learning.gradebook.items import ItemFact, items_now
 from services.learning.gradebook.schemas import PolicyBody
 from services.learning.models import GradeMark, GradingPolicy, GradingPolicyVersion, Submission, User
-from services.learning.quizzes.rules import is_visible, latest_close
+from services.learning.windows import is_visible, latest_close
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,16 +18,14 @@ from libs.common.web.paging import choose
 from libs.common.web.schemas import EmptyIsNone
 from services.learning.access import access_grades, access_learnt_course, access_taught_course
 from services.learning.clock import Now
-from services.learning.errors import FileMissing, ImportRefused, NotEnrolled
+from services.learning.errors import NotEnrolled
 from services.learning.gradebook import service, sheets
 from services.learning.gradebook.explain import explain
-from services.learning.gradebook.imports import FORM, IMPORT_BODY, Uploaded, import_grades
 from services.learning.gradebook.queries import emails_of, load_book, policy_at
 from services.learning.gradebook.schemas import (
     Changes,
     Explanation,
     Gradebook,
-    Import,
     OwnGrades,
     PolicyBody,
     PolicyOut,
@@ -121,24 +119,6 @@ async def export_gradebook(
         return Response(text, media_type=FILES[kind], headers=headers)
     sheet = await asyncio.to_thread(sheets.as_xlsx, book, emails)
     return StreamingResponse(sheets.chunks(sheet), media_type=FILES[kind], headers=headers)
-
-
-@router.post(
-    "/gradebook/import/",
-    response_model=Import,
-    max_body_size=IMPORT_BODY,
-    openapi_extra=FORM,
-    responses=raises(FileMissing, ImportRefused),
-)
-async def import_gradebook(
-    course: UUID, upload: Uploaded, who: Teacher, session: SessionDep, now: Now
-) -> Any:
-    """Grades of assignments from CSV, all or none; with `dry_run` only say who changes from what to what.
-
-    Commas separate cells. Columns are those of the export; `user` or `email` is needed, and an item may also
-    be named by its uuid alone, or by its title if no other item and no other column has it.
-    """
-    return await import_grades(session, who, course, upload, now)
 
 
 @router.get("/grades/me/", response_model=OwnGrades, responses=raises(NotEnrolled))

@@ -92,7 +92,7 @@ class Grade:
     groups: tuple[GroupGrade, ...] = field(default=())
 
 
-def shown(value: Fraction | None) -> Decimal | None:
+def rounded(value: Fraction | None) -> Decimal | None:
     """Half up to two places: what people see, and what letters are given by."""
     if value is None:
         return None
@@ -220,7 +220,7 @@ def _keep(marks: list[Mark], number: int, bonus: Fraction, sign: int) -> list[Ma
 
 def letter_of(percentage: Fraction | None, letters: Sequence[Letter]) -> str | None:
     """The letter with the highest start that the percentage, as shown, reaches."""
-    value = shown(percentage)
+    value = rounded(percentage)
     if value is None:
         return None
     reached = [letter for letter in letters if letter.start <= value]

@@ -173,34 +173,6 @@ class OwnGrades(Answer):
     as_of: Moment | None = Field(description="the past moment that is shown; null: now")
 
 
-class Imported(Answer):
-    """A grade that an import changes, or would change; `row` 1 is the header."""
-
-    row: int
-    user: UUID
-    name: PlainText
-    item: UUID
-    title: PlainText
-    before: Cell
-    after: Cell
-
-
-class RowError(Answer):
-    row: int
-    column: PlainText
-    message: PlainText
-
-
-class Import(Answer):
-    """Tried only (`dry_run`), `applied` is false and `errors` says what is wrong in the other rows."""
-
-    dry_run: bool
-    applied: bool
-    changes: list[Imported]
-    unchanged: int
-    errors: list[RowError]
-
-
 class Source(Answer):
     """What a line of an explanation comes from: a policy version, an item, or a published event."""
 

@@ -1,7 +1,6 @@
 """Saving the policy, keeping marks, and showing what follows from both."""
 
 from datetime import datetime
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,34 +18,12 @@ from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
 from libs.common.web.etags import check_if_match
 from services.learning.access import access_taught_course
-from services.learning.completion.checks import want_course_check
+from services.learning.checks import want_course_check
 from services.learning.gradebook import rules
 from services.learning.gradebook.queries import Book, load_book, policy_at
 from services.learning.gradebook.schemas import Change, PolicyBody
-from services.learning.models import Assignment, GradeMark, GradingPolicy, GradingPolicyVersion, Quiz
-from services.learning.quizzes.rules import as_seen
-
-
-def keep_mark(
-    session: AsyncSession,
-    *,
-    course: UUID,
-    item: UUID,
-    student: UUID,
-    status: str,
-    score: Decimal | None,
-    points: Decimal,
-    late_seconds: int,
-    at: datetime,
-    event: UUID,
-) -> None:
-    """Add a fact to the history of grades, in the transaction of the event that says it."""
-    session.add(
-        GradeMark(
-            course=course, item=item, student=student, status=status, score=score, points=points,
-            late_seconds=late_seconds, at=at, event=event,
-        )
-    )  # fmt: skip
+from services.learning.models import Assignment, GradingPolicy, GradingPolicyVersion, Quiz
+from services.learning.rules import as_seen
 
 
 async def save_policy(
@@ -139,7 +116,7 @@ async def try_policy(
     return [
         Change(user=user, before=number(before[user]), after=number(after[user]))
         for user in before
-        if rules.shown(before[user]) != rules.shown(after[user])
+        if rules.rounded(before[user]) != rules.rounded(after[user])
     ]
 
 
@@ -153,7 +130,7 @@ def totals(book: Book, view: rules.View) -> dict[UUID, Fraction | None]:
 
 def number(value: Fraction | None) -> float | None:
     """As shown, as a JSON number."""
-    rounded = rules.shown(value)
+    rounded = rules.rounded(value)
     return None if rounded is None else float(rounded)
 
 

@@ -12,10 +12,10 @@ from uuid import UUID
 from libs.common.data.db import Direct, as_json
 from libs.common.runtime.trace import Trace, tracing
 from services.learning.access import Seat
-from services.learning.enrollments.rules import SEATED, progress
-from services.learning.enrollments.service import Completion, add_completed
+from services.learning.enrollments.rules import progress
+from services.learning.enrollments.state import Completion, add_completed
 from services.learning.lessons.schemas import LessonCompletion
-from services.learning.models import Enrollment
+from services.learning.models import ENROLLED, Enrollment
 
 SEATS = """
 SELECT w.place, e.uuid, e.version, e.course, e.student, e.status, e.revision, e.completed_lessons,
@@ -103,7 +103,7 @@ async def complete_together(
             enrollment = enrollments[fields[0]] = Enrollment(**dict(zip(FIELDS, fields, strict=True)))
         seat = Seat(enrollment, revision, lessons, points, time_zone, name, has_rules)
         keys: set[str] = set()
-        if enrollment.status not in SEATED or one.lesson not in lessons:
+        if enrollment.status not in ENROLLED or one.lesson not in lessons:
             continue
         if one.lesson not in enrollment.completed_lessons:
             if has_work or not _stays_open(seat, one.lesson):

@@ -12,11 +12,12 @@ from libs.common.security.tokens import Principal
 from libs.common.web.etags import check_if_match
 from libs.common.web.zones import local_date
 from services.learning.access import Seat, access_lesson_seat, access_seat
-from services.learning.enrollments.rules import SEATED, count_study_time
-from services.learning.enrollments.service import add_completed, complete_if_met, publish
+from services.learning.completion.service import complete_if_met
+from services.learning.enrollments.rules import count_study_time
+from services.learning.enrollments.state import add_completed, publish
 from services.learning.errors import LessonNotFinished
 from services.learning.lessons import queries
-from services.learning.models import Enrollment, LessonProgress
+from services.learning.models import ENROLLED, Enrollment, LessonProgress
 
 
 async def complete_lesson(
@@ -37,7 +38,7 @@ async def complete_by_work(session: AsyncSession, seat: Seat, lesson: UUID | Non
 
     Who has left the course meanwhile keeps the result and completes the lesson when they are back.
     """
-    if seat.enrollment.status not in SEATED:
+    if seat.enrollment.status not in ENROLLED:
         return
     if lesson is None or lesson not in seat.lessons or lesson in seat.enrollment.completed_lessons:
         return

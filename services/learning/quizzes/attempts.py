@@ -20,11 +20,10 @@ from libs.common.runtime.trace import Trace, current_trace
 from libs.common.security.tokens import Principal
 from libs.common.web.zones import local_date
 from services.learning.access import lock_seats
-from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NotEnrolled
-from services.learning.gradebook.service import keep_mark
+from services.learning.gradebook.history import record_grade
 from services.learning.lessons.queries import KEEP_STUDY_DAYS
-from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension
+from services.learning.models import ENROLLED, Attempt, Enrollment, Quiz, QuizExtension
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import refuse_others
 from services.learning.quizzes.results import (
@@ -35,6 +34,7 @@ from services.learning.quizzes.results import (
     read_pinned,
     settle,
 )
+from services.learning.windows import is_over, latest_close
 
 SCORE = text(
     "UPDATE attempt_questions q SET score = s.score FROM json_to_recordset(CAST(:scores AS json))"
@@ -92,7 +92,7 @@ async def close_attempts(
         case
         for case in cases.values()
         if case.attempt.status == "in_progress"
-        and (is_seated(case) if owners is not None else rules.is_over(case.attempt.deadline, now))
+        and (is_seated(case) if owners is not None else is_over(case.attempt.deadline, now))
     ]
     closed = [case for case in cases.values() if case not in closing]
     if closed:
@@ -148,14 +148,14 @@ async def close_attempt(session: AsyncSession, who: Principal, uuid: UUID, now: 
 def is_seated(case: Case) -> bool:
     """Whether its learner may still hand it in. Who has left is graded at the deadline, as with a closed tab,
     from what was saved before."""
-    return case.seat.enrollment.status in SEATED
+    return case.seat.enrollment.status in ENROLLED
 
 
 def extended_deadline(attempt: Attempt, extension: QuizExtension | None) -> datetime | None:
     """From what the quiz said when the attempt started and what its learner has beyond others."""
     if extension is None:
         return rules.attempt_deadline(attempt.started_at, attempt.time_limit_seconds, attempt.closes_at)
-    closes_at = rules.latest_close(attempt.closes_at, extension.closes_at)
+    closes_at = latest_close(attempt.closes_at, extension.closes_at)
     return rules.attempt_deadline(
         attempt.started_at, attempt.time_limit_seconds, closes_at, extension.extra_seconds
     )
@@ -178,7 +178,7 @@ async def close_open(session: AsyncSession, cases: Sequence[Case], now: datetime
     events = {}
     for case in cases:
         attempt, quiz = case.attempt, case.quiz
-        by_deadline = rules.is_over(attempt.deadline, now)
+        by_deadline = is_over(attempt.deadline, now)
         attempt.submitted_at = attempt.deadline if by_deadline else now
         assert attempt.submitted_at is not None
         attempt.status = "submitted"
@@ -197,7 +197,7 @@ async def close_open(session: AsyncSession, cases: Sequence[Case], now: datetime
     for case in cases:
         if case.attempt.status == "submitted" and not case.earlier and not case.excused:
             attempt = case.attempt
-            keep_mark(
+            record_grade(
                 session, course=case.quiz.course, item=case.quiz.uuid, student=attempt.student,
                 status="submitted", score=None, points=attempt.max_score, late_seconds=0, at=now,
                 event=events[attempt.uuid],

@@ -19,12 +19,12 @@ from services.learning.quizzes.schemas import (
     BankBody,
     BankOut,
     BankPatch,
-    Deleted,
     QuestionBody,
     QuestionForTeacher,
     QuestionPatch,
     question_out,
 )
+from services.learning.schemas import Deleted
 
 router = APIRouter(prefix="/api/question-banks", tags=["question banks"])
 

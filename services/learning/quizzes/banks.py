@@ -19,7 +19,7 @@ from libs.common.web.etags import check_if_match
 from libs.common.web.paging import Paging, paginate
 from services.learning.access import access_taught_course, taught_by
 from services.learning.errors import BankInUse
-from services.learning.gradebook.facts import note_items
+from services.learning.gradebook.history import record_items
 from services.learning.models import Course, Question, QuestionBank, Quiz
 from services.learning.quizzes import questions
 from services.learning.quizzes.access import access_bank, access_question
@@ -191,4 +191,4 @@ async def _publish(
     )
     record(session, event, bank.version)
     drawing = await session.scalars(select(Quiz.uuid).where(Quiz.pools.contains([{"bank": str(bank.uuid)}])))
-    await note_items(session, bank.course, drawing, now)
+    await record_items(session, bank.course, drawing, now)

@@ -16,14 +16,13 @@ from libs.common.data.outbox import record
 from libs.common.events.quizzes import QuizExcused
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
-from services.learning.completion.checks import want_checks
-from services.learning.gradebook.facts import COUNTED_QUIZZES
-from services.learning.gradebook.service import keep_mark
+from services.learning.checks import want_checks
+from services.learning.gradebook.history import record_grade
+from services.learning.gradebook.items import COUNTED_QUIZZES, quiz_totals
 from services.learning.models import Attempt, Quiz, QuizExtension
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_taught_quiz, hold_quiz
 from services.learning.quizzes.extensions import hold_extension
-from services.learning.quizzes.queries import totals
 from services.learning.quizzes.schemas import ExcuseBody
 
 
@@ -57,7 +56,7 @@ async def excuse_learner(
         actor=who.user,
     )
     status, score, points = await _standing(session, quiz, user)
-    keep_mark(
+    record_grade(
         session, course=quiz.course, item=quiz.uuid, student=user, points=points, late_seconds=0, at=now,
         status="excused" if body.excused else status, score=None if body.excused else score,
         event=record(session, event, extension.version),
@@ -78,7 +77,7 @@ async def _standing(session: AsyncSession, quiz: Quiz, student: UUID) -> tuple[s
     )
     handed_in = rows.all()
     if not handed_in:
-        return "open", None, (await totals(session, quiz))[1]
+        return "open", None, (await quiz_totals(session, quiz))[1]
     points = handed_in[-1].max_score
     percentage = rules.standing(quiz.scoring, [p for _, p, _ in handed_in if p is not None])
     if percentage is None:

@@ -18,7 +18,7 @@ from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
 from libs.common.web.etags import check_if_match
 from services.learning.access import Seat, lock_seat
-from services.learning.gradebook.facts import note_extension
+from services.learning.gradebook.history import record_extension
 from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension, User
 from services.learning.quizzes.access import access_taught_quiz, find_extension
 from services.learning.quizzes.attempts import extended_deadline
@@ -75,7 +75,7 @@ async def put_extension(
         actor=who.user,
     )
     record(session, event, extension.version)
-    note_extension(session, quiz.course, extension, now)
+    record_extension(session, quiz.course, extension, now)
     details = body.model_dump(mode="json") | {"student": str(user)}
     await write_entry(session, "quiz.extended", quiz.uuid, actor=who.user, details=details)
     await session.flush()

@@ -31,6 +31,7 @@ from services.learning.quizzes.access import access_attempt, access_taught_quiz,
 from services.learning.quizzes.attempts import lock_attempt
 from services.learning.quizzes.grading_schemas import AnswerGradeBody, PointsChange, RegradeBody
 from services.learning.quizzes.results import Case, earned, identity, list_questions_of, settle
+from services.learning.rules import rounded
 
 
 async def grade_answer(
@@ -70,8 +71,8 @@ async def grade_answer(
     if before is not None:
         details = {
             "question": str(question.question),
-            "before": rules.shown(before),
-            "after": rules.shown(body.points),
+            "before": rounded(before),
+            "after": rounded(body.points),
         }
         await write_entry(session, "attempt.overridden", attempt.uuid, actor=who.user, details=details)
     case = Case(seat, attempt, quiz, questions)
@@ -229,8 +230,8 @@ def _rekey(
     return PointsChange(
         user=attempt.student,
         attempt=attempt.uuid,
-        before=rules.shown(rules.stored(others + before)) or 0,
-        after=rules.shown(rules.stored(others + after)) or 0,
+        before=rounded(rules.stored(others + before)) or 0,
+        after=rounded(rules.stored(others + after)) or 0,
     )
 
 
@@ -280,7 +281,7 @@ def _record_answer(
     event = QuizAnswerGraded(
         **identity(attempt, quiz),
         question=question.question,
-        score=rules.shown(rules.counted(question.content, question.points, question.score)) or 0,
+        score=rounded(rules.counted(question.content, question.points, question.score)) or 0,
         points=float(question.points),
         is_regrade=is_regrade,
         actor=who.user,

@@ -6,7 +6,8 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from libs.common.web.schemas import Answer, Body, Exact, Length, PlainText
-from services.learning.quizzes.schemas import Long, QuestionKind
+from services.learning.quizzes.schemas import QuestionKind
+from services.learning.schemas import Long
 
 
 class AnswerGradeBody(Body):

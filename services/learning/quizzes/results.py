@@ -20,12 +20,14 @@ from libs.common.data.tables import among
 from libs.common.events.quizzes import QuestionResult, QuizGraded
 from libs.common.runtime.trace import Trace, current_trace, tracing
 from services.learning.access import Seat
-from services.learning.completion.checks import want_checks
-from services.learning.enrollments.service import complete_if_met
-from services.learning.gradebook.service import keep_mark
+from services.learning.checks import want_checks
+from services.learning.completion.service import complete_if_met
+from services.learning.gradebook.history import record_grade
 from services.learning.lessons.service import complete_by_work
 from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension
 from services.learning.quizzes import rules
+from services.learning.rules import rounded
+from services.learning.windows import is_visible, latest_close
 
 KEEP_RESULTS = text(
     "INSERT INTO quiz_results AS r (quiz, enrollment, percentage, finished_at) SELECT * FROM unnest("
@@ -205,15 +207,15 @@ def _grade(session: AsyncSession, case: Case, now: datetime, *, is_regrade: bool
         if attempt.max_score:
             attempt.percentage = rules.stored(total * 100 / Fraction(attempt.max_score))
         attempt.passed = _is_passed(case, attempt.percentage)
-    closes_at = rules.latest_close(quiz.closes_at, case.extended)
-    attempt.score_shown = not survey and rules.is_visible(quiz.feedback["score"], closes_at, now)
+    closes_at = latest_close(quiz.closes_at, case.extended)
+    attempt.score_shown = not survey and is_visible(quiz.feedback["score"], closes_at, now)
     event = publish_graded(session, attempt, quiz, results, is_regrade=is_regrade, trace=case.trace)
     reached = list(case.earlier)
     if attempt.percentage is not None:
         reached.append((attempt.number, attempt.percentage))
     percentage = rules.standing(quiz.scoring, [share for _, share in sorted(reached)])
     if percentage is not None and not case.excused:
-        keep_mark(
+        record_grade(
             session, course=quiz.course, item=quiz.uuid, student=attempt.student, status="graded",
             score=percentage * attempt.max_score / 100, points=attempt.max_score, late_seconds=0, at=now,
             event=event,
@@ -234,9 +236,9 @@ def publish_graded(
     attempt.version += 1
     graded = QuizGraded(
         **identity(attempt, quiz),
-        score=rules.shown(attempt.score) or 0,
+        score=rounded(attempt.score) or 0,
         max_score=0 if quiz.kind == "survey" else float(attempt.max_score),
-        percentage=rules.shown(attempt.percentage),
+        percentage=rounded(attempt.percentage),
         passed=attempt.passed,
         is_regrade=is_regrade,
         score_visible=bool(attempt.score_shown),
@@ -255,7 +257,7 @@ def _result(question: AttemptQuestion | PinnedQuestion, points: Fraction) -> Que
     return QuestionResult(
         question=question.question,
         kind=question.kind,  # type: ignore[arg-type]
-        score=rules.shown(rules.stored(points)) or 0,
+        score=rounded(rules.stored(points)) or 0,
         points=float(question.points),
         share=float(round(share * 100, 2)),
     )

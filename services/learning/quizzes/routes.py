@@ -15,7 +15,6 @@ from services.learning.errors import InvalidQuestion, PoolTooSmall, QuizEmpty
 from services.learning.quizzes import queries, service
 from services.learning.quizzes.access import access_question, access_quiz, access_taught_quiz
 from services.learning.quizzes.schemas import (
-    Deleted,
     QuestionBody,
     QuestionForTeacher,
     QuestionPatch,
@@ -25,6 +24,7 @@ from services.learning.quizzes.schemas import (
     QuizPatch,
     question_out,
 )
+from services.learning.schemas import Deleted
 
 router = APIRouter(prefix="/api/quizzes", tags=["quizzes"])
 Filter = Annotated[str | None, Query(description="a uuid")]

@@ -17,8 +17,8 @@ from statistics import StatisticsError, correlation
 from typing import Any
 
 from services.learning.errors import InvalidAnswer, InvalidQuestion
+from services.learning.rules import SHOWN, as_seen
 
-GRACE = timedelta(seconds=5)
 CHOICE = frozenset({"single_choice", "multiple_choice"})
 PLACED = frozenset({"matching", "ordering"})
 KINDS = (
@@ -38,7 +38,6 @@ LARGEST_NUMBER = 10**30
 LARGEST_INTEGER = 2**53 - 1
 """What every client can hold exactly; larger numbers are floats."""
 STORED = Decimal("1e-10")
-SHOWN = Decimal("0.01")
 
 Content = Mapping[str, Any]
 
@@ -192,11 +191,6 @@ def _is_right(kind: str, content: Content, answer: Any) -> bool:
     return abs(difference) <= Fraction(content.get("tolerance") or 0)
 
 
-def as_seen(text: str) -> str:
-    """A text as people tell it from others: spaces around it and their number do not show."""
-    return " ".join(unicodedata.normalize("NFC", text).split())
-
-
 def folded(text: str) -> str:
     """What counts of a short answer: NFKC, case folded, trimmed, spaces collapsed."""
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
@@ -226,11 +220,6 @@ def right_answer(kind: str, content: Content) -> Any:
 def stored(value: Fraction) -> Decimal:
     """A score as its column keeps it."""
     return (Decimal(value.numerator) / Decimal(value.denominator)).quantize(STORED, ROUND_HALF_UP)
-
-
-def shown(value: Decimal | None) -> float | None:
-    """A score as people see it: two places, half up."""
-    return None if value is None else float(value.quantize(SHOWN, ROUND_HALF_UP))
 
 
 def standing(scoring: str, percentages: Sequence[Decimal]) -> Decimal | None:
@@ -264,13 +253,6 @@ def attempt_deadline(
 def attempts_allowed(allowed: int | None, extra: int) -> int | None:
     """None: any number."""
     return None if allowed is None else allowed + extra
-
-
-def latest_close(closes_at: datetime | None, extended: datetime | None) -> datetime | None:
-    """When the window ends for a learner: an extension never shortens it. None: never."""
-    if closes_at is None or extended is None:
-        return closes_at
-    return max(closes_at, extended)
 
 
 def awaits_grading(kind: str, content: Content, answer: Any, score: Decimal | None) -> bool:
@@ -347,21 +329,6 @@ def _placeable(kind: str, content: Content) -> list[str]:
     if kind == "matching":
         return [pair["right"]["uuid"] for pair in content["pairs"]]
     return [item["uuid"] for item in content["items"]]
-
-
-def is_over(deadline: datetime | None, now: datetime) -> bool:
-    """Whether a save or a submit comes too late to count."""
-    return deadline is not None and now > deadline + GRACE
-
-
-def is_visible(when: str, closes_at: datetime | None, now: datetime) -> bool:
-    """Whether the feedback policy shows something of a handed-in attempt by now.
-
-    After the close means after its grace, too: somebody may still be writing.
-    """
-    if when == "after_close":
-        return closes_at is not None and is_over(closes_at, now)
-    return when == "immediately"
 
 
 def discrimination(points: Sequence[float], rest: Sequence[float]) -> float | None:

@@ -17,10 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.data.db import Direct, driver
 from libs.common.runtime.errors import LecternError, NotFound
 from libs.common.security.tokens import Principal
-from services.learning.enrollments.rules import SEATED
 from services.learning.errors import AttemptAlreadySubmitted, AttemptClosed, NotEnrolled
+from services.learning.models import ENROLLED
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import refuse_others
+from services.learning.windows import is_over
 
 FOUND = """
 SELECT a.student, e.status, a.status, a.deadline, q.kind, q.content FROM attempts a
@@ -65,11 +66,11 @@ class Saving:
         """Raises NotFound, NotEnrolled, AttemptAlreadySubmitted, AttemptClosed or InvalidAnswer."""
         if student != self.student or kind is None:
             raise NotFound
-        if seat not in SEATED:
+        if seat not in ENROLLED:
             raise NotEnrolled
         if status != "in_progress":
             raise AttemptAlreadySubmitted
-        if rules.is_over(deadline, self.now):
+        if is_over(deadline, self.now):
             raise AttemptClosed
         rules.check_answer(kind, content, self.answer)
 

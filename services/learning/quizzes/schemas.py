@@ -1,7 +1,6 @@
 """Bodies of quizzes and questions. What a teacher sees and what a student sees are separate models."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -21,7 +20,9 @@ from libs.common.web.schemas import (
     TimeZone,
 )
 from services.learning.models import Question, Quiz, QuizExtension
-from services.learning.quizzes.rules import CHOICE, shown
+from services.learning.quizzes.rules import CHOICE
+from services.learning.rules import rounded
+from services.learning.schemas import Long, OptionalMoment, Title
 
 When = Literal["immediately", "after_close", "never"]
 QuizKind = Literal["practice", "graded", "final", "survey"]
@@ -36,11 +37,6 @@ QuestionKind = Literal[
     "ordering",
     "essay",
 ]
-Title = Annotated[PlainText, Length(1, 200)]
-Long = Annotated[PlainText, Length(0, 50_000)]
-# Dates beyond these overflow in one time zone or another.
-EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
-OptionalMoment = Annotated[Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)] | None, EmptyIsNone]
 Number = Annotated[Exact, Field(ge=-(10**30), le=10**30, allow_inf_nan=False)]
 
 
@@ -316,10 +312,6 @@ def check_unchanged(body: Body, names: Sequence[str], shown: Answer) -> None:
             raise Unprocessable.field(name, "cannot be changed here")
 
 
-class Deleted(Answer):
-    deleted: bool = True
-
-
 def extension_out(extension: QuizExtension, zone: str) -> ExtensionOut:
     """`zone` is the quiz's."""
     return ExtensionOut(
@@ -358,7 +350,12 @@ def question_out(question: Question) -> QuestionForTeacher:
 def quiz_fields(quiz: Quiz, count: int, points: Decimal) -> dict[str, Any]:
     """What every view of a quiz has."""
     fields = {name: getattr(quiz, name) for name in QuizCommon.model_fields if hasattr(quiz, name)}
-    return {**fields, "pass_mark": float(quiz.pass_mark), "question_count": count, "max_score": shown(points)}
+    return {
+        **fields,
+        "pass_mark": float(quiz.pass_mark),
+        "question_count": count,
+        "max_score": rounded(points),
+    }
 
 
 class BankBody(Body):

@@ -27,14 +27,14 @@ from libs.common.runtime.trace import Trace, current_trace
 from libs.common.security.tokens import Principal
 from libs.common.web.zones import local_date
 from services.learning.access import Seat, lock_seat, lock_seats
-from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NoAttemptsLeft, NotEnrolled, QuizClosed, QuizNotOpen
-from services.learning.models import Attempt, Enrollment, Question, Quiz, QuizExtension
+from services.learning.models import ENROLLED, Attempt, Enrollment, Question, Quiz, QuizExtension
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_quiz
 from services.learning.quizzes.attempts import close_open, extended_deadline, lock_attempt
 from services.learning.quizzes.queries import draw_questions
 from services.learning.quizzes.results import Case, PinnedQuestion, identity, read_pinned
+from services.learning.windows import is_over, latest_close
 
 START = """
 WITH attempt AS (INSERT INTO attempts (uuid, version, quiz, enrollment, student, number, status, started_at,
@@ -85,7 +85,7 @@ class Opening:
 
     def check(self) -> None:
         """Raises QuizNotOpen, QuizClosed or NoAttemptsLeft."""
-        closes_at = rules.latest_close(self.quiz.closes_at, self.closes_at)
+        closes_at = latest_close(self.quiz.closes_at, self.closes_at)
         extra = self.extension.extra_attempts if self.extension else 0
         allowed = rules.attempts_allowed(self.quiz.attempts_allowed, extra)
         if self.quiz.opens_at is not None and self.now < self.quiz.opens_at:
@@ -104,7 +104,7 @@ async def start_attempt(
     if quiz is None or quiz.deleted_at is not None:
         raise NotFound
     seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == who.user)
-    if seat is None or seat.enrollment.status not in SEATED:
+    if seat is None or seat.enrollment.status not in ENROLLED:
         if seat is None or not quiz.is_published:
             await access_quiz(session, who, uuid)  # hidden from them it is not there
         raise NotEnrolled
@@ -116,7 +116,7 @@ async def start_attempt(
         attempt = await lock_attempt(session, opening.attempts[-1][0])
         questions = (await read_pinned(session, [attempt.uuid]))[attempt.uuid]
         case = Case(seat, attempt, quiz, questions, opening.closes_at)
-        if not rules.is_over(attempt.deadline, now):
+        if not is_over(attempt.deadline, now):
             return case, False
         await close_open(session, [case], now)
     opening.check()
@@ -150,7 +150,7 @@ async def start_together(
             among(Enrollment.student, {student for _, student in places}),
             skip_locked=True,
         )
-        if seat.enrollment.status in SEATED
+        if seat.enrollment.status in ENROLLED
     }
     openings = {
         (one.quiz, one.student): (

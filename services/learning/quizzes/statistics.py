@@ -14,6 +14,7 @@ from services.learning.models import Attempt, AttemptQuestion
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_taught_quiz
 from services.learning.quizzes.grading_schemas import Answered, QuestionStatistics, QuizStatistics
+from services.learning.rules import as_seen
 
 MOST_ANSWERS = 20
 
@@ -98,9 +99,9 @@ def _distribution(
     if kind == "matching":
         lefts = {pair["left"]["uuid"]: pair for pair in content["pairs"]}
         texts = {pair["right"]["uuid"]: pair["right"]["text"] for pair in content["pairs"]}
-        named = {rules.as_seen(text): text for text in reversed(texts.values())}
+        named = {as_seen(text): text for text in reversed(texts.values())}
         pairs = Counter(
-            (left, rules.as_seen(texts[right]))
+            (left, as_seen(texts[right]))
             for answer in given
             for left, right in answer.items()
             if left in lefts and right in texts
@@ -109,7 +110,7 @@ def _distribution(
             Answered(
                 answer=f"{lefts[left]['left']['text']} → {named[right]}",
                 count=count,
-                is_right=rules.as_seen(lefts[left]["right"]["text"]) == right if graded else None,
+                is_right=as_seen(lefts[left]["right"]["text"]) == right if graded else None,
             )
             for (left, right), count in pairs.most_common()
         ]

@@ -18,7 +18,9 @@ from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtensi
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_quiz
 from services.learning.quizzes.results import Case, PinnedQuestion, read_pinned
-from services.learning.quizzes.rules import LONGEST_ESSAY
+from services.learning.rules import rounded
+from services.learning.schemas import LONGEST_TEXT
+from services.learning.windows import is_visible, latest_close
 
 Status = Literal["in_progress", "submitted", "graded"]
 
@@ -42,7 +44,7 @@ class AnswerBody(Body):
         json_schema_extra={
             "anyOf": [
                 {
-                    "type": "string", "maxLength": LONGEST_ESSAY, "contentMediaType": "text/plain",
+                    "type": "string", "maxLength": LONGEST_TEXT, "contentMediaType": "text/plain",
                     "description": "a uuid; a short answer of at most 2,000 characters; an essay",
                 },
                 {"type": "array", "items": {"type": "string", "format": "uuid"}},
@@ -136,9 +138,9 @@ def attempt_row(
         "time_zone": quiz.time_zone,
         "submitted_at": attempt.submitted_at,
         "seconds_left": seconds_left(attempt.deadline, now) if open_ else None,
-        "score": rules.shown(attempt.score) if shown else None,
-        "max_score": rules.shown(attempt.max_score),
-        "percentage": rules.shown(attempt.percentage) if shown else None,
+        "score": rounded(attempt.score) if shown else None,
+        "max_score": rounded(attempt.max_score),
+        "percentage": rounded(attempt.percentage) if shown else None,
         "passed": attempt.passed if shown else None,
     }
 
@@ -146,8 +148,8 @@ def attempt_row(
 def _shows(quiz: Quiz, what: str, attempt: Attempt, extended: datetime | None, now: datetime) -> bool:
     """Nothing before the attempt is handed in, whatever the policy; `extended` is the learner's own close."""
     handed_in = attempt.status != "in_progress"
-    closes_at = rules.latest_close(quiz.closes_at, extended)
-    return handed_in and rules.is_visible(quiz.feedback[what], closes_at, now)
+    closes_at = latest_close(quiz.closes_at, extended)
+    return handed_in and is_visible(quiz.feedback[what], closes_at, now)
 
 
 def _question_out(q: AttemptQuestion | PinnedQuestion, *, correctness: bool, answers: bool) -> dict[str, Any]:
@@ -162,7 +164,7 @@ def _question_out(q: AttemptQuestion | PinnedQuestion, *, correctness: bool, ans
     score = rules.counted(q.content, q.points, q.score)
     if correctness and score is not None:
         body |= {
-            "score": rules.shown(score),
+            "score": rounded(score),
             "is_correct": score == q.points,
             "comment": q.comment or None,
         }

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.testing.harness import Person
-from services.learning.gradebook.imports import read
+from services.learning.assignments.imports import read
 from services.learning.gradebook.queries import Book, BookItem, BookMark, SavedPolicy
 from services.learning.gradebook.rules import Item, Mark
 from services.learning.gradebook.schemas import PolicyBody

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from libs.common.testing.harness import Person
-from services.learning.gradebook.facts import items_at, items_now
+from services.learning.gradebook.history import items_at
+from services.learning.gradebook.items import items_now
 from services.learning.tests.conftest import TRUTH, School, done, refused
 from services.learning.tests.test_gradebook import give, hand_in, save, take, url
 

@@ -22,7 +22,7 @@ from services.learning.gradebook.rules import (
     counts,
     grade,
     letter_of,
-    shown,
+    rounded,
     status_of,
 )
 
@@ -38,7 +38,7 @@ def graded(earned: object, points: object = 10, group: UUID | None = None, *, ex
 
 
 def percentage(result: Grade) -> Decimal | None:
-    return shown(result.percentage)
+    return rounded(result.percentage)
 
 
 def oracle(policy: Policy, marks: list[Mark], view: str) -> set[Fraction | None]:
@@ -191,14 +191,14 @@ def test_lateness_never_helps(score: Fraction, seconds: int, percent: int, floor
     [("79.994", "79.99"), ("79.995", "80.00"), ("0.005", "0.01"), ("100", "100.00"), ("66.666666", "66.67")],
 )
 def test_half_a_cent_is_rounded_up(value: str, text: str):
-    assert str(shown(Fraction(value))) == text
+    assert str(rounded(Fraction(value))) == text
 
 
 @given(st.fractions(0, 200, max_denominator=10**6))
 def test_rounding_is_that_of_decimals(value: Fraction):
     exact = (Decimal(value.numerator) / Decimal(value.denominator)).quantize(Decimal("0.01"), ROUND_HALF_UP)
-    assert abs((shown(value) or 0) - exact) <= Decimal("0.01")
-    assert abs(Fraction(shown(value) or 0) - value) <= Fraction(1, 200)
+    assert abs((rounded(value) or 0) - exact) <= Decimal("0.01")
+    assert abs(Fraction(rounded(value) or 0) - value) <= Fraction(1, 200)
 
 
 def test_letters_are_given_by_what_is_shown():

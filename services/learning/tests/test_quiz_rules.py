@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.learning.quizzes import rules
+from services.learning.windows import is_over, is_visible, latest_close
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=6)
@@ -158,13 +159,13 @@ moments = st.none() | st.integers(0, 10_000).map(lambda n: NOW + timedelta(secon
 @given(st.none() | st.integers(1, 5_000), moments, moments, st.integers(0, 5_000), st.integers(0, 20_000))
 def test_an_extension_never_takes_time_away(limit, closes_at, extended, extra, moment):
     plain = rules.attempt_deadline(NOW, limit, closes_at)
-    close = rules.latest_close(closes_at, extended)
+    close = latest_close(closes_at, extended)
     longer = rules.attempt_deadline(NOW, limit, close, extra)
     now = NOW + timedelta(seconds=moment)
-    if not rules.is_over(plain, now):
-        assert not rules.is_over(longer, now)
-    if rules.is_visible("after_close", close, now):
-        assert rules.is_visible("after_close", closes_at, now)
+    if not is_over(plain, now):
+        assert not is_over(longer, now)
+    if is_visible("after_close", close, now):
+        assert is_visible("after_close", closes_at, now)
 
 
 @given(st.lists(st.floats(0, 10), min_size=3, max_size=12), st.floats(0.1, 5))

@@ -30,12 +30,11 @@ from libs.common.web.strict import read_form
 from services.learning.access import access_taught_course
 from services.learning.assignments.grading import Grade, keep_grade
 from services.learning.assignments.submissions import new_submission
-from services.learning.enrollments.rules import SEATED
 from services.learning.errors import FileMissing, ImportRefused
 from services.learning.gradebook.queries import Book, BookItem, BookMark, emails_of, load_book
 from services.learning.gradebook.service import number
 from services.learning.gradebook.sheets import FIRST, LAST, unguarded
-from services.learning.models import Assignment, Enrollment, Submission
+from services.learning.models import ENROLLED, Assignment, Enrollment, Submission
 
 RESERVED = frozenset({*FIRST, *LAST, ""})
 NAMED = re.compile(r"(.*\[)?(?P<uuid>[0-9a-fA-F-]{36})(?(1)\])", re.DOTALL)
@@ -128,7 +127,7 @@ async def import_grades(
         # What the file is compared with must stay what it is until the grades are given.
         await session.execute(
             select(Enrollment.uuid)
-            .where(Enrollment.course == course, Enrollment.status.in_(SEATED))
+            .where(Enrollment.course == course, Enrollment.status.in_(ENROLLED))
             .order_by(Enrollment.uuid)
             .with_for_update(key_share=True)
         )

@@ -46,11 +46,12 @@ from services.learning.models import (
     User,
 )
 from services.learning.quizzes.grading import settle_waiting
+from services.learning.quizzes.kinds import KINDS
 from services.learning.quizzes.visibility import OWN_CLOSE, is_seen, own_extension
 from services.learning.windows import GRACE
 
 UNDERWAY = ("enrolled", "in_progress")
-WRITTEN = ("short_answer", "essay")
+WRITTEN = tuple(kind.name for kind in KINDS.values() if kind.is_free_text)
 
 
 async def gather(session: AsyncSession, user: UUID) -> PersonalData:

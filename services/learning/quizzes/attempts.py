@@ -26,6 +26,7 @@ from services.learning.lessons.queries import KEEP_STUDY_DAYS
 from services.learning.models import ENROLLED, Attempt, Enrollment, Quiz, QuizExtension
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import refuse_others
+from services.learning.quizzes.kinds import kind_of
 from services.learning.quizzes.results import (
     Case,
     earned,
@@ -211,7 +212,7 @@ async def _score(session: AsyncSession, cases: Sequence[Case]) -> None:
         for question in case.questions:
             if rules.has_full_credit(question.content):
                 continue
-            if not rules.awaits_grading(question.kind, question.content, question.answer, question.score):
+            if not kind_of(question.kind).awaits_grading(question.content, question.answer, question.score):
                 points = case.points[question.question] = earned(question)
                 question.score = rules.stored(points)
                 scores.append(

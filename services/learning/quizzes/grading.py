@@ -30,6 +30,7 @@ from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_taught_quiz, hold_quiz
 from services.learning.quizzes.attempts import lock_attempt
 from services.learning.quizzes.grading_schemas import AnswerGradeBody, PointsChange, RegradeBody
+from services.learning.quizzes.kinds import kind_of
 from services.learning.quizzes.results import Case, earned, identity, list_questions_of, settle
 from services.learning.rules import rounded
 
@@ -202,16 +203,17 @@ def _rekey(
 ) -> PointsChange | None:
     """Put the new key into an attempt, or only see what it would change."""
     question = next(one for one in pinned if one.question == body.question)
+    kind = kind_of(question.kind)
     old_content, old_partial = question.content, question.partial_credit
     content: Any = old_content
     partial = old_partial
     if body.mode == "full_credit":
-        content = rules.regraded(question.kind, old_content, {}, body.mode, _shuffled)
+        content = kind.regraded(old_content, {}, body.mode, _shuffled)
     elif current is not None:
         if current.kind != question.kind:
             raise QuestionKindChanged
         earlier = {**old_content, "partial_credit": old_partial}
-        content = rules.regraded(question.kind, earlier, current.content, body.mode, _shuffled)
+        content = kind.regraded(earlier, current.content, body.mode, _shuffled)
         partial = current.partial_credit
     handed_in = attempt.status != "in_progress" and quiz.kind != "survey"
     before = earned(question)
@@ -223,7 +225,7 @@ def _rekey(
             # Under full credit stays what there was, for when it is taken back. An essay that nobody had
             # read by then has no points until somebody gives some.
             was_full = rules.has_full_credit(old_content)
-            if question.kind != "essay" or (was_full and question.score is None):
+            if not kind.is_graded_by_hand or (was_full and question.score is None):
                 question.score = rules.stored(after)
     if not handed_in or after == before:
         return None

@@ -26,6 +26,7 @@ from services.learning.gradebook.history import record_grade
 from services.learning.lessons.service import complete_by_work
 from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension
 from services.learning.quizzes import rules
+from services.learning.quizzes.kinds import kind_of
 from services.learning.rules import rounded
 from services.learning.windows import is_visible, latest_close
 
@@ -91,7 +92,7 @@ class Case:
     def waits(self) -> bool:
         """Whether an answer waits for a teacher."""
         return self.quiz.kind != "survey" and any(
-            rules.awaits_grading(q.kind, q.content, q.answer, q.score) for q in self.questions
+            kind_of(q.kind).awaits_grading(q.content, q.answer, q.score) for q in self.questions
         )
 
 
@@ -163,10 +164,11 @@ def earned(question: AttemptQuestion | PinnedQuestion) -> Fraction:
     """
     if rules.has_full_credit(question.content):
         return Fraction(question.points)
+    kind = kind_of(question.kind)
     erased = question.answer is None and question.score
-    if question.graded_by is not None or erased or question.kind == "essay":
+    if question.graded_by is not None or erased or kind.is_graded_by_hand:
         return Fraction(question.score or 0)
-    share = rules.share(question.kind, question.content, question.answer, question.partial_credit)
+    share = kind.share(question.content, question.answer, question.partial_credit)
     return Fraction(question.points) * share
 
 
@@ -256,7 +258,8 @@ def _result(question: AttemptQuestion | PinnedQuestion, points: Fraction) -> Que
     share = points / Fraction(question.points) if question.points else Fraction(0)
     return QuestionResult(
         question=question.question,
-        kind=question.kind,  # type: ignore[arg-type]
+        kind=kind_of(question.kind).nearest,
+        question_kind=question.kind,
         score=rounded(rules.stored(points)) or 0,
         points=float(question.points),
         share=float(round(share * 100, 2)),

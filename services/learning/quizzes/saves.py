@@ -19,8 +19,8 @@ from libs.common.runtime.errors import LecternError, NotFound
 from libs.common.security.tokens import Principal
 from services.learning.errors import AttemptAlreadySubmitted, AttemptClosed, NotEnrolled
 from services.learning.models import ENROLLED
-from services.learning.quizzes import rules
 from services.learning.quizzes.access import refuse_others
+from services.learning.quizzes.kinds import kind_of
 from services.learning.windows import is_over
 
 FOUND = """
@@ -72,7 +72,7 @@ class Saving:
             raise AttemptAlreadySubmitted
         if is_over(deadline, self.now):
             raise AttemptClosed
-        rules.check_answer(kind, content, self.answer)
+        kind_of(kind).check_answer(content, self.answer)
 
 
 async def save_answer(

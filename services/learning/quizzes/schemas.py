@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import UUID4, AwareDatetime, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, ConfigDict, Field, field_validator
 
 from libs.common.runtime.errors import Unprocessable
 from libs.common.web.schemas import (
@@ -20,24 +20,13 @@ from libs.common.web.schemas import (
     TimeZone,
 )
 from services.learning.models import Question, Quiz, QuizExtension
-from services.learning.quizzes.rules import CHOICE
+from services.learning.quizzes.kinds import KindFields, KindName, KindTeacherFields, kind_of
 from services.learning.rules import rounded
 from services.learning.schemas import Long, OptionalMoment, Title
 
 When = Literal["immediately", "after_close", "never"]
 QuizKind = Literal["practice", "graded", "final", "survey"]
 Scoring = Literal["highest", "latest", "average", "first"]
-QuestionKind = Literal[
-    "single_choice",
-    "multiple_choice",
-    "true_false",
-    "short_answer",
-    "numeric",
-    "matching",
-    "ordering",
-    "essay",
-]
-Number = Annotated[Exact, Field(ge=-(10**30), le=10**30, allow_inf_nan=False)]
 
 
 class Feedback(Body):
@@ -130,38 +119,16 @@ class QuizPatch(Body):
         return value
 
 
-Side = Annotated[PlainText, Length(1, 5_000)]
-
-
-class OptionBody(Body):
-    uuid: UUID4 | None = Field(None, description="made when missing")
-    text: Side
-    is_correct: bool = False
-    feedback: Annotated[PlainText, Length(0, 5_000)] = ""
-
-
-class PairBody(Body):
-    left: Side
-    right: Side
-
-
-class QuestionPatch(Body):
+class QuestionPatch(KindFields):
     """By kind: `options`, `correct`, `accepted`, `value` and `tolerance`, `pairs`, or `items` in order."""
 
     uuid: UUID | None = Field(None, description="accepted while it does not change")
-    kind: QuestionKind | None = None
+    kind: KindName | None = None
     text: Annotated[PlainText, Length(1, 20_000)] | None = None
     points: Exact | None = Field(None, ge=0, le=10_000, decimal_places=4, description="one, if not given")
     order: int | None = Field(None, ge=0, le=100_000)
     explanation: Long | None = None
     partial_credit: bool | None = None
-    options: list[OptionBody] | None = Field(None, max_length=50)
-    correct: bool | None = None
-    accepted: list[Annotated[PlainText, Length(1, 2_000)]] | None = Field(None, max_length=100)
-    value: Number | None = None
-    tolerance: Annotated[Number, Field(ge=0)] | None = None
-    pairs: list[PairBody] | None = Field(None, max_length=50)
-    items: list[Side] | None = Field(None, max_length=50, description="in the right order")
 
 
 class QuestionBody(QuestionPatch):
@@ -188,37 +155,18 @@ class QuestionBody(QuestionPatch):
         }
     )
 
-    kind: QuestionKind
+    kind: KindName
     text: Annotated[PlainText, Length(1, 20_000)]
 
 
-class OptionForTeacher(Answer):
+class QuestionForTeacher(KindTeacherFields):
     uuid: UUID
-    text: PlainText
-    is_correct: bool
-    feedback: PlainText
-
-
-class PairForTeacher(Answer):
-    left: PlainText
-    right: PlainText
-
-
-class QuestionForTeacher(Answer):
-    uuid: UUID
-    kind: QuestionKind
+    kind: Identifier
     text: PlainText
     points: float
     order: int
     explanation: PlainText
     partial_credit: bool
-    options: list[OptionForTeacher] | None = None
-    correct: bool | None = None
-    accepted: list[PlainText] | None = None
-    value: float | None = None
-    tolerance: float | None = None
-    pairs: list[PairForTeacher] | None = None
-    items: list[PlainText] | None = None
 
 
 class QuizCommon(Answer):
@@ -324,26 +272,15 @@ def extension_out(extension: QuizExtension, zone: str) -> ExtensionOut:
 
 
 def question_out(question: Question) -> QuestionForTeacher:
-    content = question.content
     return QuestionForTeacher(
         uuid=question.uuid,
-        kind=question.kind,  # type: ignore[arg-type]
+        kind=question.kind,
         text=question.text,
         points=float(question.points),
         order=question.position,
         explanation=question.explanation,
         partial_credit=question.partial_credit,
-        options=content["options"] if question.kind in CHOICE else None,
-        correct=content.get("correct"),
-        accepted=content.get("accepted"),
-        value=float(content["value"]) if "value" in content else None,
-        tolerance=float(content["tolerance"]) if "tolerance" in content else None,
-        pairs=[
-            PairForTeacher(left=pair["left"]["text"], right=pair["right"]["text"])
-            for pair in content.get("pairs", ())
-        ]
-        or None,
-        items=[item["text"] for item in content.get("items", ())] or None,
+        **kind_of(question.kind).for_teacher(question.content),
     )
 
 

@@ -32,6 +32,7 @@ from services.learning.models import ENROLLED, Attempt, Enrollment, Question, Qu
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_quiz
 from services.learning.quizzes.attempts import close_open, extended_deadline, lock_attempt
+from services.learning.quizzes.kinds import kind_of
 from services.learning.quizzes.queries import draw_questions
 from services.learning.quizzes.results import Case, PinnedQuestion, identity, read_pinned
 from services.learning.windows import is_over, latest_close
@@ -248,8 +249,8 @@ def _new_attempt(opening: Opening, questions: list[Question]) -> tuple[Attempt, 
 
 
 def _pin(attempt: UUID, place: int, question: Question, quiz: Quiz) -> dict[str, Any]:
-    content = rules.in_order(
-        question.kind, question.content, lambda ones: random.sample(ones, len(ones)), quiz.shuffle_answers
+    content = kind_of(question.kind).pin(
+        question.content, lambda ones: random.sample(ones, len(ones)), quiz.shuffle_answers
     )
     return {
         "attempt": attempt,

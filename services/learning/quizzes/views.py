@@ -17,6 +17,7 @@ from libs.common.web.schemas import Answer, Body, Identifier, Moment, PlainText
 from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension, User
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_quiz
+from services.learning.quizzes.kinds import KindStudentFields, kind_of
 from services.learning.quizzes.results import Case, PinnedQuestion, read_pinned
 from services.learning.rules import rounded
 from services.learning.schemas import LONGEST_TEXT
@@ -65,27 +66,17 @@ class SavedAnswer(Answer):
     seconds_left: int | None
 
 
-class OptionOut(Answer):
-    uuid: UUID
-    text: PlainText
-
-
-class AttemptQuestionOut(Answer):
+class AttemptQuestionOut(KindStudentFields):
     """A question in an attempt's order. What the policy hides is null."""
 
     uuid: UUID
     kind: Identifier
     text: PlainText
     points: float
-    options: list[OptionOut] | None = None
-    lefts: list[OptionOut] | None = None
-    rights: list[OptionOut] | None = None
-    items: list[OptionOut] | None = None
     score: float | None = None
     is_correct: bool | None = None
     right_answer: Any = None
     explanation: PlainText | None = None
-    option_feedback: dict[UUID, PlainText] | None = None
     comment: PlainText | None = Field(None, description="of who graded it; shown with the correctness")
 
 
@@ -153,13 +144,13 @@ def _shows(quiz: Quiz, what: str, attempt: Attempt, extended: datetime | None, n
 
 
 def _question_out(q: AttemptQuestion | PinnedQuestion, *, correctness: bool, answers: bool) -> dict[str, Any]:
-    options = q.content["options"] if q.kind in rules.CHOICE else ()
+    kind = kind_of(q.kind)
     body: dict[str, Any] = {
         "uuid": q.question,
         "kind": q.kind,
         "text": q.text,
         "points": float(q.points),
-        **_shown_parts(q),
+        **kind.for_student(q.content),
     }
     score = rules.counted(q.content, q.points, q.score)
     if correctness and score is not None:
@@ -169,30 +160,8 @@ def _question_out(q: AttemptQuestion | PinnedQuestion, *, correctness: bool, ans
             "comment": q.comment or None,
         }
     if answers:
-        body |= {"right_answer": rules.right_answer(q.kind, q.content), "explanation": q.explanation}
-        if options:
-            body["option_feedback"] = {o["uuid"]: o["feedback"] for o in options}
+        body |= {"explanation": q.explanation, **kind.explain(q.content)}
     return body
-
-
-def _shown_parts(q: AttemptQuestion | PinnedQuestion) -> dict[str, list[dict[str, str]]]:
-    """What there is to choose from or to put in place, in the attempt's order and without what is right."""
-    if q.kind in rules.CHOICE:
-        return {"options": [_part(option) for option in q.content["options"]]}
-    if q.kind == "matching":
-        rights = {pair["right"]["uuid"]: pair["right"] for pair in q.content["pairs"]}
-        return {
-            "lefts": [_part(pair["left"]) for pair in q.content["pairs"]],
-            "rights": [_part(rights[uuid]) for uuid in q.content["order"]],
-        }
-    if q.kind == "ordering":
-        items = {item["uuid"]: item for item in q.content["items"]}
-        return {"items": [_part(items[uuid]) for uuid in q.content["order"]]}
-    return {}
-
-
-def _part(one: dict[str, Any]) -> dict[str, str]:
-    return {"uuid": one["uuid"], "text": one["text"]}
 
 
 def show_attempt(
@@ -213,7 +182,7 @@ def show_attempt(
             **attempt_row(attempt, quiz, extended, name, now, taught),
             "questions": [_question_out(q, correctness=correctness, answers=answers) for q in questions],
             "answers": {
-                q.question: rules.shown_answer(q.kind, q.answer) for q in questions if q.answer is not None
+                q.question: kind_of(q.kind).saved_answer(q.answer) for q in questions if q.answer is not None
             },
         }
     )

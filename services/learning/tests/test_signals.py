@@ -1,4 +1,4 @@
-"""What folders tell those above them: nobody runs without receivers, and a completion looks at grades once."""
+"""What folders tell those above them: no process lacks receivers, and a completion loads grades once."""
 
 import subprocess
 import sys

@@ -23,7 +23,7 @@ from libs.common.events.quizzes import QuizExtensionChanged
 from libs.common.privacy.content import PersonalData, rows_of
 from libs.common.privacy.parts import GONE, Erasure, Privacy
 from services.learning.enrollments.service import fill_seats, leave_waitlist
-from services.learning.enrollments.state import publish, record_seat
+from services.learning.enrollments.state import publish, record_enrollment
 from services.learning.models import (
     Assignment,
     Attempt,
@@ -32,7 +32,7 @@ from services.learning.models import (
     Course,
     Enrollment,
     GradeFact,
-    GradeMark,
+    GradeRecord,
     LessonProgress,
     PrivacyPart,
     Quiz,
@@ -45,7 +45,7 @@ from services.learning.models import (
     SubmissionVersion,
     User,
 )
-from services.learning.quizzes.grading import settle_waiting
+from services.learning.quizzes.grading import grade_erased
 from services.learning.quizzes.kinds import KINDS
 from services.learning.quizzes.visibility import OWN_CLOSE, is_seen, own_extension
 from services.learning.windows import GRACE
@@ -206,15 +206,15 @@ async def _worked(session: AsyncSession, user: UUID) -> dict[str, object]:
     grades = await rows_of(
         session,
         select(
-            Course.title.label("course"), GradeMark.item, GradeMark.status, GradeMark.score,
-            GradeMark.points, GradeMark.late_seconds, GradeMark.at,
+            Course.title.label("course"), GradeRecord.item, GradeRecord.status, GradeRecord.score,
+            GradeRecord.points, GradeRecord.late_seconds, GradeRecord.at,
         )
-        .outerjoin(Course, Course.uuid == GradeMark.course)
-        .outerjoin(Quiz, Quiz.uuid == GradeMark.item)
-        .outerjoin(QuizExtension, own_extension(GradeMark.student))
-        .outerjoin(Assignment, Assignment.uuid == GradeMark.item)
-        .where(GradeMark.student == user, or_(GradeMark.status == "submitted", shown, Assignment.posted))
-        .order_by(GradeMark.at),
+        .outerjoin(Course, Course.uuid == GradeRecord.course)
+        .outerjoin(Quiz, Quiz.uuid == GradeRecord.item)
+        .outerjoin(QuizExtension, own_extension(GradeRecord.student))
+        .outerjoin(Assignment, Assignment.uuid == GradeRecord.item)
+        .where(GradeRecord.student == user, or_(GradeRecord.status == "submitted", shown, Assignment.posted))
+        .order_by(GradeRecord.at),
     )  # fmt: skip
     return {
         "grades": grades,
@@ -291,7 +291,7 @@ async def _leave(session: AsyncSession, enrollment: Enrollment, course: Course, 
     enrollment.status = "dropped"
     progress = float(enrollment.progress_percentage)
     publish(session, enrollment, StudentDropped, erasure.trace, progress_percentage=progress)
-    record_seat(session, enrollment, now)
+    record_enrollment(session, enrollment, now)
     await session.flush()
     await fill_seats(session, course, now, erasure.trace)
 
@@ -319,7 +319,7 @@ async def _redact_work(erasure: Erasure) -> None:
         .values(answer=None)
         .execution_options(synchronize_session=False)
     )
-    erasure.rows += await settle_waiting(session, user, erasure.now, erasure.trace)
+    erasure.rows += await grade_erased(session, user, erasure.now, erasure.trace)
     submissions = await session.execute(
         select(Submission, Assignment)
         .join(Assignment, Assignment.uuid == Submission.assignment)

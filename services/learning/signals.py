@@ -35,7 +35,7 @@ class Signal(Generic[P]):
             await receiver(*args, **kwargs)
 
 
-seat_given = Signal[[AsyncSession, Enrollment, Course, datetime, Trace | None]]("seat_given")
+learner_enrolled = Signal[[AsyncSession, Enrollment, Course, datetime, Trace | None]]("learner_enrolled")
 """A learner has a seat in the course from now on."""
 course_completed = Signal[[AsyncSession, Enrollment, datetime, Trace | None]]("course_completed")
 """The enrolment is completed, with its final score."""

@@ -19,7 +19,7 @@ from services.learning.assignments.uploads import delete_left_files
 from services.learning.certificates.document import render_certificate
 from services.learning.certificates.schemas import verification_url
 from services.learning.certificates.service import mark_issued, write_name
-from services.learning.certificates.templates import find_look
+from services.learning.certificates.templates import find_design
 from services.learning.completion.service import check_course, check_enrollment
 from services.learning.hot.group_commit import MOST
 from services.learning.models import (
@@ -52,7 +52,7 @@ async def make_certificate(run: TaskRun, uuid: str) -> None:
         certificate = await write_name(session, UUID(uuid))
         if certificate is None or certificate.student_name is None:
             return
-        look = await find_look(session, certificate.course)
+        design = await find_design(session, certificate.course)
         locale = await session.scalar(select(User.locale).where(User.uuid == certificate.student))
         language = await session.scalar(select(Course.language).where(Course.uuid == certificate.course))
     settings: Settings = run.settings
@@ -63,7 +63,7 @@ async def make_certificate(run: TaskRun, uuid: str) -> None:
         number=certificate.certificate_number,
         completed_on=certificate.completed_at.date(),
         verification_url=verification_url(settings.public_url, certificate.certificate_number),
-        look=look,
+        design=design,
         locale=locale or "en",
         language=language or "en",
     )

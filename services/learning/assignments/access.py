@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.runtime.errors import Forbidden, NotFound
 from libs.common.security.tokens import Principal
-from services.learning.access import is_seated, teaches
+from services.learning.access import is_enrolled, teaches
 from services.learning.assignments.rules import is_closed
 from services.learning.errors import AssignmentClosed, NotEnrolled
 from services.learning.models import Assignment, Course, Enrollment, Submission
@@ -28,7 +28,7 @@ async def access_assignment(session: AsyncSession, who: Principal, uuid: UUID) -
     assignment, course = row
     if teaches(who, course):
         return assignment, True
-    if await is_seated(session, who, assignment.course):
+    if await is_enrolled(session, who, assignment.course):
         return assignment, False
     raise NotFound
 
@@ -43,7 +43,7 @@ async def access_open_assignment(
         if await _has_left(session, who, uuid):
             raise NotEnrolled from None
         raise
-    if not await is_seated(session, who, assignment.course):
+    if not await is_enrolled(session, who, assignment.course):
         raise NotEnrolled
     if is_closed(now, assignment.closes_at):
         raise AssignmentClosed

@@ -25,13 +25,13 @@ from services.learning.rules import as_seen, rounded
 Name = Annotated[PlainText, Length(1, 100)]
 
 
-class TeamBody(Body):
+class AssignmentGroupInput(Body):
     uuid: UUID4 = Field(default_factory=uuid4, description="made when missing")
     name: Name
     members: Annotated[list[UUID], Field(min_length=1, max_length=50)]
 
 
-def _apart(teams: list[TeamBody]) -> list[TeamBody]:
+def _apart(teams: list[AssignmentGroupInput]) -> list[AssignmentGroupInput]:
     members = [member for team in teams for member in team.members]
     if len(set(members)) < len(members):
         raise ValueError("somebody is in one group only, and once")
@@ -42,35 +42,40 @@ def _apart(teams: list[TeamBody]) -> list[TeamBody]:
     return teams
 
 
-class TeamsBody(Body):
+class AssignmentGroupsUpdate(Body):
     model_config = Body.model_config | ConfigDict(
         json_schema_extra={
             "examples": [{"groups": [{"name": "Red", "members": ["0b5e2f6a-3c1d-4e8f-9a7b-6c5d4e3f2a1b"]}]}]
         }
     )
 
-    groups: Annotated[list[TeamBody], Field(max_length=500), AfterValidator(_apart)]
+    groups: Annotated[list[AssignmentGroupInput], Field(max_length=500), AfterValidator(_apart)]
 
 
-class PersonOut(Answer):
+class PersonSummary(Answer):
     uuid: UUID
     name: PlainText
 
 
-class TeamOut(Answer):
+class AssignmentGroupRead(Answer):
     uuid: UUID
     name: PlainText
-    members: list[PersonOut]
+    members: list[PersonSummary]
 
 
-class TeamsOut(Answer):
+class AssignmentGroupsRead(Answer):
     """All groups for who teaches; a learner sees their own."""
 
-    groups: list[TeamOut]
+    groups: list[AssignmentGroupRead]
 
 
 async def save_teams(
-    session: AsyncSession, who: Principal, uuid: UUID, body: TeamsBody, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: AssignmentGroupsUpdate,
+    request: Request,
+    now: datetime,
 ) -> Assignment:
     """Set the groups, all of them; what was handed in stays whose it was."""
     assignment = await access_taught_assignment(session, who, uuid)
@@ -148,7 +153,7 @@ def first_of_team() -> ColumnElement[bool]:
     """Of a group's submissions in one state, the one that stands for all in lists for teachers; those with a
     grade of their own stand for themselves."""
     other = aliased(Submission)
-    seat = aliased(Enrollment)
+    enrollment = aliased(Enrollment)
     earlier = exists().where(
         and_(
             other.assignment == Submission.assignment,
@@ -156,8 +161,8 @@ def first_of_team() -> ColumnElement[bool]:
             other.status == Submission.status,
             ~other.individual,
             other.uuid < Submission.uuid,
-            seat.uuid == other.enrollment,
-            seat.status.in_(ENROLLED),
+            enrollment.uuid == other.enrollment,
+            enrollment.status.in_(ENROLLED),
         )
     )
     return or_(Submission.team.is_(None), Submission.individual, ~earlier)

@@ -12,12 +12,12 @@ from libs.common.web.schemas import Answer, PlainText
 from services.learning.assignments.imports import FORM, IMPORT_BODY, Uploaded, import_grades
 from services.learning.clock import Now
 from services.learning.errors import FileMissing, ImportRefused
-from services.learning.gradebook.schemas import Cell
+from services.learning.gradebook.schemas import GradeCell
 
 router = APIRouter(prefix="/api/courses/{course}", tags=["gradebook"])
 
 
-class Imported(Answer):
+class GradeImportChange(Answer):
     """A grade that an import changes, or would change; `row` 1 is the header."""
 
     row: int
@@ -25,29 +25,29 @@ class Imported(Answer):
     name: PlainText
     item: UUID
     title: PlainText
-    before: Cell
-    after: Cell
+    before: GradeCell
+    after: GradeCell
 
 
-class RowError(Answer):
+class GradeImportError(Answer):
     row: int
     column: PlainText
     message: PlainText
 
 
-class Import(Answer):
+class GradeImport(Answer):
     """Tried only (`dry_run`), `applied` is false and `errors` says what is wrong in the other rows."""
 
     dry_run: bool
     applied: bool
-    changes: list[Imported]
+    changes: list[GradeImportChange]
     unchanged: int
-    errors: list[RowError]
+    errors: list[GradeImportError]
 
 
 @router.post(
     "/gradebook/import/",
-    response_model=Import,
+    response_model=GradeImport,
     max_body_size=IMPORT_BODY,
     openapi_extra=FORM,
     responses=raises(FileMissing, ImportRefused),

@@ -14,7 +14,7 @@ from libs.common.security.tokens import Principal
 from libs.common.web.paging import Paging, paginate
 from services.learning.access import taught_by
 from services.learning.assignments.groups import first_of_team, members_of, names_of
-from services.learning.assignments.schemas import submission_out, waiting_out
+from services.learning.assignments.schemas import submission_read, submission_summary
 from services.learning.models import (
     ENROLLED,
     Assignment,
@@ -107,7 +107,7 @@ async def list_waiting(
     rows = await session.execute(
         query.order_by(SubmissionVersion.submitted_at, Submission.uuid).limit(page.size).offset(page.offset)
     )
-    return count or 0, [waiting_out(*row) for row in rows]
+    return count or 0, [submission_summary(*row) for row in rows]
 
 
 async def show(
@@ -137,7 +137,7 @@ async def show(
     name = await names_of(session, {row.student for row in found})
     members = await members_of(session, found, assignment, taught=taught)
     return [
-        submission_out(
+        submission_read(
             row,
             assignment,
             versions[row.uuid],

@@ -17,15 +17,15 @@ from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
 from services.learning.assignments import grading, groups, queries, service, submissions
 from services.learning.assignments.access import access_assignment, access_submission
 from services.learning.assignments.schemas import (
-    AssignmentBody,
-    AssignmentOut,
-    AssignmentPatch,
-    GradeBody,
-    SubmissionOut,
-    WaitingOut,
-    assignment_out,
+    AssignmentCreate,
+    AssignmentRead,
+    AssignmentUpdate,
+    SubmissionGradeUpdate,
+    SubmissionRead,
+    SubmissionSummary,
+    assignment_read,
 )
-from services.learning.assignments.uploads import FORM, UPLOAD_BODY, Received
+from services.learning.assignments.uploads import FORM, UPLOAD_BODY, ReceivedWork
 from services.learning.clock import Now
 from services.learning.errors import AssignmentClosed, NoSubmissionsLeft, NotEnrolled
 from services.learning.models import Assignment, Submission
@@ -37,40 +37,40 @@ STATUSES = ("submitted", "graded", "excused")
 WAITING = ("ungraded", "late", "resubmitted")
 
 
-@router.post("/api/assignments/", status_code=201, response_model=AssignmentOut)
+@router.post("/api/assignments/", status_code=201, response_model=AssignmentRead)
 async def create_assignment(
-    body: AssignmentBody, who: Teacher, session: SessionDep, now: Now, response: Response
+    body: AssignmentCreate, who: Teacher, session: SessionDep, now: Now, response: Response
 ) -> Any:
     """Set an assignment; the course's learners see it at once."""
     assignment = await service.create_assignment(session, who, body, now)
     response.headers["ETag"] = etags.etag(assignment.version)
-    return assignment_out(assignment)
+    return assignment_read(assignment)
 
 
-@router.get("/api/assignments/", response_model=Page[AssignmentOut])
+@router.get("/api/assignments/", response_model=Page[AssignmentRead])
 async def list_assignments(
     who: CurrentUser, session: SessionDep, page: PagingDep, course: Filter = None, lesson: Filter = None
 ) -> Any:
     """Assignments of the courses that one teaches or is enrolled in."""
     wanted, within = choose_uuid("course", course), choose_uuid("lesson", lesson)
     count, rows = await queries.list_assignments(session, who, wanted, within, page)
-    return page.answer(count, [assignment_out(row) for row in rows])
+    return page.answer(count, [assignment_read(row) for row in rows])
 
 
-@router.get("/api/assignments/{uuid}/", response_model=AssignmentOut)
+@router.get("/api/assignments/{uuid}/", response_model=AssignmentRead)
 async def get_assignment(
     uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
 ) -> Any:
     """One assignment."""
     assignment, _ = await access_assignment(session, who, uuid)
     tag = etags.etag(assignment.version)
-    return etags.answer(request, response, tag) or assignment_out(assignment)
+    return etags.answer(request, response, tag) or assignment_read(assignment)
 
 
-@router.patch("/api/assignments/{uuid}/", response_model=AssignmentOut)
+@router.patch("/api/assignments/{uuid}/", response_model=AssignmentRead)
 async def change_assignment(
     uuid: UUID,
-    body: AssignmentPatch,
+    body: AssignmentUpdate,
     request: Request,
     response: Response,
     who: Teacher,
@@ -80,7 +80,7 @@ async def change_assignment(
     """Change an assignment."""
     assignment = await service.change_assignment(session, who, uuid, body, request, now)
     response.headers["ETag"] = etags.etag(assignment.version)
-    return assignment_out(assignment)
+    return assignment_read(assignment)
 
 
 @router.delete("/api/assignments/{uuid}/", response_model=Deleted)
@@ -90,7 +90,7 @@ async def delete_assignment(uuid: UUID, request: Request, who: Teacher, session:
     return {"deleted": True}
 
 
-@router.get("/api/assignments/{uuid}/groups/", response_model=groups.TeamsOut)
+@router.get("/api/assignments/{uuid}/groups/", response_model=groups.AssignmentGroupsRead)
 async def get_groups(
     uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
 ) -> Any:
@@ -100,10 +100,10 @@ async def get_groups(
     return etags.answer(request, response, etags.etag(assignment.version, taught, body)) or body
 
 
-@router.put("/api/assignments/{uuid}/groups/", response_model=groups.TeamsOut)
+@router.put("/api/assignments/{uuid}/groups/", response_model=groups.AssignmentGroupsRead)
 async def save_groups(
     uuid: UUID,
-    body: groups.TeamsBody,
+    body: groups.AssignmentGroupsUpdate,
     request: Request,
     response: Response,
     who: Teacher,
@@ -120,13 +120,13 @@ async def save_groups(
 @router.post(
     "/api/assignments/{uuid}/submissions/",
     status_code=201,
-    response_model=SubmissionOut,
+    response_model=SubmissionRead,
     max_body_size=UPLOAD_BODY,
     openapi_extra=FORM,
     responses=raises(NotEnrolled, AssignmentClosed, NoSubmissionsLeft, FileTypeRefused),
 )
 async def submit_work(
-    uuid: UUID, work: Received, request: Request, who: CurrentUser, session: SessionDep, now: Now
+    uuid: UUID, work: ReceivedWork, request: Request, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:
     """Hand in work, or a newer version of it: a text, or as multipart `text` and up to ten `files`.
 
@@ -150,7 +150,7 @@ async def _shown(
     return (await queries.show(session, [submission], assignment, storage, taught=taught))[0]
 
 
-@router.get("/api/assignments/{uuid}/submissions/", response_model=Page[SubmissionOut])
+@router.get("/api/assignments/{uuid}/submissions/", response_model=Page[SubmissionRead])
 async def list_submissions(
     uuid: UUID,
     request: Request,
@@ -167,7 +167,7 @@ async def list_submissions(
     return page.answer(count, rows)
 
 
-@router.get("/api/submissions/queue/", response_model=Page[WaitingOut])
+@router.get("/api/submissions/queue/", response_model=Page[SubmissionSummary])
 async def list_grading_queue(
     who: Teacher,
     session: SessionDep,
@@ -183,7 +183,7 @@ async def list_grading_queue(
     return page.answer(count, rows)
 
 
-@router.get("/api/submissions/{uuid}/", response_model=SubmissionOut)
+@router.get("/api/submissions/{uuid}/", response_model=SubmissionRead)
 async def get_submission(
     uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
 ) -> Any:
@@ -205,10 +205,10 @@ def _tag(submission: Submission, assignment: Assignment, taught: bool, body: dic
     return etags.etag(submission.number, window, seen)
 
 
-@router.patch("/api/submissions/{uuid}/grade/", response_model=SubmissionOut)
+@router.patch("/api/submissions/{uuid}/grade/", response_model=SubmissionRead)
 async def grade_submission(
     uuid: UUID,
-    body: GradeBody,
+    body: SubmissionGradeUpdate,
     request: Request,
     response: Response,
     who: Teacher,
@@ -223,11 +223,11 @@ async def grade_submission(
     return shown
 
 
-@router.put("/api/assignments/{uuid}/grades/{user}/", response_model=SubmissionOut)
+@router.put("/api/assignments/{uuid}/grades/{user}/", response_model=SubmissionRead)
 async def grade_learner(
     uuid: UUID,
     user: UUID,
-    body: GradeBody,
+    body: SubmissionGradeUpdate,
     request: Request,
     response: Response,
     who: Teacher,

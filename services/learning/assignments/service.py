@@ -20,9 +20,9 @@ from services.learning.access import access_taught_course, check_lesson
 from services.learning.assignments.access import (
     access_taught_assignment,
 )
-from services.learning.assignments.grading import revise_grades, terms_of
-from services.learning.assignments.rubrics import rubric_kept
-from services.learning.assignments.schemas import AssignmentBody, AssignmentPatch
+from services.learning.assignments.grading import grading_terms, revise_grades
+from services.learning.assignments.rubrics import rubric_content
+from services.learning.assignments.schemas import AssignmentCreate, AssignmentUpdate
 from services.learning.checks import want_course_check
 from services.learning.gradebook.history import record_items
 from services.learning.gradebook.queries import policy_at
@@ -33,7 +33,7 @@ from services.learning.windows import check_order, zone_of
 
 
 async def create_assignment(
-    session: AsyncSession, who: Principal, body: AssignmentBody, now: datetime
+    session: AsyncSession, who: Principal, body: AssignmentCreate, now: datetime
 ) -> Assignment:
     """Set an assignment; learners of the course see it at once."""
     check_lesson(await access_taught_course(session, who, body.course), body.lesson)
@@ -41,7 +41,7 @@ async def create_assignment(
     check_order(body.due_at, body.closes_at, "must not be before due_at", strict=False)
     assignment = Assignment(
         **body.model_dump(exclude={"time_zone", "rubric"}),
-        rubric=rubric_kept(body.rubric),
+        rubric=rubric_content(body.rubric),
         uuid=uuid4(),
         version=0,
         time_zone=body.time_zone or await zone_of(session, who.user),
@@ -54,7 +54,7 @@ async def create_assignment(
 
 
 async def change_assignment(
-    session: AsyncSession, who: Principal, uuid: UUID, body: AssignmentPatch, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, body: AssignmentUpdate, request: Request, now: datetime
 ) -> Assignment:
     """Change text, points, dates or rules; what is not sent stays. Grades that were given follow: they keep
     their share of the points, cost what they are late by now, and say so when they are shown or hidden."""
@@ -62,19 +62,19 @@ async def change_assignment(
     check_if_match(request, assignment.version)
     changes = body.model_dump(exclude_unset=True, exclude={"rubric"})
     if body.rubric is not None:
-        changes["rubric"] = rubric_kept(body.rubric)
+        changes["rubric"] = rubric_content(body.rubric)
     if changes.pop("course", assignment.course) != assignment.course:
         raise Unprocessable.field("course", "cannot be changed")
     if changes.get("lesson") is not None:
         check_lesson(await access_taught_course(session, who, assignment.course), changes["lesson"])
     if changes.get("group") != assignment.group:
         await _check_group(session, assignment.course, changes.get("group"), now)
-    before = terms_of(assignment)
+    before = grading_terms(assignment)
     for field, value in changes.items():
         setattr(assignment, field, value)
     check_order(assignment.due_at, assignment.closes_at, "must not be before due_at", strict=False)
     await publish(session, assignment, AssignmentChanged, who, now)
-    if terms_of(assignment) != before:
+    if grading_terms(assignment) != before:
         await revise_grades(session, who, assignment, before, now)
     return assignment
 

@@ -18,9 +18,9 @@ from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
 from services.learning.certificates import queries, service
 from services.learning.certificates.schemas import (
     CertificateCheck,
-    CertificateOut,
-    ReasonBody,
-    certificate_out,
+    CertificateRead,
+    ReasonRequest,
+    certificate_read,
     check_page,
     file_name,
 )
@@ -37,12 +37,12 @@ STATUSES = ("valid", "revoked", "superseded")
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
-def _out(request: Request, who: Principal, shown: queries.Shown) -> dict[str, Any]:
+def _out(request: Request, who: Principal, shown: queries.CertificateRow) -> dict[str, Any]:
     state = request.app.state
-    return certificate_out(shown, state.settings.public_url, state.storage.seen_by(who))
+    return certificate_read(shown, state.settings.public_url, state.storage.seen_by(who))
 
 
-def _tag(shown: queries.Shown) -> str:
+def _tag(shown: queries.CertificateRow) -> str:
     """It changes before the link in the reader's copy has died."""
     fresh = int(time.time() / (URL_SECONDS / 2))
     certificate = shown.certificate
@@ -51,7 +51,7 @@ def _tag(shown: queries.Shown) -> str:
     )
 
 
-@router.get("/", response_model=Page[CertificateOut])
+@router.get("/", response_model=Page[CertificateRead])
 async def list_certificates(
     request: Request,
     who: CurrentUser,
@@ -66,7 +66,7 @@ async def list_certificates(
     return page.answer(count, [_out(request, who, row) for row in rows])
 
 
-@router.get("/{uuid}/", response_model=CertificateOut)
+@router.get("/{uuid}/", response_model=CertificateRead)
 async def get_certificate(
     uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
 ) -> Any:
@@ -98,7 +98,7 @@ async def download_certificate(
     )
 
 
-@router.post("/{uuid}/revoke/", response_model=CertificateOut, responses=raises(CertificateSuperseded))
+@router.post("/{uuid}/revoke/", response_model=CertificateRead, responses=raises(CertificateSuperseded))
 async def revoke_certificate(
     uuid: UUID,
     request: Request,
@@ -106,7 +106,7 @@ async def revoke_certificate(
     who: CurrentUser,
     session: SessionDep,
     now: Now,
-    body: ReasonBody | None = None,
+    body: ReasonRequest | None = None,
 ) -> Any:
     """Take a certificate back, for those who teach or manage the course; again → the same answer.
 
@@ -121,9 +121,9 @@ async def revoke_certificate(
 @router.post(
     "/{uuid}/reissue/",
     status_code=201,
-    response_model=CertificateOut,
+    response_model=CertificateRead,
     responses=raises(CertificateNotReady, CertificateRevoked, LearnerErased)
-    | {200: {"model": CertificateOut, "description": "It is replaced already: the newest one"}},
+    | {200: {"model": CertificateRead, "description": "It is replaced already: the newest one"}},
 )
 async def reissue_certificate(
     uuid: UUID,
@@ -132,7 +132,7 @@ async def reissue_certificate(
     who: CurrentUser,
     session: SessionDep,
     now: Now,
-    body: ReasonBody | None = None,
+    body: ReasonRequest | None = None,
 ) -> Any:
     """A new certificate with a new number and the learner's present name, for its owner and for staff.
 
@@ -155,7 +155,7 @@ async def verify_certificate(
 ) -> Any:
     """Whether a certificate is genuine, by uuid or number, for anybody: JSON, or HTML by `Accept`."""
     shown = await queries.find_for_check(session, reference)
-    body = certificate_out(shown, request.app.state.settings.public_url, None)
+    body = certificate_read(shown, request.app.state.settings.public_url, None)
     body["valid"] = body["is_valid"]
     headers = {"Vary": "Accept"}
     accept = request.headers.get("accept", "")

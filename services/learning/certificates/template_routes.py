@@ -19,7 +19,11 @@ from services.learning.certificates import templates
 from services.learning.certificates.document import render_certificate
 from services.learning.certificates.pictures import MOST_BYTES, clean_picture
 from services.learning.certificates.schemas import verification_url
-from services.learning.certificates.template_schemas import TemplateBody, TemplateOut, template_out
+from services.learning.certificates.template_schemas import (
+    CertificateTemplateRead,
+    CertificateTemplateUpdate,
+    template_read,
+)
 from services.learning.certificates.templates import Picture
 from services.learning.clock import Now
 from services.learning.errors import PictureMissing, PictureRefused
@@ -51,7 +55,7 @@ FORM = {
 }
 
 
-@router.get("/", response_model=TemplateOut)
+@router.get("/", response_model=CertificateTemplateRead)
 async def get_certificate_template(
     course: UUID, who: Teacher, session: SessionDep, request: Request, response: Response
 ) -> Any:
@@ -59,13 +63,13 @@ async def get_certificate_template(
     await access_taught_course(session, who, course)
     template = await templates.find_template(session, course)
     tag = etags.etag(template.version if template else 0)
-    return etags.answer(request, response, tag) or template_out(template)
+    return etags.answer(request, response, tag) or template_read(template)
 
 
-@router.put("/", response_model=TemplateOut)
+@router.put("/", response_model=CertificateTemplateRead)
 async def save_certificate_template(
     course: UUID,
-    body: TemplateBody,
+    body: CertificateTemplateUpdate,
     who: Teacher,
     session: SessionDep,
     now: Now,
@@ -76,7 +80,7 @@ async def save_certificate_template(
     check = partial(etags.check_if_match, request)
     template = await templates.save_template(session, who, course, body, now, check)
     response.headers["ETag"] = etags.etag(template.version)
-    return template_out(template)
+    return template_read(template)
 
 
 @router.get("/preview/", response_class=Response, responses={200: {"content": {"application/pdf": {}}}})
@@ -85,7 +89,7 @@ async def preview_certificate(
 ) -> Any:
     """A sample as PDF, marked as such, with a made-up learner and number."""
     found = await access_taught_course(session, who, course)
-    look = await templates.find_look(session, course)
+    design = await templates.find_design(session, course)
     pdf = await asyncio.to_thread(
         render_certificate,
         student_name=SAMPLE_NAME,
@@ -93,7 +97,7 @@ async def preview_certificate(
         number=SAMPLE_NUMBER,
         completed_on=now.date(),
         verification_url=verification_url(request.app.state.settings.public_url, SAMPLE_NUMBER),
-        look=look,
+        design=design,
         language=found.language,
         is_sample=True,
     )
@@ -122,7 +126,7 @@ async def uploaded(course: UUID, picture: Picture, request: Request, who: Teache
 
 @router.put(
     "/{picture}/",
-    response_model=TemplateOut,
+    response_model=CertificateTemplateRead,
     max_body_size=MOST_BODY,
     openapi_extra=FORM,
     responses=raises(PictureMissing, PictureRefused),
@@ -141,10 +145,10 @@ async def save_certificate_picture(
     check = partial(etags.check_if_match, request)
     template = await templates.save_picture(session, who, course, picture, png, now, check)
     response.headers["ETag"] = etags.etag(template.version)
-    return template_out(template)
+    return template_read(template)
 
 
-@router.delete("/{picture}/", response_model=TemplateOut)
+@router.delete("/{picture}/", response_model=CertificateTemplateRead)
 async def remove_certificate_picture(
     course: UUID,
     picture: Picture,
@@ -158,7 +162,7 @@ async def remove_certificate_picture(
     check = partial(etags.check_if_match, request)
     template = await templates.save_picture(session, who, course, picture, None, now, check)
     response.headers["ETag"] = etags.etag(template.version)
-    return template_out(template)
+    return template_read(template)
 
 
 @router.get("/{picture}/", response_class=Response, responses={200: {"content": {"image/png": {}}}})

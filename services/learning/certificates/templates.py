@@ -14,8 +14,8 @@ from libs.common.events.learning import CertificateTemplateChanged
 from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
 from services.learning.access import access_taught_course
-from services.learning.certificates.document import PLAIN, Look
-from services.learning.certificates.template_schemas import TemplateBody
+from services.learning.certificates.document import PLAIN, Design
+from services.learning.certificates.template_schemas import CertificateTemplateUpdate
 from services.learning.models import CertificateTemplate
 
 Picture = Literal["logo", "signature"]
@@ -29,19 +29,19 @@ async def find_template(session: AsyncSession, course: UUID) -> CertificateTempl
     return found
 
 
-async def find_look(session: AsyncSession, course: UUID) -> Look:
+async def find_design(session: AsyncSession, course: UUID) -> Design:
     """How certificates of the course are to look now."""
     template = await find_template(session, course)
     if template is None:
         return PLAIN
-    return Look(**{name: getattr(template, name) for name in (*WORDS, "logo", "signature")})
+    return Design(**{name: getattr(template, name) for name in (*WORDS, "logo", "signature")})
 
 
 async def save_template(
     session: AsyncSession,
     who: Principal,
     course: UUID,
-    body: TemplateBody,
+    body: CertificateTemplateUpdate,
     now: datetime,
     check: Callable[[int], None],
 ) -> CertificateTemplate:

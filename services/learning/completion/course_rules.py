@@ -21,7 +21,7 @@ from services.learning.access import access_taught_course, teaches
 from services.learning.checks import want_course_check
 from services.learning.completion.queries import SavedRules, as_rule, facts_of, rules_of
 from services.learning.completion.rules import ALL_LESSONS, is_met
-from services.learning.completion.schemas import RuleOut, RulesBody, rule_out
+from services.learning.completion.schemas import CompletionRuleRead, CompletionRulesUpdate, rule_read
 from services.learning.completion.service import list_complete, list_underway
 from services.learning.errors import NotEnrolled
 from services.learning.models import ENROLLED, Assignment, CompletionRules, Course, Enrollment, Quiz
@@ -29,7 +29,7 @@ from services.learning.models import ENROLLED, Assignment, CompletionRules, Cour
 
 async def read_rules(
     session: AsyncSession, who: Principal, uuid: UUID, now: datetime
-) -> tuple[list[RuleOut], int]:
+) -> tuple[list[CompletionRuleRead], int]:
     """The rules and their version, with where the caller stands. Raises NotFound, NotEnrolled."""
     course = await session.get(Course, uuid)
     if course is None or (course.status == "draft" and not teaches(who, course)):
@@ -43,13 +43,18 @@ async def read_rules(
         raise NotEnrolled
     saved = await rules_of(session, uuid)
     if enrollment is None:
-        return [rule_out(rule, None) for rule in saved.rules], saved.version
+        return [rule_read(rule, None) for rule in saved.rules], saved.version
     facts = (await facts_of(session, saved, uuid, course.lessons, [enrollment], now))[who.user]
-    return [rule_out(rule, is_met(rule, facts)) for rule in saved.rules], saved.version
+    return [rule_read(rule, is_met(rule, facts)) for rule in saved.rules], saved.version
 
 
 async def save_rules(
-    session: AsyncSession, who: Principal, uuid: UUID, body: RulesBody, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: CompletionRulesUpdate,
+    request: Request,
+    now: datetime,
 ) -> CompletionRules:
     """The course's rules from now on; who meets them by now completes the course soon after."""
     course = await access_taught_course(session, who, uuid)
@@ -84,7 +89,7 @@ async def save_rules(
 
 
 async def try_rules(
-    session: AsyncSession, who: Principal, uuid: UUID, body: RulesBody, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, body: CompletionRulesUpdate, now: datetime
 ) -> list[UUID]:
     """Students who would complete the course by these rules at once; nothing is saved."""
     course = await access_taught_course(session, who, uuid)
@@ -98,7 +103,7 @@ async def try_rules(
     return found
 
 
-async def _check_subjects(session: AsyncSession, course: Course, body: RulesBody) -> None:
+async def _check_subjects(session: AsyncSession, course: Course, body: CompletionRulesUpdate) -> None:
     """Raises Unprocessable for what is not of the course; lessons of its draft may be named already."""
     lessons = {UUID(lesson["uuid"]) for module in course.draft_modules for lesson in module["lessons"]}
     lessons.update(course.lessons)

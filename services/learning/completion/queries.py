@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.data.tables import among
 from services.learning.completion.rules import ALL_LESSONS, Facts, Kind, Rule
 from services.learning.gradebook import rules as grading
-from services.learning.gradebook.queries import Book, load_book
+from services.learning.gradebook.queries import CourseGrades, load_grades
 from services.learning.models import (
     Assignment,
     CompletionRules,
@@ -145,7 +145,7 @@ async def facts_of(
 async def load_scores(session: AsyncSession, enrollment: Enrollment, now: datetime) -> Scores:
     """A learner's grades as shown, of what is posted. Once the course is completed, of the items that were
     there then: that is what a certificate says."""
-    book = await load_book(
+    grades = await load_grades(
         session,
         enrollment.course,
         now,
@@ -153,21 +153,21 @@ async def load_scores(session: AsyncSession, enrollment: Enrollment, now: dateti
         posted_only=True,
         items_as_of=enrollment.completed_at,
     )
-    return _scores(book, enrollment.student)
+    return _scores(grades, enrollment.student)
 
 
 async def _all_scores(
     session: AsyncSession, course: UUID, now: datetime, student: UUID | None
 ) -> dict[UUID, Scores]:
     """By student, the same for everybody underway, or for one."""
-    book = await load_book(session, course, now, student=student, posted_only=True)
-    return {user: _scores(book, user) for user in book.marks}
+    grades = await load_grades(session, course, now, student=student, posted_only=True)
+    return {user: _scores(grades, user) for user in grades.item_grades}
 
 
-def _scores(book: Book, student: UUID) -> Scores:
-    marks = [each.mark for each in book.marks.get(student, ())]
+def _scores(grades: CourseGrades, student: UUID) -> Scores:
+    item_grades = [each.item_grade for each in grades.item_grades.get(student, ())]
     current, final = (
-        grading.rounded(grading.grade(book.policy.terms, marks, view).percentage)
+        grading.rounded(grading.grade(grades.policy.terms, item_grades, view).percentage)
         for view in ("current", "final")
     )
     return Scores(current, final)

@@ -12,13 +12,18 @@ from libs.common.web.openapi import raises
 from services.learning.clock import Now
 from services.learning.completion import course_rules
 from services.learning.completion.queries import as_rule
-from services.learning.completion.schemas import RulesBody, RulesOut, WouldComplete, rule_out
+from services.learning.completion.schemas import (
+    CompletionPreview,
+    CompletionRulesRead,
+    CompletionRulesUpdate,
+    rule_read,
+)
 from services.learning.errors import NotEnrolled
 
 router = APIRouter(prefix="/api/courses/{course}/completion-rules", tags=["completion"])
 
 
-@router.get("/", response_model=RulesOut, responses=raises(NotEnrolled))
+@router.get("/", response_model=CompletionRulesRead, responses=raises(NotEnrolled))
 async def get_completion_rules(
     course: UUID, who: CurrentUser, session: SessionDep, now: Now, request: Request, response: Response
 ) -> Any:
@@ -28,10 +33,10 @@ async def get_completion_rules(
     return etags.answer(request, response, tag) or {"rules": rules}
 
 
-@router.put("/", response_model=RulesOut | WouldComplete)
+@router.put("/", response_model=CompletionRulesRead | CompletionPreview)
 async def save_completion_rules(
     course: UUID,
-    body: RulesBody,
+    body: CompletionRulesUpdate,
     who: Teacher,
     session: SessionDep,
     now: Now,
@@ -48,4 +53,4 @@ async def save_completion_rules(
     saved = await course_rules.save_rules(session, who, course, body, request, now)
     rules = [as_rule(content) for content in saved.content]
     response.headers["ETag"] = etags.etag(saved.version, *(None for _ in rules))
-    return {"rules": [rule_out(rule, None) for rule in rules]}
+    return {"rules": [rule_read(rule, None) for rule in rules]}

@@ -13,13 +13,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.data.db import Database
 from libs.common.events.learning import CourseCompleted, ProgressRecalculated
 from libs.common.runtime.trace import Trace
-from services.learning.access import Seat, lock_seat
+from services.learning.access import EnrolledLearner, lock_learner
 from services.learning.completion.queries import SavedRules, facts_of, load_scores, rules_of
 from services.learning.completion.rules import Facts, is_complete
 from services.learning.enrollments.rules import progress
 from services.learning.enrollments.state import publish
 from services.learning.models import UNDERWAY, CompletionCheck, CompletionRules, Course, Enrollment
-from services.learning.signals import course_completed, final_score_changed, seat_given
+from services.learning.signals import course_completed, final_score_changed, learner_enrolled
 
 PAGE = 200
 
@@ -27,7 +27,7 @@ PAGE = 200
 async def complete_if_met(
     session: AsyncSession,
     enrollment: Enrollment,
-    course: Course | Seat,
+    course: Course | EnrolledLearner,
     now: datetime,
     trace: Trace | None = None,
     saved: SavedRules | None = None,
@@ -49,8 +49,8 @@ async def complete_if_met(
         await _complete(session, enrollment, course.revision, score, now, trace)
 
 
-@seat_given.connect
-async def complete_with_seat(
+@learner_enrolled.connect
+async def complete_enrolled(
     session: AsyncSession, enrollment: Enrollment, course: Course, now: datetime, trace: Trace | None
 ) -> None:
     """Who comes back may have completed all of the course before."""
@@ -109,16 +109,16 @@ async def move_to_revision(session: AsyncSession, course: Course, now: datetime,
 
 async def check_enrollment(session: AsyncSession, uuid: UUID, now: datetime) -> None:
     """Look once more at a learner whose grade has changed: completed courses get their score anew."""
-    seat = await lock_seat(session, Enrollment.uuid == uuid)
+    learner = await lock_learner(session, Enrollment.uuid == uuid)
     await session.execute(delete(CompletionCheck).where(CompletionCheck.enrollment == uuid))
-    if seat is None:
+    if learner is None:
         return
-    enrollment = seat.enrollment
+    enrollment = learner.enrollment
     if enrollment.status == "completed":
         enrollment.final_score = (await load_scores(session, enrollment, now)).current
         await final_score_changed.send(session, enrollment)
     else:
-        await complete_if_met(session, enrollment, seat, now)
+        await complete_if_met(session, enrollment, learner, now)
 
 
 async def check_course(db: Database, uuid: UUID, now: datetime) -> None:

@@ -47,10 +47,10 @@ async def on_course_duplicated(session: AsyncSession, batch: Sequence[Received[C
     """Copy what there is of the source by now; of copies of copies the older ones first."""
     for item in sorted(batch, key=lambda each: each.occurred_at):
         if item.event is not None:
-            await Copying(session, item.event, item.occurred_at, item.trace).run()
+            await CourseCopy(session, item.event, item.occurred_at, item.trace).run()
 
 
-class Copying:
+class CourseCopy:
     """One course's work on its way into a copy. `names` is what each id becomes."""
 
     def __init__(self, session: AsyncSession, event: CourseDuplicated, now: datetime, trace: Trace) -> None:
@@ -88,8 +88,8 @@ class Copying:
 
     def _again(self, row: Any, **changes: Any) -> Any:
         """A row like another, but for `changes`."""
-        kept = {each.key: getattr(row, each.key) for each in row.__mapper__.column_attrs}
-        return type(row)(**kept | changes)
+        stored = {each.key: getattr(row, each.key) for each in row.__mapper__.column_attrs}
+        return type(row)(**stored | changes)
 
     async def _questions(self, copy: UUID, **place: UUID) -> int:
         """Copy the questions of a quiz or a bank into `copy`; how many."""

@@ -24,7 +24,7 @@ from libs.common.runtime.trace import Trace
 from libs.common.security.tokens import Principal
 from services.learning.access import teaches
 from services.learning.enrollments import queries, rules
-from services.learning.enrollments.state import publish, record_seat
+from services.learning.enrollments.state import publish, record_enrollment
 from services.learning.errors import (
     CourseArchived,
     CourseFull,
@@ -34,7 +34,7 @@ from services.learning.errors import (
     PrerequisitesMissing,
 )
 from services.learning.models import ENROLLED, Course, Enrollment, User
-from services.learning.signals import seat_given
+from services.learning.signals import learner_enrolled
 
 
 async def enroll(
@@ -86,7 +86,7 @@ async def unenroll(session: AsyncSession, who: Principal, uuid: UUID, now: datet
         publish(
             session, enrollment, StudentDropped, progress_percentage=float(enrollment.progress_percentage)
         )
-        record_seat(session, enrollment, now)
+        record_enrollment(session, enrollment, now)
         await session.flush()
         await fill_seats(session, course, now)
     return enrollment
@@ -172,9 +172,9 @@ async def _give_seat(
         publish(session, enrollment, StudentEnrolled, trace)
     else:
         publish(session, enrollment, StudentReenrolled, trace, progress_percentage=float(done.percentage))
-    record_seat(session, enrollment, now)
+    record_enrollment(session, enrollment, now)
     await session.flush()
-    await seat_given.send(session, enrollment, course, now, trace)
+    await learner_enrolled.send(session, enrollment, course, now, trace)
 
 
 def _new_enrollment(course: Course, student: UUID, status: str, now: datetime) -> Enrollment:

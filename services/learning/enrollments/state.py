@@ -14,7 +14,7 @@ from libs.common.data.outbox import Recorder, record
 from libs.common.events.learning import EnrollmentFact, EnrollmentState, LessonCompleted
 from libs.common.runtime.trace import Trace
 from libs.common.web.zones import local_date
-from services.learning.access import Seat
+from services.learning.access import EnrolledLearner
 from services.learning.enrollments import rules
 from services.learning.models import ENROLLED, Enrollment, GradeFact
 
@@ -49,7 +49,7 @@ def publish(
     record(session, state, enrollment.version, trace=trace)
 
 
-def record_seat(session: AsyncSession, enrollment: Enrollment, now: datetime) -> None:
+def record_enrollment(session: AsyncSession, enrollment: Enrollment, now: datetime) -> None:
     """Record in the history of grades that a seat was taken or given up."""
     content: dict[str, Any] | None = {} if enrollment.status in ENROLLED else None
     session.add(
@@ -57,15 +57,15 @@ def record_seat(session: AsyncSession, enrollment: Enrollment, now: datetime) ->
     )
 
 
-def advance(seat: Seat, now: datetime) -> rules.Progress:
+def advance(learner: EnrolledLearner, now: datetime) -> rules.Progress:
     """Progress after `completed_lessons` has grown; a completed enrolment keeps its own."""
-    enrollment = seat.enrollment
-    done = rules.progress(enrollment.completed_lessons, seat.lessons)
+    enrollment = learner.enrollment
+    done = rules.progress(enrollment.completed_lessons, learner.lessons)
     enrollment.last_accessed = now
     enrollment.started_at = enrollment.started_at or now
     if enrollment.status != "completed":
         enrollment.status = "in_progress"
-        enrollment.revision = seat.revision
+        enrollment.revision = learner.revision
         enrollment.progress_percentage = done.percentage
     return done
 
@@ -80,14 +80,14 @@ class Completion:
     progress: rules.Progress
 
 
-def add_completed(session: Recorder, seat: Seat, lesson: UUID, now: datetime) -> Completion:
+def add_completed(session: Recorder, learner: EnrolledLearner, lesson: UUID, now: datetime) -> Completion:
     """Note that nothing of the lesson is left, with its event. The caller holds the seat and stores it."""
-    enrollment = seat.enrollment
-    day = local_date(now, seat.time_zone)
-    points = seat.points.get(str(lesson), 0)
+    enrollment = learner.enrollment
+    day = local_date(now, learner.time_zone)
+    points = learner.points.get(str(lesson), 0)
     enrollment.completed_lessons = [*enrollment.completed_lessons, lesson]
     enrollment.points += points
-    done = advance(seat, now)
+    done = advance(learner, now)
     publish(
         session,
         enrollment,

@@ -21,7 +21,7 @@ from services.learning.models import (
     Assignment,
     Enrollment,
     GradeFact,
-    GradeMark,
+    GradeRecord,
     Quiz,
     QuizExtension,
 )
@@ -42,7 +42,7 @@ def record_grade(
 ) -> None:
     """Add a fact to the history of grades, in the transaction of the event that says it."""
     session.add(
-        GradeMark(
+        GradeRecord(
             course=course, item=item, student=student, status=status, score=score, points=points,
             late_seconds=late_seconds, at=at, event=event,
         )

@@ -20,14 +20,19 @@ from libs.common.web.etags import check_if_match
 from services.learning.access import access_taught_course
 from services.learning.checks import want_course_check
 from services.learning.gradebook import rules
-from services.learning.gradebook.queries import Book, load_book, policy_at
-from services.learning.gradebook.schemas import Change, PolicyBody
+from services.learning.gradebook.queries import CourseGrades, load_grades, policy_at
+from services.learning.gradebook.schemas import GradeChange, GradingPolicyUpdate
 from services.learning.models import Assignment, GradingPolicy, GradingPolicyVersion, Quiz
 from services.learning.rules import as_seen
 
 
 async def save_policy(
-    session: AsyncSession, who: Principal, course: UUID, body: PolicyBody, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    course: UUID,
+    body: GradingPolicyUpdate,
+    request: Request,
+    now: datetime,
 ) -> GradingPolicy:
     """The next version of the course's policy; earlier ones are kept for looking back."""
     await access_taught_course(session, who, course)
@@ -45,7 +50,7 @@ async def save_policy(
         )
     ).one()
     check_if_match(request, policy.version)
-    keep_groups(body, (await policy_at(session, course, now)).body)
+    match_groups(body, (await policy_at(session, course, now)).body)
     policy.version += 1
     event = GradingPolicyChanged(policy=policy.uuid, course=course, number=policy.version, actor=who.user)
     session.add(
@@ -64,7 +69,7 @@ async def save_policy(
     return policy
 
 
-def check_names(body: PolicyBody) -> None:
+def check_names(body: GradingPolicyUpdate) -> None:
     """Raises Unprocessable where people could not tell two groups or letters apart, or a uuid is of another
     version than the suite's own. Not by the schema: policies of before are read by it."""
     for field, names in (
@@ -78,7 +83,7 @@ def check_names(body: PolicyBody) -> None:
             raise Unprocessable.field(f"groups.{place}.uuid", "must be a uuid of version 4")
 
 
-def keep_groups(body: PolicyBody, before: PolicyBody) -> None:
+def match_groups(body: GradingPolicyUpdate, before: GradingPolicyUpdate) -> None:
     """A group that is sent by its name alone is the one that has this name: assignments name it by uuid."""
     sent = {group.uuid for group in body.groups if "uuid" in group.model_fields_set}
     known = {as_seen(group.name): group.uuid for group in before.groups}
@@ -88,7 +93,7 @@ def keep_groups(body: PolicyBody, before: PolicyBody) -> None:
             group.uuid = uuid
 
 
-async def _check_items(session: AsyncSession, course: UUID, body: PolicyBody) -> None:
+async def _check_items(session: AsyncSession, course: UUID, body: GradingPolicyUpdate) -> None:
     """Raises Unprocessable for what never was a quiz or an assignment of the course."""
     named = {item for group in body.groups for item in group.items} | set(body.extra_credit)
     known: set[UUID] = set()
@@ -104,27 +109,27 @@ async def _check_items(session: AsyncSession, course: UUID, body: PolicyBody) ->
 
 
 async def try_policy(
-    session: AsyncSession, who: Principal, course: UUID, body: PolicyBody, now: datetime
-) -> list[Change]:
+    session: AsyncSession, who: Principal, course: UUID, body: GradingPolicyUpdate, now: datetime
+) -> list[GradeChange]:
     """Whose current grade would move, and how; nothing is saved."""
     await access_taught_course(session, who, course)
     check_names(body)
     await _check_items(session, course, body)
-    keep_groups(body, (await policy_at(session, course, now)).body)
-    before = totals(await load_book(session, course, now), "current")
-    after = totals(await load_book(session, course, now, policy=body), "current")
+    match_groups(body, (await policy_at(session, course, now)).body)
+    before = totals(await load_grades(session, course, now), "current")
+    after = totals(await load_grades(session, course, now, policy=body), "current")
     return [
-        Change(user=user, before=number(before[user]), after=number(after[user]))
+        GradeChange(user=user, before=number(before[user]), after=number(after[user]))
         for user in before
         if rules.rounded(before[user]) != rules.rounded(after[user])
     ]
 
 
-def totals(book: Book, view: rules.View) -> dict[UUID, Fraction | None]:
-    policy = book.policy.terms
+def totals(grades: CourseGrades, view: rules.View) -> dict[UUID, Fraction | None]:
+    policy = grades.policy.terms
     return {
-        user: rules.grade(policy, [each.mark for each in marks], view).percentage
-        for user, marks in book.marks.items()
+        user: rules.grade(policy, [each.item_grade for each in item_grades], view).percentage
+        for user, item_grades in grades.item_grades.items()
     }
 
 
@@ -134,23 +139,26 @@ def number(value: Fraction | None) -> float | None:
     return None if rounded is None else float(rounded)
 
 
-def row(book: Book, user: UUID) -> dict[str, Any]:
+def row(grades: CourseGrades, user: UUID) -> dict[str, Any]:
     """One learner's cells and totals."""
-    policy = book.policy.terms
-    marks = [each.mark for each in book.marks[user]]
-    current = rules.grade(policy, marks, "current").percentage
-    cells = {mark.item.uuid: {"score": number(mark.earned), "status": mark.status} for mark in marks}
+    policy = grades.policy.terms
+    item_grades = [each.item_grade for each in grades.item_grades[user]]
+    current = rules.grade(policy, item_grades, "current").percentage
+    cells = {
+        item_grade.item.uuid: {"score": number(item_grade.earned), "status": item_grade.status}
+        for item_grade in item_grades
+    }
     return {
         "user": user,
-        "name": book.names[user],
+        "name": grades.names[user],
         "cells": cells,
         "current": number(current),
-        "final": number(rules.grade(policy, marks, "final").percentage),
+        "final": number(rules.grade(policy, item_grades, "final").percentage),
         "letter": rules.letter_of(current, policy.letters),
     }
 
 
-def items(book: Book) -> list[dict[str, Any]]:
+def items(grades: CourseGrades) -> list[dict[str, Any]]:
     return [
         {
             "uuid": each.item.uuid,
@@ -162,5 +170,5 @@ def items(book: Book) -> list[dict[str, Any]]:
             "due_at": each.due_at,
             "posted": each.posted,
         }
-        for each in book.items
+        for each in grades.items
     ]

@@ -14,12 +14,12 @@ from services.learning.errors import LessonNotFinished, NotEnrolled
 from services.learning.lessons import service
 from services.learning.lessons.completion import show_completion
 from services.learning.lessons.schemas import (
-    HeartbeatBody,
-    HeartbeatOut,
+    HeartbeatRead,
+    HeartbeatRequest,
     LessonCompletion,
-    LessonProgressOut,
-    NotesBody,
-    NotesOut,
+    LessonProgressRead,
+    NotesRead,
+    NotesUpdate,
 )
 
 router = APIRouter(prefix="/api/courses/{course}/lessons/{lesson}", tags=["lessons"])
@@ -31,9 +31,9 @@ async def complete_lesson(course: UUID, lesson: UUID, who: CurrentUser, session:
     return show_completion(await service.complete_lesson(session, who, course, lesson, now))
 
 
-@router.post("/progress/", response_model=HeartbeatOut, responses=raises(NotEnrolled))
+@router.post("/progress/", response_model=HeartbeatRead, responses=raises(NotEnrolled))
 async def record_lesson_progress(
-    course: UUID, lesson: UUID, body: HeartbeatBody, who: CurrentUser, session: SessionDep, now: Now
+    course: UUID, lesson: UUID, body: HeartbeatRequest, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:
     """A heartbeat: resume position and study time, which never passes wall clock.
 
@@ -50,7 +50,7 @@ async def record_lesson_progress(
     }
 
 
-@router.get("/progress/", response_model=LessonProgressOut, responses=raises(NotEnrolled))
+@router.get("/progress/", response_model=LessonProgressRead, responses=raises(NotEnrolled))
 async def get_lesson_progress(course: UUID, lesson: UUID, who: CurrentUser, session: SessionDep) -> Any:
     """Where to go on with a lesson, and how much time it took so far."""
     found = await service.read_progress(session, who, course, lesson)
@@ -63,7 +63,7 @@ async def get_lesson_progress(course: UUID, lesson: UUID, who: CurrentUser, sess
     }
 
 
-@router.get("/notes/", response_model=NotesOut, responses=raises(NotEnrolled))
+@router.get("/notes/", response_model=NotesRead, responses=raises(NotEnrolled))
 async def get_lesson_notes(
     course: UUID, lesson: UUID, who: CurrentUser, session: SessionDep, request: Request, response: Response
 ) -> Any:
@@ -73,11 +73,11 @@ async def get_lesson_notes(
     return etags.answer(request, response, tag) or {"lesson": lesson, "notes": notes, "updated_at": at}
 
 
-@router.post("/notes/", response_model=NotesOut, responses=raises(NotEnrolled))
+@router.post("/notes/", response_model=NotesRead, responses=raises(NotEnrolled))
 async def save_lesson_notes(
     course: UUID,
     lesson: UUID,
-    body: NotesBody,
+    body: NotesUpdate,
     who: CurrentUser,
     session: SessionDep,
     now: Now,

@@ -9,7 +9,7 @@ from services.learning.models.base import Base
 from services.learning.models.certificates import Certificate, CertificateTemplate
 from services.learning.models.completion import CompletionCheck, CompletionRules
 from services.learning.models.enrollments import ENROLLED, UNDERWAY, Enrollment
-from services.learning.models.grades import GradeFact, GradeMark, GradingPolicy, GradingPolicyVersion
+from services.learning.models.grades import GradeFact, GradeRecord, GradingPolicy, GradingPolicyVersion
 from services.learning.models.lessons import LessonProgress, StudyClock, StudyDay
 from services.learning.models.privacy import PrivacyPart
 from services.learning.models.quizzes import (
@@ -37,7 +37,7 @@ __all__ = [
     "Course",
     "Enrollment",
     "GradeFact",
-    "GradeMark",
+    "GradeRecord",
     "GradingPolicy",
     "GradingPolicyVersion",
     "LessonProgress",

@@ -35,7 +35,7 @@ class GradingPolicyVersion(Base):
     event: Mapped[UUID | None]
 
 
-class GradeMark(Base):
+class GradeRecord(Base):
     """Where a learner stands with an item from `at` on: append-only, the newest up to a moment counts.
 
     `score` is out of `points`, before any cost of lateness; `event` is the published fact behind it, null for

@@ -24,17 +24,19 @@ from services.learning.models import Course, Question, QuestionBank, Quiz
 from services.learning.quizzes import questions
 from services.learning.quizzes.access import access_bank, access_question
 from services.learning.quizzes.schemas import (
-    BankBody,
-    BankOut,
-    BankPatch,
-    QuestionBody,
-    QuestionPatch,
+    QuestionBankCreate,
+    QuestionBankRead,
+    QuestionBankUpdate,
+    QuestionCreate,
+    QuestionUpdate,
     check_unchanged,
-    question_out,
+    question_read,
 )
 
 
-async def create_bank(session: AsyncSession, who: Principal, body: BankBody, now: datetime) -> QuestionBank:
+async def create_bank(
+    session: AsyncSession, who: Principal, body: QuestionBankCreate, now: datetime
+) -> QuestionBank:
     course = await access_taught_course(session, who, body.course)
     bank = QuestionBank(
         uuid=uuid4(), version=0, course=course.uuid, title=body.title, created_at=now, updated_at=now
@@ -45,7 +47,12 @@ async def create_bank(session: AsyncSession, who: Principal, body: BankBody, now
 
 
 async def change_bank(
-    session: AsyncSession, who: Principal, uuid: UUID, body: BankPatch, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: QuestionBankUpdate,
+    request: Request,
+    now: datetime,
 ) -> QuestionBank:
     bank = await access_bank(session, who, uuid, lock=True)
     check_if_match(request, bank.version)
@@ -72,7 +79,7 @@ async def delete_bank(
 
 
 async def add_question(
-    session: AsyncSession, who: Principal, uuid: UUID, body: QuestionBody, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, body: QuestionCreate, request: Request, now: datetime
 ) -> tuple[Question, int]:
     """Returns the question and the bank's version."""
     bank = await access_bank(session, who, uuid, lock=True)
@@ -87,7 +94,7 @@ async def change_question(
     who: Principal,
     uuid: UUID,
     number: UUID,
-    body: QuestionPatch,
+    body: QuestionUpdate,
     request: Request,
     now: datetime,
 ) -> tuple[Question, int]:
@@ -120,10 +127,10 @@ async def list_bank_questions(session: AsyncSession, who: Principal, uuid: UUID)
     return list(await session.scalars(query))
 
 
-async def show_bank(session: AsyncSession, who: Principal, bank: QuestionBank) -> BankOut:
+async def show_bank(session: AsyncSession, who: Principal, bank: QuestionBank) -> QuestionBankRead:
     found = await list_bank_questions(session, who, bank.uuid)
-    shown = BankOut.model_validate(_fields(bank, len(found)))
-    shown.questions = [question_out(question) for question in found]
+    shown = QuestionBankRead.model_validate(_fields(bank, len(found)))
+    shown.questions = [question_read(question) for question in found]
     return shown
 
 

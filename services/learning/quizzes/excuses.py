@@ -23,7 +23,7 @@ from services.learning.models import Attempt, Quiz, QuizExtension
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_taught_quiz, hold_quiz
 from services.learning.quizzes.extensions import hold_extension
-from services.learning.quizzes.schemas import ExcuseBody
+from services.learning.quizzes.schemas import ExcuseUpdate
 
 
 async def excuse_learner(
@@ -31,7 +31,7 @@ async def excuse_learner(
     who: Principal,
     uuid: UUID,
     user: UUID,
-    body: ExcuseBody,
+    body: ExcuseUpdate,
     request: Request,
     now: datetime,
 ) -> QuizExtension:
@@ -41,7 +41,7 @@ async def excuse_learner(
     await hold_quiz(session, quiz)
     if quiz.kind not in COUNTED_QUIZZES:
         raise Unprocessable.field("excused", f"a quiz that is {quiz.kind} counts for nobody")
-    seat, extension = await hold_extension(session, quiz, user, request, now)
+    learner, extension = await hold_extension(session, quiz, user, request, now)
     if extension.version and extension.excused == body.excused:
         return extension
     extension.excused = body.excused
@@ -55,7 +55,7 @@ async def excuse_learner(
         excused=body.excused,
         actor=who.user,
     )
-    status, score, points = await _standing(session, quiz, user)
+    status, score, points = await _current_result(session, quiz, user)
     record_grade(
         session, course=quiz.course, item=quiz.uuid, student=user, points=points, late_seconds=0, at=now,
         status="excused" if body.excused else status, score=None if body.excused else score,
@@ -64,11 +64,13 @@ async def excuse_learner(
     details = {"student": str(user), "excused": body.excused}
     await write_entry(session, "quiz.excused", quiz.uuid, actor=who.user, details=details)
     await session.flush()
-    await want_checks(session, [seat.enrollment.uuid], now)
+    await want_checks(session, [learner.enrollment.uuid], now)
     return extension
 
 
-async def _standing(session: AsyncSession, quiz: Quiz, student: UUID) -> tuple[str, Decimal | None, Decimal]:
+async def _current_result(
+    session: AsyncSession, quiz: Quiz, student: UUID
+) -> tuple[str, Decimal | None, Decimal]:
     """Where somebody stands by their attempts: status, points, and out of how many."""
     rows = await session.execute(
         select(Attempt.status, Attempt.percentage, Attempt.max_score)
@@ -79,7 +81,7 @@ async def _standing(session: AsyncSession, quiz: Quiz, student: UUID) -> tuple[s
     if not handed_in:
         return "open", None, (await quiz_totals(session, quiz))[1]
     points = handed_in[-1].max_score
-    percentage = rules.standing(quiz.scoring, [p for _, p, _ in handed_in if p is not None])
+    percentage = rules.quiz_result(quiz.scoring, [p for _, p, _ in handed_in if p is not None])
     if percentage is None:
         return "submitted", None, points
     return "graded", percentage * points / 100, points

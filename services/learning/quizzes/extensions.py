@@ -17,22 +17,22 @@ from libs.common.events.quizzes import QuizDeadlineMoved, QuizExtensionChanged
 from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
 from libs.common.web.etags import check_if_match
-from services.learning.access import Seat, lock_seat
+from services.learning.access import EnrolledLearner, lock_learner
 from services.learning.gradebook.history import record_extension
 from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension, User
 from services.learning.quizzes.access import access_taught_quiz, find_extension
 from services.learning.quizzes.attempts import extended_deadline
 from services.learning.quizzes.results import identity
-from services.learning.quizzes.schemas import ExtensionBody, ExtensionForTeacher, extension_out
+from services.learning.quizzes.schemas import ExtensionTeacherRead, ExtensionUpdate, extension_read
 
 
 async def hold_extension(
     session: AsyncSession, quiz: Quiz, user: UUID, request: Request, now: datetime
-) -> tuple[Seat, QuizExtension]:
+) -> tuple[EnrolledLearner, QuizExtension]:
     """A learner's seat, locked, and what they have beyond others; a new row of version 0 where that is
     nothing. Raises NotFound, PreconditionFailed."""
-    seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == user)
-    if seat is None:
+    learner = await lock_learner(session, Enrollment.course == quiz.course, Enrollment.student == user)
+    if learner is None:
         raise NotFound
     extension = await find_extension(session, quiz.uuid, user)
     if extension is None:
@@ -42,7 +42,7 @@ async def hold_extension(
         )  # fmt: skip
         session.add(extension)
     check_if_match(request, extension.version)
-    return seat, extension
+    return learner, extension
 
 
 async def put_extension(
@@ -50,7 +50,7 @@ async def put_extension(
     who: Principal,
     uuid: UUID,
     user: UUID,
-    body: ExtensionBody,
+    body: ExtensionUpdate,
     request: Request,
     now: datetime,
 ) -> QuizExtension:
@@ -119,13 +119,13 @@ async def move_deadlines(session: AsyncSession, who: Principal, quiz: Quiz, now:
     await session.flush()
 
 
-async def show_extension(session: AsyncSession, extension: QuizExtension) -> ExtensionForTeacher:
+async def show_extension(session: AsyncSession, extension: QuizExtension) -> ExtensionTeacherRead:
     name = await session.scalar(select(User.full_name).where(User.uuid == extension.student))
     zone = await session.scalar(select(Quiz.time_zone).where(Quiz.uuid == extension.quiz))
     return _shown(extension, name, zone or "UTC")
 
 
-async def list_extensions(session: AsyncSession, who: Principal, uuid: UUID) -> list[ExtensionForTeacher]:
+async def list_extensions(session: AsyncSession, who: Principal, uuid: UUID) -> list[ExtensionTeacherRead]:
     """Those of a quiz that they teach, by name."""
     quiz = await access_taught_quiz(session, who, uuid)
     rows = await session.execute(
@@ -137,11 +137,11 @@ async def list_extensions(session: AsyncSession, who: Principal, uuid: UUID) -> 
     return [_shown(extension, name, quiz.time_zone) for extension, name in rows]
 
 
-def _shown(extension: QuizExtension, name: str | None, zone: str) -> ExtensionForTeacher:
-    return ExtensionForTeacher(
+def _shown(extension: QuizExtension, name: str | None, zone: str) -> ExtensionTeacherRead:
+    return ExtensionTeacherRead(
         quiz=extension.quiz,
         user=extension.student,
         user_name=name or "",
         updated_at=extension.updated_at,
-        **dict(extension_out(extension, zone)),
+        **dict(extension_read(extension, zone)),
     )

@@ -23,20 +23,31 @@ from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
 from libs.common.runtime.trace import Trace
 from libs.common.security.tokens import Principal
 from libs.common.web.etags import check_if_match
-from services.learning.access import lock_seat, lock_seats
+from services.learning.access import lock_learner, lock_learners
 from services.learning.errors import AttemptNotSubmitted, QuestionKindChanged
 from services.learning.models import Attempt, AttemptQuestion, Enrollment, Question, Quiz
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_taught_quiz, hold_quiz
 from services.learning.quizzes.attempts import lock_attempt
-from services.learning.quizzes.grading_schemas import AnswerGradeBody, PointsChange, RegradeBody
+from services.learning.quizzes.grading_schemas import AnswerGradeUpdate, PointsChange, RegradeRequest
 from services.learning.quizzes.kinds import kind_of
-from services.learning.quizzes.results import Case, earned, identity, list_questions_of, settle
+from services.learning.quizzes.results import (
+    LoadedAttempt,
+    grade_attempts,
+    identity,
+    list_questions_of,
+    points_earned,
+)
 from services.learning.rules import rounded
 
 
 async def grade_answer(
-    session: AsyncSession, who: Principal, uuid: UUID, body: AnswerGradeBody, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: AnswerGradeUpdate,
+    request: Request,
+    now: datetime,
 ) -> None:
     """Give points for one answer, an essay's or against the rules; with the last one the attempt is graded.
 
@@ -46,8 +57,8 @@ async def grade_answer(
     if not taught:
         raise Forbidden
     await hold_quiz(session, quiz)
-    seat = await lock_seat(session, Enrollment.uuid == found.enrollment)
-    if seat is None:
+    learner = await lock_learner(session, Enrollment.uuid == found.enrollment)
+    if learner is None:
         raise NotFound
     attempt = await lock_attempt(session, uuid)
     check_if_match(request, attempt.version)
@@ -76,12 +87,12 @@ async def grade_answer(
             "after": rounded(body.points),
         }
         await write_entry(session, "attempt.overridden", attempt.uuid, actor=who.user, details=details)
-    case = Case(seat, attempt, quiz, questions)
-    await settle(session, [case], now, is_regrade=attempt.status == "graded")
+    loaded = LoadedAttempt(learner, attempt, quiz, questions)
+    await grade_attempts(session, [loaded], now, is_regrade=attempt.status == "graded")
 
 
 async def regrade(
-    session: AsyncSession, who: Principal, uuid: UUID, body: RegradeBody, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, body: RegradeRequest, request: Request, now: datetime
 ) -> list[PointsChange]:
     """Grade a question anew in every attempt that has it. Returns whose points change.
 
@@ -113,7 +124,7 @@ async def regrade(
             continue
         changes.append(change)
         if not body.dry_run:
-            await _settle_anew(session, who, attempt, quiz, pinned, body.question, now)
+            await _regrade_attempt(session, who, attempt, quiz, pinned, body.question, now)
     if not body.dry_run:
         await session.flush()
         details = {"question": str(body.question), "mode": body.mode, "changed": len(changes)}
@@ -123,7 +134,7 @@ async def regrade(
     return changes
 
 
-async def settle_graded(session: AsyncSession, quiz: Quiz, now: datetime) -> None:
+async def regrade_attempts(session: AsyncSession, quiz: Quiz, now: datetime) -> None:
     """Settle every graded attempt of a locked quiz anew, after its scoring or its pass mark has changed."""
     found = (
         await session.scalars(
@@ -131,22 +142,22 @@ async def settle_graded(session: AsyncSession, quiz: Quiz, now: datetime) -> Non
         )
     ).all()
     attempts = await _load(session, found, lock=True)
-    seats = {
-        seat.enrollment.uuid: seat
-        for seat in await lock_seats(
+    learners = {
+        learner.enrollment.uuid: learner
+        for learner in await lock_learners(
             session, among(Enrollment.uuid, {attempt.enrollment for attempt in attempts})
         )
     }
     questions = await list_questions_of(session, found)
-    rounds: defaultdict[int, list[Case]] = defaultdict(list)  # of one learner only one at a time
+    rounds: defaultdict[int, list[LoadedAttempt]] = defaultdict(list)  # of one learner only one at a time
     for attempt in attempts:
-        case = Case(seats[attempt.enrollment], attempt, quiz, questions[attempt.uuid])
-        rounds[attempt.number].append(case)
+        loaded = LoadedAttempt(learners[attempt.enrollment], attempt, quiz, questions[attempt.uuid])
+        rounds[attempt.number].append(loaded)
     for number in sorted(rounds):
-        await settle(session, rounds[number], now, is_regrade=True)
+        await grade_attempts(session, rounds[number], now, is_regrade=True)
 
 
-async def settle_waiting(session: AsyncSession, student: UUID, now: datetime, trace: Trace) -> int:
+async def grade_erased(session: AsyncSession, student: UUID, now: datetime, trace: Trace) -> int:
     """Settle what still waits for a teacher of somebody whose texts are erased: nobody can read it any more.
     Returns how many attempts."""
     found = await session.execute(
@@ -157,11 +168,13 @@ async def settle_waiting(session: AsyncSession, student: UUID, now: datetime, tr
     )
     waiting = found.all()
     for uuid, enrollment, quiz in waiting:
-        seat = await lock_seat(session, Enrollment.uuid == enrollment)
-        assert seat is not None
+        learner = await lock_learner(session, Enrollment.uuid == enrollment)
+        assert learner is not None
         attempt = await lock_attempt(session, uuid)
         questions = (await list_questions_of(session, [uuid]))[uuid]
-        await settle(session, [Case(seat, attempt, quiz, questions, trace=trace)], now, is_regrade=False)
+        await grade_attempts(
+            session, [LoadedAttempt(learner, attempt, quiz, questions, trace=trace)], now, is_regrade=False
+        )
     return len(waiting)
 
 
@@ -182,10 +195,10 @@ async def _load(session: AsyncSession, found: Sequence[UUID], *, lock: bool) -> 
     )
     if not lock:
         return (await session.scalars(query)).all()
-    seats = select(Attempt.enrollment).where(Attempt.uuid.in_(found))
+    learners = select(Attempt.enrollment).where(Attempt.uuid.in_(found))
     await session.execute(
         select(Enrollment.uuid)
-        .where(Enrollment.uuid.in_(seats))
+        .where(Enrollment.uuid.in_(learners))
         .order_by(Enrollment.uuid)
         .with_for_update(key_share=True)
     )
@@ -197,7 +210,7 @@ def _rekey(
     quiz: Quiz,
     pinned: Sequence[AttemptQuestion],
     current: Question | None,
-    body: RegradeBody,
+    body: RegradeRequest,
     *,
     write: bool,
 ) -> PointsChange | None:
@@ -216,8 +229,8 @@ def _rekey(
         content = kind.regraded(earlier, current.content, body.mode, _shuffled)
         partial = current.partial_credit
     handed_in = attempt.status != "in_progress" and quiz.kind != "survey"
-    before = earned(question)
-    others = sum((earned(one) for one in pinned if one is not question), Fraction(0))
+    before = points_earned(question)
+    others = sum((points_earned(one) for one in pinned if one is not question), Fraction(0))
     after = _points(question, content, partial) if handed_in else before
     if write:
         question.content, question.partial_credit = dict(content), partial
@@ -248,10 +261,10 @@ def _points(question: AttemptQuestion, content: Any, partial: bool) -> Fraction:
         content=content,
         partial_credit=partial,
     )
-    return earned(copy)
+    return points_earned(copy)
 
 
-async def _settle_anew(
+async def _regrade_attempt(
     session: AsyncSession,
     who: Principal,
     attempt: Attempt,
@@ -260,14 +273,16 @@ async def _settle_anew(
     number: UUID,
     now: datetime,
 ) -> None:
-    seat = await lock_seat(session, Enrollment.uuid == attempt.enrollment)
-    if seat is None:
+    learner = await lock_learner(session, Enrollment.uuid == attempt.enrollment)
+    if learner is None:
         raise NotFound
     was_graded = attempt.status == "graded"
     if not was_graded:
         question = next(one for one in questions if one.question == number)
         _record_answer(session, attempt, quiz, question, who, is_regrade=True)
-    await settle(session, [Case(seat, attempt, quiz, questions)], now, is_regrade=was_graded)
+    await grade_attempts(
+        session, [LoadedAttempt(learner, attempt, quiz, questions)], now, is_regrade=was_graded
+    )
 
 
 def _record_answer(

@@ -10,7 +10,7 @@ from services.learning.quizzes.kinds import AnswerCount
 from services.learning.schemas import Long
 
 
-class AnswerGradeBody(Body):
+class AnswerGradeUpdate(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -28,7 +28,7 @@ class AnswerGradeBody(Body):
     comment: Long | None = Field(None, description="what is not sent stays")
 
 
-class RegradeBody(Body):
+class RegradeRequest(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -57,7 +57,7 @@ class PointsChange(Answer):
     after: float
 
 
-class Regraded(Answer):
+class RegradeChanges(Answer):
     changes: list[PointsChange]
 
 

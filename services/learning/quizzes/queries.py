@@ -16,10 +16,10 @@ from services.learning.models import ENROLLED, Attempt, Course, Enrollment, Ques
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import find_extension
 from services.learning.quizzes.schemas import (
-    QuizForStudent,
-    QuizForTeacher,
-    extension_out,
-    question_out,
+    QuizStudentRead,
+    QuizTeacherRead,
+    extension_read,
+    question_read,
     quiz_fields,
 )
 
@@ -48,19 +48,19 @@ async def draw_questions(session: AsyncSession, quiz: Quiz, count: int) -> list[
     return [[*own, *(found[number] for number in numbers if number in found)] for numbers in drawn]
 
 
-async def for_teacher(session: AsyncSession, quiz: Quiz, *, whole: bool = True) -> QuizForTeacher:
+async def for_teacher(session: AsyncSession, quiz: Quiz, *, whole: bool = True) -> QuizTeacherRead:
     questions = await list_questions(session, quiz.uuid) if whole else ()
     attempts = await session.scalar(
         select(func.count()).select_from(Attempt).where(Attempt.quiz == quiz.uuid)
     )
-    return QuizForTeacher(
+    return QuizTeacherRead(
         **quiz_fields(quiz, *await quiz_totals(session, quiz)),
-        questions=[question_out(question) for question in questions] if whole else None,
+        questions=[question_read(question) for question in questions] if whole else None,
         attempts_count=attempts or 0,
     )
 
 
-async def for_student(session: AsyncSession, quiz: Quiz, student: UUID) -> QuizForStudent:
+async def for_student(session: AsyncSession, quiz: Quiz, student: UUID) -> QuizStudentRead:
     extension = await find_extension(session, quiz.uuid, student)
     attempts = (
         await session.execute(
@@ -68,9 +68,9 @@ async def for_student(session: AsyncSession, quiz: Quiz, student: UUID) -> QuizF
         )
     ).all()
     allowed = rules.attempts_allowed(quiz.attempts_allowed, extension.extra_attempts if extension else 0)
-    return QuizForStudent(
+    return QuizStudentRead(
         **quiz_fields(quiz, *await quiz_totals(session, quiz)),
-        extension=extension_out(extension, quiz.time_zone) if extension else None,
+        extension=extension_read(extension, quiz.time_zone) if extension else None,
         attempts_used=len(attempts),
         attempts_left=None if allowed is None else max(0, allowed - len(attempts)),
         open_attempt=next((uuid for uuid, status in attempts if status == "in_progress"), None),
@@ -79,7 +79,7 @@ async def for_student(session: AsyncSession, quiz: Quiz, student: UUID) -> QuizF
 
 async def list_quizzes(
     session: AsyncSession, who: Principal, course: UUID | None, lesson: UUID | None, page: Paging
-) -> tuple[int, list[QuizForTeacher | QuizForStudent]]:
+) -> tuple[int, list[QuizTeacherRead | QuizStudentRead]]:
     """Those of the courses that one teaches, and the published ones of courses that one is enrolled in."""
     enrolled = select(Enrollment.course).where(
         Enrollment.student == who.user, Enrollment.status.in_(ENROLLED)
@@ -99,7 +99,7 @@ async def list_quizzes(
             select(Course).where(Course.uuid.in_({quiz.course for quiz in quizzes}))
         )
     }
-    shown: list[QuizForTeacher | QuizForStudent] = []
+    shown: list[QuizTeacherRead | QuizStudentRead] = []
     for quiz in quizzes:
         if teaches(who, courses[quiz.course]):
             shown.append(await for_teacher(session, quiz, whole=False))

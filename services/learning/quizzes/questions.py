@@ -9,10 +9,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.runtime.errors import Unprocessable
 from services.learning.models import Question, QuestionBank, Quiz
 from services.learning.quizzes.kinds import kind_of
-from services.learning.quizzes.schemas import QuestionBody, QuestionPatch
+from services.learning.quizzes.schemas import QuestionCreate, QuestionUpdate
 
 
-async def add(session: AsyncSession, place: Quiz | QuestionBank, body: QuestionBody) -> Question:
+async def add(session: AsyncSession, place: Quiz | QuestionBank, body: QuestionCreate) -> Question:
     """A new question, the last one unless the body says where. Raises InvalidQuestion."""
     here = Question.quiz == place.uuid if isinstance(place, Quiz) else Question.bank == place.uuid
     last = await session.scalar(select(func.max(Question.position)).where(here))
@@ -33,7 +33,7 @@ async def add(session: AsyncSession, place: Quiz | QuestionBank, body: QuestionB
     return question
 
 
-def change(question: Question, body: QuestionPatch) -> None:
+def change(question: Question, body: QuestionUpdate) -> None:
     """What is not sent stays, except what belongs to another kind. Raises InvalidQuestion."""
     if body.uuid not in (None, question.uuid):
         raise Unprocessable.field("uuid", "cannot be changed")

@@ -15,14 +15,14 @@ from services.learning.errors import InvalidQuestion, PoolTooSmall, QuizEmpty
 from services.learning.quizzes import queries, service
 from services.learning.quizzes.access import access_question, access_quiz, access_taught_quiz
 from services.learning.quizzes.schemas import (
-    QuestionBody,
-    QuestionForTeacher,
-    QuestionPatch,
-    QuizBody,
-    QuizForStudent,
-    QuizForTeacher,
-    QuizPatch,
-    question_out,
+    QuestionCreate,
+    QuestionTeacherRead,
+    QuestionUpdate,
+    QuizCreate,
+    QuizStudentRead,
+    QuizTeacherRead,
+    QuizUpdate,
+    question_read,
 )
 from services.learning.schemas import Deleted
 
@@ -30,15 +30,17 @@ router = APIRouter(prefix="/api/quizzes", tags=["quizzes"])
 Filter = Annotated[str | None, Query(description="a uuid")]
 
 
-@router.post("/", status_code=201, response_model=QuizForTeacher)
-async def create_quiz(body: QuizBody, who: Teacher, session: SessionDep, now: Now, response: Response) -> Any:
+@router.post("/", status_code=201, response_model=QuizTeacherRead)
+async def create_quiz(
+    body: QuizCreate, who: Teacher, session: SessionDep, now: Now, response: Response
+) -> Any:
     """Make a quiz, a draft until it is published."""
     quiz = await service.create_quiz(session, who, body, now)
     response.headers["ETag"] = etags.etag(quiz.version)
     return await queries.for_teacher(session, quiz)
 
 
-@router.get("/", response_model=Page[QuizForTeacher | QuizForStudent])
+@router.get("/", response_model=Page[QuizTeacherRead | QuizStudentRead])
 async def list_quizzes(
     who: CurrentUser, session: SessionDep, page: PagingDep, course: Filter = None, lesson: Filter = None
 ) -> Any:
@@ -48,13 +50,13 @@ async def list_quizzes(
     return page.answer(count, rows)
 
 
-@router.get("/{uuid}/", response_model=QuizForTeacher | QuizForStudent)
+@router.get("/{uuid}/", response_model=QuizTeacherRead | QuizStudentRead)
 async def get_quiz(
     uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
 ) -> Any:
     """One quiz: whole for who teaches it, without questions and answers for learners."""
     quiz, taught = await access_quiz(session, who, uuid)
-    body: QuizForTeacher | QuizForStudent
+    body: QuizTeacherRead | QuizStudentRead
     if taught:
         body = await queries.for_teacher(session, quiz)
     else:
@@ -63,10 +65,10 @@ async def get_quiz(
     return etags.answer(request, response, etags.etag(quiz.version, body.model_dump_json())) or body
 
 
-@router.patch("/{uuid}/", response_model=QuizForTeacher, responses=raises(QuizEmpty, PoolTooSmall))
+@router.patch("/{uuid}/", response_model=QuizTeacherRead, responses=raises(QuizEmpty, PoolTooSmall))
 async def change_quiz(
     uuid: UUID,
-    body: QuizPatch,
+    body: QuizUpdate,
     request: Request,
     response: Response,
     who: Teacher,
@@ -86,7 +88,7 @@ async def delete_quiz(uuid: UUID, request: Request, who: Teacher, session: Sessi
     return {"deleted": True}
 
 
-@router.post("/{uuid}/publish/", response_model=QuizForTeacher, responses=raises(QuizEmpty, PoolTooSmall))
+@router.post("/{uuid}/publish/", response_model=QuizTeacherRead, responses=raises(QuizEmpty, PoolTooSmall))
 async def publish_quiz(
     uuid: UUID, request: Request, response: Response, who: Teacher, session: SessionDep, now: Now
 ) -> Any:
@@ -96,22 +98,22 @@ async def publish_quiz(
     return await queries.for_teacher(session, quiz)
 
 
-@router.get("/{uuid}/questions/", response_model=list[QuestionForTeacher])
+@router.get("/{uuid}/questions/", response_model=list[QuestionTeacherRead])
 async def list_questions(uuid: UUID, who: CurrentUser, session: SessionDep) -> Any:
     """The questions with what is right, in their order, for who teaches the quiz."""
     quiz = await access_taught_quiz(session, who, uuid)
-    return [question_out(question) for question in await queries.list_questions(session, quiz.uuid)]
+    return [question_read(question) for question in await queries.list_questions(session, quiz.uuid)]
 
 
 @router.post(
     "/{uuid}/questions/",
     status_code=201,
-    response_model=QuestionForTeacher,
+    response_model=QuestionTeacherRead,
     responses=raises(InvalidQuestion),
 )
 async def add_question(
     uuid: UUID,
-    body: QuestionBody,
+    body: QuestionCreate,
     request: Request,
     response: Response,
     who: Teacher,
@@ -121,26 +123,26 @@ async def add_question(
     """Add a question; `If-Match` takes the quiz's ETag."""
     question, version = await service.add_question(session, who, uuid, body, request, now)
     response.headers["ETag"] = etags.etag(version, question.uuid)
-    return question_out(question)
+    return question_read(question)
 
 
-@router.get("/{uuid}/questions/{question}/", response_model=QuestionForTeacher)
+@router.get("/{uuid}/questions/{question}/", response_model=QuestionTeacherRead)
 async def get_question(
     uuid: UUID, question: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
 ) -> Any:
     """One question with what is right, for who teaches the quiz. Its ETag changes with the quiz."""
     quiz = await access_taught_quiz(session, who, uuid)
-    body = question_out(await access_question(session, quiz, question))
+    body = question_read(await access_question(session, quiz, question))
     return etags.answer(request, response, etags.etag(quiz.version, question)) or body
 
 
 @router.patch(
-    "/{uuid}/questions/{question}/", response_model=QuestionForTeacher, responses=raises(InvalidQuestion)
+    "/{uuid}/questions/{question}/", response_model=QuestionTeacherRead, responses=raises(InvalidQuestion)
 )
 async def change_question(
     uuid: UUID,
     question: UUID,
-    body: QuestionPatch,
+    body: QuestionUpdate,
     request: Request,
     response: Response,
     who: Teacher,
@@ -150,7 +152,7 @@ async def change_question(
     """Change a question for attempts that start from now on."""
     changed, version = await service.change_question(session, who, uuid, question, body, request, now)
     response.headers["ETag"] = etags.etag(version, question)
-    return question_out(changed)
+    return question_read(changed)
 
 
 @router.delete("/{uuid}/questions/{question}/", response_model=Deleted, responses=raises(QuizEmpty))

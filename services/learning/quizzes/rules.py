@@ -19,7 +19,7 @@ def stored(value: Fraction) -> Decimal:
     return (Decimal(value.numerator) / Decimal(value.denominator)).quantize(STORED, ROUND_HALF_UP)
 
 
-def standing(scoring: str, percentages: Sequence[Decimal]) -> Decimal | None:
+def quiz_result(scoring: str, percentages: Sequence[Decimal]) -> Decimal | None:
     """A learner's result in a quiz from those of their graded attempts, oldest first."""
     if not percentages:
         return None

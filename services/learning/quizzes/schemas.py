@@ -29,23 +29,23 @@ QuizKind = Literal["practice", "graded", "final", "survey"]
 Scoring = Literal["highest", "latest", "average", "first"]
 
 
-class Feedback(Body):
+class FeedbackPolicy(Body):
     score: When = "immediately"
     correctness: When = "immediately"
     answers: When = "after_close"
 
 
-class Pool(Body):
+class QuestionPool(Body):
     """So many questions of a bank of the same course, drawn at random when an attempt starts."""
 
     bank: UUID
     pick: int = Field(ge=1, le=1000)
 
 
-Pools = Annotated[list[Pool], Field(max_length=50)]
+Pools = Annotated[list[QuestionPool], Field(max_length=50)]
 
 
-class QuizBody(Body):
+class QuizCreate(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -77,10 +77,10 @@ class QuizBody(Body):
     shuffle_questions: bool = False
     shuffle_answers: bool = False
     pools: Pools = Field(default_factory=list)
-    feedback: Feedback = Feedback()
+    feedback: FeedbackPolicy = FeedbackPolicy()
 
 
-class QuizPatch(Body):
+class QuizUpdate(Body):
     """What is not sent stays, also of `feedback`; what only GET answers is taken while it does not change."""
 
     uuid: UUID | None = None
@@ -106,7 +106,7 @@ class QuizPatch(Body):
     shuffle_questions: bool | None = None
     shuffle_answers: bool | None = None
     pools: Pools | None = None
-    feedback: Feedback | None = None
+    feedback: FeedbackPolicy | None = None
 
     @field_validator(
         "title", "description", "kind", "time_zone", "scoring", "pass_mark", "shuffle_questions",
@@ -119,7 +119,7 @@ class QuizPatch(Body):
         return value
 
 
-class QuestionPatch(KindFields):
+class QuestionUpdate(KindFields):
     """By kind: `options`, `correct`, `accepted`, `value` and `tolerance`, `pairs`, or `items` in order."""
 
     uuid: UUID | None = Field(None, description="accepted while it does not change")
@@ -131,7 +131,7 @@ class QuestionPatch(KindFields):
     partial_credit: bool | None = None
 
 
-class QuestionBody(QuestionPatch):
+class QuestionCreate(QuestionUpdate):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -159,7 +159,7 @@ class QuestionBody(QuestionPatch):
     text: Annotated[PlainText, Length(1, 20_000)]
 
 
-class QuestionForTeacher(KindTeacherFields):
+class QuestionTeacherRead(KindTeacherFields):
     uuid: UUID
     kind: Identifier
     text: PlainText
@@ -169,7 +169,7 @@ class QuestionForTeacher(KindTeacherFields):
     partial_credit: bool
 
 
-class QuizCommon(Answer):
+class QuizBase(Answer):
     uuid: UUID
     course: UUID
     lesson: UUID | None
@@ -185,8 +185,8 @@ class QuizCommon(Answer):
     pass_mark: float
     shuffle_questions: bool
     shuffle_answers: bool
-    pools: list[Pool]
-    feedback: Feedback
+    pools: list[QuestionPool]
+    feedback: FeedbackPolicy
     question_count: int
     max_score: float = Field(description="of pools the most that their questions can bring")
     is_published: bool
@@ -194,14 +194,14 @@ class QuizCommon(Answer):
     updated_at: Moment
 
 
-class QuizForTeacher(QuizCommon):
+class QuizTeacherRead(QuizBase):
     """With what is right; `questions` only where one quiz is asked for."""
 
-    questions: list[QuestionForTeacher] | None
+    questions: list[QuestionTeacherRead] | None
     attempts_count: int
 
 
-class ExtensionBody(Body):
+class ExtensionUpdate(Body):
     """All three are set; what is not sent is taken back."""
 
     model_config = ConfigDict(
@@ -215,13 +215,13 @@ class ExtensionBody(Body):
     closes_at: OptionalMoment = Field(None, description="the window's end for this learner, if it is later")
 
 
-class ExcuseBody(Body):
+class ExcuseUpdate(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"excused": True}]})
 
     excused: bool = Field(description="the quiz does not count for them; false: it counts again")
 
 
-class ExtensionOut(Answer):
+class ExtensionStudentRead(Answer):
     """`time_zone` is the quiz's."""
 
     extra_seconds: int
@@ -231,20 +231,20 @@ class ExtensionOut(Answer):
     excused: bool = Field(description="the quiz does not count for them")
 
 
-class ExtensionForTeacher(ExtensionOut):
+class ExtensionTeacherRead(ExtensionStudentRead):
     quiz: UUID
     user: UUID
     user_name: PlainText
     updated_at: Moment
 
 
-class QuizForStudent(QuizCommon):
+class QuizStudentRead(QuizBase):
     """What a learner sees before an attempt: no questions, and nothing of what is right."""
 
     attempts_used: int
     attempts_left: int | None = Field(description="with those of an extension; null: any number")
     open_attempt: UUID | None
-    extension: ExtensionOut | None = Field(description="what this learner has beyond others")
+    extension: ExtensionStudentRead | None = Field(description="what this learner has beyond others")
 
 
 # What changes by itself while somebody edits: an older value asks for nothing.
@@ -260,9 +260,9 @@ def check_unchanged(body: Body, names: Sequence[str], shown: Answer) -> None:
             raise Unprocessable.field(name, "cannot be changed here")
 
 
-def extension_out(extension: QuizExtension, zone: str) -> ExtensionOut:
+def extension_read(extension: QuizExtension, zone: str) -> ExtensionStudentRead:
     """`zone` is the quiz's."""
-    return ExtensionOut(
+    return ExtensionStudentRead(
         extra_seconds=extension.extra_seconds,
         extra_attempts=extension.extra_attempts,
         closes_at=extension.closes_at,
@@ -271,8 +271,8 @@ def extension_out(extension: QuizExtension, zone: str) -> ExtensionOut:
     )
 
 
-def question_out(question: Question) -> QuestionForTeacher:
-    return QuestionForTeacher(
+def question_read(question: Question) -> QuestionTeacherRead:
+    return QuestionTeacherRead(
         uuid=question.uuid,
         kind=question.kind,
         text=question.text,
@@ -286,7 +286,7 @@ def question_out(question: Question) -> QuestionForTeacher:
 
 def quiz_fields(quiz: Quiz, count: int, points: Decimal) -> dict[str, Any]:
     """What every view of a quiz has."""
-    fields = {name: getattr(quiz, name) for name in QuizCommon.model_fields if hasattr(quiz, name)}
+    fields = {name: getattr(quiz, name) for name in QuizBase.model_fields if hasattr(quiz, name)}
     return {
         **fields,
         "pass_mark": float(quiz.pass_mark),
@@ -295,7 +295,7 @@ def quiz_fields(quiz: Quiz, count: int, points: Decimal) -> dict[str, Any]:
     }
 
 
-class BankBody(Body):
+class QuestionBankCreate(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"course": "00000020-0000-4000-8000-000000000020", "title": "Graphs, easy ones"}]
@@ -306,7 +306,7 @@ class BankBody(Body):
     title: Title
 
 
-class BankPatch(Body):
+class QuestionBankUpdate(Body):
     """What is not sent stays; what only GET answers is accepted while it does not change."""
 
     uuid: UUID | None = None
@@ -318,11 +318,11 @@ class BankPatch(Body):
     title: Title | None = None
 
 
-class BankOut(Answer):
+class QuestionBankRead(Answer):
     uuid: UUID
     course: UUID
     title: PlainText
     question_count: int
     created_at: Moment
     updated_at: Moment
-    questions: list[QuestionForTeacher] | None = Field(None, description="only where one bank is asked for")
+    questions: list[QuestionTeacherRead] | None = Field(None, description="only where one bank is asked for")

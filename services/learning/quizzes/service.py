@@ -28,13 +28,13 @@ from services.learning.models import Attempt, Question, QuestionBank, Quiz
 from services.learning.quizzes import questions
 from services.learning.quizzes.access import access_question, access_taught_quiz
 from services.learning.quizzes.extensions import move_deadlines
-from services.learning.quizzes.grading import settle_graded
+from services.learning.quizzes.grading import regrade_attempts
 from services.learning.quizzes.queries import for_teacher
 from services.learning.quizzes.schemas import (
-    QuestionBody,
-    QuestionPatch,
-    QuizBody,
-    QuizPatch,
+    QuestionCreate,
+    QuestionUpdate,
+    QuizCreate,
+    QuizUpdate,
     check_unchanged,
 )
 from services.learning.windows import check_order, zone_of
@@ -45,7 +45,7 @@ READ_ONLY = (
 )  # fmt: skip
 
 
-async def create_quiz(session: AsyncSession, who: Principal, body: QuizBody, now: datetime) -> Quiz:
+async def create_quiz(session: AsyncSession, who: Principal, body: QuizCreate, now: datetime) -> Quiz:
     """A new quiz, a draft until it is published."""
     course = await access_taught_course(session, who, body.course)
     check_lesson(course, body.lesson)
@@ -68,7 +68,7 @@ async def create_quiz(session: AsyncSession, who: Principal, body: QuizBody, now
 
 
 async def change_quiz(
-    session: AsyncSession, who: Principal, uuid: UUID, body: QuizPatch, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, body: QuizUpdate, request: Request, now: datetime
 ) -> Quiz:
     """Change settings; what is not sent stays. A moved close moves the deadlines of open attempts, and
     attempts that are graded follow their scoring and pass mark."""
@@ -96,7 +96,7 @@ async def change_quiz(
     if quiz.closes_at != before[0]:
         await move_deadlines(session, who, quiz, now)
     if (quiz.scoring, quiz.pass_mark) != before[1:]:
-        await settle_graded(session, quiz, now)
+        await regrade_attempts(session, quiz, now)
     return quiz
 
 
@@ -130,7 +130,7 @@ async def delete_quiz(
 
 
 async def add_question(
-    session: AsyncSession, who: Principal, uuid: UUID, body: QuestionBody, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, body: QuestionCreate, request: Request, now: datetime
 ) -> tuple[Question, int]:
     """Add a question; attempts that were started before keep theirs. Returns it and the quiz's version."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
@@ -145,7 +145,7 @@ async def change_question(
     who: Principal,
     uuid: UUID,
     number: UUID,
-    body: QuestionPatch,
+    body: QuestionUpdate,
     request: Request,
     now: datetime,
 ) -> tuple[Question, int]:

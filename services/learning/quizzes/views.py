@@ -1,4 +1,4 @@
-"""What of an attempt is shown to whom: `AttemptQuestionOut` is filled by the feedback policy alone."""
+"""What of an attempt is shown to whom: `AttemptQuestionRead` is filled by the feedback policy alone."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtensi
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_quiz
 from services.learning.quizzes.kinds import KindStudentFields, kind_of
-from services.learning.quizzes.results import Case, PinnedQuestion, read_pinned
+from services.learning.quizzes.results import LoadedAttempt, PinnedQuestion, read_pinned
 from services.learning.rules import rounded
 from services.learning.schemas import LONGEST_TEXT
 from services.learning.windows import is_visible, latest_close
@@ -26,7 +26,7 @@ from services.learning.windows import is_visible, latest_close
 Status = Literal["in_progress", "submitted", "graded"]
 
 
-class AnswerBody(Body):
+class AnswerUpdate(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -58,7 +58,7 @@ class AnswerBody(Body):
     )  # fmt: skip
 
 
-class SavedAnswer(Answer):
+class AnswerRead(Answer):
     question: UUID
     answer: Any
     saved_at: Moment
@@ -66,7 +66,7 @@ class SavedAnswer(Answer):
     seconds_left: int | None
 
 
-class AttemptQuestionOut(KindStudentFields):
+class AttemptQuestionRead(KindStudentFields):
     """A question in an attempt's order. What the policy hides is null."""
 
     uuid: UUID
@@ -80,7 +80,7 @@ class AttemptQuestionOut(KindStudentFields):
     comment: PlainText | None = Field(None, description="of who graded it; shown with the correctness")
 
 
-class AttemptRow(Answer):
+class AttemptSummary(Answer):
     uuid: UUID
     quiz: UUID
     student: UUID
@@ -98,8 +98,8 @@ class AttemptRow(Answer):
     passed: bool | None
 
 
-class AttemptOut(AttemptRow):
-    questions: list[AttemptQuestionOut]
+class AttemptRead(AttemptSummary):
+    questions: list[AttemptQuestionRead]
     answers: dict[UUID, Any]
 
 
@@ -107,7 +107,7 @@ def seconds_left(deadline: datetime | None, now: datetime) -> int | None:
     return None if deadline is None else max(0, int((deadline - now).total_seconds()))
 
 
-def attempt_row(
+def attempt_summary(
     attempt: Attempt,
     quiz: Quiz,
     extended: datetime | None,
@@ -143,7 +143,9 @@ def _shows(quiz: Quiz, what: str, attempt: Attempt, extended: datetime | None, n
     return handed_in and is_visible(quiz.feedback[what], closes_at, now)
 
 
-def _question_out(q: AttemptQuestion | PinnedQuestion, *, correctness: bool, answers: bool) -> dict[str, Any]:
+def _question_read(
+    q: AttemptQuestion | PinnedQuestion, *, correctness: bool, answers: bool
+) -> dict[str, Any]:
     kind = kind_of(q.kind)
     body: dict[str, Any] = {
         "uuid": q.question,
@@ -173,14 +175,14 @@ def show_attempt(
     now: datetime,
     *,
     taught: bool = False,
-) -> AttemptOut:
+) -> AttemptRead:
     """An attempt for its learner, as far as the policy shows it, or whole for its teacher."""
     correctness = taught or _shows(quiz, "correctness", attempt, extended, now)
     answers = taught or _shows(quiz, "answers", attempt, extended, now)
-    return AttemptOut.model_validate(
+    return AttemptRead.model_validate(
         {
-            **attempt_row(attempt, quiz, extended, name, now, taught),
-            "questions": [_question_out(q, correctness=correctness, answers=answers) for q in questions],
+            **attempt_summary(attempt, quiz, extended, name, now, taught),
+            "questions": [_question_read(q, correctness=correctness, answers=answers) for q in questions],
             "answers": {
                 q.question: kind_of(q.kind).saved_answer(q.answer) for q in questions if q.answer is not None
             },
@@ -188,14 +190,16 @@ def show_attempt(
     )
 
 
-def show_case(case: Case, now: datetime) -> AttemptOut:
+def show_own_attempt(loaded: LoadedAttempt, now: datetime) -> AttemptRead:
     """An attempt for its learner."""
-    return show_attempt(case.attempt, case.quiz, case.questions, case.seat.name, case.extended, now)
+    return show_attempt(
+        loaded.attempt, loaded.quiz, loaded.questions, loaded.learner.name, loaded.extended, now
+    )
 
 
 async def read_attempt(
     session: AsyncSession, who: Principal, uuid: UUID, now: datetime
-) -> tuple[AttemptOut, str]:
+) -> tuple[AttemptRead, str]:
     """The same with its ETag. Raises NotFound.
 
     The learner's ETag says nothing of the version, which counts what teachers do with the attempt.
@@ -217,8 +221,8 @@ async def read_attempt(
     return body, etags.etag(attempt.version if taught else 0, seen)
 
 
-def show_saved(question: UUID, answer: Any, deadline: datetime | None, now: datetime) -> SavedAnswer:
-    return SavedAnswer(
+def show_saved(question: UUID, answer: Any, deadline: datetime | None, now: datetime) -> AnswerRead:
+    return AnswerRead(
         question=question,
         answer=answer,
         saved_at=now,
@@ -227,7 +231,7 @@ def show_saved(question: UUID, answer: Any, deadline: datetime | None, now: date
     )
 
 
-def as_answer(body: AttemptOut, status: int = 200) -> Response:
+def as_answer(body: AttemptRead, status: int = 200) -> Response:
     """The body as it is: it was checked when it was made, and a whole class asks at once."""
     return Response(body.model_dump_json(), status, media_type="application/json")
 
@@ -264,4 +268,4 @@ async def list_attempts(
     moment = Attempt.submitted_at.asc() if oldest_first else Attempt.started_at.desc()
     ordered = query.order_by(moment, Attempt.uuid)
     rows = await session.execute(ordered.limit(page.size).offset(page.offset))
-    return count, [attempt_row(attempt, quiz, close, name, now, taught) for attempt, close, name in rows]
+    return count, [attempt_summary(attempt, quiz, close, name, now, taught) for attempt, close, name in rows]

@@ -15,7 +15,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from libs.common.data.tables import among
 from libs.common.runtime.trace import new_trace
 from services.learning.models import Attempt, Quiz, QuizExtension
-from services.learning.quizzes.results import earned, publish_graded, read_pinned
+from services.learning.quizzes.results import points_earned, publish_graded, read_pinned
 from services.learning.windows import GRACE, is_visible, latest_close
 
 OWN_CLOSE = func.greatest(Quiz.closes_at, QuizExtension.closes_at)
@@ -80,6 +80,6 @@ async def tell_visibility(session: AsyncSession, uuids: Sequence[UUID], now: dat
         if shown == attempt.score_shown:
             continue
         attempt.score_shown = shown
-        results = [(question, earned(question)) for question in questions[attempt.uuid]]
+        results = [(question, points_earned(question)) for question in questions[attempt.uuid]]
         publish_graded(session, attempt, quiz, results, is_regrade=False, trace=new_trace())
     await session.flush()

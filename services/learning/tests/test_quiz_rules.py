@@ -44,10 +44,10 @@ def ordering(items: list[str]) -> dict[str, Any]:
 @given(st.lists(st.booleans(), min_size=2, max_size=8).filter(any), st.data())
 def test_multiple_choice_is_right_minus_wrong_of_all_right_or_all_or_nothing(right, data):
     chosen = data.draw(st.lists(st.sampled_from(range(len(right))), unique=True))
-    earned = 0
+    points_earned = 0
     for one in chosen:
-        earned += 1 if right[one] else -1
-    expected = Fraction(max(earned, 0), sum(right))
+        points_earned += 1 if right[one] else -1
+    expected = Fraction(max(points_earned, 0), sum(right))
     answer = [str(one) for one in chosen]
     kind_of("multiple_choice").check_answer(choice(right), answer)
     assert kind_of("multiple_choice").share(choice(right), answer, True) == expected
@@ -150,7 +150,7 @@ def test_scoring_picks_the_attempts_that_it_names(marks):
         "average": Decimal(sum(int(mark * 100) for mark in marks)) / len(marks) / 100,
     }
     for scoring, expected in oracle.items():
-        found = rules.standing(scoring, marks)
+        found = rules.quiz_result(scoring, marks)
         assert found is not None
         assert abs(found - expected) < Decimal("1e-20")
 

@@ -109,11 +109,11 @@ def test_three_thirds_of_a_point_make_a_point():
 
 def test_scoring_decides_which_attempts_count():
     marks = [Decimal(40), Decimal(90), Decimal(50)]
-    assert quizzes.standing("highest", marks) == 90
-    assert quizzes.standing("latest", marks) == 50
-    assert quizzes.standing("first", marks) == 40
-    assert quizzes.standing("average", marks) == 60
-    assert quizzes.standing("highest", []) is None
+    assert quizzes.quiz_result("highest", marks) == 90
+    assert quizzes.quiz_result("latest", marks) == 50
+    assert quizzes.quiz_result("first", marks) == 40
+    assert quizzes.quiz_result("average", marks) == 60
+    assert quizzes.quiz_result("highest", []) is None
 
 
 def test_a_deadline_is_the_earlier_of_limit_and_window_and_has_five_seconds_of_grace():

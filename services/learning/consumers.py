@@ -53,7 +53,7 @@ def course_row(course: CourseState) -> dict[str, Any]:
     }
 
 
-async def on_course_state(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
+async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
     """Keep the replica; move learners underway to a new revision; give seats that a higher limit frees."""
     ordered = sorted(batch, key=lambda item: item.key)  # two batches lock courses in the same order
     await replicate(session, Course, ordered, course_row)
@@ -71,7 +71,7 @@ async def on_course_state(session: AsyncSession, batch: Sequence[Received[Course
         await fill_seats(session, course, now, item.trace)
 
 
-async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
+async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
     """Keep the replica; a tombstone takes the person's row away, and who is locked out waits for no seat."""
     await PRIVACY.lock(session, batch)
     locked_out = {
@@ -84,8 +84,8 @@ async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserStat
 
 
 HANDLERS: dict[type[Event], Handler] = {
-    CourseState: on_course_state,
+    CourseState: on_course,
     CourseDuplicated: on_course_duplicated,
-    UserState: on_user_state,
+    UserState: on_user,
     **PRIVACY.handlers,
 }

@@ -83,47 +83,20 @@ async def facts_of(
 ) -> dict[UUID, Facts]:
     """By student: as much as the rules need."""
     uuids = [enrollment.uuid for enrollment in enrollments]
-    passed, graded = defaultdict[UUID, set[UUID]](set), defaultdict[UUID, set[UUID]](set)
+    passed: dict[UUID, set[UUID]] = {}
+    graded: dict[UUID, set[UUID]] = {}
     items: set[UUID] = set()
     scores: dict[UUID, Scores] = {}
     if "quiz_passed" in saved.kinds:
-        items.update(
-            await session.scalars(
-                select(Quiz.uuid).where(Quiz.course == course, Quiz.is_published, Quiz.deleted_at.is_(None))
-            )
-        )
-        for quiz, enrollment in await session.execute(
-            select(QuizResult.quiz, QuizResult.enrollment).where(
-                among(QuizResult.enrollment, uuids), QuizResult.finished_at.is_not(None)
-            )
-        ):
-            passed[enrollment].add(quiz)
-        for quiz, enrollment in await session.execute(
-            select(QuizExtension.quiz, Enrollment.uuid)
-            .join(Enrollment, Enrollment.student == QuizExtension.student)
-            .join(Quiz, (Quiz.uuid == QuizExtension.quiz) & (Quiz.course == Enrollment.course))
-            .where(QuizExtension.excused, among(Enrollment.uuid, uuids))
-        ):
-            passed[enrollment].add(quiz)
+        quizzes = select(Quiz.uuid).where(Quiz.course == course, Quiz.is_published, Quiz.deleted_at.is_(None))
+        items.update(await session.scalars(quizzes))
+        passed = await _passed_quizzes(session, uuids)
     if "assignment_graded" in saved.kinds:
-        items.update(
-            await session.scalars(
-                select(Assignment.uuid).where(Assignment.course == course, Assignment.deleted_at.is_(None))
-            )
+        assignments = select(Assignment.uuid).where(
+            Assignment.course == course, Assignment.deleted_at.is_(None)
         )
-        for assignment, enrollment in await session.execute(
-            select(Submission.assignment, Submission.enrollment)
-            .join(Assignment, Assignment.uuid == Submission.assignment)
-            .where(
-                among(Submission.enrollment, uuids),
-                Assignment.posted,
-                or_(
-                    Submission.status == "excused",
-                    and_(Submission.score.is_not(None), Submission.graded_at.is_not(None)),
-                ),
-            )
-        ):
-            graded[enrollment].add(assignment)
+        items.update(await session.scalars(assignments))
+        graded = await _graded_assignments(session, uuids)
     if saved.ask_for_scores:
         only = enrollments[0].student if len(enrollments) == 1 else None
         scores = await _all_scores(session, course, now, only)
@@ -133,13 +106,48 @@ async def facts_of(
             lessons,
             enrollment.completed_lessons,
             scores.get(enrollment.student, none).final,
-            passed[enrollment.uuid],
-            graded[enrollment.uuid],
+            passed.get(enrollment.uuid, ()),
+            graded.get(enrollment.uuid, ()),
             items,
             scores.get(enrollment.student, none).current,
         )
         for enrollment in enrollments
     }
+
+
+async def _passed_quizzes(session: AsyncSession, enrollments: Sequence[UUID]) -> dict[UUID, set[UUID]]:
+    """By enrolment, quizzes passed or excused from."""
+    found = defaultdict[UUID, set[UUID]](set)
+    passed = select(QuizResult.quiz, QuizResult.enrollment).where(
+        among(QuizResult.enrollment, enrollments), QuizResult.finished_at.is_not(None)
+    )
+    excused = (
+        select(QuizExtension.quiz, Enrollment.uuid)
+        .join(Enrollment, Enrollment.student == QuizExtension.student)
+        .join(Quiz, (Quiz.uuid == QuizExtension.quiz) & (Quiz.course == Enrollment.course))
+        .where(QuizExtension.excused, among(Enrollment.uuid, enrollments))
+    )
+    for query in (passed, excused):
+        for quiz, enrollment in await session.execute(query):
+            found[enrollment].add(quiz)
+    return found
+
+
+async def _graded_assignments(session: AsyncSession, enrollments: Sequence[UUID]) -> dict[UUID, set[UUID]]:
+    """By enrolment, assignments with a posted grade or excuse."""
+    found = defaultdict[UUID, set[UUID]](set)
+    given = or_(
+        Submission.status == "excused",
+        and_(Submission.score.is_not(None), Submission.graded_at.is_not(None)),
+    )
+    rows = await session.execute(
+        select(Submission.assignment, Submission.enrollment)
+        .join(Assignment, Assignment.uuid == Submission.assignment)
+        .where(among(Submission.enrollment, enrollments), Assignment.posted, given)
+    )
+    for assignment, enrollment in rows:
+        found[enrollment].add(assignment)
+    return found
 
 
 async def load_scores(session: AsyncSession, enrollment: Enrollment, now: datetime) -> Scores:

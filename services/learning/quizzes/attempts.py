@@ -58,6 +58,29 @@ async def close_attempts(
     without owners only those whose deadline has passed. Too late, one is graded from what was saved in time.
     With `skip_locked` those are left out whose learner or attempt somebody else has locked.
     """
+    batch = await _lock_attempts(session, wanted, owners, skip_locked=skip_locked)
+    closing = [
+        loaded
+        for loaded in batch.values()
+        if loaded.attempt.status == "in_progress"
+        and (may_submit(loaded) if owners is not None else is_over(loaded.attempt.deadline, now))
+    ]
+    closed = [loaded for loaded in batch.values() if loaded not in closing]
+    if closed:
+        await load_results(session, closed)
+    if closing:
+        await close_open(session, closing, now)
+    return batch
+
+
+async def _lock_attempts(
+    session: AsyncSession,
+    wanted: Mapping[UUID, Trace],
+    owners: Collection[tuple[UUID, UUID]] | None,
+    *,
+    skip_locked: bool,
+) -> dict[UUID, LoadedAttempt]:
+    """Under the locks of their quizzes, shared, their learners' enrolments and their own."""
     found = {
         attempt: (enrollment, quiz)
         for attempt, enrollment, student, quiz in await session.execute(
@@ -84,30 +107,18 @@ async def close_attempts(
         .execution_options(populate_existing=True)
     )
     questions = await read_pinned(session, found)
-    batch = {
+    return {
         attempt.uuid: LoadedAttempt(
             learners[attempt.enrollment], attempt, found[attempt.uuid][1], questions[attempt.uuid],
             trace=wanted[attempt.uuid],
         )
         for attempt in attempts
     }  # fmt: skip
-    closing = [
-        loaded
-        for loaded in batch.values()
-        if loaded.attempt.status == "in_progress"
-        and (may_submit(loaded) if owners is not None else is_over(loaded.attempt.deadline, now))
-    ]
-    closed = [loaded for loaded in batch.values() if loaded not in closing]
-    if closed:
-        await load_results(session, closed)
-    if closing:
-        await close_open(session, closing, now)
-    return batch
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SubmitAttempt:
-    """A learner's wish to hand in."""
+    """A request to hand in an attempt."""
 
     attempt: UUID
     student: UUID

@@ -220,7 +220,7 @@ async def test_grades_are_for_the_learner_and_the_teacher(school: School):
     assert (await school.teacher.client.get(nobody)).status_code == 404
 
 
-@pytest.item_grade.parametrize(
+@pytest.mark.parametrize(
     "body",
     [
         {"groups": [{"name": "A", "weight": 0}]},

@@ -207,7 +207,7 @@ async def test_a_score_that_is_taken_in_is_not_lowered_for_lateness(school: Scho
     assert (await class_.cells())["Ada"] == (8, "graded")
 
 
-@pytest.item_grade.parametrize(
+@pytest.mark.parametrize(
     ("rows", "row", "column"),
     [
         (["user,Essay", "{ada},11"], 2, "Essay"),
@@ -242,7 +242,7 @@ async def test_one_bad_row_and_nothing_is_written(class_: Class, school: School,
     assert (await school.published(), await class_.cells()) == (facts, before)
 
 
-@pytest.item_grade.parametrize(
+@pytest.mark.parametrize(
     "data",
     [b"", b"\n\n", b"\xff\xfe", b"name,Essay\n", b'user,Essay\n"a"b,5\n', b"user,Essay\n" + b"x,\n" * 20_001],
 )

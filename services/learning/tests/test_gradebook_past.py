@@ -147,7 +147,7 @@ async def test_the_facts_of_the_moment_are_what_is_there(school: School) -> None
     await equal()
 
 
-@pytest.item_grade.parametrize(
+@pytest.mark.parametrize(
     "wrong",
     ["yesterday", "2026-01-01T00:00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "\x00"],
 )

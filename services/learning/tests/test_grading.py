@@ -165,7 +165,7 @@ def test_what_is_open_counts_in_the_final_grade_only():
     assert percentage(grade(Policy(), given, "final")) == Decimal("26.67")
 
 
-@pytest.item_grade.parametrize(
+@pytest.mark.parametrize(
     ("seconds", "score", "result"),
     [
         (0, 9, 9),
@@ -188,7 +188,7 @@ def test_lateness_never_helps(score: Fraction, seconds: int, percent: int, floor
     assert 0 <= after_lateness(score, Decimal(20), seconds, late) <= score
 
 
-@pytest.item_grade.parametrize(
+@pytest.mark.parametrize(
     ("value", "text"),
     [("79.994", "79.99"), ("79.995", "80.00"), ("0.005", "0.01"), ("100", "100.00"), ("66.666666", "66.67")],
 )
@@ -212,7 +212,7 @@ def test_letters_are_given_by_what_is_shown():
     assert letter_of(Fraction(50), [Letter("A", Decimal(90))]) is None
 
 
-@pytest.item_grade.parametrize(
+@pytest.mark.parametrize(
     ("facts", "status"),
     [
         ({"graded": True}, "graded"),

@@ -98,7 +98,7 @@ ALIKE: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.item_grade.parametrize(("place", "body", "field"), ALIKE)
+@pytest.mark.parametrize(("place", "body", "field"), ALIKE)
 async def test_names_that_people_cannot_tell_apart_are_refused(
     school: School, place: str, body: dict[str, Any], field: str
 ) -> None:
@@ -160,7 +160,7 @@ async def test_what_is_shown_decides_the_average_of_attempts_the_course_and_the_
     assert row["status"] == "completed"
 
 
-@pytest.item_grade.parametrize("text", ["", " \n\t\u00a0 "])
+@pytest.mark.parametrize("text", ["", " \n\t\u00a0 "])
 async def test_a_blank_text_is_nothing_in_an_essay_and_for_an_assignment(school: School, text: str) -> None:
     course = await school.course()
     student = await school.enrolled(course)
@@ -223,7 +223,7 @@ async def test_numbers_of_answers_are_those_that_every_client_holds(school: Scho
     assert done(await student.client.post(f"/api/attempts/{attempt['uuid']}/submit/"))["score"] == 1
 
 
-@pytest.item_grade.parametrize(
+@pytest.mark.parametrize(
     "number", ["NaN", "Infinity", "-inf", "1e400", "1e-400", "0E+999999999", "1e31", "x"]
 )
 async def test_a_score_is_a_number_that_can_be_worked_with(school: School, number: str) -> None:

@@ -1,4 +1,4 @@
-"""Loading a course or a seat and authorising in one step; hidden and missing answer alike (404)."""
+"""Loading a course or an enrolment and authorising in one step; hidden and missing answer alike (404)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +100,7 @@ async def lock_learner(session: AsyncSession, *conditions: ColumnElement[bool]) 
 
 
 async def access_learner(session: AsyncSession, who: Principal, course: UUID) -> EnrolledLearner:
-    """Their own seat in the course, locked. Raises NotEnrolled, or NotFound for a hidden course."""
+    """Their own enrolment in the course, locked. Raises NotEnrolled, or NotFound for a hidden course."""
     learner = await lock_learner(session, Enrollment.course == course, Enrollment.student == who.user)
     if learner is not None and learner.enrollment.status in ENROLLED:
         return learner
@@ -134,7 +134,7 @@ async def access_grades(session: AsyncSession, who: Principal, course: UUID, use
 async def access_lesson_learner(
     session: AsyncSession, who: Principal, course: UUID, lesson: UUID
 ) -> EnrolledLearner:
-    """Their own seat, locked, in the course whose published revision has this lesson."""
+    """Their own enrolment, locked, in a course whose published revision has this lesson."""
     learner = await access_learner(session, who, course)
     if lesson not in learner.lessons:
         raise NotFound

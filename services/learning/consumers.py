@@ -54,7 +54,7 @@ def course_row(course: CourseState) -> dict[str, Any]:
 
 
 async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
-    """Keep the replica; move learners underway to a new revision; give seats that a higher limit frees."""
+    """Update the replica; move active learners to a new revision; give seats that a higher limit frees."""
     ordered = sorted(batch, key=lambda item: item.key)  # two batches lock courses in the same order
     await replicate(session, Course, ordered, course_row)
     present = {UUID(item.key): item for item in ordered if item.event is not None}
@@ -72,7 +72,7 @@ async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]
 
 
 async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
-    """Keep the replica; a tombstone takes the person's row away, and who is locked out waits for no seat."""
+    """Update the replica; a tombstone deletes the row, and users who are locked out leave waitlists."""
     await PRIVACY.lock(session, batch)
     locked_out = {
         item.event.uuid: item.trace for item in batch if item.event is not None and not item.event.is_active

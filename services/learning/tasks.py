@@ -160,7 +160,7 @@ async def _closed(run: TaskRun, batch: list[UUID], now: datetime) -> bool:
 
 @TASKS.task(every=30)
 async def sweep_visibility(run: TaskRun) -> None:
-    """Say again of graded attempts whose learners may see their score by now, or no longer, that they may."""
+    """Publish graded attempts again whose score became visible to learners, or is hidden again."""
     now, after = run.clock(), UUID(int=0)
     while True:
         async with run.db.session() as session:
@@ -180,7 +180,7 @@ async def check_completion(run: TaskRun, uuid: str) -> None:
 
 @TASKS.task()
 async def check_course_completions(run: TaskRun, uuid: str) -> None:
-    """Complete the course of everybody underway who meets its rules by now."""
+    """Complete the course of active learners who meet its rules."""
     await check_course(run.db, UUID(uuid), run.clock())
 
 

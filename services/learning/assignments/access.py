@@ -51,7 +51,7 @@ async def access_open_assignment(
 
 
 async def _has_left(session: AsyncSession, who: Principal, uuid: UUID) -> bool:
-    """Whether they know of the assignment, without a seat in its course by now."""
+    """Whether they were enrolled in its course before."""
     query = select(Enrollment.uuid).join(Assignment, Assignment.course == Enrollment.course)
     there = query.where(
         Assignment.uuid == uuid, Assignment.deleted_at.is_(None), Enrollment.student == who.user
@@ -71,14 +71,15 @@ async def access_taught_assignment(session: AsyncSession, who: Principal, uuid: 
 
 
 async def hold_assignment(session: AsyncSession, assignment: Assignment) -> None:
-    """Keep it as it is until the transaction ends; who grades beside somebody else does not wait for them."""
+    """Lock an assignment against changes until the transaction ends; graders do not wait for each other."""
     await session.refresh(assignment, with_for_update={"read": True})
 
 
 async def access_submission(
     session: AsyncSession, who: Principal, uuid: UUID
 ) -> tuple[Submission, Assignment, bool]:
-    """A submission of one's own, or to an assignment that one teaches; and which of the two."""
+    """A submission, its assignment, and whether the user teaches it; else it is their own. Raises
+    NotFound."""
     row = (
         await session.execute(
             select(Submission, Assignment, Course)

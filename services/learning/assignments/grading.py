@@ -8,7 +8,6 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from fastapi import Request
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,7 +15,7 @@ from libs.common.data.outbox import record
 from libs.common.events.learning import SubmissionGraded
 from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from services.learning.access import lock_learner
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_assignment, access_submission, hold_assignment
@@ -40,7 +39,7 @@ async def grade_submission(
     who: Principal,
     uuid: UUID,
     body: SubmissionGradeUpdate,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> Submission:
     """Grade, grade anew, excuse, or end an excuse; only the feedback may be changed alone once there is a
@@ -53,7 +52,7 @@ async def grade_submission(
     if not taught:
         raise Forbidden
     await hold_assignment(session, assignment)
-    return await _grade(session, who, submission, assignment, body, request, now)
+    return await _grade(session, who, submission, assignment, body, if_match, now)
 
 
 async def grade_learner(
@@ -62,7 +61,7 @@ async def grade_learner(
     uuid: UUID,
     student: UUID,
     body: SubmissionGradeUpdate,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> tuple[Submission, Assignment]:
     """The same for a learner of the course who may have handed in nothing, as for an excuse."""
@@ -84,7 +83,7 @@ async def grade_learner(
         submission = new_submission(assignment, learner.enrollment)
         session.add(submission)
         await session.flush()
-    return await _grade(session, who, submission, assignment, body, request, now), assignment
+    return await _grade(session, who, submission, assignment, body, if_match, now), assignment
 
 
 async def _grade(
@@ -93,12 +92,12 @@ async def _grade(
     submission: Submission,
     assignment: Assignment,
     body: SubmissionGradeUpdate,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> Submission:
     """The caller holds the assignment, for whether its grades are posted."""
     together = await _lock_together(session, submission)
-    check_if_match(request, submission.version)
+    if_match.check(submission.version)
     taken_back = body.excused is False and submission.status == "excused"
     if body.score is None and body.rubric_scores is None and not (body.excused or taken_back):
         await _change_feedback(session, who, submission, assignment, body)

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from pydantic import UUID4, AfterValidator, ConfigDict, Field
 from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,7 +13,7 @@ from sqlalchemy.orm import aliased
 from libs.common.events.learning import AssignmentChanged
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from libs.common.web.schemas import Answer, Body, Length, PlainText
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_taught_assignment
@@ -64,7 +63,7 @@ class AssignmentGroupRead(Answer):
 
 
 class AssignmentGroupsRead(Answer):
-    """All groups for who teaches; a learner sees their own."""
+    """All groups for teachers; a learner sees their own."""
 
     groups: list[AssignmentGroupRead]
 
@@ -74,12 +73,12 @@ async def save_teams(
     who: Principal,
     uuid: UUID,
     body: AssignmentGroupsUpdate,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> Assignment:
     """Set the groups, all of them; what was handed in stays whose it was."""
     assignment = await access_taught_assignment(session, who, uuid)
-    check_if_match(request, assignment.version)
+    if_match.check(assignment.version)
     wanted = {member for team in body.groups for member in team.members}
     seated = await session.scalars(
         select(Enrollment.student).where(

@@ -7,10 +7,10 @@ from fastapi import APIRouter
 
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import Teacher
+from libs.common.web.clock import Now
 from libs.common.web.openapi import raises
 from libs.common.web.schemas import Answer, PlainText
 from services.learning.assignments.imports import FORM, IMPORT_BODY, Uploaded, import_grades
-from services.learning.clock import Now
 from services.learning.errors import FileMissing, ImportRefused
 from services.learning.gradebook.schemas import GradeCell
 

@@ -97,7 +97,7 @@ class ParsedFile:
 
 
 async def uploaded(course: UUID, request: Request, who: Teacher) -> Upload:
-    """The multipart `file`; who may not import is refused before the body is read."""
+    """The multipart `file`; users who may not import are refused before the body is read."""
     async with request.app.state.db.sessions() as early:
         await access_taught_course(early, who, course)
     async with read_form(request, max_files=1, max_fields=5) as form:
@@ -310,7 +310,7 @@ def _read_cell(
 async def _give(
     session: AsyncSession, who: Principal, course: UUID, changes: list[CellChange], now: datetime
 ) -> None:
-    """Grade what is handed in already, and whoever handed in nothing without it."""
+    """Grade submissions, and make those that are missing."""
     if not changes:
         return
     wanted = {change.item.item.uuid for change in changes}

@@ -30,7 +30,7 @@ from services.learning.models import (
 async def list_assignments(
     session: AsyncSession, who: Principal, course: UUID | None, lesson: UUID | None, page: Paging
 ) -> tuple[int, Sequence[Assignment]]:
-    """Those of the courses that one teaches or is enrolled in."""
+    """Assignments of courses that one teaches or is enrolled in."""
     enrolled = select(Enrollment.course).where(
         Enrollment.student == who.user, Enrollment.status.in_(ENROLLED)
     )
@@ -54,7 +54,8 @@ async def list_submissions(
     page: Paging,
     storage: Storage,
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Everybody's for who teaches the assignment, one for each group; one's own otherwise."""
+    """Submissions of an assignment: everybody's for its teachers, one for each group; one's own for
+    learners."""
     query = select(Submission).where(Submission.assignment == assignment.uuid)
     query = query.where(first_of_team() if taught else Submission.student == who.user)
     # A hidden grade without any work would show that there is one; and without both there is nothing.
@@ -75,7 +76,7 @@ async def list_waiting(
     only: str | None,
     page: Paging,
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Work that waits for a grade in the courses that they teach, oldest first.
+    """Submissions that wait for a grade in the teacher's courses, oldest first.
 
     `ungraded` never had one, `late` came too late, `resubmitted` is not the first version.
     """

@@ -12,6 +12,8 @@ from libs.common.runtime.errors import FileTypeRefused
 from libs.common.security.auth import CurrentUser, Teacher
 from libs.common.security.tokens import Principal
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
 from services.learning.assignments import grading, groups, queries, service, submissions
@@ -26,7 +28,6 @@ from services.learning.assignments.schemas import (
     assignment_read,
 )
 from services.learning.assignments.uploads import FORM, UPLOAD_BODY, ReceivedWork
-from services.learning.clock import Now
 from services.learning.errors import AssignmentClosed, NoSubmissionsLeft, NotEnrolled
 from services.learning.models import Assignment, Submission
 from services.learning.schemas import Deleted
@@ -71,22 +72,24 @@ async def get_assignment(
 async def change_assignment(
     uuid: UUID,
     body: AssignmentUpdate,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Change an assignment."""
-    assignment = await service.change_assignment(session, who, uuid, body, request, now)
+    assignment = await service.change_assignment(session, who, uuid, body, if_match, now)
     response.headers["ETag"] = etags.etag(assignment.version)
     return assignment_read(assignment)
 
 
 @router.delete("/api/assignments/{uuid}/", response_model=Deleted)
-async def delete_assignment(uuid: UUID, request: Request, who: Teacher, session: SessionDep, now: Now) -> Any:
+async def delete_assignment(
+    uuid: UUID, if_match: IfMatch, who: Teacher, session: SessionDep, now: Now
+) -> Any:
     """Take an assignment away; what was handed in stays on record."""
-    await service.delete_assignment(session, who, uuid, request, now)
+    await service.delete_assignment(session, who, uuid, if_match, now)
     return {"deleted": True}
 
 
@@ -104,14 +107,14 @@ async def get_groups(
 async def save_groups(
     uuid: UUID,
     body: groups.AssignmentGroupsUpdate,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
-    """Set the groups of an assignment, all of them; who is in none hands in alone."""
-    assignment = await groups.save_teams(session, who, uuid, body, request, now)
+    """Set the groups of an assignment, all of them; learners in none hand in alone."""
+    assignment = await groups.save_teams(session, who, uuid, body, if_match, now)
     shown = await groups.show_teams(session, who, assignment, True)
     response.headers["ETag"] = etags.etag(assignment.version, True, shown)
     return shown
@@ -159,7 +162,8 @@ async def list_submissions(
     page: PagingDep,
     status: Annotated[str | None, Query(description=" · ".join(STATUSES))] = None,
 ) -> Any:
-    """Everybody's work for who teaches the assignment, once for each group; one's own otherwise."""
+    """Submissions of an assignment: everybody's for its teachers, one for each group; one's own for
+    learners."""
     assignment, taught = await access_assignment(session, who, uuid)
     chosen = choose("status", status, STATUSES)
     storage = request.app.state.storage.seen_by(who)
@@ -176,7 +180,7 @@ async def list_grading_queue(
     assignment: Filter = None,
     only: Annotated[str | None, Query(max_length=50, description=" · ".join(WAITING))] = None,
 ) -> Any:
-    """Work that waits for a grade in the courses that one teaches, oldest first."""
+    """Submissions that wait for a grade in the teacher's courses, oldest first."""
     within, of = choose_uuid("course", course), choose_uuid("assignment", assignment)
     chosen = choose("only", only, WAITING)
     count, rows = await queries.list_waiting(session, who, within, of, chosen, page)
@@ -210,13 +214,14 @@ async def grade_submission(
     uuid: UUID,
     body: SubmissionGradeUpdate,
     request: Request,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Grade by `score` or by `rubric_scores`, or excuse: a submission with those of its whole group."""
-    submission = await grading.grade_submission(session, who, uuid, body, request, now)
+    submission = await grading.grade_submission(session, who, uuid, body, if_match, now)
     _, assignment, taught = await access_submission(session, who, uuid)
     shown = await _shown(request, who, session, submission, assignment, taught=taught)
     response.headers["ETag"] = _tag(submission, assignment, taught, shown)
@@ -229,13 +234,14 @@ async def grade_learner(
     user: UUID,
     body: SubmissionGradeUpdate,
     request: Request,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Grade or excuse a learner of the course, also one who has handed in nothing."""
-    submission, assignment = await grading.grade_learner(session, who, uuid, user, body, request, now)
+    submission, assignment = await grading.grade_learner(session, who, uuid, user, body, if_match, now)
     shown = await _shown(request, who, session, submission, assignment, taught=True)
     response.headers["ETag"] = _tag(submission, assignment, True, shown)
     return shown

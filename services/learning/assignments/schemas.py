@@ -200,7 +200,7 @@ class SubmissionVersionRead(Answer):
 
 
 class SubmissionMemberRead(Answer):
-    """A member of the group that handed in together; what was given them, for who teaches only."""
+    """A member of the group that handed in together; their grade, for teachers only."""
 
     student: UUID
     student_name: PlainText

@@ -3,7 +3,6 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.outbox import record
@@ -15,7 +14,7 @@ from libs.common.events.learning import (
 )
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from services.learning.access import access_taught_course, check_lesson
 from services.learning.assignments.access import (
     access_taught_assignment,
@@ -54,12 +53,17 @@ async def create_assignment(
 
 
 async def change_assignment(
-    session: AsyncSession, who: Principal, uuid: UUID, body: AssignmentUpdate, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: AssignmentUpdate,
+    if_match: Precondition,
+    now: datetime,
 ) -> Assignment:
     """Change text, points, dates or rules; what is not sent stays. Grades that were given follow: they keep
     their share of the points, cost what they are late by now, and say so when they are shown or hidden."""
     assignment = await access_taught_assignment(session, who, uuid)
-    check_if_match(request, assignment.version)
+    if_match.check(assignment.version)
     changes = body.model_dump(exclude_unset=True, exclude={"rubric"})
     if body.rubric is not None:
         changes["rubric"] = rubric_content(body.rubric)
@@ -80,11 +84,11 @@ async def change_assignment(
 
 
 async def delete_assignment(
-    session: AsyncSession, who: Principal, uuid: UUID, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition, now: datetime
 ) -> None:
     """Take an assignment away; what was handed in stays on record."""
     assignment = await access_taught_assignment(session, who, uuid)
-    check_if_match(request, assignment.version)
+    if_match.check(assignment.version)
     assignment.deleted_at = now
     await publish(session, assignment, AssignmentDeleted, who, now)
 

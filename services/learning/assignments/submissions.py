@@ -77,7 +77,8 @@ async def _lock_members(session: AsyncSession, course: UUID, members: set[UUID])
 async def _lock_submissions(
     session: AsyncSession, assignment: Assignment, learners: Sequence[EnrolledLearner]
 ) -> list[Submission]:
-    """One for each seat, made where there is none yet: the seats are locked, so nobody else makes it."""
+    """A submission for each learner, made where there is none yet: the enrolments are locked, so nobody else
+    makes it."""
     rows = await session.scalars(
         select(Submission)
         .where(
@@ -97,7 +98,7 @@ async def _lock_submissions(
 
 
 def new_submission(assignment: Assignment, enrollment: Enrollment) -> Submission:
-    """Of a learner who has not handed in anything yet; the caller holds the enrolment."""
+    """A submission of a learner who has not handed in anything yet; the caller holds the enrolment's lock."""
     return Submission(
         uuid=uuid4(),
         version=0,

@@ -21,11 +21,11 @@ from libs.common.files.storage import Storage
 from libs.common.files.uploads import HEAD, TYPES, checked_type, chunks, extension_of, shown_name
 from libs.common.runtime.errors import FileTypeRefused, PayloadTooLarge, Unprocessable
 from libs.common.security.auth import CurrentUser
+from libs.common.web.clock import Now
 from libs.common.web.openapi import PLAIN_TEXT
 from libs.common.web.strict import parse, read_form
 from services.learning.assignments.access import access_open_assignment
 from services.learning.assignments.schemas import SubmissionCreate
-from services.learning.clock import Now
 from services.learning.models import Assignment, SubmissionFile
 from services.learning.schemas import LONGEST_TEXT
 
@@ -70,7 +70,8 @@ class SubmittedWork:
 
 
 async def received(uuid: UUID, request: Request, who: CurrentUser, now: Now) -> SubmittedWork:
-    """The work in the body. Who may not hand in is refused before the body is read, and holds no lock."""
+    """The submission in the body. Users who may not submit are refused before the body is read, and hold no
+    lock."""
     async with request.app.state.db.sessions() as early:
         assignment = await access_open_assignment(early, who, uuid, now)
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):

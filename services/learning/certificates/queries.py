@@ -43,7 +43,7 @@ def _visible_to(who: Principal) -> ColumnElement[bool]:
 
 
 async def access_certificate(session: AsyncSession, who: Principal, uuid: UUID) -> CertificateRow:
-    """Own ones, and those of courses that one teaches or manages. Raises NotFound."""
+    """A certificate of one's own, or of a course that one teaches or manages. Raises NotFound."""
     row = (await session.execute(_select().where(Certificate.uuid == uuid, _visible_to(who)))).one_or_none()
     if row is None:
         raise NotFound
@@ -76,7 +76,7 @@ async def find_newest(session: AsyncSession, uuid: UUID) -> UUID:
 async def list_visible(
     session: AsyncSession, who: Principal, course: UUID | None, status: str | None, page: Paging
 ) -> tuple[int, list[CertificateRow]]:
-    """One's own; with `course`, for whoever teaches it, those of all its learners."""
+    """Certificates of one's own; with `course`, for its teachers, those of all its learners."""
     condition = Certificate.student == who.user
     if course is not None:
         condition = (Certificate.course == course) & _visible_to(who)
@@ -91,7 +91,7 @@ async def list_visible(
 
 
 async def find_for_check(session: AsyncSession, reference: str) -> CertificateRow:
-    """By uuid or by number, for anybody who holds it. Raises NotFound."""
+    """A certificate by uuid or number, for anybody who has it. Raises NotFound."""
     condition: ColumnElement[bool]
     number = reference.strip().upper()
     if is_number(number):

@@ -1,4 +1,4 @@
-"""Certificates: one's own, their PDF, and the public check."""
+"""Certificates, their PDF, and the public check."""
 
 import time
 from typing import Annotated, Any
@@ -13,6 +13,8 @@ from libs.common.files.storage import URL_SECONDS
 from libs.common.security.auth import CurrentUser
 from libs.common.security.tokens import Principal
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
 from services.learning.certificates import queries, service
@@ -24,7 +26,6 @@ from services.learning.certificates.schemas import (
     check_page,
     file_name,
 )
-from services.learning.clock import Now
 from services.learning.errors import (
     CertificateNotReady,
     CertificateRevoked,
@@ -60,7 +61,7 @@ async def list_certificates(
     course: Annotated[str | None, Query(description="uuid of a course")] = None,
     status: Annotated[str | None, Query(description=" · ".join(STATUSES))] = None,
 ) -> Any:
-    """One's own certificates; with `course`, for whoever teaches it, those of its learners."""
+    """Certificates of one's own; with `course`, for its teachers, those of its learners."""
     chosen = choose("status", status, STATUSES)
     count, rows = await queries.list_visible(session, who, choose_uuid("course", course), chosen, page)
     return page.answer(count, [_out(request, who, row) for row in rows])
@@ -102,6 +103,7 @@ async def download_certificate(
 async def revoke_certificate(
     uuid: UUID,
     request: Request,
+    if_match: IfMatch,
     response: Response,
     who: CurrentUser,
     session: SessionDep,
@@ -112,7 +114,7 @@ async def revoke_certificate(
 
     The check says so from then on, and the PDF is not handed out any more. The act is kept in the audit log.
     """
-    await service.revoke_certificate(session, who, uuid, body.reason if body else "", request, now)
+    await service.revoke_certificate(session, who, uuid, body.reason if body else "", if_match, now)
     shown = await queries.access_certificate(session, who, uuid)
     response.headers["ETag"] = _tag(shown)
     return _out(request, who, shown)
@@ -128,6 +130,7 @@ async def revoke_certificate(
 async def reissue_certificate(
     uuid: UUID,
     request: Request,
+    if_match: IfMatch,
     response: Response,
     who: CurrentUser,
     session: SessionDep,
@@ -140,7 +143,7 @@ async def reissue_certificate(
     Staff may also replace a revoked one, which stays revoked.
     """
     reason = body.reason if body else ""
-    newest, made = await service.reissue_certificate(session, who, uuid, reason, request, now)
+    newest, made = await service.reissue_certificate(session, who, uuid, reason, if_match, now)
     response.status_code = 201 if made else 200
     shown = await queries.access_certificate(session, who, newest)
     response.headers["ETag"] = _tag(shown)

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -24,7 +23,7 @@ from libs.common.privacy.parts import erased_among
 from libs.common.runtime.errors import Forbidden
 from libs.common.runtime.trace import Trace
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from services.learning import errors
 from services.learning.certificates.queries import find_newest, lock_certificate
 from services.learning.certificates.rules import new_number
@@ -60,7 +59,7 @@ async def request_certificate(
 
 @final_score_changed.connect
 async def change_score(session: AsyncSession, enrollment: Enrollment) -> None:
-    """Let the valid certificate of an enrolment say its score as it is by now."""
+    """Write a changed score into the valid certificate of an enrolment."""
     await session.execute(
         update(Certificate)
         .where(Certificate.enrollment == enrollment.uuid, Certificate.status == "valid")
@@ -109,7 +108,7 @@ async def _lock_wanted(session: AsyncSession, uuid: UUID) -> Certificate | None:
 
 
 async def revoke_certificate(
-    session: AsyncSession, who: Principal, uuid: UUID, reason: str, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, reason: str, if_match: Precondition, now: datetime
 ) -> None:
     """Take a certificate back; again → the first time stands.
 
@@ -118,7 +117,7 @@ async def revoke_certificate(
     certificate, taught = await lock_certificate(session, who, uuid)
     if not taught:
         raise Forbidden
-    check_if_match(request, certificate.version)
+    if_match.check(certificate.version)
     if certificate.status == "superseded":
         raise errors.CertificateSuperseded
     if certificate.status == "revoked":
@@ -135,7 +134,7 @@ async def revoke_certificate(
 
 
 async def reissue_certificate(
-    session: AsyncSession, who: Principal, uuid: UUID, reason: str, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, reason: str, if_match: Precondition, now: datetime
 ) -> tuple[UUID, bool]:
     """Make a new certificate, with the learner's present name, in place of this one.
 
@@ -144,7 +143,7 @@ async def reissue_certificate(
     LearnerErased.
     """
     old, taught = await lock_certificate(session, who, uuid)
-    check_if_match(request, old.version)
+    if_match.check(old.version)
     newest = await find_newest(session, old.uuid)
     if newest != old.uuid:
         return newest, False

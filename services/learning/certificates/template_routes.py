@@ -1,7 +1,6 @@
 """HTTP of certificate templates: words, colour, pictures, and a sample to look at."""
 
 import asyncio
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -12,6 +11,8 @@ from libs.common.data.db import SessionDep
 from libs.common.runtime.errors import PayloadTooLarge
 from libs.common.security.auth import Teacher
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.strict import read_form
 from services.learning.access import access_taught_course
@@ -25,7 +26,6 @@ from services.learning.certificates.template_schemas import (
     template_read,
 )
 from services.learning.certificates.templates import Picture
-from services.learning.clock import Now
 from services.learning.errors import PictureMissing, PictureRefused
 
 router = APIRouter(prefix="/api/courses/{course}/certificate-template", tags=["certificates"])
@@ -73,12 +73,11 @@ async def save_certificate_template(
     who: Teacher,
     session: SessionDep,
     now: Now,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Save words and colour for the certificates that are made from now on; what is left out is as usual."""
-    check = partial(etags.check_if_match, request)
-    template = await templates.save_template(session, who, course, body, now, check)
+    template = await templates.save_template(session, who, course, body, now, if_match)
     response.headers["ETag"] = etags.etag(template.version)
     return template_read(template)
 
@@ -138,12 +137,11 @@ async def save_certificate_picture(
     png: Annotated[bytes, Depends(uploaded)],
     session: SessionDep,
     now: Now,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Put a logo or a signature on the certificates: the file of the field `image`, shrunk, encoded anew."""
-    check = partial(etags.check_if_match, request)
-    template = await templates.save_picture(session, who, course, picture, png, now, check)
+    template = await templates.save_picture(session, who, course, picture, png, now, if_match)
     response.headers["ETag"] = etags.etag(template.version)
     return template_read(template)
 
@@ -155,12 +153,11 @@ async def remove_certificate_picture(
     who: Teacher,
     session: SessionDep,
     now: Now,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Take the logo or the signature away; again → the same answer."""
-    check = partial(etags.check_if_match, request)
-    template = await templates.save_picture(session, who, course, picture, None, now, check)
+    template = await templates.save_picture(session, who, course, picture, None, now, if_match)
     response.headers["ETag"] = etags.etag(template.version)
     return template_read(template)
 

@@ -6,7 +6,6 @@ Locks: to save, the row of the rules.
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +15,7 @@ from libs.common.data.outbox import record
 from libs.common.events.learning import CompletionRulesChanged
 from libs.common.runtime.errors import NotFound, Unprocessable
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from services.learning.access import access_taught_course, teaches
 from services.learning.checks import want_course_check
 from services.learning.completion.queries import SavedRules, as_rule, facts_of, rules_of
@@ -53,10 +52,10 @@ async def save_rules(
     who: Principal,
     uuid: UUID,
     body: CompletionRulesUpdate,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> CompletionRules:
-    """The course's rules from now on; who meets them by now completes the course soon after."""
+    """Save the course's rules; learners who meet them already complete the course soon after."""
     course = await access_taught_course(session, who, uuid)
     await _check_subjects(session, course, body)
     await session.execute(
@@ -72,7 +71,7 @@ async def save_rules(
             .execution_options(populate_existing=True)
         )
     ).one()
-    check_if_match(request, rules.version)
+    if_match.check(rules.version)
     rules.version += 1
     rules.content = [rule.content() for rule in body.rules] or [{"kind": "all_lessons"}]
     event = CompletionRulesChanged(

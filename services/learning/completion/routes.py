@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser, Teacher
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
-from services.learning.clock import Now
 from services.learning.completion import course_rules
 from services.learning.completion.queries import as_rule
 from services.learning.completion.schemas import (
@@ -40,17 +41,17 @@ async def save_completion_rules(
     who: Teacher,
     session: SessionDep,
     now: Now,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
     dry_run: bool = False,
 ) -> Any:
-    """Save what completes the course; with `dry_run=true` only say who would complete it at once.
+    """Save what completes the course; with `dry_run=true` only say which learners would complete it at once.
 
-    Who meets the rules by now completes the course within moments; a completion is never taken back.
+    Learners who meet the rules already complete the course within moments; a completion is never taken back.
     """
     if dry_run:
         return {"completes": await course_rules.try_rules(session, who, course, body, now)}
-    saved = await course_rules.save_rules(session, who, course, body, request, now)
+    saved = await course_rules.save_rules(session, who, course, body, if_match, now)
     rules = [as_rule(content) for content in saved.content]
     response.headers["ETag"] = etags.etag(saved.version, *(None for _ in rules))
     return {"rules": [rule_read(rule, None) for rule in rules]}

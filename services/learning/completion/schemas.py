@@ -76,7 +76,7 @@ class CompletionRulesUpdate(Body):
 
 
 class CompletionRuleRead(Answer):
-    """`met` tells the caller where they stand; null for who has no seat in the course."""
+    """`met` tells callers where they stand; null for those who are not enrolled."""
 
     kind: Literal["all_lessons", "required_lessons", "minimum_score", "quiz_passed", "assignment_graded"]
     lessons: list[UUID] | None = None

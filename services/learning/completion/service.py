@@ -1,4 +1,4 @@
-"""Completing courses: looking who meets the rules by now, and what follows for whoever does.
+"""Completing courses: which learners meet the rules, and what follows.
 
 Locks: the enrolment of whoever completes.
 """
@@ -32,7 +32,7 @@ async def complete_if_met(
     trace: Trace | None = None,
     saved: SavedRules | None = None,
 ) -> None:
-    """Complete the course of a learner underway if its rules are met by now. The caller holds its row."""
+    """Complete the course of an active learner who meets its rules. The caller holds the enrolment's lock."""
     if enrollment.status not in UNDERWAY:
         return
     saved = saved or await rules_of(session, enrollment.course)
@@ -53,7 +53,7 @@ async def complete_if_met(
 async def complete_enrolled(
     session: AsyncSession, enrollment: Enrollment, course: Course, now: datetime, trace: Trace | None
 ) -> None:
-    """Who comes back may have completed all of the course before."""
+    """Complete the course of a learner who comes back and has met its rules before."""
     await complete_if_met(session, enrollment, course, now, trace)
 
 
@@ -76,7 +76,8 @@ async def _complete(
 
 
 async def move_to_revision(session: AsyncSession, course: Course, now: datetime, trace: Trace) -> None:
-    """Move everybody underway to the course's new revision; whoever has all of it completes the course."""
+    """Move active learners to the course's new revision, and complete the course of those who have all of
+    it."""
     underway = await session.scalars(
         select(Enrollment)
         .where(
@@ -108,7 +109,7 @@ async def move_to_revision(session: AsyncSession, course: Course, now: datetime,
 
 
 async def check_enrollment(session: AsyncSession, uuid: UUID, now: datetime) -> None:
-    """Look once more at a learner whose grade has changed: completed courses get their score anew."""
+    """Check a learner whose grade has changed; a completed course gets its score anew."""
     learner = await lock_learner(session, Enrollment.uuid == uuid)
     await session.execute(delete(CompletionCheck).where(CompletionCheck.enrollment == uuid))
     if learner is None:
@@ -122,7 +123,7 @@ async def check_enrollment(session: AsyncSession, uuid: UUID, now: datetime) -> 
 
 
 async def check_course(db: Database, uuid: UUID, now: datetime) -> None:
-    """Complete the course of everybody underway who meets its rules, each in a transaction of their own."""
+    """Complete the course of active learners who meet its rules, each in a transaction of their own."""
     async with db.session() as session:
         course = await session.get(Course, uuid)
         saved = await rules_of(session, uuid)

@@ -1,4 +1,4 @@
-"""What learning keeps of a course, made again for a copy of it: one version and one event for each thing.
+"""Quizzes, assignments and rules of a course, made again for a copy of it: one version and one event each.
 
 Quizzes stay published or not and keep their dates, as assignments do: the copy itself is a draft, and its
 teacher moves them. Nobody's work, extensions or groups are copied. Every id follows from the source's and the
@@ -44,7 +44,7 @@ TEMPLATE = ("title", "text", "signer_name", "signer_title", "accent_color", "log
 
 
 async def on_course_duplicated(session: AsyncSession, batch: Sequence[Received[CourseDuplicated]]) -> None:
-    """Copy what there is of the source by now; of copies of copies the older ones first."""
+    """Copy what the source has; of copies of copies the older ones first."""
     for item in sorted(batch, key=lambda each: each.occurred_at):
         if item.event is not None:
             await CourseCopy(session, item.event, item.occurred_at, item.trace).run()

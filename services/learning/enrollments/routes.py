@@ -7,11 +7,11 @@ from fastapi import APIRouter, Query, Response
 
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser, Teacher
+from libs.common.web.clock import Now
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
 from libs.common.web.schemas import PlainText
 from services.learning.access import teaches
-from services.learning.clock import Now
 from services.learning.enrollments import queries, service
 from services.learning.enrollments.schemas import (
     EnrollmentRead,
@@ -78,7 +78,7 @@ async def list_enrollments(
     course: CourseFilter = None,
     status: StatusFilter = None,
 ) -> Any:
-    """One's own enrolments; with `course`, for whoever teaches it, all of its learners."""
+    """Enrolments of one's own; with `course`, for its teachers, those of all its learners."""
     wanted, chosen = choose_uuid("course", course), choose("status", status, STATUSES)
     count, rows = await queries.list_visible(session, who, wanted, chosen, page)
     shown = [teacher_read if teaches(who, row.course) else student_read for row in rows]
@@ -100,7 +100,7 @@ async def list_students(
     course: CourseFilter = None,
     status: StatusFilter = None,
 ) -> Any:
-    """Learners in the courses that one teaches, all of them as a bare list, newest enrolment first."""
+    """Learners in the teacher's courses, as a bare list, newest enrolment first."""
     wanted, chosen = choose_uuid("course", course), choose("status", status, STATUSES)
     _, rows = await queries.list_taught(session, who, wanted, chosen, None)
     return [teacher_read(row, who.user) for row in rows]

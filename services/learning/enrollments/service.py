@@ -70,7 +70,8 @@ async def enroll(
 
 
 async def unenroll(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> Enrollment:
-    """Leave the course, or its waitlist; the freed seat goes to whoever waits longest. Again → no change."""
+    """Leave the course, or its waitlist; the seat goes to the learner who waits longest. Again → no
+    change."""
     course = await _lock_course(session, uuid)
     enrollment = await _lock_enrollment(session, uuid, who.user)
     if enrollment is None:
@@ -93,7 +94,8 @@ async def unenroll(session: AsyncSession, who: Principal, uuid: UUID, now: datet
 
 
 async def leave_waitlist(session: AsyncSession, enrollment: Enrollment, trace: Trace | None = None) -> None:
-    """Wait no longer; who never had a seat goes as if they had never been there. The caller holds the row."""
+    """Leave the waitlist; the enrolment of a learner who never had a seat is deleted. The caller holds its
+    lock."""
     enrollment.waiting_since = None
     if enrollment.status != "waitlisted":
         publish(session, enrollment, WaitlistLeft, trace)
@@ -107,7 +109,7 @@ async def leave_waitlist(session: AsyncSession, enrollment: Enrollment, trace: T
 
 
 async def leave_waitlists(session: AsyncSession, users: dict[UUID, Trace]) -> None:
-    """Whoever is locked out waits no longer, anywhere. Courses are locked before their enrolments."""
+    """Take users who are locked out off every waitlist. Locks courses before their enrolments."""
     waiting = (Enrollment.student.in_(users), Enrollment.waiting_since.is_not(None))
     courses = select(Enrollment.course).where(*waiting)
     await session.execute(
@@ -128,7 +130,7 @@ async def leave_waitlists(session: AsyncSession, users: dict[UUID, Trace]) -> No
 
 
 async def _end_of_waitlist(session: AsyncSession, course: Course, now: datetime) -> datetime:
-    """After everybody who waits: of two at once, who got the course's lock first is before the other."""
+    """The place after everybody who waits. The course's lock orders learners who come at the same moment."""
     last = await session.scalar(
         select(func.max(Enrollment.waiting_since)).where(Enrollment.course == course.uuid)
     )
@@ -138,7 +140,7 @@ async def _end_of_waitlist(session: AsyncSession, course: Course, now: datetime)
 async def fill_seats(
     session: AsyncSession, course: Course, now: datetime, trace: Trace | None = None
 ) -> None:
-    """Give free seats to those who wait, in order. The caller holds the course's row lock."""
+    """Give free seats to learners on the waitlist, in order. The caller holds the course's lock."""
     if course.status != "published":
         return
     query = (

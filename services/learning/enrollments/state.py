@@ -50,7 +50,7 @@ def publish(
 
 
 def record_enrollment(session: AsyncSession, enrollment: Enrollment, now: datetime) -> None:
-    """Record in the history of grades that a seat was taken or given up."""
+    """Record in the history of grades that a learner has joined or left the course."""
     content: dict[str, Any] | None = {} if enrollment.status in ENROLLED else None
     session.add(
         GradeFact(course=enrollment.course, kind="seat", subject=enrollment.student, content=content, at=now)
@@ -81,7 +81,7 @@ class Completion:
 
 
 def add_completed(session: Recorder, learner: EnrolledLearner, lesson: UUID, now: datetime) -> Completion:
-    """Note that nothing of the lesson is left, with its event. The caller holds the seat and stores it."""
+    """Complete a lesson, with its event. The caller holds the enrolment's lock and stores it."""
     enrollment = learner.enrollment
     day = local_date(now, learner.time_zone)
     points = learner.points.get(str(lesson), 0)

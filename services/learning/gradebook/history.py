@@ -60,7 +60,7 @@ async def items_at(session: AsyncSession, course: UUID, as_of: datetime) -> dict
 
 
 async def learners_at(session: AsyncSession, course: UUID, as_of: datetime | None) -> set[UUID]:
-    """Who has a seat, or had one at that moment."""
+    """Learners who are enrolled, or were at that moment."""
     if as_of is None:
         seated = await session.scalars(
             select(Enrollment.student).where(Enrollment.course == course, Enrollment.status.in_(ENROLLED))

@@ -174,7 +174,8 @@ async def emails_of(session: AsyncSession, users: Iterable[UUID]) -> dict[UUID, 
 
 
 async def _without_work(session: AsyncSession, assignments: set[UUID]) -> list[tuple[UUID, UUID]]:
-    """By assignment and learner, who has handed in nothing: a hidden grade of theirs does not show at all."""
+    """By assignment and learner, grades without a submission: as long as one is hidden, it does not show at
+    all."""
     rows = await session.execute(
         select(Submission.assignment, Submission.student).where(
             Submission.assignment.in_(assignments), Submission.number == 0

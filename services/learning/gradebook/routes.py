@@ -13,11 +13,12 @@ from libs.common.data.db import SessionDep
 from libs.common.runtime.errors import NotFound
 from libs.common.security.auth import CurrentUser, Teacher
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import choose
 from libs.common.web.schemas import EmptyIsNone
 from services.learning.access import access_grades, access_learnt_course, access_taught_course
-from services.learning.clock import Now
 from services.learning.errors import NotEnrolled
 from services.learning.gradebook import service, sheets
 from services.learning.gradebook.explain import explain
@@ -74,14 +75,14 @@ async def save_grading_policy(
     who: Teacher,
     session: SessionDep,
     now: Now,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
     dry_run: bool = False,
 ) -> Any:
     """Save the policy; with `dry_run=true` only say whose current grade would move."""
     if dry_run:
         return {"changes": await service.try_policy(session, who, course, body, now)}
-    policy = await service.save_policy(session, who, course, body, request, now)
+    policy = await service.save_policy(session, who, course, body, if_match, now)
     response.headers["ETag"] = etags.etag(policy.version)
     return body.model_dump(by_alias=True)
 

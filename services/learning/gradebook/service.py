@@ -5,7 +5,6 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -16,7 +15,7 @@ from libs.common.data.tables import among
 from libs.common.events.learning import GradingPolicyChanged
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from services.learning.access import access_taught_course
 from services.learning.checks import want_course_check
 from services.learning.gradebook import rules
@@ -31,7 +30,7 @@ async def save_policy(
     who: Principal,
     course: UUID,
     body: GradingPolicyUpdate,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> GradingPolicy:
     """The next version of the course's policy; earlier ones are kept for looking back."""
@@ -49,7 +48,7 @@ async def save_policy(
             .execution_options(populate_existing=True)
         )
     ).one()
-    check_if_match(request, policy.version)
+    if_match.check(policy.version)
     match_groups(body, (await policy_at(session, course, now)).body)
     policy.version += 1
     event = GradingPolicyChanged(policy=policy.uuid, course=course, number=policy.version, actor=who.user)

@@ -59,7 +59,7 @@ CHANGED = ("uuid", "version", "status", "progress_percentage", "started_at", "la
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompleteLesson:
-    """A learner's wish to complete a lesson."""
+    """A request to complete a lesson."""
 
     student: UUID
     course: UUID

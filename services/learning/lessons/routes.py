@@ -8,8 +8,9 @@ from fastapi import APIRouter, Request, Response
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
-from services.learning.clock import Now
 from services.learning.errors import LessonNotFinished, NotEnrolled
 from services.learning.lessons import service
 from services.learning.lessons.completion import show_completion
@@ -81,10 +82,10 @@ async def save_lesson_notes(
     who: CurrentUser,
     session: SessionDep,
     now: Now,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Replace one's own notes on a lesson."""
-    await service.save_notes(session, who, course, lesson, body.notes, request, now)
+    await service.save_notes(session, who, course, lesson, body.notes, if_match, now)
     response.headers["ETag"] = etags.etag(service.notes_version(now))
     return {"lesson": lesson, "notes": body.notes, "updated_at": now}

@@ -3,13 +3,12 @@
 from datetime import datetime
 from uuid import UUID
 
-from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.learning import StudyTimeRecorded
 from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from libs.common.web.zones import local_date
 from services.learning.access import EnrolledLearner, access_learner, access_lesson_learner
 from services.learning.completion.service import complete_if_met
@@ -52,7 +51,7 @@ async def complete_by_work(
 async def mark_completed(
     session: AsyncSession, learner: EnrolledLearner, lesson: UUID, now: datetime
 ) -> None:
-    """The caller holds the seat and has found that nothing of the lesson is left."""
+    """The caller holds the enrolment's lock and has found that nothing of the lesson is left."""
     enrollment = learner.enrollment
     done = add_completed(session, learner, lesson, now)
     await session.execute(
@@ -124,13 +123,13 @@ async def save_notes(
     course: UUID,
     lesson: UUID,
     notes: str,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> None:
     """Replace their notes. Raises PreconditionFailed when they were changed meanwhile."""
     learner = await access_lesson_learner(session, who, course, lesson)
     _, at = await queries.get_notes(session, learner.enrollment.uuid, lesson)
-    check_if_match(request, notes_version(at))
+    if_match.check(notes_version(at))
     await queries.store_notes(session, learner.enrollment.uuid, lesson, who.user, notes, now)
 
 

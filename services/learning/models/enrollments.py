@@ -11,13 +11,13 @@ from libs.common.data.tables import Aggregate
 from services.learning.models.base import Base
 
 UNDERWAY = ("enrolled", "in_progress")
-"""Statuses of learners who are in the course and have not completed it."""
+"""Statuses of active learners: in the course, and not done with it."""
 ENROLLED = frozenset({*UNDERWAY, "completed"})
 """Statuses of learners who are in the course."""
 
 
 class Enrollment(Aggregate, Base):
-    """A learner's seat in a course: enrolled → in_progress → completed; or dropped, and taken up again.
+    """A learner in a course: enrolled → in_progress → completed; or dropped, and taken up again.
 
     One per course and student, for ever. Who waits for a seat has `waiting_since`: a new row is `waitlisted`
     then, and goes again if they wait no longer; a dropped one stays dropped. A completed enrolment never

@@ -72,7 +72,7 @@ async def erase(erasure: Erasure) -> None:
 
 
 async def _free_seats(erasure: Erasure) -> None:
-    """Leave every course that is not completed, and every waitlist; who waits for the seat gets it."""
+    """Leave every course that is not completed, and every waitlist; their seats go to learners who wait."""
     session = erasure.session
     leaving = or_(Enrollment.status.in_(UNDERWAY), Enrollment.waiting_since.is_not(None))
     mine = Enrollment.student == erasure.user

@@ -97,7 +97,8 @@ async def refuse_others(session: AsyncSession, who: Principal, uuid: UUID) -> No
 
 
 async def hold_quiz(session: AsyncSession, quiz: Quiz) -> None:
-    """Keep it as it is until the transaction ends, side by side with others who do."""
+    """Lock a quiz against changes until the transaction ends; those who hold it so do not wait for each
+    other."""
     await session.refresh(quiz, with_for_update={"read": True})
 
 

@@ -8,9 +8,10 @@ from fastapi import APIRouter, Query, Request, Response
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
-from services.learning.clock import Now
 from services.learning.errors import (
     AttemptAlreadySubmitted,
     AttemptClosed,
@@ -60,9 +61,9 @@ async def list_attempts(
     status: StatusFilter = None,
     student: Filter = None,
 ) -> Any:
-    """All attempts for who teaches the quiz, one's own otherwise; newest first.
+    """Attempts of a quiz: everybody's for its teachers, one's own for learners; newest first.
 
-    `status=submitted` is the queue of those that wait for a teacher, longest first.
+    `status=submitted` is the queue of attempts that wait for a teacher, oldest first.
     """
     wanted = choose("status", status, STATUSES) if status else None
     count, rows = await views.list_attempts(
@@ -108,7 +109,7 @@ async def submit_attempt(uuid: UUID, who: CurrentUser, session: SessionDep, now:
 async def grade_answer(
     uuid: UUID,
     body: AnswerGradeUpdate,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
     who: CurrentUser,
     session: SessionDep,
@@ -118,7 +119,7 @@ async def grade_answer(
 
     Once nothing waits any more, the attempt is graded.
     """
-    await grading.grade_answer(session, who, uuid, body, request, now)
+    await grading.grade_answer(session, who, uuid, body, if_match, now)
     answer, response.headers["ETag"] = await views.read_attempt(session, who, uuid, now)
     return answer
 
@@ -129,19 +130,19 @@ async def grade_answer(
     responses=raises(QuestionKindChanged),
 )
 async def regrade_quiz(
-    uuid: UUID, body: RegradeRequest, request: Request, who: CurrentUser, session: SessionDep, now: Now
+    uuid: UUID, body: RegradeRequest, if_match: IfMatch, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:
     """Grade a question anew in all attempts, by the question as it is now; `dry_run` only shows the changes.
 
     `If-Match` takes the quiz's ETag. Completed lessons and courses stay completed. The act is kept in the
     audit log, with its `reason`.
     """
-    return {"changes": await grading.regrade(session, who, uuid, body, request, now)}
+    return {"changes": await grading.regrade(session, who, uuid, body, if_match, now)}
 
 
 @router.get("/api/quizzes/{uuid}/extensions/", response_model=list[ExtensionTeacherRead])
 async def list_extensions(uuid: UUID, who: CurrentUser, session: SessionDep) -> Any:
-    """Who has more time, attempts or a later close than others."""
+    """Extensions of a quiz: learners with more time, more attempts or a later close."""
     return await extensions.list_extensions(session, who, uuid)
 
 
@@ -150,14 +151,14 @@ async def put_extension(
     uuid: UUID,
     user: UUID,
     body: ExtensionUpdate,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
     who: CurrentUser,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Give a learner more time, attempts or a later close, also in an attempt that is under way."""
-    extension = await extensions.put_extension(session, who, uuid, user, body, request, now)
+    extension = await extensions.put_extension(session, who, uuid, user, body, if_match, now)
     response.headers["ETag"] = etags.etag(extension.version)
     return await extensions.show_extension(session, extension)
 
@@ -167,14 +168,14 @@ async def excuse_learner(
     uuid: UUID,
     user: UUID,
     body: ExcuseUpdate,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
     who: CurrentUser,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Excuse a learner from a quiz, or take that back; their attempts stay, and count as soon as it is."""
-    extension = await excuses.excuse_learner(session, who, uuid, user, body, request, now)
+    extension = await excuses.excuse_learner(session, who, uuid, user, body, if_match, now)
     response.headers["ETag"] = etags.etag(extension.version)
     return await extensions.show_extension(session, extension)
 

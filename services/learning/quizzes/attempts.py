@@ -52,11 +52,11 @@ async def close_attempts(
     owners: Collection[tuple[UUID, UUID]] | None,
     skip_locked: bool = False,
 ) -> dict[UUID, LoadedAttempt]:
-    """Hand in and grade open attempts once, all in this transaction; what is closed already stays as it is.
+    """Submit and grade open attempts once, all in this transaction; submitted ones do not change.
 
-    `wanted` has the trace of who asks for each. Only attempts that are there with their student in `owners`;
-    without owners only those whose deadline has passed. Too late, one is graded from what was saved in time.
-    With `skip_locked` those are left out whose learner or attempt somebody else has locked.
+    `wanted` has the trace of the request for each. Only attempts that are there with their student in
+    `owners`; without owners only those whose deadline has passed. Too late, one is graded from what was
+    saved in time. With `skip_locked` those are left out whose learner or attempt somebody else has locked.
     """
     batch = await _lock_attempts(session, wanted, owners, skip_locked=skip_locked)
     closing = [
@@ -129,8 +129,8 @@ class SubmitAttempt:
 async def submit_together(
     session: AsyncSession, wanted: Sequence[SubmitAttempt]
 ) -> dict[SubmitAttempt, tuple[LoadedAttempt, set[str]]]:
-    """Hand in, or tell the result again. Waits for no lock of seats and attempts: left out is what is locked,
-    and what is no attempt of theirs."""
+    """Submit attempts, or return their results again. Waits for no lock of enrolments and attempts: leaves
+    out attempts that are locked or of other learners."""
     batch = await close_attempts(
         session,
         {one.attempt: one.trace for one in wanted},
@@ -148,7 +148,7 @@ async def submit_together(
 
 
 async def close_attempt(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> LoadedAttempt:
-    """The same for one of one's own. Raises NotFound, NotEnrolled for who has left the course meanwhile, or
+    """Submit one's own attempt. Raises NotFound, NotEnrolled for learners who have left the course meanwhile,
     Forbidden for its teacher."""
     batch = await close_attempts(session, {uuid: current_trace()}, now, owners={(uuid, who.user)})
     if uuid not in batch:
@@ -160,8 +160,8 @@ async def close_attempt(session: AsyncSession, who: Principal, uuid: UUID, now: 
 
 
 def may_submit(loaded: LoadedAttempt) -> bool:
-    """Whether its learner may still hand it in. Who has left is graded at the deadline, as with a closed tab,
-    from what was saved before."""
+    """Whether its learner may still submit it. The attempt of a learner who has left is graded at the
+    deadline, from what was saved before."""
     return loaded.learner.enrollment.status in ENROLLED
 
 

@@ -1,4 +1,4 @@
-"""Question banks, for those who teach the course."""
+"""Question banks, for teachers of the course."""
 
 from typing import Any
 from uuid import UUID
@@ -8,9 +8,10 @@ from fastapi import APIRouter, Request, Response
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import Teacher
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose_uuid
-from services.learning.clock import Now
 from services.learning.errors import BankInUse, InvalidQuestion
 from services.learning.quizzes import banks
 from services.learning.quizzes.access import access_bank, access_question
@@ -41,7 +42,7 @@ async def create_bank(
 
 @router.get("/", response_model=Page[QuestionBankRead])
 async def list_banks(who: Teacher, session: SessionDep, page: PagingDep, course: Filter = None) -> Any:
-    """Banks of the courses that one teaches, without their questions."""
+    """Banks of the teacher's courses, without their questions."""
     count, rows = await banks.list_banks(session, who, choose_uuid("course", course), page)
     return page.answer(count, rows)
 
@@ -60,22 +61,22 @@ async def get_bank(
 async def change_bank(
     uuid: UUID,
     body: QuestionBankUpdate,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Change the title."""
-    bank = await banks.change_bank(session, who, uuid, body, request, now)
+    bank = await banks.change_bank(session, who, uuid, body, if_match, now)
     response.headers["ETag"] = etags.etag(bank.version)
     return await banks.show_bank(session, who, bank)
 
 
 @router.delete("/{uuid}/", response_model=Deleted, responses=raises(BankInUse))
-async def delete_bank(uuid: UUID, request: Request, who: Teacher, session: SessionDep, now: Now) -> Any:
+async def delete_bank(uuid: UUID, if_match: IfMatch, who: Teacher, session: SessionDep, now: Now) -> Any:
     """Take a bank away that no quiz draws from."""
-    await banks.delete_bank(session, who, uuid, request, now)
+    await banks.delete_bank(session, who, uuid, if_match, now)
     return {"deleted": True}
 
 
@@ -94,14 +95,14 @@ async def list_bank_questions(uuid: UUID, who: Teacher, session: SessionDep) -> 
 async def add_bank_question(
     uuid: UUID,
     body: QuestionCreate,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Add a question; `If-Match` takes the bank's ETag."""
-    question, version = await banks.add_question(session, who, uuid, body, request, now)
+    question, version = await banks.add_question(session, who, uuid, body, if_match, now)
     response.headers["ETag"] = etags.etag(version, question.uuid)
     return question_read(question)
 
@@ -123,22 +124,22 @@ async def change_bank_question(
     uuid: UUID,
     question: UUID,
     body: QuestionUpdate,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Change a question, for attempts that start from now on."""
-    changed, version = await banks.change_question(session, who, uuid, question, body, request, now)
+    changed, version = await banks.change_question(session, who, uuid, question, body, if_match, now)
     response.headers["ETag"] = etags.etag(version, question)
     return question_read(changed)
 
 
 @router.delete("/{uuid}/questions/{question}/", response_model=Deleted, responses=raises(BankInUse))
 async def delete_bank_question(
-    uuid: UUID, question: UUID, request: Request, who: Teacher, session: SessionDep, now: Now
+    uuid: UUID, question: UUID, if_match: IfMatch, who: Teacher, session: SessionDep, now: Now
 ) -> Any:
     """Take a question out of the bank; attempts that drew it keep it."""
-    await banks.remove_question(session, who, uuid, question, request, now)
+    await banks.remove_question(session, who, uuid, question, if_match, now)
     return {"deleted": True}

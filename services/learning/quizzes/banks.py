@@ -3,7 +3,6 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,7 +14,7 @@ from libs.common.events.quizzes import (
     QuestionBankFact,
 )
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from libs.common.web.paging import Paging, paginate
 from services.learning.access import access_taught_course, taught_by
 from services.learning.errors import BankInUse
@@ -51,11 +50,11 @@ async def change_bank(
     who: Principal,
     uuid: UUID,
     body: QuestionBankUpdate,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> QuestionBank:
     bank = await access_bank(session, who, uuid, lock=True)
-    check_if_match(request, bank.version)
+    if_match.check(bank.version)
     shown = await show_bank(session, who, bank)
     check_unchanged(
         body, ("uuid", "course", "question_count", "questions", "created_at", "updated_at"), shown
@@ -67,11 +66,11 @@ async def change_bank(
 
 
 async def delete_bank(
-    session: AsyncSession, who: Principal, uuid: UUID, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition, now: datetime
 ) -> None:
     """Take the bank away; attempts keep what they drew. Raises BankInUse."""
     bank = await access_bank(session, who, uuid, lock=True)
-    check_if_match(request, bank.version)
+    if_match.check(bank.version)
     if await _most_picked(session, bank.uuid):
         raise BankInUse
     bank.deleted_at = now
@@ -79,11 +78,16 @@ async def delete_bank(
 
 
 async def add_question(
-    session: AsyncSession, who: Principal, uuid: UUID, body: QuestionCreate, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: QuestionCreate,
+    if_match: Precondition,
+    now: datetime,
 ) -> tuple[Question, int]:
     """Returns the question and the bank's version."""
     bank = await access_bank(session, who, uuid, lock=True)
-    check_if_match(request, bank.version)
+    if_match.check(bank.version)
     question = await questions.add(session, bank, body)
     await _publish(session, bank, QuestionBankChanged, who, now)
     return question, bank.version
@@ -95,12 +99,12 @@ async def change_question(
     uuid: UUID,
     number: UUID,
     body: QuestionUpdate,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> tuple[Question, int]:
     """For attempts that start from now on. Returns the question and the bank's version."""
     bank = await access_bank(session, who, uuid, lock=True)
-    check_if_match(request, bank.version)
+    if_match.check(bank.version)
     question = await access_question(session, bank, number)
     questions.change(question, body)
     await _publish(session, bank, QuestionBankChanged, who, now)
@@ -108,11 +112,11 @@ async def change_question(
 
 
 async def remove_question(
-    session: AsyncSession, who: Principal, uuid: UUID, number: UUID, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, number: UUID, if_match: Precondition, now: datetime
 ) -> None:
     """Raises BankInUse where a quiz picks as many as there are."""
     bank = await access_bank(session, who, uuid, lock=True)
-    check_if_match(request, bank.version)
+    if_match.check(bank.version)
     question = await access_question(session, bank, number)
     if await _most_picked(session, bank.uuid) >= await _count(session, bank.uuid):
         raise BankInUse
@@ -137,7 +141,7 @@ async def show_bank(session: AsyncSession, who: Principal, bank: QuestionBank) -
 async def list_banks(
     session: AsyncSession, who: Principal, course: UUID | None, page: Paging
 ) -> tuple[int, list[dict[str, object]]]:
-    """Those of the courses that one teaches, newest first."""
+    """Banks of the teacher's courses, newest first."""
     query = (
         select(QuestionBank)
         .join(Course, Course.uuid == QuestionBank.course)

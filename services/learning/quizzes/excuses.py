@@ -7,7 +7,6 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,6 +15,7 @@ from libs.common.data.outbox import record
 from libs.common.events.quizzes import QuizExcused
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
+from libs.common.web.etags import Precondition
 from services.learning.checks import want_checks
 from services.learning.gradebook.history import record_grade
 from services.learning.gradebook.items import COUNTED_QUIZZES, quiz_totals
@@ -32,7 +32,7 @@ async def excuse_learner(
     uuid: UUID,
     user: UUID,
     body: ExcuseUpdate,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> QuizExtension:
     """Excuse a learner of the course from a quiz that counts, or take that back: then what they have reached
@@ -41,7 +41,7 @@ async def excuse_learner(
     await hold_quiz(session, quiz)
     if quiz.kind not in COUNTED_QUIZZES:
         raise Unprocessable.field("excused", f"a quiz that is {quiz.kind} counts for nobody")
-    learner, extension = await hold_extension(session, quiz, user, request, now)
+    learner, extension = await hold_extension(session, quiz, user, if_match, now)
     if extension.version and extension.excused == body.excused:
         return extension
     extension.excused = body.excused

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,7 +15,7 @@ from libs.common.data.outbox import record
 from libs.common.events.quizzes import QuizDeadlineMoved, QuizExtensionChanged
 from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from services.learning.access import EnrolledLearner, lock_learner
 from services.learning.gradebook.history import record_extension
 from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension, User
@@ -27,10 +26,10 @@ from services.learning.quizzes.schemas import ExtensionTeacherRead, ExtensionUpd
 
 
 async def hold_extension(
-    session: AsyncSession, quiz: Quiz, user: UUID, request: Request, now: datetime
+    session: AsyncSession, quiz: Quiz, user: UUID, if_match: Precondition, now: datetime
 ) -> tuple[EnrolledLearner, QuizExtension]:
-    """A learner's seat, locked, and what they have beyond others; a new row of version 0 where that is
-    nothing. Raises NotFound, PreconditionFailed."""
+    """A learner's enrolment, locked, and their extension; a new row of version 0 where there is none.
+    Raises NotFound, PreconditionFailed."""
     learner = await lock_learner(session, Enrollment.course == quiz.course, Enrollment.student == user)
     if learner is None:
         raise NotFound
@@ -41,7 +40,7 @@ async def hold_extension(
             excused=False, updated_at=now,
         )  # fmt: skip
         session.add(extension)
-    check_if_match(request, extension.version)
+    if_match.check(extension.version)
     return learner, extension
 
 
@@ -51,12 +50,12 @@ async def put_extension(
     uuid: UUID,
     user: UUID,
     body: ExtensionUpdate,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> QuizExtension:
     """Set what a learner of the course has beyond others; the same again changes nothing. Raises NotFound."""
     quiz = await access_taught_quiz(session, who, uuid)
-    _, extension = await hold_extension(session, quiz, user, request, now)
+    _, extension = await hold_extension(session, quiz, user, if_match, now)
     before = (extension.extra_seconds, extension.extra_attempts, extension.closes_at)
     after = (body.extra_seconds, body.extra_attempts, body.closes_at)
     if extension.version and before == after:

@@ -11,7 +11,6 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -22,7 +21,7 @@ from libs.common.events.quizzes import QuizAnswerGraded
 from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
 from libs.common.runtime.trace import Trace
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from services.learning.access import lock_learner, lock_learners
 from services.learning.errors import AttemptNotSubmitted, QuestionKindChanged
 from services.learning.models import Attempt, AttemptQuestion, Enrollment, Question, Quiz
@@ -46,7 +45,7 @@ async def grade_answer(
     who: Principal,
     uuid: UUID,
     body: AnswerGradeUpdate,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> None:
     """Give points for one answer, an essay's or against the rules; with the last one the attempt is graded.
@@ -61,7 +60,7 @@ async def grade_answer(
     if learner is None:
         raise NotFound
     attempt = await lock_attempt(session, uuid)
-    check_if_match(request, attempt.version)
+    if_match.check(attempt.version)
     if attempt.status == "in_progress":
         raise AttemptNotSubmitted
     if quiz.kind == "survey":
@@ -92,7 +91,12 @@ async def grade_answer(
 
 
 async def regrade(
-    session: AsyncSession, who: Principal, uuid: UUID, body: RegradeRequest, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: RegradeRequest,
+    if_match: Precondition,
+    now: datetime,
 ) -> list[PointsChange]:
     """Grade a question anew in every attempt that has it. Returns whose points change.
 
@@ -101,7 +105,7 @@ async def regrade(
     once they are handed in. A dry run writes nothing. Raises QuestionKindChanged.
     """
     quiz = await access_taught_quiz(session, who, uuid, lock=not body.dry_run)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     current = await session.get(Question, body.question)
     mine = select(Attempt.uuid).where(
         Attempt.quiz == quiz.uuid,
@@ -135,7 +139,7 @@ async def regrade(
 
 
 async def regrade_attempts(session: AsyncSession, quiz: Quiz, now: datetime) -> None:
-    """Settle every graded attempt of a locked quiz anew, after its scoring or its pass mark has changed."""
+    """Grade every graded attempt of a locked quiz anew, after its scoring or its pass mark has changed."""
     found = (
         await session.scalars(
             select(Attempt.uuid).where(Attempt.quiz == quiz.uuid, Attempt.status == "graded")
@@ -158,8 +162,8 @@ async def regrade_attempts(session: AsyncSession, quiz: Quiz, now: datetime) -> 
 
 
 async def grade_erased(session: AsyncSession, student: UUID, now: datetime, trace: Trace) -> int:
-    """Settle what still waits for a teacher of somebody whose texts are erased: nobody can read it any more.
-    Returns how many attempts."""
+    """Grade attempts that wait for a teacher of a learner whose texts are erased: nobody can read them any
+    more. Returns how many."""
     found = await session.execute(
         select(Attempt.uuid, Attempt.enrollment, Quiz)
         .join(Quiz, Quiz.uuid == Attempt.quiz)

@@ -80,7 +80,7 @@ async def for_student(session: AsyncSession, quiz: Quiz, student: UUID) -> QuizS
 async def list_quizzes(
     session: AsyncSession, who: Principal, course: UUID | None, lesson: UUID | None, page: Paging
 ) -> tuple[int, list[QuizTeacherRead | QuizStudentRead]]:
-    """Those of the courses that one teaches, and the published ones of courses that one is enrolled in."""
+    """Quizzes of the teacher's courses, and published ones of courses that one is enrolled in."""
     enrolled = select(Enrollment.course).where(
         Enrollment.student == who.user, Enrollment.status.in_(ENROLLED)
     )

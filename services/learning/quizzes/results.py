@@ -1,6 +1,6 @@
 """What an attempt that is handed in has earned, and where its learner stands by it.
 
-Many attempts are settled with a few statements: a whole class hands in at the bell.
+Many attempts are graded with a few statements: a whole class submits at the same moment.
 """
 
 from collections import defaultdict
@@ -63,7 +63,8 @@ PINNED = select(*(getattr(AttemptQuestion, column.name) for column in fields(Pin
 
 @dataclass(slots=True, eq=False)
 class LoadedAttempt:
-    """One attempt with all that decides about it. The caller holds the seat and the attempt."""
+    """An attempt with its quiz, questions and learner. The caller holds the locks of enrolment and
+    attempt."""
 
     learner: EnrolledLearner
     attempt: Attempt
@@ -127,7 +128,7 @@ async def read_pinned(
 
 
 async def load_results(session: AsyncSession, batch: Sequence[LoadedAttempt]) -> None:
-    """Fill in what else each learner has: their own close, and what earlier attempts brought."""
+    """Load what else decides: the learner's own close, and the results of earlier attempts."""
     by_learner: dict[tuple[UUID, UUID], list[LoadedAttempt]] = defaultdict(list)
     for loaded in batch:
         loaded.earlier = []
@@ -176,7 +177,7 @@ async def grade_attempts(
     """Grade handed-in attempts of different learners as a whole, each at its next version, unless an answer
     waits for a teacher.
 
-    The caller holds the seats and the attempts. Completion that was reached is never taken back.
+    The caller holds the locks of enrolments and attempts. Completion that was reached is never taken back.
     """
     with session.no_autoflush:
         await load_results(session, batch)

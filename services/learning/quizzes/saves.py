@@ -46,7 +46,7 @@ UPDATE attempt_questions q SET answer = s.answer, saved_at = s.saved_at
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SaveAnswer:
-    """A learner's wish to save an answer; None takes it back."""
+    """A request to save an answer; None takes it back."""
 
     student: UUID
     attempt: UUID

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,7 +17,7 @@ from libs.common.events.quizzes import (
 )
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from services.learning.access import access_taught_course, check_lesson
 from services.learning.checks import want_course_check
 from services.learning.errors import PoolTooSmall, QuizEmpty
@@ -68,12 +67,12 @@ async def create_quiz(session: AsyncSession, who: Principal, body: QuizCreate, n
 
 
 async def change_quiz(
-    session: AsyncSession, who: Principal, uuid: UUID, body: QuizUpdate, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, body: QuizUpdate, if_match: Precondition, now: datetime
 ) -> Quiz:
     """Change settings; what is not sent stays. A moved close moves the deadlines of open attempts, and
     attempts that are graded follow their scoring and pass mark."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     changes = body.model_dump(exclude_unset=True, exclude={*READ_ONLY})
     if body.model_fields_set & {*READ_ONLY}:
         check_unchanged(body, READ_ONLY, await for_teacher(session, quiz))
@@ -105,11 +104,11 @@ async def _is_attempted(session: AsyncSession, quiz: Quiz) -> bool:
 
 
 async def publish_quiz(
-    session: AsyncSession, who: Principal, uuid: UUID, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition, now: datetime
 ) -> Quiz:
     """Open the quiz to learners; again → nothing changes. Raises QuizEmpty, PoolTooSmall."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     if quiz.is_published:
         return quiz
     await _check_questions(session, quiz)
@@ -120,21 +119,26 @@ async def publish_quiz(
 
 
 async def delete_quiz(
-    session: AsyncSession, who: Principal, uuid: UUID, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition, now: datetime
 ) -> None:
     """Take the quiz away from everybody; attempts and results stay on record."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     quiz.deleted_at = now
     await _publish(session, quiz, QuizDeleted, who, now)
 
 
 async def add_question(
-    session: AsyncSession, who: Principal, uuid: UUID, body: QuestionCreate, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: QuestionCreate,
+    if_match: Precondition,
+    now: datetime,
 ) -> tuple[Question, int]:
     """Add a question; attempts that were started before keep theirs. Returns it and the quiz's version."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     question = await questions.add(session, quiz, body)
     await _publish(session, quiz, QuizChanged, who, now)
     return question, quiz.version
@@ -146,12 +150,12 @@ async def change_question(
     uuid: UUID,
     number: UUID,
     body: QuestionUpdate,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> tuple[Question, int]:
     """Change a question, for attempts that start from now on. Returns it and the quiz's version."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     question = await access_question(session, quiz, number)
     questions.change(question, body)
     await _publish(session, quiz, QuizChanged, who, now)
@@ -159,11 +163,11 @@ async def change_question(
 
 
 async def remove_question(
-    session: AsyncSession, who: Principal, uuid: UUID, number: UUID, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, number: UUID, if_match: Precondition, now: datetime
 ) -> None:
     """Take a question out; a published quiz keeps one. Raises QuizEmpty."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     question = await access_question(session, quiz, number)
     if quiz.is_published and (await quiz_totals(session, quiz))[0] == 1:
         raise QuizEmpty

@@ -59,7 +59,7 @@ STARTED = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class StartAttempt:
-    """A learner's wish to start an attempt."""
+    """A request to start an attempt."""
 
     student: UUID
     quiz: UUID
@@ -69,7 +69,7 @@ class StartAttempt:
 
 @dataclass(slots=True)
 class Eligibility:
-    """A learner before a quiz, with all that decides whether they may start."""
+    """What decides whether a learner may start an attempt."""
 
     learner: EnrolledLearner
     quiz: Quiz
@@ -128,8 +128,8 @@ async def start_attempt(
 async def start_together(
     session: AsyncSession, wanted: Sequence[StartAttempt]
 ) -> dict[StartAttempt, tuple[LoadedAttempt, set[str]]]:
-    """Start those attempts that nothing stands in the way of. Waits for no seat: who is left out is locked,
-    has an open attempt, or may not start one."""
+    """Start attempts that may start. Waits for no lock of enrolments: leaves out learners who are locked,
+    have an open attempt, or may not start one."""
     quizzes = {
         quiz.uuid: quiz
         for quiz in await session.scalars(
@@ -180,7 +180,7 @@ def _may_start(eligibility: Eligibility) -> bool:
 
 
 async def _load(session: AsyncSession, candidates: Sequence[Eligibility]) -> None:
-    """Fill in the learners' extensions and attempts. The caller holds their seats."""
+    """Load the learners' extensions and attempts. The caller holds the locks of their enrolments."""
     by_learner = {
         (eligibility.quiz.uuid, eligibility.learner.enrollment.student): eligibility
         for eligibility in candidates

@@ -245,8 +245,8 @@ async def list_attempts(
     now: datetime,
     page: Paging,
 ) -> tuple[int, list[dict[str, Any]]]:
-    """All attempts for who teaches the quiz, one's own otherwise. Newest first, but who waits longest for a
-    teacher (`submitted`) comes first."""
+    """Attempts of a quiz: everybody's for its teachers, one's own for learners. Newest first; those that
+    wait for a teacher (`submitted`) oldest first."""
     quiz, taught = await access_quiz(session, who, uuid)
     query = (
         select(Attempt, QuizExtension.closes_at, User.full_name)

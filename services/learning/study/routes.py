@@ -8,9 +8,9 @@ from sqlalchemy import select, text
 
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser
+from libs.common.web.clock import Now
 from libs.common.web.schemas import Answer
 from libs.common.web.zones import local_date
-from services.learning.clock import Now
 from services.learning.models import StudyDay, User
 from services.learning.study.rules import streak
 

@@ -274,7 +274,7 @@ def _learner(
 
 
 def _read_cell(
-    parsed: ParsedFile, line: int, user: UUID, item: GradeItem, item_grade: RecordedGrade, cell: str
+    parsed: ParsedFile, line: int, user: UUID, item: GradeItem, before: RecordedGrade, cell: str
 ) -> None:
     text = unguarded(cell.strip()).lower()
     title = item.item.title
@@ -293,18 +293,18 @@ def _read_cell(
         if score != round(score, 4):
             parsed.wrong(line, title, "may have four decimal places")
             return
-    shown = number(item_grade.item_grade.earned)
+    shown = number(before.item_grade.earned)
     same = (
-        item_grade.item_grade.status == "excused"
+        before.item_grade.status == "excused"
         if score is None
-        else item_grade.item_grade.status == "graded" and shown is not None and score == Decimal(str(shown))
+        else before.item_grade.status == "graded" and shown is not None and score == Decimal(str(shown))
     )
     if same:
         parsed.unchanged += 1
     elif item.kind != "assignment":
         parsed.wrong(line, title, "is a quiz, which is graded in its attempts")
     else:
-        parsed.changes.append(CellChange(line, user, item, item_grade, score))
+        parsed.changes.append(CellChange(line, user, item, before, score))
 
 
 async def _give(

@@ -19,7 +19,7 @@ from libs.common.events.learning import (
     CertificateRevoked,
     CertificateSuperseded,
 )
-from libs.common.privacy.parts import erased_among
+from libs.common.privacy.parts import find_erased
 from libs.common.runtime.errors import Forbidden
 from libs.common.runtime.trace import Trace
 from libs.common.security.tokens import Principal
@@ -102,7 +102,7 @@ async def _lock_wanted(session: AsyncSession, uuid: UUID) -> Certificate | None:
     certificate = await session.scalar(select(Certificate).where(Certificate.uuid == uuid).with_for_update())
     if certificate is None or certificate.status != "valid":
         return None
-    if await erased_among(session, PrivacyPart, {certificate.student}):
+    if await find_erased(session, PrivacyPart, {certificate.student}):
         return None
     return certificate
 
@@ -151,7 +151,7 @@ async def reissue_certificate(
         raise errors.CertificateRevoked
     if old.status == "valid" and old.issued_at is None:
         raise errors.CertificateNotReady
-    if await erased_among(session, PrivacyPart, {old.student}):
+    if await find_erased(session, PrivacyPart, {old.student}):
         raise errors.LearnerErased
     was_valid = old.status == "valid"
     if was_valid:

@@ -11,7 +11,7 @@ from uuid import UUID
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from services.learning.completion.rules import ALL_LESSONS, Facts, Kind, Rule
 from services.learning.gradebook import rules as grading
 from services.learning.gradebook.queries import CourseGrades, load_grades
@@ -119,13 +119,13 @@ async def _passed_quizzes(session: AsyncSession, enrollments: Sequence[UUID]) ->
     """By enrolment, quizzes passed or excused from."""
     found = defaultdict[UUID, set[UUID]](set)
     passed = select(QuizResult.quiz, QuizResult.enrollment).where(
-        among(QuizResult.enrollment, enrollments), QuizResult.finished_at.is_not(None)
+        is_any_of(QuizResult.enrollment, enrollments), QuizResult.finished_at.is_not(None)
     )
     excused = (
         select(QuizExtension.quiz, Enrollment.uuid)
         .join(Enrollment, Enrollment.student == QuizExtension.student)
         .join(Quiz, (Quiz.uuid == QuizExtension.quiz) & (Quiz.course == Enrollment.course))
-        .where(QuizExtension.excused, among(Enrollment.uuid, enrollments))
+        .where(QuizExtension.excused, is_any_of(Enrollment.uuid, enrollments))
     )
     for query in (passed, excused):
         for quiz, enrollment in await session.execute(query):
@@ -143,7 +143,7 @@ async def _graded_assignments(session: AsyncSession, enrollments: Sequence[UUID]
     rows = await session.execute(
         select(Submission.assignment, Submission.enrollment)
         .join(Assignment, Assignment.uuid == Submission.assignment)
-        .where(among(Submission.enrollment, enrollments), Assignment.posted, given)
+        .where(is_any_of(Submission.enrollment, enrollments), Assignment.posted, given)
     )
     for assignment, enrollment in rows:
         found[enrollment].add(assignment)

@@ -20,12 +20,12 @@ STATUS_RULES = {
 def explain(grades: CourseGrades, user: UUID, view: rules.View) -> dict[str, Any]:
     """How a learner's current or final grade came about."""
     policy = grades.policy.terms
-    record_ = {each.item_grade.item.uuid: each for each in grades.item_grades[user]}
+    recorded = {each.item_grade.item.uuid: each for each in grades.item_grades[user]}
     result = rules.grade(policy, [each.item_grade for each in grades.item_grades[user]], view)
-    children = [_group(grades, group, record_, policy) for group in result.groups]
+    children = [_group(grades, group, recorded, policy) for group in result.groups]
     aside = [
         _item(each, Fraction(0), policy, _aside_rule(each, policy, view))
-        for each in record_.values()
+        for each in recorded.values()
         if not any(each.item_grade in (*group.counted, *group.dropped) for group in result.groups)
     ]
     if aside:
@@ -38,19 +38,19 @@ def explain(grades: CourseGrades, user: UUID, view: rules.View) -> dict[str, Any
 
 
 def _group(
-    grades: CourseGrades, group: rules.GroupGrade, record_: dict[UUID, RecordedGrade], policy: rules.Policy
+    grades: CourseGrades, group: rules.GroupGrade, recorded: dict[UUID, RecordedGrade], policy: rules.Policy
 ) -> dict[str, Any]:
     lines = [
         _item(
-            record_[item_grade.item.uuid],
-            rules.earned(item_grade) * 100 / group.possible if group.possible else Fraction(0),
+            recorded[item_grade.item.uuid],
+            rules.points_earned(item_grade) * 100 / group.possible if group.possible else Fraction(0),
             policy,
             "extra credit: adds to what is earned only" if item_grade.item.extra_credit else "",
         )
         for item_grade in group.counted
     ]
     lines += [
-        _item(record_[item_grade.item.uuid], Fraction(0), policy, "dropped, as the policy of the group says")
+        _item(recorded[item_grade.item.uuid], Fraction(0), policy, "dropped, as the policy of the group says")
         for item_grade in group.dropped
     ]
     drops = group.group
@@ -65,24 +65,24 @@ def _group(
     return _line(drops.name, value, part, rule, _policy_source(grades), lines)
 
 
-def _item(record_: RecordedGrade, contribution: Fraction, policy: rules.Policy, why: str) -> dict[str, Any]:
-    item_grade = record_.item_grade
+def _item(recorded: RecordedGrade, contribution: Fraction, policy: rules.Policy, why: str) -> dict[str, Any]:
+    item_grade = recorded.item_grade
     words = [why] if why else []
-    if item_grade.status == "graded" and record_.raw is not None:
+    if item_grade.status == "graded" and recorded.raw is not None:
         words.append(f"{number(item_grade.earned)} of {number(Fraction(item_grade.item.points))} points")
-        if policy.late is not None and record_.late_seconds > 0:
+        if policy.late is not None and recorded.late_seconds > 0:
             words.append(
-                f"{number(Fraction(record_.raw))} before lateness: {policy.late.percent} % for each"
+                f"{number(Fraction(recorded.raw))} before lateness: {policy.late.percent} % for each"
                 f" {policy.late.unit} begun, not below {policy.late.floor} %"
             )
     else:
         words.append(STATUS_RULES.get(item_grade.status, item_grade.status))
     children = []
-    if record_.event is not None:
-        source = {"type": "event", "uuid": item_grade.item.uuid, "event_id": _public(record_.event)}
-        value = None if record_.raw is None else number(Fraction(record_.raw))
+    if recorded.event is not None:
+        source = {"type": "event", "uuid": item_grade.item.uuid, "event_id": _public(recorded.event)}
+        value = None if recorded.raw is None else number(Fraction(recorded.raw))
         children.append(_line("Recorded", value, None, f"{item_grade.status}, as published", source, []))
-    source = {"type": "item", "uuid": item_grade.item.uuid, "event_id": _public(record_.event)}
+    source = {"type": "item", "uuid": item_grade.item.uuid, "event_id": _public(recorded.event)}
     return _line(
         item_grade.item.title,
         number(item_grade.earned),
@@ -93,8 +93,8 @@ def _item(record_: RecordedGrade, contribution: Fraction, policy: rules.Policy, 
     )
 
 
-def _aside_rule(record_: RecordedGrade, policy: rules.Policy, view: rules.View) -> str:
-    if rules.counts(record_.item_grade, policy, view) and policy.groups:
+def _aside_rule(recorded: RecordedGrade, policy: rules.Policy, view: rules.View) -> str:
+    if rules.counts(recorded.item_grade, policy, view) and policy.groups:
         return "it lies in no group"
     return ""
 

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from services.learning.gradebook.items import ItemFact, item_fact, items_where
 from services.learning.models import (
     ENROLLED,
@@ -108,11 +108,11 @@ async def record_items(session: AsyncSession, course: UUID, items: Iterable[UUID
     """Record how these quizzes and assignments are from now on, as far as the gradebook sees them."""
     wanted = list(items)
     await session.flush()
-    live = await items_where(session, among(Quiz.uuid, wanted), among(Assignment.uuid, wanted))
+    live = await items_where(session, is_any_of(Quiz.uuid, wanted), is_any_of(Assignment.uuid, wanted))
     known = {
         subject: content
         for subject, _, content in await _newest(
-            session, (GradeFact.course == course) & among(GradeFact.subject, wanted), "item", None
+            session, (GradeFact.course == course) & is_any_of(GradeFact.subject, wanted), "item", None
         )
     }
     for uuid in wanted:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from services.learning.models import Assignment, Question, Quiz
 
 COUNTED_QUIZZES = ("graded", "final")
@@ -101,7 +101,7 @@ async def _possible_points(session: AsyncSession, quizzes: Sequence[Quiz]) -> di
     """The most that each quiz can bring, with what is drawn from banks."""
     own = await session.execute(
         select(Question.quiz, func.sum(Question.points))
-        .where(among(Question.quiz, (quiz.uuid for quiz in quizzes)))
+        .where(is_any_of(Question.quiz, (quiz.uuid for quiz in quizzes)))
         .group_by(Question.quiz)
     )
     found: dict[UUID | None, Decimal] = {quiz: points for quiz, points in own}

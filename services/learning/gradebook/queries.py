@@ -1,4 +1,4 @@
-"""What a gradebook is made of, at any moment: the policy, the items, the learners and their newest marks."""
+"""What a gradebook is made of, at any moment: the policy, the items, the learners and their newest grades."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from services.learning.gradebook import rules
 from services.learning.gradebook.history import closes_at, items_at, learners_at
 from services.learning.gradebook.items import ItemFact, items_now
@@ -57,7 +57,7 @@ class GradeItem:
 
 @dataclass(frozen=True, slots=True)
 class RecordedGrade:
-    """A mark, the raw score that it came from, and the event that says so."""
+    """A grade for an item, the raw score that it came from, and the event that says so."""
 
     item_grade: rules.ItemGrade
     raw: Decimal | None
@@ -67,7 +67,7 @@ class RecordedGrade:
 
 @dataclass(frozen=True, slots=True)
 class CourseGrades:
-    """A gradebook at a moment: marks by learner, in the order of the items."""
+    """The grades of a course at a moment, by learner, in the order of the items."""
 
     policy: SavedPolicy
     items: list[GradeItem]
@@ -163,13 +163,13 @@ def _items(facts: dict[UUID, ItemFact], moment: datetime, policy: GradingPolicyU
 
 async def _names(session: AsyncSession, learners: set[UUID]) -> dict[UUID, str]:
     """In the order of the names."""
-    rows = await session.execute(select(User.uuid, User.full_name).where(among(User.uuid, learners)))
+    rows = await session.execute(select(User.uuid, User.full_name).where(is_any_of(User.uuid, learners)))
     known: dict[UUID, str] = {user: name for user, name in rows}
     return {user: known.get(user, "") for user in sorted(learners, key=lambda u: (known.get(u, ""), u))}
 
 
 async def emails_of(session: AsyncSession, users: Iterable[UUID]) -> dict[UUID, str]:
-    rows = await session.execute(select(User.uuid, User.email).where(among(User.uuid, set(users))))
+    rows = await session.execute(select(User.uuid, User.email).where(is_any_of(User.uuid, set(users))))
     return {user: email for user, email in rows}
 
 
@@ -185,7 +185,7 @@ async def _without_work(session: AsyncSession, assignments: set[UUID]) -> list[t
 
 
 class _Record(NamedTuple):
-    """A grade mark: plain, because a class has thousands."""
+    """A row of the history of grades: plain, because a class has thousands."""
 
     item: UUID
     student: UUID
@@ -214,28 +214,28 @@ async def _newest_records(
 
 
 def _recorded_grade(
-    item: GradeItem, record_: _Record | None, policy: SavedPolicy, as_of: datetime, posted_only: bool
+    item: GradeItem, recorded: _Record | None, policy: SavedPolicy, as_of: datetime, posted_only: bool
 ) -> RecordedGrade:
     # That somebody is excused from a quiz, they are told anyhow.
     tells = ("graded",) if item.kind == "quiz" else ("graded", "excused")
-    if record_ is not None and record_.status in tells and posted_only and not item.posted:
-        return RecordedGrade(rules.ItemGrade(item.item, "submitted"), None, record_.late_seconds, None)
+    if recorded is not None and recorded.status in tells and posted_only and not item.posted:
+        return RecordedGrade(rules.ItemGrade(item.item, "submitted"), None, recorded.late_seconds, None)
     status = rules.status_of(
-        graded=record_ is not None and record_.status == "graded",
-        excused=record_ is not None and record_.status == "excused",
-        submitted=record_ is not None and record_.status == "submitted",
+        graded=recorded is not None and recorded.status == "graded",
+        excused=recorded is not None and recorded.status == "excused",
+        submitted=recorded is not None and recorded.status == "submitted",
         due_at=item.due_at,
         now=as_of,
     )
-    if record_ is None or record_.score is None:
+    if recorded is None or recorded.score is None:
         item_grade = rules.ItemGrade(item.item, status)
-        return RecordedGrade(item_grade, None, 0, record_.event if record_ is not None else None)
+        return RecordedGrade(item_grade, None, 0, recorded.event if recorded is not None else None)
     # A quiz may have drawn other questions for this learner: what was possible for them counts.
     shaped = rules.Item(
-        item.item.uuid, item.item.title, record_.points, item.item.group, item.item.extra_credit
+        item.item.uuid, item.item.title, recorded.points, item.item.group, item.item.extra_credit
     )
     late = policy.terms.late
-    earned = rules.after_lateness(Fraction(record_.score), record_.points, record_.late_seconds, late)
+    earned = rules.after_lateness(Fraction(recorded.score), recorded.points, recorded.late_seconds, late)
     return RecordedGrade(
-        rules.ItemGrade(shaped, status, earned), record_.score, record_.late_seconds, record_.event
+        rules.ItemGrade(shaped, status, earned), recorded.score, recorded.late_seconds, recorded.event
     )

@@ -164,23 +164,23 @@ def _of_group(group: Group, item_grades: Iterable[ItemGrade], policy: Policy) ->
 def _grade_group(group: Group, item_grades: list[ItemGrade], policy: Policy, view: View) -> GroupGrade:
     counted = [item_grade for item_grade in item_grades if counts(item_grade, policy, view)]
     extra = [item_grade for item_grade in counted if item_grade.item.extra_credit]
-    record_ = [
+    regular = [
         item_grade
         for item_grade in counted
         if not item_grade.item.extra_credit and item_grade.item.points > 0
     ]
-    bonus = sum((earned(item_grade) for item_grade in extra), Fraction(0))
-    best = keep_best(record_, group.drop_lowest, bonus)
+    bonus = sum((points_earned(item_grade) for item_grade in extra), Fraction(0))
+    best = keep_best(regular, group.drop_lowest, bonus)
     left = keep_worst(best, group.drop_highest, bonus)
     stays = {id(item_grade) for item_grade in left}
-    dropped = tuple(item_grade for item_grade in record_ if id(item_grade) not in stays)
+    dropped = tuple(item_grade for item_grade in regular if id(item_grade) not in stays)
     possible = sum((Fraction(item_grade.item.points) for item_grade in left), Fraction(0))
-    total = bonus + sum((earned(item_grade) for item_grade in left), Fraction(0))
+    total = bonus + sum((points_earned(item_grade) for item_grade in left), Fraction(0))
     percentage = total * 100 / possible if possible else None
     return GroupGrade(group, (*left, *extra), dropped, total, possible, percentage)
 
 
-def earned(item_grade: ItemGrade) -> Fraction:
+def points_earned(item_grade: ItemGrade) -> Fraction:
     """Nothing where there is no grade."""
     return item_grade.earned or Fraction(0)
 
@@ -207,7 +207,7 @@ def _keep(item_grades: list[ItemGrade], number: int, bonus: Fraction, sign: int)
 
     def ratio(chosen: Sequence[ItemGrade]) -> Fraction:
         possible = sum((Fraction(item_grade.item.points) for item_grade in chosen), Fraction(0))
-        return (bonus + sum((earned(item_grade) for item_grade in chosen), Fraction(0))) / possible
+        return (bonus + sum((points_earned(item_grade) for item_grade in chosen), Fraction(0))) / possible
 
     chosen = item_grades[:number]
     best = ratio(chosen)
@@ -215,7 +215,7 @@ def _keep(item_grades: list[ItemGrade], number: int, bonus: Fraction, sign: int)
         ranked = sorted(
             range(len(item_grades)),
             key=lambda place: (
-                -sign * (earned(item_grades[place]) - best * Fraction(item_grades[place].item.points))
+                -sign * (points_earned(item_grades[place]) - best * Fraction(item_grades[place].item.points))
             ),
         )
         places = sorted(ranked[:number])

@@ -1,4 +1,4 @@
-"""Saving the policy, keeping marks, and showing what follows from both."""
+"""Grading policies, saved or tried, and the rows of a gradebook."""
 
 from datetime import datetime
 from fractions import Fraction
@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.audit_log import write_entry
 from libs.common.data.outbox import record
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from libs.common.events.learning import GradingPolicyChanged
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
@@ -98,7 +98,9 @@ async def _check_items(session: AsyncSession, course: UUID, body: GradingPolicyU
     known: set[UUID] = set()
     for model in (Quiz, Assignment) if named else ():
         known.update(
-            await session.scalars(select(model.uuid).where(model.course == course, among(model.uuid, named)))
+            await session.scalars(
+                select(model.uuid).where(model.course == course, is_any_of(model.uuid, named))
+            )
         )
     for place, group in enumerate(body.groups):
         if unknown := set(group.items) - known:

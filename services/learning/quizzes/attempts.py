@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.db import as_json
 from libs.common.data.outbox import record
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from libs.common.events.quizzes import QuizSubmitted
 from libs.common.runtime.errors import NotFound
 from libs.common.runtime.trace import Trace, current_trace
@@ -86,7 +86,7 @@ async def _lock_attempts(
         for attempt, enrollment, student, quiz in await session.execute(
             select(Attempt.uuid, Attempt.enrollment, Attempt.student, Quiz)
             .join(Quiz, Quiz.uuid == Attempt.quiz)
-            .where(among(Attempt.uuid, wanted))
+            .where(is_any_of(Attempt.uuid, wanted))
             .with_for_update(of=Quiz, read=True)
         )
         if owners is None or (attempt, student) in owners
@@ -95,13 +95,13 @@ async def _lock_attempts(
         learner.enrollment.uuid: learner
         for learner in await lock_learners(
             session,
-            among(Enrollment.uuid, {learner for learner, _ in found.values()}),
+            is_any_of(Enrollment.uuid, {learner for learner, _ in found.values()}),
             skip_locked=skip_locked,
         )
     }
     attempts = await session.scalars(
         select(Attempt)
-        .where(among(Attempt.uuid, found), among(Attempt.enrollment, learners))
+        .where(is_any_of(Attempt.uuid, found), is_any_of(Attempt.enrollment, learners))
         .order_by(Attempt.uuid)
         .with_for_update(key_share=True, skip_locked=skip_locked)
         .execution_options(populate_existing=True)

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.audit_log import write_entry
 from libs.common.data.outbox import record
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from libs.common.events.quizzes import QuizAnswerGraded
 from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
 from libs.common.runtime.trace import Trace
@@ -149,7 +149,7 @@ async def regrade_attempts(session: AsyncSession, quiz: Quiz, now: datetime) -> 
     learners = {
         learner.enrollment.uuid: learner
         for learner in await lock_learners(
-            session, among(Enrollment.uuid, {attempt.enrollment for attempt in attempts})
+            session, is_any_of(Enrollment.uuid, {attempt.enrollment for attempt in attempts})
         )
     }
     questions = await list_questions_of(session, found)

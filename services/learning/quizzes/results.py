@@ -16,7 +16,7 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.outbox import record
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from libs.common.events.quizzes import QuestionResult, QuizGraded
 from libs.common.runtime.trace import Trace, current_trace, tracing
 from services.learning.access import EnrolledLearner
@@ -101,7 +101,7 @@ async def list_questions_of(
     """By attempt, as it pinned them, in its order; read anew."""
     rows = await session.scalars(
         select(AttemptQuestion)
-        .where(among(AttemptQuestion.attempt, attempts))
+        .where(is_any_of(AttemptQuestion.attempt, attempts))
         .order_by(AttemptQuestion.attempt, AttemptQuestion.position)
         .execution_options(populate_existing=True)
     )
@@ -116,7 +116,7 @@ async def read_pinned(
 ) -> defaultdict[UUID, list[PinnedQuestion]]:
     """The same, only to read and to score."""
     rows = await session.execute(
-        PINNED.where(among(AttemptQuestion.attempt, attempts)).order_by(
+        PINNED.where(is_any_of(AttemptQuestion.attempt, attempts)).order_by(
             AttemptQuestion.attempt, AttemptQuestion.position
         )
     )
@@ -137,15 +137,15 @@ async def load_results(session: AsyncSession, batch: Sequence[LoadedAttempt]) ->
     extensions = await session.execute(
         select(
             QuizExtension.quiz, QuizExtension.student, QuizExtension.closes_at, QuizExtension.excused
-        ).where(among(QuizExtension.quiz, quizzes), among(QuizExtension.student, students))
+        ).where(is_any_of(QuizExtension.quiz, quizzes), is_any_of(QuizExtension.student, students))
     )
     for quiz, student, closes_at, excused in extensions:
         for loaded in by_learner.get((quiz, student), ()):
             loaded.extended, loaded.excused = closes_at, excused
     graded = await session.execute(
         select(Attempt.quiz, Attempt.student, Attempt.uuid, Attempt.number, Attempt.percentage).where(
-            among(Attempt.quiz, quizzes),
-            among(Attempt.student, students),
+            is_any_of(Attempt.quiz, quizzes),
+            is_any_of(Attempt.student, students),
             Attempt.status == "graded",
         )
     )

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.db import driver
 from libs.common.data.outbox import record
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from libs.common.events.quizzes import QuizStarted
 from libs.common.runtime.errors import LecternError, NotFound
 from libs.common.runtime.trace import Trace, current_trace
@@ -135,7 +135,9 @@ async def start_together(
         for quiz in await session.scalars(
             select(Quiz)
             .where(
-                among(Quiz.uuid, {one.quiz for one in wanted}), Quiz.is_published, Quiz.deleted_at.is_(None)
+                is_any_of(Quiz.uuid, {one.quiz for one in wanted}),
+                Quiz.is_published,
+                Quiz.deleted_at.is_(None),
             )
             .order_by(Quiz.uuid)
             .with_for_update(read=True)
@@ -147,8 +149,8 @@ async def start_together(
         (learner.enrollment.course, learner.enrollment.student): learner
         for learner in await lock_learners(
             session,
-            among(Enrollment.course, {course for course, _ in places}),
-            among(Enrollment.student, {student for _, student in places}),
+            is_any_of(Enrollment.course, {course for course, _ in places}),
+            is_any_of(Enrollment.student, {student for _, student in places}),
             skip_locked=True,
         )
         if learner.enrollment.status in ENROLLED
@@ -188,7 +190,7 @@ async def _load(session: AsyncSession, candidates: Sequence[Eligibility]) -> Non
     quizzes, students = {quiz for quiz, _ in by_learner}, {student for _, student in by_learner}
     extensions = await session.scalars(
         select(QuizExtension).where(
-            among(QuizExtension.quiz, quizzes), among(QuizExtension.student, students)
+            is_any_of(QuizExtension.quiz, quizzes), is_any_of(QuizExtension.student, students)
         )
     )
     for extension in extensions:
@@ -196,7 +198,7 @@ async def _load(session: AsyncSession, candidates: Sequence[Eligibility]) -> Non
             by_learner[extension.quiz, extension.student].extension = extension
     attempts = await session.execute(
         select(Attempt.quiz, Attempt.student, Attempt.uuid, Attempt.status)
-        .where(among(Attempt.quiz, quizzes), among(Attempt.student, students))
+        .where(is_any_of(Attempt.quiz, quizzes), is_any_of(Attempt.student, students))
         .order_by(Attempt.number)
     )
     for quiz, student, uuid, status in attempts:

@@ -12,7 +12,7 @@ from sqlalchemy import ColumnElement, and_, func, not_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import InstrumentedAttribute
 
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from libs.common.runtime.trace import new_trace
 from services.learning.models import Attempt, Quiz, QuizExtension
 from services.learning.quizzes.results import points_earned, publish_graded, read_pinned
@@ -57,18 +57,18 @@ async def list_otherwise(session: AsyncSession, now: datetime, after: UUID, limi
 
 async def tell_visibility(session: AsyncSession, uuids: Sequence[UUID], now: datetime) -> None:
     """Publish these attempts again where that is so. Locks: their quizzes, shared; the attempts in order."""
-    mine = select(Attempt.quiz).where(among(Attempt.uuid, uuids))
+    mine = select(Attempt.quiz).where(is_any_of(Attempt.uuid, uuids))
     held = select(Quiz).where(Quiz.uuid.in_(mine)).order_by(Quiz.uuid).with_for_update(read=True)
     quizzes = {quiz.uuid: quiz for quiz in await session.scalars(held)}
     attempts = await session.scalars(
         select(Attempt)
-        .where(among(Attempt.uuid, uuids), Attempt.status == "graded")
+        .where(is_any_of(Attempt.uuid, uuids), Attempt.status == "graded")
         .order_by(Attempt.uuid)
         .with_for_update(key_share=True)
     )
     rows = await session.execute(
         select(QuizExtension.quiz, QuizExtension.student, QuizExtension.closes_at).where(
-            among(QuizExtension.quiz, quizzes)
+            is_any_of(QuizExtension.quiz, quizzes)
         )
     )
     later = {(quiz, student): closes_at for quiz, student, closes_at in rows}

@@ -15,7 +15,7 @@ from services.learning.tests.quizzing import save, start, submit
 
 CONNECTED = """
 from services.learning import signals
-for signal in (signals.seat_given, signals.course_completed, signals.final_score_changed):
+for signal in (signals.learner_enrolled, signals.course_completed, signals.final_score_changed):
     assert signal.receivers, signal.name
 """
 

@@ -1,4 +1,4 @@
-"""Tables of learning, one module per noun. They lie together because nearly all are read by several folders.
+"""All tables, a module per noun: nearly all are read by several folders.
 
 Columns that hold another aggregate's id carry its name (`course`, `student`, `quiz`), as in the events. Locks
 are taken in the order course, quiz or assignment, enrolment, attempt or submission, certificate.

@@ -27,6 +27,7 @@ from services.learning.models import ENROLLED, Attempt, Enrollment, Quiz, QuizEx
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import refuse_others
 from services.learning.quizzes.kinds import kind_of
+from services.learning.quizzes.kinds.regrades import has_full_credit
 from services.learning.quizzes.results import (
     LoadedAttempt,
     grade_attempts,
@@ -223,7 +224,7 @@ async def _score(session: AsyncSession, batch: Sequence[LoadedAttempt]) -> None:
     scores = []
     for loaded in batch:
         for question in loaded.questions:
-            if rules.has_full_credit(question.content):
+            if has_full_credit(question.content):
                 continue
             if not kind_of(question.kind).awaits_grading(question.content, question.answer, question.score):
                 points = loaded.points[question.question] = points_earned(question)

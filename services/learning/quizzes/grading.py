@@ -30,6 +30,7 @@ from services.learning.quizzes.access import access_attempt, access_taught_quiz,
 from services.learning.quizzes.attempts import lock_attempt
 from services.learning.quizzes.grading_schemas import AnswerGradeUpdate, PointsChange, RegradeRequest
 from services.learning.quizzes.kinds import kind_of
+from services.learning.quizzes.kinds.regrades import counted_score, has_full_credit, without_regrades
 from services.learning.quizzes.results import (
     LoadedAttempt,
     grade_attempts,
@@ -71,9 +72,9 @@ async def grade_answer(
         raise Unprocessable.field("question", "the attempt has no such question")
     if body.points > question.points:
         raise Unprocessable.field("points", f"must be at most {question.points.normalize():f}")
-    before = rules.counted(question.content, question.points, question.score)
+    before = counted_score(question.content, question.points, question.score)
     question.score = body.points
-    question.content = rules.without_regrades(question.content)
+    question.content = without_regrades(question.content)
     if body.comment is not None:
         question.comment = body.comment
     question.graded_by = who.user
@@ -238,10 +239,10 @@ def _rekey(
     after = _points(question, content, partial) if handed_in else before
     if write:
         question.content, question.partial_credit = dict(content), partial
-        if handed_in and not rules.has_full_credit(content) and question.graded_by is None:
+        if handed_in and not has_full_credit(content) and question.graded_by is None:
             # Under full credit stays what there was, for when it is taken back. An essay that nobody had
             # read by then has no points until somebody gives some.
-            was_full = rules.has_full_credit(old_content)
+            was_full = has_full_credit(old_content)
             if not kind.is_graded_by_hand or (was_full and question.score is None):
                 question.score = rules.stored(after)
     if not handed_in or after == before:
@@ -302,7 +303,7 @@ def _record_answer(
     event = QuizAnswerGraded(
         **identity(attempt, quiz),
         question=question.question,
-        score=rounded(rules.counted(question.content, question.points, question.score)) or 0,
+        score=rounded(counted_score(question.content, question.points, question.score)) or 0,
         points=float(question.points),
         is_regrade=is_regrade,
         actor=who.user,

@@ -27,6 +27,7 @@ from services.learning.lessons.service import complete_by_work
 from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension
 from services.learning.quizzes import rules
 from services.learning.quizzes.kinds import kind_of
+from services.learning.quizzes.kinds.regrades import has_full_credit
 from services.learning.rules import rounded
 from services.learning.windows import is_visible, latest_close
 
@@ -161,7 +162,7 @@ def points_earned(question: AttemptQuestion | PinnedQuestion) -> Fraction:
     What a teacher gave stands, and what was given for a text that is erased by now; above both lies full
     credit.
     """
-    if rules.has_full_credit(question.content):
+    if has_full_credit(question.content):
         return Fraction(question.points)
     kind = kind_of(question.kind)
     erased = question.answer is None and question.score

@@ -1,17 +1,14 @@
 """Pure decisions about quizzes: scores, attempts, deadlines. What differs between kinds lies in `kinds`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 from fractions import Fraction
 from statistics import StatisticsError, correlation
-from typing import Any
 
 from services.learning.rules import SHOWN
 
 STORED = Decimal("1e-10")
-
-Content = Mapping[str, Any]
 
 
 def stored(value: Fraction) -> Decimal:
@@ -50,22 +47,6 @@ def attempt_deadline(
 def attempts_allowed(allowed: int | None, extra: int) -> int | None:
     """None: any number."""
     return None if allowed is None else allowed + extra
-
-
-def has_full_credit(content: Content) -> bool:
-    """Whether a regrade gave everybody all points, which a later `old_or_new` does not take."""
-    earlier = content.get("earlier")
-    return bool(content.get("full_credit")) or (earlier is not None and has_full_credit(earlier))
-
-
-def counted(content: Content, points: Decimal, score: Decimal | None) -> Decimal | None:
-    """What counts of a question's score; None where a teacher has to read the answer first."""
-    return points if has_full_credit(content) else score
-
-
-def without_regrades(content: Content) -> dict[str, Any]:
-    """Content as it is graded when a teacher decides on an answer."""
-    return {name: value for name, value in content.items() if name not in ("full_credit", "earlier")}
 
 
 def discrimination(points: Sequence[float], rest: Sequence[float]) -> float | None:

@@ -14,6 +14,7 @@ from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_taught_quiz
 from services.learning.quizzes.grading_schemas import QuestionStatistics, QuizStatistics
 from services.learning.quizzes.kinds import kind_of
+from services.learning.quizzes.kinds.regrades import counted_score
 
 
 async def get_statistics(session: AsyncSession, who: Principal, uuid: UUID) -> QuizStatistics:
@@ -52,7 +53,7 @@ def _question(
     found: Sequence[AttemptQuestion], totals: dict[UUID, Any], *, graded: bool
 ) -> QuestionStatistics:
     newest = found[-1]
-    counted = {row.attempt: rules.counted(row.content, row.points, row.score) for row in found}
+    counted = {row.attempt: counted_score(row.content, row.points, row.score) for row in found}
     scores = {attempt: score for attempt, score in counted.items() if score is not None}
     shares = [
         float(scores[row.attempt] / row.points) for row in found if row.attempt in scores and row.points

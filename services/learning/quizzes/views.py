@@ -15,9 +15,9 @@ from libs.common.web import etags
 from libs.common.web.paging import Paging
 from libs.common.web.schemas import Answer, Body, Identifier, Moment, PlainText
 from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension, User
-from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_quiz
 from services.learning.quizzes.kinds import KindStudentFields, kind_of
+from services.learning.quizzes.kinds.regrades import counted_score
 from services.learning.quizzes.results import LoadedAttempt, PinnedQuestion, read_pinned
 from services.learning.rules import rounded
 from services.learning.schemas import LONGEST_TEXT
@@ -154,7 +154,7 @@ def _question_read(
         "points": float(q.points),
         **kind.for_student(q.content),
     }
-    score = rules.counted(q.content, q.points, q.score)
+    score = counted_score(q.content, q.points, q.score)
     if correctness and score is not None:
         body |= {
             "score": rounded(score),

@@ -13,7 +13,7 @@ from services.learning.quizzes import kinds
 from services.learning.quizzes.kinds import KINDS, UnknownQuestionKind, kind_of
 from services.learning.tests.conftest import TRUTH, School, refused
 
-SHARED = {"__init__", "base", "choice", "fields"}
+SHARED = {"__init__", "base", "choice", "fields", "regrades"}
 
 
 def test_each_file_is_a_kind_in_the_list() -> None:

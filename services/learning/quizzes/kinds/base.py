@@ -11,7 +11,7 @@ from uuid import uuid4
 from libs.common.events import quizzes as events
 from libs.common.web.schemas import Answer, Body, PlainText
 from services.learning.errors import InvalidAnswer, InvalidQuestion
-from services.learning.quizzes.rules import has_full_credit
+from services.learning.quizzes.kinds.regrades import has_full_credit
 from services.learning.rules import as_seen
 
 Content = Mapping[str, Any]

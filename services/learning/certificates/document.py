@@ -14,7 +14,7 @@ import segno
 import typst
 
 from libs.common.runtime.logs import get_logger
-from services.learning.certificates.writing import ENGLISH, labels_in, legible, said, without_marks
+from services.learning.certificates.writing import ENGLISH, labels_in, legible, typeset, without_marks
 
 log = get_logger(__name__)
 
@@ -84,15 +84,15 @@ def render_certificate(
         **{name: data is not None for name, data in pictures.items()},
     }
     try:
-        return _compile(files, values | {name: said(*each) for name, each in words.items()})
+        return _compile(files, values | {name: typeset(*each) for name, each in words.items()})
     except typst.TypstError:  # PDF/UA-1 refuses a text that no font has glyphs for
         log.info("glyphs_missing", number=number)  # the error itself quotes the name
     plain = {name: (legible(text, has_glyph), hint) for name, (text, hint) in words.items()}
     try:
-        return _compile(files, values | {name: said(*each) for name, each in plain.items()})
+        return _compile(files, values | {name: typeset(*each) for name, each in plain.items()})
     except typst.TypstError:  # a mark and a letter of different fonts
         log.info("marks_left_out", number=number)
-    bare = {name: said(without_marks(text), hint) for name, (text, hint) in plain.items()}
+    bare = {name: typeset(without_marks(text), hint) for name, (text, hint) in plain.items()}
     return _compile(files, values | bare)
 
 

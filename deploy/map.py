@@ -62,8 +62,9 @@ def silent(houses: Iterable[str]) -> list[str]:
 
 def arrows(house: str) -> list[tuple[str, str]]:
     """Imports from room to room of a house, without those that follow from others."""
-    inner = rooms(house)[1:]
-    names = {room.name for room in inner}
+    top, *inner = rooms(house)
+    owner = {room: room.relative_to(top).parts[0] for room in inner}  # a room in a room belongs to it
+    names = set(owner.values())
     prefix = house.replace("/", ".") + "."
     targets: dict[str, set[str]] = {name: set() for name in names}
     for room in inner:
@@ -71,8 +72,8 @@ def arrows(house: str) -> list[tuple[str, str]]:
             for node in ast.walk(ast.parse(path.read_text())):
                 if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(prefix):
                     target = str(node.module).removeprefix(prefix).partition(".")[0]
-                    if target in names - {room.name}:
-                        targets[room.name].add(target)
+                    if target in names - {owner[room]}:
+                        targets[owner[room]].add(target)
 
     def reached(name: str) -> set[str]:
         found, left = set[str](), [name]

@@ -101,7 +101,7 @@ async def on_course(session: AsyncSession, batch: Batch) -> None:
                 "category": c.category.name if c.category else None,
                 "level": c.level,
                 "lessons": [
-                    {"uuid": str(lesson.uuid), "title": lesson.title, "content_type": lesson.content_type}
+                    {"uuid": str(lesson.uuid), "title": lesson.title, "content_type": lesson.lesson_type}
                     for module in c.modules
                     for lesson in module.lessons
                 ],
@@ -198,7 +198,8 @@ async def on_quiz_graded(session: AsyncSession, batch: Batch) -> None:
             "passed": i.event.passed,
             "score_visible": i.event.score_visible,
             "questions": [
-                {"question": str(q.question), "kind": q.kind, "share": q.share} for q in i.event.questions
+                {"question": str(q.question), "kind": q.question_kind, "share": q.share}
+                for q in i.event.questions
             ],
         }
         for i in batch

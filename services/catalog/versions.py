@@ -118,7 +118,7 @@ def _states(structure: Structure) -> tuple[ModuleState, ...]:
             order=module["order"],
             lessons=tuple(
                 LessonState(
-                    **{name: lesson[name] for name in LessonState.model_fields}
+                    **{name: lesson[name] for name in LessonState.model_fields if name in lesson}
                     | {"title": clipped(lesson["title"])}
                 )
                 for lesson in module["lessons"]

@@ -1,4 +1,4 @@
-"""Loading a course or a seat and authorising in one step; hidden and missing answer alike (404)."""
+"""Loading a course or an enrolment and authorising in one step; hidden and missing answer alike (404)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,12 +7,11 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, false, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.runtime.errors import Forbidden, NotFound
+from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
 from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
-from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NotEnrolled
-from services.learning.models import CompletionRules, Course, Enrollment, User
+from services.learning.models import ENROLLED, CompletionRules, Course, Enrollment, User
 
 
 def teaches(who: Principal, course: Course | Row[*tuple[Any, ...]]) -> bool:
@@ -43,7 +42,7 @@ async def access_taught_course(session: AsyncSession, who: Principal, uuid: UUID
 
 
 @dataclass(slots=True)
-class Seat:
+class EnrolledLearner:
     """A locked enrolment with what decisions about it need of course and learner."""
 
     enrollment: Enrollment
@@ -57,9 +56,9 @@ class Seat:
     """Whether the course has completion rules of its own."""
 
 
-async def lock_seats(
+async def lock_learners(
     session: AsyncSession, *conditions: ColumnElement[bool], skip_locked: bool = False
-) -> list[Seat]:
+) -> list[EnrolledLearner]:
     """The enrolments under their row locks, taken in the order of their uuids, whatever their status, and
     the published structures of their courses. With `skip_locked` only those that nobody else has locked."""
     rows = await session.execute(
@@ -80,31 +79,31 @@ async def lock_seats(
         .with_for_update(of=Enrollment, key_share=True, skip_locked=skip_locked)
         .execution_options(populate_existing=True)
     )
-    seats = [Seat(*row) for row in rows]
-    for seat in seats:
-        if seat.enrollment.status != "completed" and seat.enrollment.revision != seat.revision:
+    learners = [EnrolledLearner(*row) for row in rows]
+    for learner in learners:
+        if learner.enrollment.status != "completed" and learner.enrollment.revision != learner.revision:
             # We waited for the lock while a new revision came: only the enrolment was read anew, not its
             # course.
             course = await session.execute(
                 select(Course.revision, Course.lessons, Course.points).where(
-                    Course.uuid == seat.enrollment.course
+                    Course.uuid == learner.enrollment.course
                 )
             )
-            seat.revision, seat.lessons, seat.points = course.one()
-    return seats
+            learner.revision, learner.lessons, learner.points = course.one()
+    return learners
 
 
-async def lock_seat(session: AsyncSession, *conditions: ColumnElement[bool]) -> Seat | None:
+async def lock_learner(session: AsyncSession, *conditions: ColumnElement[bool]) -> EnrolledLearner | None:
     """The one enrolment that meets the conditions, locked."""
-    seats = await lock_seats(session, *conditions)
-    return seats[0] if seats else None
+    learners = await lock_learners(session, *conditions)
+    return learners[0] if learners else None
 
 
-async def access_seat(session: AsyncSession, who: Principal, course: UUID) -> Seat:
-    """Their own seat in the course, locked. Raises NotEnrolled, or NotFound for a hidden course."""
-    seat = await lock_seat(session, Enrollment.course == course, Enrollment.student == who.user)
-    if seat is not None and seat.enrollment.status in SEATED:
-        return seat
+async def access_learner(session: AsyncSession, who: Principal, course: UUID) -> EnrolledLearner:
+    """Their own enrolment in the course, locked. Raises NotEnrolled, or NotFound for a hidden course."""
+    learner = await lock_learner(session, Enrollment.course == course, Enrollment.student == who.user)
+    if learner is not None and learner.enrollment.status in ENROLLED:
+        return learner
     found = await session.get(Course, course)
     if found is None or (found.status == "draft" and not teaches(who, found)):
         raise NotFound
@@ -113,7 +112,7 @@ async def access_seat(session: AsyncSession, who: Principal, course: UUID) -> Se
 
 async def access_learnt_course(session: AsyncSession, who: Principal, course: UUID) -> None:
     """The same without the lock, to read. Raises NotEnrolled, NotFound."""
-    if await is_seated(session, who, course):
+    if await is_enrolled(session, who, course):
         return
     found = await session.get(Course, course)
     if found is None or (found.status == "draft" and not teaches(who, found)):
@@ -128,20 +127,31 @@ async def access_grades(session: AsyncSession, who: Principal, course: UUID, use
         raise NotFound
     taught = teaches(who, found)
     if not taught and who.user != user:
-        raise Forbidden if await is_seated(session, who, course) else NotFound
+        raise Forbidden if await is_enrolled(session, who, course) else NotFound
     return taught
 
 
-async def access_lesson_seat(session: AsyncSession, who: Principal, course: UUID, lesson: UUID) -> Seat:
-    """Their own seat, locked, in the course whose published revision has this lesson."""
-    seat = await access_seat(session, who, course)
-    if lesson not in seat.lessons:
+async def access_lesson_learner(
+    session: AsyncSession, who: Principal, course: UUID, lesson: UUID
+) -> EnrolledLearner:
+    """Their own enrolment, locked, in a course whose published revision has this lesson."""
+    learner = await access_learner(session, who, course)
+    if lesson not in learner.lessons:
         raise NotFound
-    return seat
+    return learner
 
 
-async def is_seated(session: AsyncSession, who: Principal, course: UUID) -> bool:
+async def is_enrolled(session: AsyncSession, who: Principal, course: UUID) -> bool:
     status = await session.scalar(
         select(Enrollment.status).where(Enrollment.course == course, Enrollment.student == who.user)
     )
-    return status in SEATED
+    return status in ENROLLED
+
+
+def check_lesson(course: Course, lesson: UUID | None) -> None:
+    """A lesson of the published or the draft structure. Raises Unprocessable."""
+    modules = [*course.modules, *course.draft_modules]
+    if lesson is not None and not any(
+        known["uuid"] == str(lesson) for module in modules for known in module["lessons"]
+    ):
+        raise Unprocessable.field("lesson", "the course has no such lesson")

@@ -8,13 +8,15 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+import services.learning.certificates.service  # noqa: F401 (it receives what completing a course sends)
 from libs.common.bus.received import Handler, Received
 from libs.common.bus.replicas import replicate
 from libs.common.events.base import Event
 from libs.common.events.catalog import CourseDuplicated, CourseState
 from libs.common.events.identity import UserState
+from services.learning.completion.service import move_to_revision
 from services.learning.copies.service import on_course_duplicated
-from services.learning.enrollments.service import fill_seats, leave_waitlists, recalculate
+from services.learning.enrollments.service import fill_seats, leave_waitlists
 from services.learning.models import Course, User
 from services.learning.privacy import PRIVACY
 
@@ -51,8 +53,8 @@ def course_row(course: CourseState) -> dict[str, Any]:
     }
 
 
-async def on_course_state(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
-    """Keep the replica; move learners underway to a new revision; give seats that a higher limit frees."""
+async def on_course(session: AsyncSession, batch: Sequence[Received[CourseState]]) -> None:
+    """Update the replica; move active learners to a new revision; give seats that a higher limit frees."""
     ordered = sorted(batch, key=lambda item: item.key)  # two batches lock courses in the same order
     await replicate(session, Course, ordered, course_row)
     present = {UUID(item.key): item for item in ordered if item.event is not None}
@@ -65,12 +67,12 @@ async def on_course_state(session: AsyncSession, batch: Sequence[Received[Course
     for course in courses.all():
         item = present[course.uuid]
         now: datetime = item.occurred_at
-        await recalculate(session, course, now, item.trace)
+        await move_to_revision(session, course, now, item.trace)
         await fill_seats(session, course, now, item.trace)
 
 
-async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
-    """Keep the replica; a tombstone takes the person's row away, and who is locked out waits for no seat."""
+async def on_user(session: AsyncSession, batch: Sequence[Received[UserState]]) -> None:
+    """Update the replica; a tombstone deletes the row, and users who are locked out leave waitlists."""
     await PRIVACY.lock(session, batch)
     locked_out = {
         item.event.uuid: item.trace for item in batch if item.event is not None and not item.event.is_active
@@ -82,8 +84,8 @@ async def on_user_state(session: AsyncSession, batch: Sequence[Received[UserStat
 
 
 HANDLERS: dict[type[Event], Handler] = {
-    CourseState: on_course_state,
+    CourseState: on_course,
     CourseDuplicated: on_course_duplicated,
-    UserState: on_user_state,
+    UserState: on_user,
     **PRIVACY.handlers,
 }

@@ -1,5 +1,6 @@
 """Every router of the service, in the order in which they match."""
 
+from services.learning.assignments.import_routes import router as grade_imports
 from services.learning.assignments.routes import router as assignments
 from services.learning.certificates.routes import router as certificates
 from services.learning.certificates.template_routes import router as templates
@@ -20,6 +21,7 @@ ROUTERS = (
     banks,
     assignments,
     gradebook,
+    grade_imports,
     completion,
     certificates,
     templates,

@@ -18,7 +18,7 @@ from services.learning.assignments.uploads import delete_left_files
 from services.learning.certificates.document import render_certificate
 from services.learning.certificates.schemas import verification_url
 from services.learning.certificates.service import mark_issued, write_name
-from services.learning.certificates.templates import find_look
+from services.learning.certificates.templates import find_design
 from services.learning.completion.service import check_course, check_enrollment
 from services.learning.hot.group_commit import MOST
 from services.learning.models import (
@@ -31,9 +31,9 @@ from services.learning.models import (
 )
 from services.learning.privacy import PRIVACY
 from services.learning.quizzes.attempts import close_attempts
-from services.learning.quizzes.rules import GRACE
 from services.learning.quizzes.visibility import list_otherwise, tell_visibility
 from services.learning.settings import Settings
+from services.learning.windows import GRACE
 
 log = get_logger(__name__)
 
@@ -51,7 +51,7 @@ async def make_certificate(run: TaskRun, uuid: str) -> None:
         certificate = await write_name(session, UUID(uuid))
         if certificate is None or certificate.student_name is None:
             return
-        look = await find_look(session, certificate.course)
+        design = await find_design(session, certificate.course)
         locale = await session.scalar(select(User.locale).where(User.uuid == certificate.student))
         language = await session.scalar(select(Course.language).where(Course.uuid == certificate.course))
     settings: Settings = run.settings
@@ -62,7 +62,7 @@ async def make_certificate(run: TaskRun, uuid: str) -> None:
         number=certificate.certificate_number,
         completed_on=certificate.completed_at.date(),
         verification_url=verification_url(settings.public_url, certificate.certificate_number),
-        look=look,
+        design=design,
         locale=locale or "en",
         language=language or "en",
     )
@@ -159,7 +159,7 @@ async def _closed(run: TaskRun, batch: list[UUID], now: datetime) -> bool:
 
 @TASKS.task(every=30)
 async def sweep_visibility(run: TaskRun) -> None:
-    """Say again of graded attempts whose learners may see their score by now, or no longer, that they may."""
+    """Publish graded attempts again whose score became visible to learners, or is hidden again."""
     now, after = run.clock(), UUID(int=0)
     while True:
         async with run.db.session() as session:
@@ -179,7 +179,7 @@ async def check_completion(run: TaskRun, uuid: str) -> None:
 
 @TASKS.task()
 async def check_course_completions(run: TaskRun, uuid: str) -> None:
-    """Complete the course of everybody underway who meets its rules by now."""
+    """Complete the course of active learners who meet its rules."""
     await check_course(run.db, UUID(uuid), run.clock())
 
 

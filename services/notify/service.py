@@ -15,7 +15,7 @@ from libs.common.data.db import enqueue
 from libs.common.data.outbox import record
 from libs.common.events.notify import MailQueued
 from libs.common.live.hub import wake_room
-from libs.common.privacy.parts import erased_among
+from libs.common.privacy.parts import find_erased
 from libs.common.runtime.roles import STAFF
 from libs.common.security.tokens import Principal
 from services.notify.access import access_notification
@@ -58,7 +58,7 @@ async def tell(session: AsyncSession, notices: Sequence[Notice]) -> None:
     Nobody is told who is erased or disabled, nor of the tickets of others who is not of the staff any more.
     """
     actors = {item.actor for item in notices if item.actor}
-    gone = await erased_among(session, PrivacyPart, {item.user for item in notices} | actors)
+    gone = await find_erased(session, PrivacyPart, {item.user for item in notices} | actors)
     people = await _people(session, {item.user for item in notices})
     notices = [item for item in notices if item.user not in gone and _may_hear(item, people.get(item.user))]
     if not notices:

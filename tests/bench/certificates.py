@@ -9,7 +9,7 @@ from itertools import cycle, islice
 
 from PIL import Image
 
-from services.learning.certificates.document import PLAIN, Look, render_certificate
+from services.learning.certificates.document import PLAIN, Design, render_certificate
 from services.learning.certificates.pictures import clean_picture
 from tests.bench.figures import Figure
 
@@ -24,7 +24,7 @@ def picture() -> bytes:
     return clean_picture(out.getvalue())
 
 
-def make(names: tuple[str, ...], look: Look) -> tuple[float, int]:
+def make(names: tuple[str, ...], look: Design) -> tuple[float, int]:
     """Certificates per second, the median round, and the bytes of one."""
     rates = []
     size = 0
@@ -38,7 +38,7 @@ def make(names: tuple[str, ...], look: Look) -> tuple[float, int]:
                 number=code,
                 completed_on=date(2026, 3, 2),
                 verification_url=f"https://lectern.example/api/certificates/{code}/verify/",
-                look=look,
+                design=look,
             )
             size = len(pdf)
         if number:
@@ -47,7 +47,7 @@ def make(names: tuple[str, ...], look: Look) -> tuple[float, int]:
 
 
 async def measure() -> list[Figure]:
-    look = Look("Diploma", PLAIN.text, "Grace Hopper", "Dean of computing", "#7a1f3a", picture(), picture())
+    look = Design("Diploma", PLAIN.text, "Grace Hopper", "Dean of computing", "#7a1f3a", picture(), picture())
     latin, _ = await asyncio.to_thread(make, LATIN, PLAIN)
     rate, size = await asyncio.to_thread(make, WRITINGS, PLAIN)
     pictured, pictured_size = await asyncio.to_thread(make, WRITINGS, look)

@@ -38,7 +38,7 @@ from libs.common.runtime.clock import system_clock
 LANES = 32
 
 
-def among(column: Any, uuids: Iterable[UUID]) -> ColumnElement[bool]:
+def is_any_of(column: Any, uuids: Iterable[UUID]) -> ColumnElement[bool]:
     """`column = ANY(uuids)`: the same statement however many there are, so that it stays prepared."""
     return cast(ColumnElement[bool], column == any_(literal(list(uuids), ARRAY(Uuid()))))
 

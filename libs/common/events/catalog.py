@@ -7,10 +7,18 @@ whose category is renamed or re-slugged gets a `course_updated` of its own, so t
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from libs.common.events.base import Event, Payload, State
-from libs.common.events.fields import ContentType, Count, CourseLevel, CourseStatus, Instant
+from libs.common.events.fields import (
+    ContentType,
+    Count,
+    CourseLevel,
+    CourseStatus,
+    Instant,
+    OpenName,
+    open_name,
+)
 from libs.common.events.privacy import Erased, PartFailed, PartPacked
 
 Rating = Annotated[int, Field(ge=1, le=5)]
@@ -125,13 +133,18 @@ class ModuleRemoved(ModuleFact):
 
 
 class LessonFact(CourseFact):
-    """What every fact of a lesson says; `title` is the course's, `lesson_title` the lesson's."""
+    """What every fact of a lesson says; `title` is the course's, `lesson_title` the lesson's.
+    `lesson_type` is open: readers take one that they do not know as any other. `content_type` names the
+    nearest of the first seven."""
 
     module: UUID
     lesson: UUID
     lesson_title: str
     content_type: ContentType
     order: Count
+    lesson_type: OpenName = ""
+
+    _named = model_validator(mode="before")(open_name("lesson_type", "content_type"))
 
 
 class LessonAdded(LessonFact):
@@ -228,7 +241,8 @@ class CategoryRef(Payload):
 
 
 class LessonState(Payload):
-    """One lesson: what others need of it, never its content."""
+    """One lesson: what others need of it, never its content. `lesson_type` and `content_type` are as in the
+    facts of lessons."""
 
     uuid: UUID
     title: str
@@ -238,6 +252,9 @@ class LessonState(Payload):
     points: Count
     is_preview: bool
     requires_submission: bool
+    lesson_type: OpenName = ""
+
+    _named = model_validator(mode="before")(open_name("lesson_type", "content_type"))
 
 
 class ModuleState(Payload):

@@ -7,8 +7,10 @@ from datetime import date
 from typing import Literal
 from uuid import UUID
 
+from pydantic import model_validator
+
 from libs.common.events.base import Event, Payload
-from libs.common.events.fields import Count, Grade, Instant, Percentage
+from libs.common.events.fields import Count, Grade, Instant, OpenName, Percentage, open_name
 
 QuizKind = Literal["practice", "graded", "final", "survey"]
 QuestionKind = Literal[
@@ -86,13 +88,20 @@ class QuizAnswerGraded(AttemptFact):
 
 
 class QuestionResult(Payload):
-    """How one question of an attempt went; `share` is the right part of it, 0 to 100."""
+    """How one question of an attempt went; `share` is the right part of it, 0 to 100.
+
+    `question_kind` is open: readers take one that they do not know as any other. `kind` names the nearest of
+    the first eight.
+    """
 
     question: UUID
     kind: QuestionKind
     score: Grade
     points: Grade
     share: Percentage
+    question_kind: OpenName = ""
+
+    _named = model_validator(mode="before")(open_name("question_kind", "kind"))
 
 
 class QuizGraded(AttemptFact):

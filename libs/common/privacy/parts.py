@@ -109,7 +109,7 @@ class Erasure:
         self.rows += result.rowcount
 
 
-async def erased_among(session: AsyncSession, part: type[Any], users: Collection[UUID]) -> set[UUID]:
+async def find_erased(session: AsyncSession, part: type[Any], users: Collection[UUID]) -> set[UUID]:
     """Who of `users` is erased, or about to be: nothing new is to be kept of them."""
     if not users:
         return set()

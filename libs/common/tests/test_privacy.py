@@ -20,7 +20,7 @@ from libs.common.events.identity import ErasureRequested, ExportRequested, UserS
 from libs.common.events.privacy import Erased, PartFailed, PartPacked
 from libs.common.files.storage import EXCHANGE, Storage
 from libs.common.privacy.content import PersonalData, as_json
-from libs.common.privacy.parts import MOST_TRIES, Erasure, Privacy, erased_among
+from libs.common.privacy.parts import MOST_TRIES, Erasure, Privacy, find_erased
 from libs.common.runtime.clock import SettableClock, system_clock
 from libs.common.testing.harness import Harness, as_record
 from libs.common.testing.privacy import answers_to, apply, erase, export, tables_with, tombstone
@@ -232,4 +232,4 @@ async def test_the_erased_are_known_among_others(service: Harness):
     user, other = await noted(service), await noted(service)
     await erase(service, user)
     async with service.db.sessions() as session:
-        assert await erased_among(session, toy.PrivacyPart, {user, other}) == {user}
+        assert await find_erased(session, toy.PrivacyPart, {user, other}) == {user}

@@ -1,1 +1,1 @@
-"""Assignments: submissions, groups, rubrics, grading, files."""
+"""Assignments: submissions, groups, rubrics, grading, grades from files."""

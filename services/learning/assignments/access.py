@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.runtime.errors import Forbidden, NotFound
 from libs.common.security.tokens import Principal
-from services.learning.access import is_seated, teaches
+from services.learning.access import is_enrolled, teaches
 from services.learning.assignments.rules import is_closed
 from services.learning.errors import AssignmentClosed, NotEnrolled
 from services.learning.models import Assignment, Course, Enrollment, Submission
@@ -28,7 +28,7 @@ async def access_assignment(session: AsyncSession, who: Principal, uuid: UUID) -
     assignment, course = row
     if teaches(who, course):
         return assignment, True
-    if await is_seated(session, who, assignment.course):
+    if await is_enrolled(session, who, assignment.course):
         return assignment, False
     raise NotFound
 
@@ -43,7 +43,7 @@ async def access_open_assignment(
         if await _has_left(session, who, uuid):
             raise NotEnrolled from None
         raise
-    if not await is_seated(session, who, assignment.course):
+    if not await is_enrolled(session, who, assignment.course):
         raise NotEnrolled
     if is_closed(now, assignment.closes_at):
         raise AssignmentClosed
@@ -51,7 +51,7 @@ async def access_open_assignment(
 
 
 async def _has_left(session: AsyncSession, who: Principal, uuid: UUID) -> bool:
-    """Whether they know of the assignment, without a seat in its course by now."""
+    """Whether they were enrolled in its course before."""
     query = select(Enrollment.uuid).join(Assignment, Assignment.course == Enrollment.course)
     there = query.where(
         Assignment.uuid == uuid, Assignment.deleted_at.is_(None), Enrollment.student == who.user
@@ -71,14 +71,15 @@ async def access_taught_assignment(session: AsyncSession, who: Principal, uuid: 
 
 
 async def hold_assignment(session: AsyncSession, assignment: Assignment) -> None:
-    """Keep it as it is until the transaction ends; who grades beside somebody else does not wait for them."""
+    """Lock an assignment against changes until the transaction ends; graders do not wait for each other."""
     await session.refresh(assignment, with_for_update={"read": True})
 
 
 async def access_submission(
     session: AsyncSession, who: Principal, uuid: UUID
 ) -> tuple[Submission, Assignment, bool]:
-    """A submission of one's own, or to an assignment that one teaches; and which of the two."""
+    """A submission, its assignment, and whether the user teaches it; else it is their own. Raises
+    NotFound."""
     row = (
         await session.execute(
             select(Submission, Assignment, Course)

@@ -8,7 +8,6 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from fastapi import Request
 from sqlalchemy import and_, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,16 +15,15 @@ from libs.common.data.outbox import record
 from libs.common.events.learning import SubmissionGraded
 from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
-from services.learning.access import lock_seat
+from libs.common.web.etags import Precondition
+from services.learning.access import lock_learner
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_assignment, access_submission, hold_assignment
-from services.learning.assignments.schemas import GradeBody
+from services.learning.assignments.schemas import SubmissionGradeUpdate
 from services.learning.assignments.submissions import identity, new_submission
-from services.learning.completion.checks import want_checks
-from services.learning.enrollments.rules import SEATED
-from services.learning.gradebook.service import keep_mark
-from services.learning.models import Assignment, Enrollment, Submission, SubmissionVersion
+from services.learning.checks import want_checks
+from services.learning.gradebook.history import record_grade
+from services.learning.models import ENROLLED, Assignment, Enrollment, Submission, SubmissionVersion
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +35,12 @@ class Grade:
 
 
 async def grade_submission(
-    session: AsyncSession, who: Principal, uuid: UUID, body: GradeBody, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: SubmissionGradeUpdate,
+    if_match: Precondition,
+    now: datetime,
 ) -> Submission:
     """Grade, grade anew, excuse, or end an excuse; only the feedback may be changed alone once there is a
     grade.
@@ -49,7 +52,7 @@ async def grade_submission(
     if not taught:
         raise Forbidden
     await hold_assignment(session, assignment)
-    return await _grade(session, who, submission, assignment, body, request, now)
+    return await _grade(session, who, submission, assignment, body, if_match, now)
 
 
 async def grade_learner(
@@ -57,8 +60,8 @@ async def grade_learner(
     who: Principal,
     uuid: UUID,
     student: UUID,
-    body: GradeBody,
-    request: Request,
+    body: SubmissionGradeUpdate,
+    if_match: Precondition,
     now: datetime,
 ) -> tuple[Submission, Assignment]:
     """The same for a learner of the course who may have handed in nothing, as for an excuse."""
@@ -66,17 +69,21 @@ async def grade_learner(
     if not taught:
         raise Forbidden
     await hold_assignment(session, assignment)
-    seat = await lock_seat(session, Enrollment.course == assignment.course, Enrollment.student == student)
-    if seat is None or seat.enrollment.status not in SEATED:
+    learner = await lock_learner(
+        session, Enrollment.course == assignment.course, Enrollment.student == student
+    )
+    if learner is None or learner.enrollment.status not in ENROLLED:
         raise NotFound
     submission = await session.scalar(
-        select(Submission).where(Submission.assignment == uuid, Submission.enrollment == seat.enrollment.uuid)
+        select(Submission).where(
+            Submission.assignment == uuid, Submission.enrollment == learner.enrollment.uuid
+        )
     )
     if submission is None:
-        submission = new_submission(assignment, seat.enrollment)
+        submission = new_submission(assignment, learner.enrollment)
         session.add(submission)
         await session.flush()
-    return await _grade(session, who, submission, assignment, body, request, now), assignment
+    return await _grade(session, who, submission, assignment, body, if_match, now), assignment
 
 
 async def _grade(
@@ -84,13 +91,13 @@ async def _grade(
     who: Principal,
     submission: Submission,
     assignment: Assignment,
-    body: GradeBody,
-    request: Request,
+    body: SubmissionGradeUpdate,
+    if_match: Precondition,
     now: datetime,
 ) -> Submission:
     """The caller holds the assignment, for whether its grades are posted."""
     together = await _lock_together(session, submission)
-    check_if_match(request, submission.version)
+    if_match.check(submission.version)
     taken_back = body.excused is False and submission.status == "excused"
     if body.score is None and body.rubric_scores is None and not (body.excused or taken_back):
         await _change_feedback(session, who, submission, assignment, body)
@@ -101,7 +108,7 @@ async def _grade(
         if each is not submission and (alone or each.individual):
             continue
         if grade is not None:
-            await keep_grade(session, who, each, assignment, grade, body.feedback, now)
+            await give_grade(session, who, each, assignment, grade, body.feedback, now)
         elif each.status == "excused":
             await _take_back(session, who, each, assignment, body.feedback, now)
     submission.individual = alone
@@ -110,7 +117,11 @@ async def _grade(
 
 
 async def _change_feedback(
-    session: AsyncSession, who: Principal, submission: Submission, assignment: Assignment, body: GradeBody
+    session: AsyncSession,
+    who: Principal,
+    submission: Submission,
+    assignment: Assignment,
+    body: SubmissionGradeUpdate,
 ) -> None:
     """What is said to a grade, for this member of the group alone. Raises Unprocessable where none was given
     to the newest version."""
@@ -139,7 +150,7 @@ async def _take_back(
     if feedback is not None:
         submission.feedback = feedback
     event = publish_grade(session, submission, assignment, who)
-    await note_standing(session, submission, assignment, event, now)
+    await record_current_grade(session, submission, assignment, event, now)
 
 
 async def _lock_together(session: AsyncSession, submission: Submission) -> list[Submission]:
@@ -159,7 +170,7 @@ async def _lock_together(session: AsyncSession, submission: Submission) -> list[
     return list(rows)
 
 
-async def keep_grade(
+async def give_grade(
     session: AsyncSession,
     who: Principal,
     submission: Submission,
@@ -184,11 +195,11 @@ async def keep_grade(
     submission.graded_by = who.user
     submission.graded_at = now
     event = publish_grade(session, submission, assignment, who)
-    await note_standing(session, submission, assignment, event, now)
+    await record_current_grade(session, submission, assignment, event, now)
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class GradingTerms:
     """What of an assignment decides about grades that are given already."""
 
     points: Decimal
@@ -198,13 +209,13 @@ class Terms:
     """The points of each criterion of the rubric, by which scores were given."""
 
 
-def terms_of(assignment: Assignment) -> Terms:
+def grading_terms(assignment: Assignment) -> GradingTerms:
     most = {criterion["uuid"]: Decimal(criterion["points"]) for criterion in assignment.rubric}
-    return Terms(assignment.points, assignment.due_at, assignment.posted, most)
+    return GradingTerms(assignment.points, assignment.due_at, assignment.posted, most)
 
 
 async def revise_grades(
-    session: AsyncSession, who: Principal, assignment: Assignment, before: Terms, now: datetime
+    session: AsyncSession, who: Principal, assignment: Assignment, before: GradingTerms, now: datetime
 ) -> None:
     """Carry changed points, due time and visibility of a locked assignment into the grades that it has.
 
@@ -233,13 +244,13 @@ async def revise_grades(
         submission.score = score
         event = publish_grade(session, submission, assignment, who)
         if counts and submission.status != "excused":
-            _note(session, submission, assignment, at, event, now)
+            _record_grade(session, submission, assignment, at, event, now)
         changed.append(submission.enrollment)
     await session.flush()
     await want_checks(session, changed, now)
 
 
-def _rescaled(submission: Submission, before: Terms, points: Decimal) -> Decimal | None:
+def _rescaled(submission: Submission, before: GradingTerms, points: Decimal) -> Decimal | None:
     if submission.score is None or points == before.points:
         return submission.score
     given = {uuid: Decimal(each) for uuid, each in (submission.rubric_scores or {}).items()}
@@ -248,7 +259,7 @@ def _rescaled(submission: Submission, before: Terms, points: Decimal) -> Decimal
     return rules.rescaled(submission.score, before.points, points)
 
 
-async def note_standing(
+async def record_current_grade(
     session: AsyncSession, submission: Submission, assignment: Assignment, event: UUID, now: datetime
 ) -> None:
     """Note in the history of grades where its learner stands by a locked submission."""
@@ -258,12 +269,12 @@ async def note_standing(
             SubmissionVersion.number == submission.graded_number,
         )
     )
-    _note(session, submission, assignment, submitted_at, event, now)
+    _record_grade(session, submission, assignment, submitted_at, event, now)
     await session.flush()
     await want_checks(session, [submission.enrollment], now)
 
 
-def _note(
+def _record_grade(
     session: AsyncSession,
     submission: Submission,
     assignment: Assignment,
@@ -277,7 +288,7 @@ def _note(
         status, score = "graded", submission.score
     elif status == "submitted" and not submission.number:
         status = "open"
-    keep_mark(
+    record_grade(
         session, course=assignment.course, item=assignment.uuid, student=submission.student, status=status,
         score=score, points=assignment.points, late_seconds=_late(submitted_at, assignment.due_at), at=now,
         event=event,
@@ -307,11 +318,11 @@ def publish_grade(
     return record(session, event, submission.version)
 
 
-def _given(body: GradeBody) -> list[str]:
+def _given(body: SubmissionGradeUpdate) -> list[str]:
     return [name for name in ("score", "rubric_scores") if getattr(body, name) is not None]
 
 
-def _new_grade(assignment: Assignment, body: GradeBody) -> Grade:
+def _new_grade(assignment: Assignment, body: SubmissionGradeUpdate) -> Grade:
     """Raises Unprocessable where the body does not say how the work is graded."""
     given = _given(body)
     if body.excused:

@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from pydantic import UUID4, AfterValidator, ConfigDict, Field
 from sqlalchemy import ColumnElement, and_, exists, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -14,25 +13,24 @@ from sqlalchemy.orm import aliased
 from libs.common.events.learning import AssignmentChanged
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from libs.common.web.schemas import Answer, Body, Length, PlainText
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_taught_assignment
 from services.learning.assignments.service import publish
-from services.learning.enrollments.rules import SEATED
-from services.learning.models import Assignment, Enrollment, Submission, User
-from services.learning.quizzes.rules import as_seen, shown
+from services.learning.models import ENROLLED, Assignment, Enrollment, Submission, User
+from services.learning.rules import as_seen, rounded
 
 Name = Annotated[PlainText, Length(1, 100)]
 
 
-class TeamBody(Body):
+class AssignmentGroupInput(Body):
     uuid: UUID4 = Field(default_factory=uuid4, description="made when missing")
     name: Name
     members: Annotated[list[UUID], Field(min_length=1, max_length=50)]
 
 
-def _apart(teams: list[TeamBody]) -> list[TeamBody]:
+def _apart(teams: list[AssignmentGroupInput]) -> list[AssignmentGroupInput]:
     members = [member for team in teams for member in team.members]
     if len(set(members)) < len(members):
         raise ValueError("somebody is in one group only, and once")
@@ -43,45 +41,50 @@ def _apart(teams: list[TeamBody]) -> list[TeamBody]:
     return teams
 
 
-class TeamsBody(Body):
+class AssignmentGroupsUpdate(Body):
     model_config = Body.model_config | ConfigDict(
         json_schema_extra={
             "examples": [{"groups": [{"name": "Red", "members": ["0b5e2f6a-3c1d-4e8f-9a7b-6c5d4e3f2a1b"]}]}]
         }
     )
 
-    groups: Annotated[list[TeamBody], Field(max_length=500), AfterValidator(_apart)]
+    groups: Annotated[list[AssignmentGroupInput], Field(max_length=500), AfterValidator(_apart)]
 
 
-class PersonOut(Answer):
+class PersonSummary(Answer):
     uuid: UUID
     name: PlainText
 
 
-class TeamOut(Answer):
+class AssignmentGroupRead(Answer):
     uuid: UUID
     name: PlainText
-    members: list[PersonOut]
+    members: list[PersonSummary]
 
 
-class TeamsOut(Answer):
-    """All groups for who teaches; a learner sees their own."""
+class AssignmentGroupsRead(Answer):
+    """All groups for teachers; a learner sees their own."""
 
-    groups: list[TeamOut]
+    groups: list[AssignmentGroupRead]
 
 
 async def save_teams(
-    session: AsyncSession, who: Principal, uuid: UUID, body: TeamsBody, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: AssignmentGroupsUpdate,
+    if_match: Precondition,
+    now: datetime,
 ) -> Assignment:
     """Set the groups, all of them; what was handed in stays whose it was."""
     assignment = await access_taught_assignment(session, who, uuid)
-    check_if_match(request, assignment.version)
+    if_match.check(assignment.version)
     wanted = {member for team in body.groups for member in team.members}
     seated = await session.scalars(
         select(Enrollment.student).where(
             Enrollment.course == assignment.course,
             Enrollment.student.in_(wanted),
-            Enrollment.status.in_(SEATED),
+            Enrollment.status.in_(ENROLLED),
         )
     )
     strangers = wanted - set(seated)
@@ -138,7 +141,7 @@ async def members_of(
                 "student": submission.student,
                 "student_name": name or "",
                 "submission": submission.uuid if taught else None,
-                "score": shown(submission.score) if taught and submission.status != "excused" else None,
+                "score": rounded(submission.score) if taught and submission.status != "excused" else None,
                 "individual": submission.individual if taught else None,
             }
         )
@@ -149,7 +152,7 @@ def first_of_team() -> ColumnElement[bool]:
     """Of a group's submissions in one state, the one that stands for all in lists for teachers; those with a
     grade of their own stand for themselves."""
     other = aliased(Submission)
-    seat = aliased(Enrollment)
+    enrollment = aliased(Enrollment)
     earlier = exists().where(
         and_(
             other.assignment == Submission.assignment,
@@ -157,8 +160,8 @@ def first_of_team() -> ColumnElement[bool]:
             other.status == Submission.status,
             ~other.individual,
             other.uuid < Submission.uuid,
-            seat.uuid == other.enrollment,
-            seat.status.in_(SEATED),
+            enrollment.uuid == other.enrollment,
+            enrollment.status.in_(ENROLLED),
         )
     )
     return or_(Submission.team.is_(None), Submission.individual, ~earlier)

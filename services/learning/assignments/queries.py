@@ -14,9 +14,9 @@ from libs.common.security.tokens import Principal
 from libs.common.web.paging import Paging, paginate
 from services.learning.access import taught_by
 from services.learning.assignments.groups import first_of_team, members_of, names_of
-from services.learning.assignments.schemas import submission_out, waiting_out
-from services.learning.enrollments.rules import SEATED
+from services.learning.assignments.schemas import submission_read, submission_summary
 from services.learning.models import (
+    ENROLLED,
     Assignment,
     Course,
     Enrollment,
@@ -30,8 +30,10 @@ from services.learning.models import (
 async def list_assignments(
     session: AsyncSession, who: Principal, course: UUID | None, lesson: UUID | None, page: Paging
 ) -> tuple[int, Sequence[Assignment]]:
-    """Those of the courses that one teaches or is enrolled in."""
-    enrolled = select(Enrollment.course).where(Enrollment.student == who.user, Enrollment.status.in_(SEATED))
+    """Assignments of courses that one teaches or is enrolled in."""
+    enrolled = select(Enrollment.course).where(
+        Enrollment.student == who.user, Enrollment.status.in_(ENROLLED)
+    )
     visible: ColumnElement[bool] = Assignment.course.in_(enrolled)
     if at_least(who, "teacher"):
         visible = or_(visible, Assignment.course.in_(select(Course.uuid).where(taught_by(who))))
@@ -52,7 +54,8 @@ async def list_submissions(
     page: Paging,
     storage: Storage,
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Everybody's for who teaches the assignment, one for each group; one's own otherwise."""
+    """Submissions of an assignment: everybody's for its teachers, one for each group; one's own for
+    learners."""
     query = select(Submission).where(Submission.assignment == assignment.uuid)
     query = query.where(first_of_team() if taught else Submission.student == who.user)
     # A hidden grade without any work would show that there is one; and without both there is nothing.
@@ -73,7 +76,7 @@ async def list_waiting(
     only: str | None,
     page: Paging,
 ) -> tuple[int, list[dict[str, Any]]]:
-    """Work that waits for a grade in the courses that they teach, oldest first.
+    """Submissions that wait for a grade in the teacher's courses, oldest first.
 
     `ungraded` never had one, `late` came too late, `resubmitted` is not the first version.
     """
@@ -89,7 +92,7 @@ async def list_waiting(
             & (SubmissionVersion.number == Submission.number),
         )
         .where(Submission.status == "submitted", Assignment.deleted_at.is_(None), taught_by(who))
-        .where(Enrollment.status.in_(SEATED), first_of_team())
+        .where(Enrollment.status.in_(ENROLLED), first_of_team())
     )
     if course is not None:
         query = query.where(Assignment.course == course)
@@ -105,7 +108,7 @@ async def list_waiting(
     rows = await session.execute(
         query.order_by(SubmissionVersion.submitted_at, Submission.uuid).limit(page.size).offset(page.offset)
     )
-    return count or 0, [waiting_out(*row) for row in rows]
+    return count or 0, [submission_summary(*row) for row in rows]
 
 
 async def show(
@@ -135,7 +138,7 @@ async def show(
     name = await names_of(session, {row.student for row in found})
     members = await members_of(session, found, assignment, taught=taught)
     return [
-        submission_out(
+        submission_read(
             row,
             assignment,
             versions[row.uuid],

@@ -20,11 +20,11 @@ from libs.common.web.schemas import (
     TimeZone,
     Uri,
 )
-from services.learning.assignments.rubrics import CriterionOut, Points, Rubric, total
+from services.learning.assignments.rubrics import Points, Rubric, RubricCriterionRead, total
 from services.learning.assignments.rules import late_seconds
 from services.learning.models import Assignment, Submission, SubmissionFile, SubmissionVersion
-from services.learning.quizzes.rules import LONGEST_ESSAY, shown
-from services.learning.quizzes.schemas import Long, OptionalMoment, Title
+from services.learning.rules import rounded
+from services.learning.schemas import LONGEST_TEXT, Long, OptionalMoment, Title
 
 
 def _extensions(wanted: Any) -> Any:
@@ -48,7 +48,7 @@ FileTypes = Annotated[
 ]
 
 
-class AssignmentPatch(Body):
+class AssignmentUpdate(Body):
     course: UUID | None = Field(None, description="accepted while it does not change")
     lesson: Annotated[UUID | None, EmptyIsNone] = None
     title: Title | None = None
@@ -76,7 +76,7 @@ class AssignmentPatch(Body):
         return value
 
 
-class AssignmentBody(AssignmentPatch):
+class AssignmentCreate(AssignmentUpdate):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -112,13 +112,13 @@ class AssignmentBody(AssignmentPatch):
     extra_credit: bool = False
 
     @model_validator(mode="after")
-    def _points_of_rubric(self) -> "AssignmentBody":
+    def _points_of_rubric(self) -> "AssignmentCreate":
         if self.rubric and "points" not in self.model_fields_set:
             self.points = total(self.rubric)
         return self
 
 
-class AssignmentOut(Answer):
+class AssignmentRead(Answer):
     uuid: UUID
     course: UUID
     lesson: UUID | None
@@ -133,20 +133,20 @@ class AssignmentOut(Answer):
     max_submissions: int | None
     allowed_types: list[Identifier]
     max_bytes: int | None
-    rubric: list[CriterionOut]
+    rubric: list[RubricCriterionRead]
     has_groups: bool
     posted: bool
     created_at: Moment
     updated_at: Moment
 
 
-class SubmissionBody(Body):
+class SubmissionCreate(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"text": "My graph has five vertices."}]})
 
-    text: Annotated[PlainText, Length(0, LONGEST_ESSAY)]
+    text: Annotated[PlainText, Length(0, LONGEST_TEXT)]
 
 
-class GradeBody(Body):
+class SubmissionGradeUpdate(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"score": 18, "feedback": "Well drawn."}]})
 
     score: Exact | None = Field(None, ge=0, le=10_000, decimal_places=4)
@@ -162,7 +162,7 @@ class GradeBody(Body):
     )
 
 
-class WaitingOut(Answer):
+class SubmissionSummary(Answer):
     """Work in the grading queue; `score` is what an earlier version got."""
 
     submission: UUID
@@ -180,7 +180,7 @@ class WaitingOut(Answer):
     points: float
 
 
-class FileOut(Answer):
+class SubmissionFileRead(Answer):
     """A file as it was handed in; `url` needs no token: it is for the caller and their session."""
 
     uuid: UUID
@@ -190,17 +190,17 @@ class FileOut(Answer):
     url: Uri
 
 
-class VersionOut(Answer):
+class SubmissionVersionRead(Answer):
     version: int
     text: PlainText
-    files: list[FileOut]
+    files: list[SubmissionFileRead]
     submitted_at: Moment
     submitted_by: UUID
     late_seconds: int
 
 
-class MemberOut(Answer):
-    """A member of the group that handed in together; what was given them, for who teaches only."""
+class SubmissionMemberRead(Answer):
+    """A member of the group that handed in together; their grade, for teachers only."""
 
     student: UUID
     student_name: PlainText
@@ -209,7 +209,7 @@ class MemberOut(Answer):
     individual: bool | None
 
 
-class SubmissionOut(Answer):
+class SubmissionRead(Answer):
     """`group` and `members` where a group handed in together; `submitted_at` is null without any work.
 
     `submitted` waits for a grade: `score` is then what an earlier version got, and counts until the next one.
@@ -221,32 +221,32 @@ class SubmissionOut(Answer):
     student_name: PlainText
     version: int
     text: PlainText
-    files: list[FileOut]
+    files: list[SubmissionFileRead]
     submitted_at: Moment | None
     submitted_by: UUID | None
     late_seconds: int
     group: UUID | None
-    members: list[MemberOut]
+    members: list[SubmissionMemberRead]
     status: Literal["submitted", "graded", "excused"]
     score: float | None
     points: float
     feedback: PlainText | None
     rubric_scores: dict[UUID, float] | None
     graded_at: Moment | None
-    versions: list[VersionOut]
+    versions: list[SubmissionVersionRead]
 
 
-def assignment_out(assignment: Assignment) -> dict[str, Any]:
-    fields = {f: getattr(assignment, f) for f in AssignmentOut.model_fields if hasattr(assignment, f)}
+def assignment_read(assignment: Assignment) -> dict[str, Any]:
+    fields = {f: getattr(assignment, f) for f in AssignmentRead.model_fields if hasattr(assignment, f)}
     return {
         **fields,
-        "points": shown(assignment.points),
+        "points": rounded(assignment.points),
         "allowed_types": assignment.allowed_types or [],
         "has_groups": bool(assignment.teams),
     }
 
 
-def submission_out(
+def submission_read(
     submission: Submission,
     assignment: Assignment,
     versions: list[SubmissionVersion],
@@ -260,7 +260,7 @@ def submission_out(
     """What a learner gets hides score and feedback until the assignment's grades are posted."""
     visible = taught or assignment.posted
     scored = visible and submission.status != "excused"
-    shown_versions = [_version_out(submission, version, assignment, files, storage) for version in versions]
+    shown_versions = [_version_read(submission, version, assignment, files, storage) for version in versions]
     return {
         **(shown_versions[-1] if shown_versions else NO_WORK),
         "uuid": submission.uuid,
@@ -270,8 +270,8 @@ def submission_out(
         "group": submission.team,
         "members": members,
         "status": submission.status if visible else "submitted",
-        "score": shown(submission.score) if scored else None,
-        "points": shown(assignment.points),
+        "score": rounded(submission.score) if scored else None,
+        "points": rounded(assignment.points),
         "feedback": submission.feedback if visible else None,
         "rubric_scores": submission.rubric_scores if scored else None,
         "graded_at": submission.graded_at if visible else None,
@@ -284,7 +284,7 @@ NO_WORK: dict[str, Any] = {
 }  # fmt: skip
 
 
-def _version_out(
+def _version_read(
     submission: Submission,
     version: SubmissionVersion,
     assignment: Assignment,
@@ -311,7 +311,7 @@ def _version_out(
     }
 
 
-def waiting_out(
+def submission_summary(
     submission: Submission, version: SubmissionVersion, assignment: Assignment, course_title: str, name: str
 ) -> dict[str, Any]:
     return {
@@ -326,6 +326,6 @@ def waiting_out(
         "version": version.number,
         "submitted_at": version.submitted_at,
         "late_seconds": late_seconds(version.submitted_at, assignment.due_at),
-        "score": shown(submission.score),
-        "points": shown(assignment.points),
+        "score": rounded(submission.score),
+        "points": rounded(assignment.points),
     }

@@ -18,15 +18,21 @@ from libs.common.events.learning import AssignmentSubmitted
 from libs.common.runtime.errors import Conflict
 from libs.common.security.tokens import Principal
 from libs.common.web.zones import local_date
-from services.learning.access import Seat, lock_seats
+from services.learning.access import EnrolledLearner, lock_learners
 from services.learning.assignments import rules
 from services.learning.assignments.access import access_open_assignment
-from services.learning.enrollments.rules import SEATED
 from services.learning.errors import NoSubmissionsLeft, NotEnrolled
-from services.learning.gradebook.service import keep_mark
-from services.learning.lessons.queries import keep_study_day
+from services.learning.gradebook.history import record_grade
+from services.learning.lessons.queries import store_study_day
 from services.learning.lessons.service import complete_by_work
-from services.learning.models import Assignment, Enrollment, Submission, SubmissionFile, SubmissionVersion
+from services.learning.models import (
+    ENROLLED,
+    Assignment,
+    Enrollment,
+    Submission,
+    SubmissionFile,
+    SubmissionVersion,
+)
 
 
 async def submit_work(
@@ -40,10 +46,10 @@ async def submit_work(
     assignment = await access_open_assignment(session, who, uuid, now)
     team = rules.team_of(assignment.teams, who.user)
     members = {UUID(member) for member in team["members"]} if team else {who.user}
-    seats = await _lock_seats(session, assignment.course, members)
-    if all(seat.enrollment.student != who.user for seat in seats):
+    learners = await _lock_members(session, assignment.course, members)
+    if all(learner.enrollment.student != who.user for learner in learners):
         raise NotEnrolled
-    submissions = await _lock_submissions(session, assignment, seats)
+    submissions = await _lock_submissions(session, assignment, learners)
     same = UUID(team["uuid"]) if team else None
     handed_in = [
         each.number for each in submissions if each.student == who.user or (same and each.team == same)
@@ -52,46 +58,47 @@ async def submit_work(
         raise NoSubmissionsLeft
     mine = next(each for each in submissions if each.student == who.user)
     stored = await _take_files(session, files)
-    by_student = {seat.enrollment.student: seat for seat in seats}
+    by_student = {learner.enrollment.student: learner for learner in learners}
     for submission in sorted(submissions, key=lambda each: each is not mine):
         submission.team = same
-        seat = by_student[submission.student]
-        await _add_version(session, assignment, submission, seat, text, who.user, now)
+        learner = by_student[submission.student]
+        await _add_version(session, assignment, submission, learner, text, who.user, now)
         _attach(session, submission, stored, files)
         await session.flush()
-        await complete_by_work(session, seat, assignment.lesson, now)
+        await complete_by_work(session, learner, assignment.lesson, now)
     return mine
 
 
-async def _lock_seats(session: AsyncSession, course: UUID, members: set[UUID]) -> list[Seat]:
-    seats = await lock_seats(session, Enrollment.course == course, Enrollment.student.in_(members))
-    return [seat for seat in seats if seat.enrollment.status in SEATED]
+async def _lock_members(session: AsyncSession, course: UUID, members: set[UUID]) -> list[EnrolledLearner]:
+    learners = await lock_learners(session, Enrollment.course == course, Enrollment.student.in_(members))
+    return [learner for learner in learners if learner.enrollment.status in ENROLLED]
 
 
 async def _lock_submissions(
-    session: AsyncSession, assignment: Assignment, seats: Sequence[Seat]
+    session: AsyncSession, assignment: Assignment, learners: Sequence[EnrolledLearner]
 ) -> list[Submission]:
-    """One for each seat, made where there is none yet: the seats are locked, so nobody else makes it."""
+    """A submission for each learner, made where there is none yet: the enrolments are locked, so nobody else
+    makes it."""
     rows = await session.scalars(
         select(Submission)
         .where(
             Submission.assignment == assignment.uuid,
-            Submission.enrollment.in_([seat.enrollment.uuid for seat in seats]),
+            Submission.enrollment.in_([learner.enrollment.uuid for learner in learners]),
         )
         .order_by(Submission.uuid)
         .with_for_update()
         .execution_options(populate_existing=True)
     )
     found = {submission.enrollment: submission for submission in rows}
-    for seat in seats:
-        if seat.enrollment.uuid not in found:
-            found[seat.enrollment.uuid] = new_submission(assignment, seat.enrollment)
-            session.add(found[seat.enrollment.uuid])
+    for learner in learners:
+        if learner.enrollment.uuid not in found:
+            found[learner.enrollment.uuid] = new_submission(assignment, learner.enrollment)
+            session.add(found[learner.enrollment.uuid])
     return list(found.values())
 
 
 def new_submission(assignment: Assignment, enrollment: Enrollment) -> Submission:
-    """Of a learner who has not handed in anything yet; the caller holds the enrolment."""
+    """A submission of a learner who has not handed in anything yet; the caller holds the enrolment's lock."""
     return Submission(
         uuid=uuid4(),
         version=0,
@@ -109,7 +116,7 @@ async def _add_version(
     session: AsyncSession,
     assignment: Assignment,
     submission: Submission,
-    seat: Seat,
+    learner: EnrolledLearner,
     text: str,
     by: UUID,
     now: datetime,
@@ -119,13 +126,13 @@ async def _add_version(
         submission.status = "submitted"
     submission.version += 1
     late = rules.late_seconds(now, assignment.due_at)
-    day = local_date(now, seat.time_zone)
+    day = local_date(now, learner.time_zone)
     event = AssignmentSubmitted(
         **identity(submission, assignment), version=submission.number, late_seconds=late, local_date=day
     )
     mark = record(session, event, submission.version)
     if submission.status == "submitted" and submission.score is None:  # else what stands goes on to stand
-        keep_mark(
+        record_grade(
             session, course=assignment.course, item=assignment.uuid, student=submission.student,
             status="submitted", score=None, points=assignment.points, late_seconds=late, at=now, event=mark,
         )  # fmt: skip
@@ -140,7 +147,7 @@ async def _add_version(
             late_seconds=late,
         )
     )
-    await keep_study_day(session, submission.student, day)
+    await store_study_day(session, submission.student, day)
 
 
 async def _take_files(session: AsyncSession, files: dict[UUID, str]) -> list[SubmissionFile]:

@@ -21,13 +21,13 @@ from libs.common.files.storage import Storage
 from libs.common.files.uploads import HEAD, TYPES, checked_type, chunks, extension_of, shown_name
 from libs.common.runtime.errors import FileTypeRefused, PayloadTooLarge, Unprocessable
 from libs.common.security.auth import CurrentUser
+from libs.common.web.clock import Now
 from libs.common.web.openapi import PLAIN_TEXT
 from libs.common.web.strict import parse, read_form
 from services.learning.assignments.access import access_open_assignment
-from services.learning.assignments.schemas import SubmissionBody
-from services.learning.clock import Now
+from services.learning.assignments.schemas import SubmissionCreate
 from services.learning.models import Assignment, SubmissionFile
-from services.learning.quizzes.rules import LONGEST_ESSAY
+from services.learning.schemas import LONGEST_TEXT
 
 MOST_FILES = 10
 """Files of one version."""
@@ -45,13 +45,13 @@ FORM: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            "application/json": {"schema": SubmissionBody.model_json_schema()},
+            "application/json": {"schema": SubmissionCreate.model_json_schema()},
             "multipart/form-data": {
                 "schema": {
                     "type": "object",
                     "description": "The assignment says `allowed_types` and `max_bytes`",
                     "properties": {
-                        "text": PLAIN_TEXT | {"maxLength": LONGEST_ESSAY},
+                        "text": PLAIN_TEXT | {"maxLength": LONGEST_TEXT},
                         "files": {"type": "array", "items": _FILE, "maxItems": MOST_FILES},
                     },
                 }
@@ -62,19 +62,20 @@ FORM: dict[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class SubmittedWork:
     """What somebody hands in: a text, and the ids and SHA-256 of stored files."""
 
     text: str
     files: dict[UUID, str] = field(default_factory=dict)
 
 
-async def received(uuid: UUID, request: Request, who: CurrentUser, now: Now) -> Work:
-    """The work in the body. Who may not hand in is refused before the body is read, and holds no lock."""
+async def received(uuid: UUID, request: Request, who: CurrentUser, now: Now) -> SubmittedWork:
+    """The submission in the body. Users who may not submit are refused before the body is read, and hold no
+    lock."""
     async with request.app.state.db.sessions() as early:
         assignment = await access_open_assignment(early, who, uuid, now)
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        return Work(_body(await _limited(request)).text)
+        return SubmittedWork(_body(await _limited(request)).text)
     limit = min(request.app.state.settings.file_limit, assignment.max_bytes or UPLOAD_BODY)
     if int(request.headers.get("content-length") or 0) > MOST_FILES * limit + BESIDE_FILES:
         raise PayloadTooLarge(f"A file may have {limit:,} bytes, and {MOST_FILES} files may come at once.")
@@ -87,10 +88,10 @@ async def received(uuid: UUID, request: Request, who: CurrentUser, now: Now) -> 
         if not rows and not body.text.strip():
             raise Unprocessable.field("text", "is needed, or a file")
         state = request.app.state
-        return Work(body.text, await _stored(state.db, state.storage, rows, files))
+        return SubmittedWork(body.text, await _stored(state.db, state.storage, rows, files))
 
 
-Received = Annotated[Work, Depends(received)]
+ReceivedWork = Annotated[SubmittedWork, Depends(received)]
 
 
 async def _limited(request: Request) -> bytes:
@@ -104,13 +105,13 @@ async def _limited(request: Request) -> bytes:
     return bytes(data)
 
 
-def _body(data: bytes | dict[str, Any]) -> SubmissionBody:
+def _body(data: bytes | dict[str, Any]) -> SubmissionCreate:
     try:
         if isinstance(data, dict):
-            return SubmissionBody.model_validate(data)
+            return SubmissionCreate.model_validate(data)
         with suppress(ValueError):  # which is told below
             parse(data)  # whatever its Content-Type says
-        body = SubmissionBody.model_validate_json(data)
+        body = SubmissionCreate.model_validate_json(data)
     except ValidationError as error:
         found = [{**each, "loc": ("body", *each["loc"])} for each in error.errors(include_url=False)]
         raise RequestValidationError(found) from error
@@ -119,7 +120,7 @@ def _body(data: bytes | dict[str, Any]) -> SubmissionBody:
     return body
 
 
-def _parts(form: FormData) -> tuple[list[UploadFile], SubmissionBody]:
+def _parts(form: FormData) -> tuple[list[UploadFile], SubmissionCreate]:
     files: list[UploadFile] = []
     fields: dict[str, Any] = {}
     for name, value in form.multi_items():
@@ -174,11 +175,11 @@ async def _stored(
     if rows:
         async with db.session() as ledger:
             ledger.add_all(rows)
-    kept = {}
+    sums = {}
     for row, file in zip(rows, files, strict=True):
         stored = await storage.put(row.path, chunks(file), row.size)
-        kept[row.uuid] = stored.sha256
-    return kept
+        sums[row.uuid] = stored.sha256
+    return sums
 
 
 async def delete_left_files(db: Database, storage: Storage, now: datetime) -> None:

@@ -14,7 +14,7 @@ import segno
 import typst
 
 from libs.common.runtime.logs import get_logger
-from services.learning.certificates.writing import ENGLISH, labels_in, legible, said, without_marks
+from services.learning.certificates.writing import ENGLISH, labels_in, legible, typeset, without_marks
 
 log = get_logger(__name__)
 
@@ -24,7 +24,7 @@ PROBE = b'#set document(title: "-")\n#set text(font: "Libertinus Serif")\n#sys.i
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Design:
     """What a course's template changes. Pictures are PNGs."""
 
     title: str
@@ -36,7 +36,7 @@ class Look:
     signature: bytes | None = None
 
 
-PLAIN = Look(ENGLISH.title, ENGLISH.completed, "", "", "#1f3a5f")
+PLAIN = Design(ENGLISH.title, ENGLISH.completed, "", "", "#1f3a5f")
 
 
 def render_certificate(
@@ -46,7 +46,7 @@ def render_certificate(
     number: str,
     completed_on: date,
     verification_url: str,
-    look: Look = PLAIN,
+    design: Design = PLAIN,
     locale: str = "en",
     language: str = "en",
     is_sample: bool = False,
@@ -59,16 +59,16 @@ def render_certificate(
     code = io.BytesIO()
     segno.make(verification_url, error="m").save(code, kind="svg", border=0, dark="#1f3a5f", xmldecl=False)
     files = {"main.typ": TEMPLATE, "code.svg": code.getvalue()}
-    pictures = {"logo": look.logo, "signature": look.signature}
+    pictures = {"logo": design.logo, "signature": design.signature}
     files |= {f"{name}.svg": _framed(data) for name, data in pictures.items() if data is not None}
     labels = labels_in(language)
     words = {
-        "title": (labels.title if look.title == PLAIN.title else look.title, language),
+        "title": (labels.title if design.title == PLAIN.title else design.title, language),
         "name": (student_name, locale),
-        "text": (labels.completed if look.text == PLAIN.text else look.text, language),
+        "text": (labels.completed if design.text == PLAIN.text else design.text, language),
         "course": (course_title, language),
-        "signer": (look.signer_name, language),
-        "position": (look.signer_title, language),
+        "signer": (design.signer_name, language),
+        "position": (design.signer_title, language),
         "certifies": (labels.certifies, language),
         "date_label": (labels.dated, language),
         "date": (labels.day(completed_on), language),
@@ -77,22 +77,22 @@ def render_certificate(
     }
     values = {
         "document": f"Certificate {number}",
-        "accent": look.accent_color,
+        "accent": design.accent_color,
         "number": number,
         "url": verification_url,
         "sample": is_sample,
         **{name: data is not None for name, data in pictures.items()},
     }
     try:
-        return _compile(files, values | {name: said(*each) for name, each in words.items()})
+        return _compile(files, values | {name: typeset(*each) for name, each in words.items()})
     except typst.TypstError:  # PDF/UA-1 refuses a text that no font has glyphs for
         log.info("glyphs_missing", number=number)  # the error itself quotes the name
     plain = {name: (legible(text, has_glyph), hint) for name, (text, hint) in words.items()}
     try:
-        return _compile(files, values | {name: said(*each) for name, each in plain.items()})
+        return _compile(files, values | {name: typeset(*each) for name, each in plain.items()})
     except typst.TypstError:  # a mark and a letter of different fonts
         log.info("marks_left_out", number=number)
-    bare = {name: said(without_marks(text), hint) for name, (text, hint) in plain.items()}
+    bare = {name: typeset(without_marks(text), hint) for name, (text, hint) in plain.items()}
     return _compile(files, values | bare)
 
 

@@ -17,7 +17,7 @@ from services.learning.models import Certificate, Course, User
 
 
 @dataclass(slots=True)
-class Shown:
+class CertificateRow:
     """A certificate with its learner's name and what has taken its place."""
 
     certificate: Certificate
@@ -42,12 +42,12 @@ def _visible_to(who: Principal) -> ColumnElement[bool]:
     return or_(own, taught_by(who)) if at_least(who, "teacher") else own
 
 
-async def access_certificate(session: AsyncSession, who: Principal, uuid: UUID) -> Shown:
-    """Own ones, and those of courses that one teaches or manages. Raises NotFound."""
+async def access_certificate(session: AsyncSession, who: Principal, uuid: UUID) -> CertificateRow:
+    """A certificate of one's own, or of a course that one teaches or manages. Raises NotFound."""
     row = (await session.execute(_select().where(Certificate.uuid == uuid, _visible_to(who)))).one_or_none()
     if row is None:
         raise NotFound
-    return Shown(*row)
+    return CertificateRow(*row)
 
 
 async def lock_certificate(session: AsyncSession, who: Principal, uuid: UUID) -> tuple[Certificate, bool]:
@@ -75,8 +75,8 @@ async def find_newest(session: AsyncSession, uuid: UUID) -> UUID:
 
 async def list_visible(
     session: AsyncSession, who: Principal, course: UUID | None, status: str | None, page: Paging
-) -> tuple[int, list[Shown]]:
-    """One's own; with `course`, for whoever teaches it, those of all its learners."""
+) -> tuple[int, list[CertificateRow]]:
+    """Certificates of one's own; with `course`, for its teachers, those of all its learners."""
     condition = Certificate.student == who.user
     if course is not None:
         condition = (Certificate.course == course) & _visible_to(who)
@@ -87,11 +87,11 @@ async def list_visible(
     query = _select().where(condition).order_by(*order)
     count = await session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
     rows = await session.execute(query.limit(page.size).offset(page.offset))
-    return count, [Shown(*row) for row in rows]
+    return count, [CertificateRow(*row) for row in rows]
 
 
-async def find_for_check(session: AsyncSession, reference: str) -> Shown:
-    """By uuid or by number, for anybody who holds it. Raises NotFound."""
+async def find_for_check(session: AsyncSession, reference: str) -> CertificateRow:
+    """A certificate by uuid or number, for anybody who has it. Raises NotFound."""
     condition: ColumnElement[bool]
     number = reference.strip().upper()
     if is_number(number):
@@ -104,4 +104,4 @@ async def find_for_check(session: AsyncSession, reference: str) -> Shown:
     row = (await session.execute(_select().where(condition))).one_or_none()
     if row is None:
         raise NotFound("There is no certificate with this number.")
-    return Shown(*row)
+    return CertificateRow(*row)

@@ -1,4 +1,4 @@
-"""Certificates: one's own, their PDF, and the public check."""
+"""Certificates, their PDF, and the public check."""
 
 import time
 from typing import Annotated, Any
@@ -13,18 +13,19 @@ from libs.common.files.storage import URL_SECONDS
 from libs.common.security.auth import CurrentUser
 from libs.common.security.tokens import Principal
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose, choose_uuid
 from services.learning.certificates import queries, service
 from services.learning.certificates.schemas import (
     CertificateCheck,
-    CertificateOut,
-    ReasonBody,
-    certificate_out,
+    CertificateRead,
+    ReasonRequest,
+    certificate_read,
     check_page,
     file_name,
 )
-from services.learning.clock import Now
 from services.learning.errors import (
     CertificateNotReady,
     CertificateRevoked,
@@ -37,12 +38,12 @@ STATUSES = ("valid", "revoked", "superseded")
 PAGE_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
 
-def _out(request: Request, who: Principal, shown: queries.Shown) -> dict[str, Any]:
+def _out(request: Request, who: Principal, shown: queries.CertificateRow) -> dict[str, Any]:
     state = request.app.state
-    return certificate_out(shown, state.settings.public_url, state.storage.seen_by(who))
+    return certificate_read(shown, state.settings.public_url, state.storage.seen_by(who))
 
 
-def _tag(shown: queries.Shown) -> str:
+def _tag(shown: queries.CertificateRow) -> str:
     """It changes before the link in the reader's copy has died."""
     fresh = int(time.time() / (URL_SECONDS / 2))
     certificate = shown.certificate
@@ -51,7 +52,7 @@ def _tag(shown: queries.Shown) -> str:
     )
 
 
-@router.get("/", response_model=Page[CertificateOut])
+@router.get("/", response_model=Page[CertificateRead])
 async def list_certificates(
     request: Request,
     who: CurrentUser,
@@ -60,13 +61,13 @@ async def list_certificates(
     course: Annotated[str | None, Query(description="uuid of a course")] = None,
     status: Annotated[str | None, Query(description=" · ".join(STATUSES))] = None,
 ) -> Any:
-    """One's own certificates; with `course`, for whoever teaches it, those of its learners."""
+    """Certificates of one's own; with `course`, for its teachers, those of its learners."""
     chosen = choose("status", status, STATUSES)
     count, rows = await queries.list_visible(session, who, choose_uuid("course", course), chosen, page)
     return page.answer(count, [_out(request, who, row) for row in rows])
 
 
-@router.get("/{uuid}/", response_model=CertificateOut)
+@router.get("/{uuid}/", response_model=CertificateRead)
 async def get_certificate(
     uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
 ) -> Any:
@@ -98,21 +99,22 @@ async def download_certificate(
     )
 
 
-@router.post("/{uuid}/revoke/", response_model=CertificateOut, responses=raises(CertificateSuperseded))
+@router.post("/{uuid}/revoke/", response_model=CertificateRead, responses=raises(CertificateSuperseded))
 async def revoke_certificate(
     uuid: UUID,
     request: Request,
+    if_match: IfMatch,
     response: Response,
     who: CurrentUser,
     session: SessionDep,
     now: Now,
-    body: ReasonBody | None = None,
+    body: ReasonRequest | None = None,
 ) -> Any:
     """Take a certificate back, for those who teach or manage the course; again → the same answer.
 
     The check says so from then on, and the PDF is not handed out any more. The act is kept in the audit log.
     """
-    await service.revoke_certificate(session, who, uuid, body.reason if body else "", request, now)
+    await service.revoke_certificate(session, who, uuid, body.reason if body else "", if_match, now)
     shown = await queries.access_certificate(session, who, uuid)
     response.headers["ETag"] = _tag(shown)
     return _out(request, who, shown)
@@ -121,18 +123,19 @@ async def revoke_certificate(
 @router.post(
     "/{uuid}/reissue/",
     status_code=201,
-    response_model=CertificateOut,
+    response_model=CertificateRead,
     responses=raises(CertificateNotReady, CertificateRevoked, LearnerErased)
-    | {200: {"model": CertificateOut, "description": "It is replaced already: the newest one"}},
+    | {200: {"model": CertificateRead, "description": "It is replaced already: the newest one"}},
 )
 async def reissue_certificate(
     uuid: UUID,
     request: Request,
+    if_match: IfMatch,
     response: Response,
     who: CurrentUser,
     session: SessionDep,
     now: Now,
-    body: ReasonBody | None = None,
+    body: ReasonRequest | None = None,
 ) -> Any:
     """A new certificate with a new number and the learner's present name, for its owner and for staff.
 
@@ -140,7 +143,7 @@ async def reissue_certificate(
     Staff may also replace a revoked one, which stays revoked.
     """
     reason = body.reason if body else ""
-    newest, made = await service.reissue_certificate(session, who, uuid, reason, request, now)
+    newest, made = await service.reissue_certificate(session, who, uuid, reason, if_match, now)
     response.status_code = 201 if made else 200
     shown = await queries.access_certificate(session, who, newest)
     response.headers["ETag"] = _tag(shown)
@@ -155,7 +158,7 @@ async def verify_certificate(
 ) -> Any:
     """Whether a certificate is genuine, by uuid or number, for anybody: JSON, or HTML by `Accept`."""
     shown = await queries.find_for_check(session, reference)
-    body = certificate_out(shown, request.app.state.settings.public_url, None)
+    body = certificate_read(shown, request.app.state.settings.public_url, None)
     body["valid"] = body["is_valid"]
     headers = {"Vary": "Accept"}
     accept = request.headers.get("accept", "")

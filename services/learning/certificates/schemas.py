@@ -7,19 +7,19 @@ from uuid import UUID
 
 from libs.common.files.storage import Storage
 from libs.common.web.schemas import Answer, Body, Identifier, Length, Moment, PlainText, Uri
-from services.learning.certificates.queries import Shown
+from services.learning.certificates.queries import CertificateRow
 from services.learning.models import Certificate
 
 Reason = Annotated[PlainText, Length(0, 500)]
 
 
-class ReasonBody(Body):
+class ReasonRequest(Body):
     """Why; kept in the audit log."""
 
     reason: Reason = ""
 
 
-class Replacement(Answer):
+class CertificateSummary(Answer):
     uuid: UUID
     certificate_number: Identifier
     verification_url: Uri
@@ -40,10 +40,10 @@ class CertificateBase(Answer):
     verification_url: Uri
     revoked_at: Moment | None
     replaces: UUID | None
-    replaced_by: Replacement | None
+    replaced_by: CertificateSummary | None
 
 
-class CertificateOut(CertificateBase):
+class CertificateRead(CertificateBase):
     revocation_reason: PlainText
 
 
@@ -61,7 +61,7 @@ def file_name(certificate: Certificate) -> str:
     return f"{certificate.certificate_number}.pdf"
 
 
-def certificate_out(shown: Shown, public_url: str, storage: Storage | None) -> dict[str, Any]:
+def certificate_read(shown: CertificateRow, public_url: str, storage: Storage | None) -> dict[str, Any]:
     """Without `storage` no link to the PDF: who merely checks a certificate does not get the file."""
     c = shown.certificate
     link = None

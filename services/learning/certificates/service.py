@@ -5,8 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from fastapi import Request
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,21 +19,23 @@ from libs.common.events.learning import (
     CertificateRevoked,
     CertificateSuperseded,
 )
-from libs.common.privacy.parts import erased_among
+from libs.common.privacy.parts import find_erased
 from libs.common.runtime.errors import Forbidden
 from libs.common.runtime.trace import Trace
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from services.learning import errors
 from services.learning.certificates.queries import find_newest, lock_certificate
 from services.learning.certificates.rules import new_number
 from services.learning.models import Certificate, Course, Enrollment, PrivacyPart, User
+from services.learning.signals import course_completed, final_score_changed
 
 TRIES = 10
 
 
+@course_completed.connect
 async def request_certificate(
-    session: AsyncSession, enrollment: Enrollment, now: datetime, trace: Trace | None = None
+    session: AsyncSession, enrollment: Enrollment, now: datetime, trace: Trace | None
 ) -> None:
     """Ask for the certificate of a completed enrolment: one for ever, whatever is repeated."""
     title = await session.scalar(select(Course.title).where(Course.uuid == enrollment.course))
@@ -54,6 +55,16 @@ async def request_certificate(
         if (await session.scalars(taken)).first() is not None:
             return
     raise RuntimeError("no free certificate number was found")
+
+
+@final_score_changed.connect
+async def change_score(session: AsyncSession, enrollment: Enrollment) -> None:
+    """Write a changed score into the valid certificate of an enrolment."""
+    await session.execute(
+        update(Certificate)
+        .where(Certificate.enrollment == enrollment.uuid, Certificate.status == "valid")
+        .values(final_score=enrollment.final_score)
+    )
 
 
 async def write_name(session: AsyncSession, uuid: UUID) -> Certificate | None:
@@ -91,13 +102,13 @@ async def _lock_wanted(session: AsyncSession, uuid: UUID) -> Certificate | None:
     certificate = await session.scalar(select(Certificate).where(Certificate.uuid == uuid).with_for_update())
     if certificate is None or certificate.status != "valid":
         return None
-    if await erased_among(session, PrivacyPart, {certificate.student}):
+    if await find_erased(session, PrivacyPart, {certificate.student}):
         return None
     return certificate
 
 
 async def revoke_certificate(
-    session: AsyncSession, who: Principal, uuid: UUID, reason: str, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, reason: str, if_match: Precondition, now: datetime
 ) -> None:
     """Take a certificate back; again → the first time stands.
 
@@ -106,7 +117,7 @@ async def revoke_certificate(
     certificate, taught = await lock_certificate(session, who, uuid)
     if not taught:
         raise Forbidden
-    check_if_match(request, certificate.version)
+    if_match.check(certificate.version)
     if certificate.status == "superseded":
         raise errors.CertificateSuperseded
     if certificate.status == "revoked":
@@ -123,7 +134,7 @@ async def revoke_certificate(
 
 
 async def reissue_certificate(
-    session: AsyncSession, who: Principal, uuid: UUID, reason: str, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, reason: str, if_match: Precondition, now: datetime
 ) -> tuple[UUID, bool]:
     """Make a new certificate, with the learner's present name, in place of this one.
 
@@ -132,7 +143,7 @@ async def reissue_certificate(
     LearnerErased.
     """
     old, taught = await lock_certificate(session, who, uuid)
-    check_if_match(request, old.version)
+    if_match.check(old.version)
     newest = await find_newest(session, old.uuid)
     if newest != old.uuid:
         return newest, False
@@ -140,7 +151,7 @@ async def reissue_certificate(
         raise errors.CertificateRevoked
     if old.status == "valid" and old.issued_at is None:
         raise errors.CertificateNotReady
-    if await erased_among(session, PrivacyPart, {old.student}):
+    if await find_erased(session, PrivacyPart, {old.student}):
         raise errors.LearnerErased
     was_valid = old.status == "valid"
     if was_valid:

@@ -1,7 +1,6 @@
 """HTTP of certificate templates: words, colour, pictures, and a sample to look at."""
 
 import asyncio
-from functools import partial
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -11,15 +10,20 @@ from libs.common.data.db import SessionDep
 from libs.common.files.forms import FRAME, picture_form, received_picture
 from libs.common.security.auth import Teacher
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from services.learning.access import access_taught_course
 from services.learning.certificates import templates
 from services.learning.certificates.document import render_certificate
 from services.learning.certificates.pictures import MOST_BYTES, MOST_PIXELS, clean_picture
 from services.learning.certificates.schemas import verification_url
-from services.learning.certificates.template_schemas import TemplateBody, TemplateOut, template_out
+from services.learning.certificates.template_schemas import (
+    CertificateTemplateRead,
+    CertificateTemplateUpdate,
+    template_read,
+)
 from services.learning.certificates.templates import Picture
-from services.learning.clock import Now
 from services.learning.errors import PictureMissing, PictureRefused
 
 router = APIRouter(prefix="/api/courses/{course}/certificate-template", tags=["certificates"])
@@ -28,7 +32,7 @@ SAMPLE_NAME = "Ada Lovelace"
 SAMPLE_NUMBER = "CERT-0000-SAMPLE"  # never a number of ours: it has an L
 
 
-@router.get("/", response_model=TemplateOut)
+@router.get("/", response_model=CertificateTemplateRead)
 async def get_certificate_template(
     course: UUID, who: Teacher, session: SessionDep, request: Request, response: Response
 ) -> Any:
@@ -36,24 +40,23 @@ async def get_certificate_template(
     await access_taught_course(session, who, course)
     template = await templates.find_template(session, course)
     tag = etags.etag(template.version if template else 0)
-    return etags.answer(request, response, tag) or template_out(template)
+    return etags.answer(request, response, tag) or template_read(template)
 
 
-@router.put("/", response_model=TemplateOut)
+@router.put("/", response_model=CertificateTemplateRead)
 async def save_certificate_template(
     course: UUID,
-    body: TemplateBody,
+    body: CertificateTemplateUpdate,
     who: Teacher,
     session: SessionDep,
     now: Now,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Save words and colour for the certificates that are made from now on; what is left out is as usual."""
-    check = partial(etags.check_if_match, request)
-    template = await templates.save_template(session, who, course, body, now, check)
+    template = await templates.save_template(session, who, course, body, now, if_match)
     response.headers["ETag"] = etags.etag(template.version)
-    return template_out(template)
+    return template_read(template)
 
 
 @router.get("/preview/", response_class=Response, responses={200: {"content": {"application/pdf": {}}}})
@@ -62,7 +65,7 @@ async def preview_certificate(
 ) -> Any:
     """A sample as PDF, marked as such, with a made-up learner and number."""
     found = await access_taught_course(session, who, course)
-    look = await templates.find_look(session, course)
+    design = await templates.find_design(session, course)
     pdf = await asyncio.to_thread(
         render_certificate,
         student_name=SAMPLE_NAME,
@@ -70,7 +73,7 @@ async def preview_certificate(
         number=SAMPLE_NUMBER,
         completed_on=now.date(),
         verification_url=verification_url(request.app.state.settings.public_url, SAMPLE_NUMBER),
-        look=look,
+        design=design,
         language=found.language,
         is_sample=True,
     )
@@ -93,7 +96,7 @@ async def uploaded(course: UUID, picture: Picture, request: Request, who: Teache
 
 @router.put(
     "/{picture}/",
-    response_model=TemplateOut,
+    response_model=CertificateTemplateRead,
     max_body_size=MOST_BYTES + FRAME,
     openapi_extra=picture_form("image", MOST_BYTES, MOST_PIXELS),
     responses=raises(PictureMissing, PictureRefused),
@@ -105,31 +108,29 @@ async def save_certificate_picture(
     png: Annotated[bytes, Depends(uploaded)],
     session: SessionDep,
     now: Now,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Put a logo or a signature on the certificates: the file of the field `image`, shrunk, encoded anew."""
-    check = partial(etags.check_if_match, request)
-    template = await templates.save_picture(session, who, course, picture, png, now, check)
+    template = await templates.save_picture(session, who, course, picture, png, now, if_match)
     response.headers["ETag"] = etags.etag(template.version)
-    return template_out(template)
+    return template_read(template)
 
 
-@router.delete("/{picture}/", response_model=TemplateOut)
+@router.delete("/{picture}/", response_model=CertificateTemplateRead)
 async def remove_certificate_picture(
     course: UUID,
     picture: Picture,
     who: Teacher,
     session: SessionDep,
     now: Now,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Take the logo or the signature away; again → the same answer."""
-    check = partial(etags.check_if_match, request)
-    template = await templates.save_picture(session, who, course, picture, None, now, check)
+    template = await templates.save_picture(session, who, course, picture, None, now, if_match)
     response.headers["ETag"] = etags.etag(template.version)
-    return template_out(template)
+    return template_read(template)
 
 
 @router.get("/{picture}/", response_class=Response, responses={200: {"content": {"image/png": {}}}})

@@ -27,7 +27,7 @@ Line = Annotated[PlainText, AfterValidator(_one_line)]
 Color = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$"), AfterValidator(_readable)]
 
 
-class TemplateBody(Body):
+class CertificateTemplateUpdate(Body):
     """Plain text throughout: nothing of it is markup."""
 
     model_config = Body.model_config | ConfigDict(
@@ -53,7 +53,7 @@ class TemplateBody(Body):
     accent_color: Color = Field(PLAIN.accent_color, description="#rrggbb, dark enough to be read on white")
 
 
-class TemplateOut(Answer):
+class CertificateTemplateRead(Answer):
     title: PlainText
     text: PlainText
     signer_name: PlainText
@@ -64,7 +64,7 @@ class TemplateOut(Answer):
     updated_at: Moment | None
 
 
-def template_out(template: CertificateTemplate | None) -> dict[str, Any]:
+def template_read(template: CertificateTemplate | None) -> dict[str, Any]:
     """What is saved, or what holds as long as nothing is."""
     names = ("title", "text", "signer_name", "signer_title", "accent_color")
     return {

@@ -1,6 +1,5 @@
-"""How a course's certificates look: saved by who teaches it."""
+"""How a course's certificates look: saved by its teachers."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID, uuid4
@@ -13,9 +12,10 @@ from libs.common.data.outbox import record
 from libs.common.events.learning import CertificateTemplateChanged
 from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
+from libs.common.web.etags import Precondition
 from services.learning.access import access_taught_course
-from services.learning.certificates.document import PLAIN, Look
-from services.learning.certificates.template_schemas import TemplateBody
+from services.learning.certificates.document import PLAIN, Design
+from services.learning.certificates.template_schemas import CertificateTemplateUpdate
 from services.learning.models import CertificateTemplate
 
 Picture = Literal["logo", "signature"]
@@ -29,24 +29,24 @@ async def find_template(session: AsyncSession, course: UUID) -> CertificateTempl
     return found
 
 
-async def find_look(session: AsyncSession, course: UUID) -> Look:
-    """How certificates of the course are to look now."""
+async def find_design(session: AsyncSession, course: UUID) -> Design:
+    """The design of the course's certificates."""
     template = await find_template(session, course)
     if template is None:
         return PLAIN
-    return Look(**{name: getattr(template, name) for name in (*WORDS, "logo", "signature")})
+    return Design(**{name: getattr(template, name) for name in (*WORDS, "logo", "signature")})
 
 
 async def save_template(
     session: AsyncSession,
     who: Principal,
     course: UUID,
-    body: TemplateBody,
+    body: CertificateTemplateUpdate,
     now: datetime,
-    check: Callable[[int], None],
+    if_match: Precondition,
 ) -> CertificateTemplate:
-    """Replace the words and the colour; pictures stay. `check` refuses by the version that is locked."""
-    return await _change(session, who, course, body.model_dump(), now, check)
+    """Replace the words and the colour; pictures stay. Raises PreconditionFailed."""
+    return await _change(session, who, course, body.model_dump(), now, if_match)
 
 
 async def save_picture(
@@ -56,10 +56,10 @@ async def save_picture(
     picture: Picture,
     png: bytes | None,
     now: datetime,
-    check: Callable[[int], None],
+    if_match: Precondition,
 ) -> CertificateTemplate:
     """Put a picture on the certificates of the course, or with None take it away."""
-    return await _change(session, who, course, {picture: png}, now, check)
+    return await _change(session, who, course, {picture: png}, now, if_match)
 
 
 async def read_picture(session: AsyncSession, who: Principal, course: UUID, picture: Picture) -> bytes:
@@ -77,7 +77,7 @@ async def _change(
     course: UUID,
     values: dict[str, Any],
     now: datetime,
-    check: Callable[[int], None],
+    if_match: Precondition,
 ) -> CertificateTemplate:
     await access_taught_course(session, who, course)
     plain = {name: getattr(PLAIN, name) for name in WORDS}
@@ -94,7 +94,7 @@ async def _change(
             .execution_options(populate_existing=True)
         )
     ).one()
-    check(template.version)
+    if_match.check(template.version)
     changed = tuple(name for name, value in values.items() if getattr(template, name) != value)
     if not changed:
         return template

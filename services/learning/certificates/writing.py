@@ -56,7 +56,7 @@ def labels_in(language: str) -> Labels:
     return ARABIC if language.lower().startswith("ar") else ENGLISH
 
 
-def said(text: str, hint: str) -> dict[str, Any]:
+def typeset(text: str, hint: str) -> dict[str, Any]:
     """A text as the template takes it: one line, with its direction, language and fonts.
 
     `hint` is the language that its writer uses otherwise: it decides for Han characters alone.

@@ -29,7 +29,8 @@ ALL_LESSONS = Rule("all_lessons")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What of a learner decides. `score` is their final grade as shown, of what is posted."""
+    """What of a learner decides. Scores are grades as shown, of what is posted, `score` the final one; none
+    where no rule asks for them."""
 
     lessons: Collection[UUID]
     """Of the published revision."""
@@ -41,6 +42,7 @@ class Facts:
     """Assignments with a posted grade or excuse."""
     items: Collection[UUID] = ()
     """Quizzes and assignments that are there."""
+    current_score: Decimal | None = None
 
 
 def asks(rule: Rule, facts: Facts) -> bool:

@@ -17,7 +17,7 @@ NEEDED: dict[str, str | None] = {
 }
 
 
-class RuleBody(Body):
+class CompletionRuleInput(Body):
     """One rule; each kind but `all_lessons` needs the one field that it speaks of."""
 
     kind: Kind
@@ -31,7 +31,7 @@ class RuleBody(Body):
     assignment: UUID | None = Field(None, description="of assignment_graded: a posted grade or an excuse")
 
     @model_validator(mode="after")
-    def _fits_its_kind(self) -> "RuleBody":
+    def _fits_its_kind(self) -> "CompletionRuleInput":
         for name in ("lessons", "score", "quiz", "assignment"):
             given, needed = getattr(self, name) is not None, NEEDED[self.kind] == name
             if needed and not given:
@@ -53,10 +53,10 @@ class RuleBody(Body):
         return content
 
 
-class RulesBody(Body):
+class CompletionRulesUpdate(Body):
     """All of them must be met. None at all: all lessons."""
 
-    rules: Annotated[list[RuleBody], Field(max_length=50)]
+    rules: Annotated[list[CompletionRuleInput], Field(max_length=50)]
 
     model_config = Body.model_config | ConfigDict(
         json_schema_extra={
@@ -75,8 +75,8 @@ class RulesBody(Body):
     )
 
 
-class RuleOut(Answer):
-    """`met` tells the caller where they stand; null for who has no seat in the course."""
+class CompletionRuleRead(Answer):
+    """`met` tells callers where they stand; null for those who are not enrolled."""
 
     kind: Literal["all_lessons", "required_lessons", "minimum_score", "quiz_passed", "assignment_graded"]
     lessons: list[UUID] | None = None
@@ -86,18 +86,18 @@ class RuleOut(Answer):
     met: bool | None = None
 
 
-class RulesOut(Answer):
-    rules: list[RuleOut]
+class CompletionRulesRead(Answer):
+    rules: list[CompletionRuleRead]
 
 
-class WouldComplete(Answer):
+class CompletionPreview(Answer):
     """Whom the rules would let complete the course at once."""
 
     completes: list[UUID]
 
 
-def rule_out(rule: Rule, met: bool | None) -> RuleOut:
-    return RuleOut(
+def rule_read(rule: Rule, met: bool | None) -> CompletionRuleRead:
+    return CompletionRuleRead(
         kind=rule.kind,
         lessons=sorted(rule.lessons) if rule.kind == "required_lessons" else None,
         score=float(rule.score) if rule.kind == "minimum_score" else None,

@@ -1,144 +1,137 @@
-"""Saving when a course counts as completed, and looking who has completed it by that.
+"""Completing courses: which learners meet the rules, and what follows.
 
-Locks: the enrolment of whoever completes; to save, the row of the rules.
+Locks: the enrolment of whoever completes.
 """
 
 from datetime import datetime
-from uuid import UUID, uuid4
+from decimal import Decimal
+from uuid import UUID
 
-from fastapi import Request
-from sqlalchemy import ColumnElement, delete, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.data.audit_log import write_entry
 from libs.common.data.db import Database
-from libs.common.data.outbox import record
-from libs.common.events.learning import CompletionRulesChanged
-from libs.common.runtime.errors import NotFound, Unprocessable
-from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
-from services.learning.access import access_taught_course, lock_seat, teaches
-from services.learning.completion.checks import want_course_check
-from services.learning.completion.queries import Saved, as_rule, facts_of, final_score, rules_of
-from services.learning.completion.rules import ALL_LESSONS, is_complete, is_met
-from services.learning.completion.schemas import RuleOut, RulesBody, rule_out
-from services.learning.enrollments.rules import SEATED
-from services.learning.enrollments.service import complete_if_met
-from services.learning.errors import NotEnrolled
-from services.learning.models import (
-    Assignment,
-    Certificate,
-    CompletionCheck,
-    CompletionRules,
-    Course,
-    Enrollment,
-    Quiz,
-)
+from libs.common.events.learning import CourseCompleted, ProgressRecalculated
+from libs.common.runtime.trace import Trace
+from services.learning.access import EnrolledLearner, lock_learner
+from services.learning.completion.queries import SavedRules, facts_of, load_scores, rules_of
+from services.learning.completion.rules import Facts, is_complete
+from services.learning.enrollments.rules import progress
+from services.learning.enrollments.state import publish
+from services.learning.models import UNDERWAY, CompletionCheck, CompletionRules, Course, Enrollment
+from services.learning.signals import course_completed, final_score_changed, learner_enrolled
 
-UNDERWAY = ("enrolled", "in_progress")
 PAGE = 200
 
 
-async def read_rules(
-    session: AsyncSession, who: Principal, uuid: UUID, now: datetime
-) -> tuple[list[RuleOut], int]:
-    """The rules and their version, with where the caller stands. Raises NotFound, NotEnrolled."""
-    course = await session.get(Course, uuid)
-    if course is None or (course.status == "draft" and not teaches(who, course)):
-        raise NotFound
-    enrollment = await session.scalar(
-        select(Enrollment).where(
-            Enrollment.course == uuid, Enrollment.student == who.user, Enrollment.status.in_(SEATED)
+async def complete_if_met(
+    session: AsyncSession,
+    enrollment: Enrollment,
+    course: Course | EnrolledLearner,
+    now: datetime,
+    trace: Trace | None = None,
+    saved: SavedRules | None = None,
+) -> None:
+    """Complete the course of an active learner who meets its rules. The caller holds the enrolment's lock."""
+    if enrollment.status not in UNDERWAY:
+        return
+    saved = saved or await rules_of(session, enrollment.course)
+    if saved.version:
+        found = await facts_of(session, saved, enrollment.course, course.lessons, [enrollment], now)
+        facts = found[enrollment.student]
+    else:  # all lessons: nothing else to look at
+        facts = Facts(course.lessons, enrollment.completed_lessons)
+    if is_complete(saved.rules, facts):
+        if saved.ask_for_scores:
+            score = facts.current_score
+        else:
+            score = (await load_scores(session, enrollment, now)).current
+        await _complete(session, enrollment, course.revision, score, now, trace)
+
+
+@learner_enrolled.connect
+async def complete_enrolled(
+    session: AsyncSession, enrollment: Enrollment, course: Course, now: datetime, trace: Trace | None
+) -> None:
+    """Complete the course of a learner who comes back and has met its rules before."""
+    await complete_if_met(session, enrollment, course, now, trace)
+
+
+async def _complete(
+    session: AsyncSession,
+    enrollment: Enrollment,
+    revision: int | None,
+    score: Decimal | None,
+    now: datetime,
+    trace: Trace | None,
+) -> None:
+    """The course is finished, for ever. The caller holds the row lock."""
+    enrollment.status = "completed"
+    enrollment.completed_at = now
+    enrollment.revision = revision
+    enrollment.final_score = score
+    final_score = None if score is None else float(score)
+    publish(session, enrollment, CourseCompleted, trace, revision=revision or 0, final_score=final_score)
+    await course_completed.send(session, enrollment, now, trace)
+
+
+async def move_to_revision(session: AsyncSession, course: Course, now: datetime, trace: Trace) -> None:
+    """Move active learners to the course's new revision, and complete the course of those who have all of
+    it."""
+    underway = await session.scalars(
+        select(Enrollment)
+        .where(
+            Enrollment.course == course.uuid,
+            Enrollment.status.in_(UNDERWAY),
+            Enrollment.revision.is_distinct_from(course.revision),
         )
+        .order_by(Enrollment.uuid)
+        .with_for_update()
+        .execution_options(populate_existing=True)
     )
-    if enrollment is None and not teaches(who, course):
-        raise NotEnrolled
-    saved = await rules_of(session, uuid)
-    if enrollment is None:
-        return [rule_out(rule, None) for rule in saved.rules], saved.version
-    facts = (await facts_of(session, saved, uuid, course.lessons, [enrollment], now))[who.user]
-    return [rule_out(rule, is_met(rule, facts)) for rule in saved.rules], saved.version
-
-
-async def save_rules(
-    session: AsyncSession, who: Principal, uuid: UUID, body: RulesBody, request: Request, now: datetime
-) -> CompletionRules:
-    """The course's rules from now on; who meets them by now completes the course soon after."""
-    course = await access_taught_course(session, who, uuid)
-    await _check_subjects(session, course, body)
-    await session.execute(
-        insert(CompletionRules)
-        .values(uuid=uuid4(), course=uuid, version=0, content=[])
-        .on_conflict_do_nothing()
-    )
-    rules = (
-        await session.scalars(
-            select(CompletionRules)
-            .where(CompletionRules.course == uuid)
-            .with_for_update()
-            .execution_options(populate_existing=True)
-        )
-    ).one()
-    check_if_match(request, rules.version)
-    rules.version += 1
-    rules.content = [rule.content() for rule in body.rules] or [{"kind": "all_lessons"}]
-    event = CompletionRulesChanged(
-        rules=rules.uuid,
-        course=uuid,
-        number=rules.version,
-        actor=who.user,
-    )
-    record(session, event, rules.version)
-    await write_entry(session, "completion_rules.saved", uuid, actor=who.user)
-    await session.flush()
-    await want_course_check(session, uuid, now)
-    return rules
-
-
-async def try_rules(
-    session: AsyncSession, who: Principal, uuid: UUID, body: RulesBody, now: datetime
-) -> list[UUID]:
-    """Students who would complete the course by these rules at once; nothing is saved."""
-    course = await access_taught_course(session, who, uuid)
-    await _check_subjects(session, course, body)
-    saved = Saved(0, tuple(as_rule(rule.content()) for rule in body.rules) or (ALL_LESSONS,))
-    found: list[UUID] = []
-    after: UUID | None = None
-    while enrollments := await _underway(session, uuid, after):
-        found += [each.student for each in await _complete(session, saved, course, enrollments, now)]
-        after = enrollments[-1].uuid
-    return found
+    saved = await rules_of(session, course.uuid)
+    for enrollment in underway.all():
+        now_done = progress(enrollment.completed_lessons, course.lessons)
+        enrollment.revision = course.revision
+        if now_done.percentage != enrollment.progress_percentage:
+            enrollment.progress_percentage = now_done.percentage
+            publish(
+                session,
+                enrollment,
+                ProgressRecalculated,
+                trace,
+                revision=course.revision or 0,
+                progress_percentage=float(now_done.percentage),
+                completed_lessons=now_done.done,
+                total_lessons=now_done.total,
+            )
+        await complete_if_met(session, enrollment, course, now, trace, saved)
 
 
 async def check_enrollment(session: AsyncSession, uuid: UUID, now: datetime) -> None:
-    """Look once more at a learner whose grade has changed."""
-    seat = await lock_seat(session, Enrollment.uuid == uuid)
+    """Check a learner whose grade has changed; a completed course gets its score anew."""
+    learner = await lock_learner(session, Enrollment.uuid == uuid)
     await session.execute(delete(CompletionCheck).where(CompletionCheck.enrollment == uuid))
-    if seat is None:
+    if learner is None:
         return
-    enrollment = seat.enrollment
+    enrollment = learner.enrollment
     if enrollment.status == "completed":
-        enrollment.final_score = await final_score(session, enrollment, now)
-        await session.execute(
-            update(Certificate)
-            .where(Certificate.enrollment == uuid, Certificate.status == "valid")
-            .values(final_score=enrollment.final_score)
-        )
+        enrollment.final_score = (await load_scores(session, enrollment, now)).current
+        await final_score_changed.send(session, enrollment)
     else:
-        await complete_if_met(session, enrollment, seat, now)
+        await complete_if_met(session, enrollment, learner, now)
 
 
 async def check_course(db: Database, uuid: UUID, now: datetime) -> None:
-    """Complete the course of everybody underway who meets its rules, each in a transaction of their own."""
+    """Complete the course of active learners who meet its rules, each in a transaction of their own."""
     async with db.session() as session:
         course = await session.get(Course, uuid)
         saved = await rules_of(session, uuid)
     after: UUID | None = None
     while course is not None:
         async with db.session() as session:
-            enrollments = await _underway(session, uuid, after)
-            complete = await _complete(session, saved, course, enrollments, now)
+            enrollments = await list_underway(session, uuid, after)
+            complete = await list_complete(session, saved, course, enrollments, now)
         for enrollment in complete:
             async with db.session() as session:
                 await check_enrollment(session, enrollment.uuid, now)
@@ -153,42 +146,17 @@ async def check_course(db: Database, uuid: UUID, now: datetime) -> None:
         )
 
 
-async def _underway(session: AsyncSession, course: UUID, after: UUID | None) -> list[Enrollment]:
+async def list_underway(session: AsyncSession, course: UUID, after: UUID | None) -> list[Enrollment]:
     query = select(Enrollment).where(Enrollment.course == course, Enrollment.status.in_(UNDERWAY))
     if after is not None:
         query = query.where(Enrollment.uuid > after)
     return list(await session.scalars(query.order_by(Enrollment.uuid).limit(PAGE)))
 
 
-async def _complete(
-    session: AsyncSession, saved: Saved, course: Course, enrollments: list[Enrollment], now: datetime
+async def list_complete(
+    session: AsyncSession, saved: SavedRules, course: Course, enrollments: list[Enrollment], now: datetime
 ) -> list[Enrollment]:
     if not enrollments:
         return []
     facts = await facts_of(session, saved, course.uuid, course.lessons, enrollments, now)
     return [each for each in enrollments if is_complete(saved.rules, facts[each.student])]
-
-
-async def _check_subjects(session: AsyncSession, course: Course, body: RulesBody) -> None:
-    """Raises Unprocessable for what is not of the course; lessons of its draft may be named already."""
-    lessons = {UUID(lesson["uuid"]) for module in course.draft_modules for lesson in module["lessons"]}
-    lessons.update(course.lessons)
-    for place, rule in enumerate(body.rules):
-        unknown = [lesson for lesson in rule.lessons or () if lesson not in lessons]
-        if unknown:
-            raise Unprocessable.field(f"rules.{place}.lessons", f"{unknown[0]} is no lesson of the course")
-        if rule.quiz is not None and not await _is_there(
-            session, Quiz.uuid == rule.quiz, Quiz.course == course.uuid, Quiz.deleted_at.is_(None)
-        ):
-            raise Unprocessable.field(f"rules.{place}.quiz", "is no quiz of the course")
-        if rule.assignment is not None and not await _is_there(
-            session,
-            Assignment.uuid == rule.assignment,
-            Assignment.course == course.uuid,
-            Assignment.deleted_at.is_(None),
-        ):
-            raise Unprocessable.field(f"rules.{place}.assignment", "is no assignment of the course")
-
-
-async def _is_there(session: AsyncSession, *conditions: ColumnElement[bool]) -> bool:
-    return bool(await session.scalar(select(select(1).where(*conditions).exists())))

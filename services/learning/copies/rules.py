@@ -36,11 +36,11 @@ def copied_policy(content: dict[str, Any], names: Mapping[str, str], course: UUI
 
 def copied_rules(content: list[dict[str, Any]], names: Mapping[str, str]) -> list[dict[str, Any]]:
     """Completion rules for the copy, without those of something that was not copied: none could meet them."""
-    kept = []
+    stored = []
     for rule in content:
         lessons = [names[lesson] for lesson in rule.get("lessons", ()) if lesson in names]
         subjects = [rule[name] for name in ("quiz", "assignment") if name in rule]
         if ("lessons" in rule and not lessons) or any(subject not in names for subject in subjects):
             continue
-        kept.append({**renamed(rule, names), **({"lessons": lessons} if lessons else {})})
-    return kept or [{"kind": "all_lessons"}]
+        stored.append({**renamed(rule, names), **({"lessons": lessons} if lessons else {})})
+    return stored or [{"kind": "all_lessons"}]

@@ -1,4 +1,4 @@
-"""What learning keeps of a course, made again for a copy of it: one version and one event for each thing.
+"""Quizzes, assignments and rules of a course, made again for a copy of it: one version and one event each.
 
 Quizzes stay published or not and keep their dates, as assignments do: the copy itself is a draft, and its
 teacher moves them. Nobody's work, extensions or groups are copied. Every id follows from the source's and the
@@ -27,7 +27,8 @@ from libs.common.events.learning import (
 from libs.common.events.quizzes import QuestionBankCreated, QuizCreated, QuizPublished
 from libs.common.runtime.trace import Trace
 from services.learning.copies.rules import copied_id, copied_policy, copied_rules, renamed
-from services.learning.gradebook.facts import note_items
+from services.learning.gradebook.history import record_items
+from services.learning.gradebook.items import quiz_totals
 from services.learning.models import (
     Assignment,
     CertificateTemplate,
@@ -38,19 +39,18 @@ from services.learning.models import (
     QuestionBank,
     Quiz,
 )
-from services.learning.quizzes.queries import totals
 
 TEMPLATE = ("title", "text", "signer_name", "signer_title", "accent_color", "logo", "signature")
 
 
 async def on_course_duplicated(session: AsyncSession, batch: Sequence[Received[CourseDuplicated]]) -> None:
-    """Copy what there is of the source by now; of copies of copies the older ones first."""
+    """Copy what the source has; of copies of copies the older ones first."""
     for item in sorted(batch, key=lambda each: each.occurred_at):
         if item.event is not None:
-            await Copying(session, item.event, item.occurred_at, item.trace).run()
+            await CourseCopy(session, item.event, item.occurred_at, item.trace).run()
 
 
-class Copying:
+class CourseCopy:
     """One course's work on its way into a copy. `names` is what each id becomes."""
 
     def __init__(self, session: AsyncSession, event: CourseDuplicated, now: datetime, trace: Trace) -> None:
@@ -88,8 +88,8 @@ class Copying:
 
     def _again(self, row: Any, **changes: Any) -> Any:
         """A row like another, but for `changes`."""
-        kept = {each.key: getattr(row, each.key) for each in row.__mapper__.column_attrs}
-        return type(row)(**kept | changes)
+        stored = {each.key: getattr(row, each.key) for each in row.__mapper__.column_attrs}
+        return type(row)(**stored | changes)
 
     async def _questions(self, copy: UUID, **place: UUID) -> int:
         """Copy the questions of a quiz or a bank into `copy`; how many."""
@@ -137,7 +137,7 @@ class Copying:
             await self.session.flush()
             await self._questions(uuid, quiz=quiz.uuid)
             await self.session.flush()
-            count, points = await totals(self.session, copy)
+            count, points = await quiz_totals(self.session, copy)
             names = ("course", "lesson", "title", "kind", "scoring", "opens_at", "closes_at")
             facts = {name: getattr(copy, name) for name in names} | {
                 "quiz": uuid,
@@ -149,7 +149,7 @@ class Copying:
             self._record(QuizCreated(**facts, is_published=False), 1)
             if copy.is_published:
                 self._record(QuizPublished(**facts, is_published=True), 2)
-            await note_items(self.session, self.course, [uuid], self.now)
+            await record_items(self.session, self.course, [uuid], self.now)
 
     def _lesson(self, source: UUID | None) -> UUID | None:
         """What a lesson became; None for one that the source has no more."""
@@ -189,7 +189,7 @@ class Copying:
                 actor=self.actor,
             )
             self._record(event, 1)
-            await note_items(self.session, self.course, [uuid], self.now)
+            await record_items(self.session, self.course, [uuid], self.now)
 
     async def _policy_of_source(self) -> GradingPolicyVersion | None:
         policy: GradingPolicyVersion | None = await self.session.scalar(

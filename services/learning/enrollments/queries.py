@@ -13,8 +13,8 @@ from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
 from libs.common.web.paging import Paging
 from services.learning.access import taught_by
-from services.learning.enrollments.rules import SEATED, next_lesson
-from services.learning.models import Course, Enrollment, User
+from services.learning.enrollments.rules import next_lesson
+from services.learning.models import ENROLLED, Course, Enrollment, User
 
 SHOWN_STATUS: ColumnElement[str] = case(
     (Enrollment.waiting_since.is_not(None), "waitlisted"), else_=Enrollment.status
@@ -22,7 +22,7 @@ SHOWN_STATUS: ColumnElement[str] = case(
 
 
 @dataclass(slots=True)
-class Listed:
+class EnrollmentRow:
     """One enrolment with what its answer shows."""
 
     enrollment: Enrollment
@@ -52,20 +52,20 @@ async def missing_prerequisites(
 
 async def list_own(
     session: AsyncSession, who: Principal, course: UUID | None, status: str | None, page: Paging | None
-) -> tuple[int, list[Listed]]:
+) -> tuple[int, list[EnrollmentRow]]:
     return await _list(session, page, *_filters(course, status), Enrollment.student == who.user)
 
 
 async def list_taught(
     session: AsyncSession, who: Principal, course: UUID | None, status: str | None, page: Paging | None
-) -> tuple[int, list[Listed]]:
+) -> tuple[int, list[EnrollmentRow]]:
     """Enrolments in the courses that they teach (managers: in any)."""
     return await _list(session, page, *_filters(course, status), taught_by(who))
 
 
 async def list_visible(
     session: AsyncSession, who: Principal, course: UUID | None, status: str | None, page: Paging
-) -> tuple[int, list[Listed]]:
+) -> tuple[int, list[EnrollmentRow]]:
     """One's own; with `course` set to a course that they teach, its whole roster."""
     if course is not None and at_least(who, "teacher"):
         taught = await session.scalar(select(Course.uuid).where(Course.uuid == course, taught_by(who)))
@@ -74,7 +74,7 @@ async def list_visible(
     return await list_own(session, who, course, status, page)
 
 
-async def get_one(session: AsyncSession, enrollment: Enrollment) -> Listed:
+async def get_one(session: AsyncSession, enrollment: Enrollment) -> EnrollmentRow:
     _, rows = await _list(session, None, Enrollment.uuid == enrollment.uuid)
     return rows[0]
 
@@ -90,12 +90,12 @@ def _filters(course: UUID | None, status: str | None) -> list[ColumnElement[bool
 
 async def _list(
     session: AsyncSession, page: Paging | None, *conditions: ColumnElement[bool]
-) -> tuple[int, list[Listed]]:
+) -> tuple[int, list[EnrollmentRow]]:
     teacher, learner, other = aliased(User), aliased(User), aliased(Enrollment)
     taken = (
         select(func.count())
         .select_from(other)
-        .where(other.course == Enrollment.course, other.status.in_(SEATED))
+        .where(other.course == Enrollment.course, other.status.in_(ENROLLED))
         .scalar_subquery()
     )
     ahead = (
@@ -129,16 +129,16 @@ async def _list(
             or 0
         )
         query = query.limit(page.size).offset(page.offset)
-    rows = [Listed(*row) for row in await session.execute(query)]
+    rows = [EnrollmentRow(*row) for row in await session.execute(query)]
     return count, rows
 
 
-def outline_next(listed: Listed) -> dict[str, Any] | None:
+def next_lesson_summary(row: EnrollmentRow) -> dict[str, Any] | None:
     """The lesson to go on with: `uuid, title, content_type, module, module_title`."""
-    if listed.enrollment.status == "completed":
+    if row.enrollment.status == "completed":
         return None
-    wanted = next_lesson(listed.enrollment.completed_lessons, listed.course.lessons)
-    for module in listed.course.modules if wanted else ():
+    wanted = next_lesson(row.enrollment.completed_lessons, row.course.lessons)
+    for module in row.course.modules if wanted else ():
         for lesson in module["lessons"]:
             if lesson["uuid"] == str(wanted):
                 return {

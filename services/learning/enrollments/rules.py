@@ -9,7 +9,7 @@ from uuid import UUID
 
 HEARTBEAT_LIMIT = 60
 ALMOST = Decimal("99.99")
-SEATED = frozenset({"enrolled", "in_progress", "completed"})
+ENROLLED = frozenset({"enrolled", "in_progress", "completed"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,23 +6,23 @@ from uuid import UUID
 from pydantic import ConfigDict, Field
 
 from libs.common.web.schemas import Answer, Body, Identifier, Moment, PlainText, Uri
-from services.learning.enrollments.queries import Listed, outline_next
+from services.learning.enrollments.queries import EnrollmentRow, next_lesson_summary
 from services.learning.models import Course
 
 
-class EnrollBody(Body):
+class EnrollRequest(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"waitlist": True}]})
 
     waitlist: bool = Field(False, description="wait for a seat when the course is full")
 
 
-class CategoryOut(Answer):
+class CategorySummary(Answer):
     uuid: UUID
     name: PlainText
     slug: Identifier
 
 
-class InstructorOut(Answer):
+class InstructorSummary(Answer):
     uuid: UUID
     full_name: PlainText
     name: PlainText
@@ -31,7 +31,7 @@ class InstructorOut(Answer):
     role: Identifier
 
 
-class CourseCard(Answer):
+class CourseSummary(Answer):
     """The card of a course. Views are catalog's alone: no event carries them, and they are 0 here."""
 
     uuid: UUID
@@ -44,10 +44,10 @@ class CourseCard(Answer):
     status: Identifier
     level: Identifier
     language: Identifier
-    category: CategoryOut | None
+    category: CategorySummary | None
     category_name: PlainText | None
     tags: list[PlainText]
-    instructor: InstructorOut
+    instructor: InstructorSummary
     instructor_name: PlainText
     instructor_avatar: Uri | None
     duration_hours: float
@@ -64,7 +64,7 @@ class CourseCard(Answer):
     published_at: Moment | None
 
 
-class NextLesson(Answer):
+class LessonSummary(Answer):
     uuid: UUID
     title: PlainText
     content_type: Identifier
@@ -72,10 +72,10 @@ class NextLesson(Answer):
     module_title: PlainText
 
 
-class EnrollmentOut(Answer):
+class EnrollmentStudentRead(Answer):
     uuid: UUID
     student: UUID
-    course: CourseCard
+    course: CourseSummary
     title: PlainText
     thumbnail: Uri | None
     status: Identifier
@@ -86,11 +86,11 @@ class EnrollmentOut(Answer):
     started_at: Moment | None
     completed_at: Moment | None
     last_accessed: Moment | None
-    next_lesson: NextLesson | None
+    next_lesson: LessonSummary | None
     waitlist_position: int | None = None
 
 
-class RosterRow(EnrollmentOut):
+class EnrollmentTeacherRead(EnrollmentStudentRead):
     """What a teacher sees of a learner."""
 
     name: PlainText
@@ -100,7 +100,7 @@ class RosterRow(EnrollmentOut):
     course_uuid: UUID
 
 
-class VisibleEnrollment(EnrollmentOut):
+class EnrollmentRead(EnrollmentStudentRead):
     """`name` and what follows it only for those who teach the course."""
 
     name: PlainText | None = None
@@ -119,13 +119,13 @@ def hours_of(course: Course) -> float:
     return round(minutes / 60, 2)
 
 
-def course_card(listed: Listed, viewer: UUID) -> dict[str, Any]:
-    course, teacher = listed.course, listed.instructor
+def course_summary(row: EnrollmentRow, viewer: UUID) -> dict[str, Any]:
+    course, teacher = row.course, row.instructor
     name = teacher.full_name if teacher else ""
-    count = listed.enrolled_count
-    own = listed.enrollment.student == viewer
+    count = row.enrolled_count
+    own = row.enrollment.student == viewer
     return {
-        **{field: getattr(course, field) for field in CourseCard.model_fields if hasattr(course, field)},
+        **{field: getattr(course, field) for field in CourseSummary.model_fields if hasattr(course, field)},
         "duration_hours": hours_of(course),
         "category_name": course.category["name"] if course.category else None,
         "instructor": {
@@ -142,17 +142,17 @@ def course_card(listed: Listed, viewer: UUID) -> dict[str, Any]:
         "enrollment_count": count,
         "enrolled_students_count": count,
         "total_lessons": len(course.lessons),
-        "is_enrolled": own and listed.enrollment.shown_status not in ("dropped", "waitlisted"),
+        "is_enrolled": own and row.enrollment.shown_status not in ("dropped", "waitlisted"),
     }
 
 
-def enrollment_out(listed: Listed, viewer: UUID) -> dict[str, Any]:
-    enrollment, course = listed.enrollment, listed.course
+def student_read(row: EnrollmentRow, viewer: UUID) -> dict[str, Any]:
+    enrollment, course = row.enrollment, row.course
     percentage = float(enrollment.progress_percentage)
     return {
         "uuid": enrollment.uuid,
         "student": enrollment.student,
-        "course": course_card(listed, viewer),
+        "course": course_summary(row, viewer),
         "title": course.title,
         "thumbnail": course.thumbnail,
         "status": enrollment.shown_status,
@@ -163,18 +163,18 @@ def enrollment_out(listed: Listed, viewer: UUID) -> dict[str, Any]:
         "started_at": enrollment.started_at,
         "completed_at": enrollment.completed_at,
         "last_accessed": enrollment.last_accessed,
-        "next_lesson": outline_next(listed) if enrollment.shown_status != "waitlisted" else None,
-        "waitlist_position": listed.waitlist_position,
+        "next_lesson": next_lesson_summary(row) if enrollment.shown_status != "waitlisted" else None,
+        "waitlist_position": row.waitlist_position,
     }
 
 
-def roster_row(listed: Listed, viewer: UUID) -> dict[str, Any]:
-    student = listed.student
+def teacher_read(row: EnrollmentRow, viewer: UUID) -> dict[str, Any]:
+    student = row.student
     return {
-        **enrollment_out(listed, viewer),
+        **student_read(row, viewer),
         "name": student.full_name if student else "",
         "email": student.email if student else "",
-        "last_active": listed.enrollment.last_accessed,
-        "course_name": listed.course.title,
-        "course_uuid": listed.course.uuid,
+        "last_active": row.enrollment.last_accessed,
+        "course_name": row.course.title,
+        "course_uuid": row.course.uuid,
     }

@@ -3,22 +3,16 @@
 Whoever gives or frees a seat holds the course's row lock, so that a limit is exact under any race.
 """
 
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Any
 from uuid import UUID, uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.data.outbox import Recorder, record, record_tombstone
+from libs.common.data.outbox import record, record_tombstone
 from libs.common.events.learning import (
-    CourseCompleted,
-    EnrollmentFact,
     EnrollmentState,
-    LessonCompleted,
-    ProgressRecalculated,
     StudentDropped,
     StudentEnrolled,
     StudentReenrolled,
@@ -28,12 +22,9 @@ from libs.common.events.learning import (
 from libs.common.runtime.errors import NotFound
 from libs.common.runtime.trace import Trace
 from libs.common.security.tokens import Principal
-from libs.common.web.zones import local_date
-from services.learning.access import Seat, teaches
-from services.learning.certificates.service import request_certificate
-from services.learning.completion.queries import Saved, facts_of, final_score, rules_of
-from services.learning.completion.rules import Facts, is_complete
+from services.learning.access import teaches
 from services.learning.enrollments import queries, rules
+from services.learning.enrollments.state import publish, record_enrollment
 from services.learning.errors import (
     CourseArchived,
     CourseFull,
@@ -42,38 +33,8 @@ from services.learning.errors import (
     NotEnrolled,
     PrerequisitesMissing,
 )
-from services.learning.gradebook.facts import note_seat
-from services.learning.models import Course, Enrollment, User
-
-
-def publish(
-    session: Recorder,
-    enrollment: Enrollment,
-    fact: type[EnrollmentFact],
-    trace: Trace | None = None,
-    **fields: Any,
-) -> None:
-    """Bump the version and record what happened and the whole state. The caller holds the row lock."""
-    enrollment.version += 1
-    happened = fact(
-        enrollment=enrollment.uuid, course=enrollment.course, student=enrollment.student, **fields
-    )
-    record(session, happened, enrollment.version, trace=trace)
-    state = EnrollmentState(
-        uuid=enrollment.uuid,
-        course=enrollment.course,
-        student=enrollment.student,
-        status=enrollment.shown_status,  # type: ignore[arg-type]
-        progress_percentage=float(enrollment.progress_percentage),
-        completed_lessons=tuple(enrollment.completed_lessons),
-        enrolled_at=enrollment.enrolled_at,
-        started_at=enrollment.started_at,
-        completed_at=enrollment.completed_at,
-        last_accessed=enrollment.last_accessed,
-        study_seconds=enrollment.study_seconds,
-        points=enrollment.points,
-    )
-    record(session, state, enrollment.version, trace=trace)
+from services.learning.models import ENROLLED, Course, Enrollment, User
+from services.learning.signals import learner_enrolled
 
 
 async def enroll(
@@ -82,7 +43,7 @@ async def enroll(
     """Take a seat, or a place on the waitlist. Returns the enrolment and whether anything changed."""
     course = await _lock_course(session, uuid)
     enrollment = await _lock_enrollment(session, uuid, who.user)
-    if enrollment is not None and enrollment.status in rules.SEATED:
+    if enrollment is not None and enrollment.status in ENROLLED:
         return enrollment, False
     _check_open(course, who)
     missing = await queries.missing_prerequisites(session, who.user, course.prerequisites)
@@ -109,7 +70,8 @@ async def enroll(
 
 
 async def unenroll(session: AsyncSession, who: Principal, uuid: UUID, now: datetime) -> Enrollment:
-    """Leave the course, or its waitlist; the freed seat goes to whoever waits longest. Again → no change."""
+    """Leave the course, or its waitlist; the seat goes to the learner who waits longest. Again → no
+    change."""
     course = await _lock_course(session, uuid)
     enrollment = await _lock_enrollment(session, uuid, who.user)
     if enrollment is None:
@@ -125,14 +87,15 @@ async def unenroll(session: AsyncSession, who: Principal, uuid: UUID, now: datet
         publish(
             session, enrollment, StudentDropped, progress_percentage=float(enrollment.progress_percentage)
         )
-        note_seat(session, enrollment, now)
+        record_enrollment(session, enrollment, now)
         await session.flush()
         await fill_seats(session, course, now)
     return enrollment
 
 
 async def leave_waitlist(session: AsyncSession, enrollment: Enrollment, trace: Trace | None = None) -> None:
-    """Wait no longer; who never had a seat goes as if they had never been there. The caller holds the row."""
+    """Leave the waitlist; the enrolment of a learner who never had a seat is deleted. The caller holds its
+    lock."""
     enrollment.waiting_since = None
     if enrollment.status != "waitlisted":
         publish(session, enrollment, WaitlistLeft, trace)
@@ -146,7 +109,7 @@ async def leave_waitlist(session: AsyncSession, enrollment: Enrollment, trace: T
 
 
 async def leave_waitlists(session: AsyncSession, users: dict[UUID, Trace]) -> None:
-    """Whoever is locked out waits no longer, anywhere. Courses are locked before their enrolments."""
+    """Take users who are locked out off every waitlist. Locks courses before their enrolments."""
     waiting = (Enrollment.student.in_(users), Enrollment.waiting_since.is_not(None))
     courses = select(Enrollment.course).where(*waiting)
     await session.execute(
@@ -167,7 +130,7 @@ async def leave_waitlists(session: AsyncSession, users: dict[UUID, Trace]) -> No
 
 
 async def _end_of_waitlist(session: AsyncSession, course: Course, now: datetime) -> datetime:
-    """After everybody who waits: of two at once, who got the course's lock first is before the other."""
+    """The place after everybody who waits. The course's lock orders learners who come at the same moment."""
     last = await session.scalar(
         select(func.max(Enrollment.waiting_since)).where(Enrollment.course == course.uuid)
     )
@@ -177,7 +140,7 @@ async def _end_of_waitlist(session: AsyncSession, course: Course, now: datetime)
 async def fill_seats(
     session: AsyncSession, course: Course, now: datetime, trace: Trace | None = None
 ) -> None:
-    """Give free seats to those who wait, in order. The caller holds the course's row lock."""
+    """Give free seats to learners on the waitlist, in order. The caller holds the course's lock."""
     if course.status != "published":
         return
     query = (
@@ -197,119 +160,6 @@ async def fill_seats(
         await _give_seat(session, course, enrollment, now, trace)
 
 
-async def recalculate(session: AsyncSession, course: Course, now: datetime, trace: Trace) -> None:
-    """Move everybody underway to the course's new revision; whoever has all of it completes the course."""
-    underway = await session.scalars(
-        select(Enrollment)
-        .where(
-            Enrollment.course == course.uuid,
-            Enrollment.status.in_(("enrolled", "in_progress")),
-            Enrollment.revision.is_distinct_from(course.revision),
-        )
-        .order_by(Enrollment.uuid)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    saved = await rules_of(session, course.uuid)
-    for enrollment in underway.all():
-        now_done = rules.progress(enrollment.completed_lessons, course.lessons)
-        enrollment.revision = course.revision
-        if now_done.percentage != enrollment.progress_percentage:
-            enrollment.progress_percentage = now_done.percentage
-            publish(
-                session,
-                enrollment,
-                ProgressRecalculated,
-                trace,
-                revision=course.revision or 0,
-                progress_percentage=float(now_done.percentage),
-                completed_lessons=now_done.done,
-                total_lessons=now_done.total,
-            )
-        await complete_if_met(session, enrollment, course, now, trace, saved)
-
-
-async def complete_if_met(
-    session: AsyncSession,
-    enrollment: Enrollment,
-    course: Course | Seat,
-    now: datetime,
-    trace: Trace | None = None,
-    saved: Saved | None = None,
-) -> None:
-    """Complete the course of a learner underway if its rules are met by now. The caller holds the seat."""
-    if enrollment.status not in ("enrolled", "in_progress"):
-        return
-    saved = saved or await rules_of(session, enrollment.course)
-    if saved.version:
-        facts = await facts_of(session, saved, enrollment.course, course.lessons, [enrollment], now)
-    else:  # all lessons: nothing else to look at
-        facts = {enrollment.student: Facts(course.lessons, enrollment.completed_lessons)}
-    if is_complete(saved.rules, facts[enrollment.student]):
-        await complete_course(session, enrollment, course.revision, now, trace)
-
-
-async def complete_course(
-    session: AsyncSession,
-    enrollment: Enrollment,
-    revision: int | None,
-    now: datetime,
-    trace: Trace | None = None,
-) -> None:
-    """The course is finished: for ever, with its certificate requested. The caller holds the row lock."""
-    enrollment.status = "completed"
-    enrollment.completed_at = now
-    enrollment.revision = revision
-    enrollment.final_score = await final_score(session, enrollment, now)
-    score = None if enrollment.final_score is None else float(enrollment.final_score)
-    publish(session, enrollment, CourseCompleted, trace, revision=revision or 0, final_score=score)
-    await request_certificate(session, enrollment, now, trace)
-
-
-def advance(seat: Seat, now: datetime) -> rules.Progress:
-    """Progress after `completed_lessons` has grown; a completed enrolment keeps its own."""
-    enrollment = seat.enrollment
-    done = rules.progress(enrollment.completed_lessons, seat.lessons)
-    enrollment.last_accessed = now
-    enrollment.started_at = enrollment.started_at or now
-    if enrollment.status != "completed":
-        enrollment.status = "in_progress"
-        enrollment.revision = seat.revision
-        enrollment.progress_percentage = done.percentage
-    return done
-
-
-@dataclass(frozen=True, slots=True)
-class Completion:
-    """A lesson that was completed just now."""
-
-    day: date
-    """The learner's."""
-    points: int
-    progress: rules.Progress
-
-
-def add_completed(session: Recorder, seat: Seat, lesson: UUID, now: datetime) -> Completion:
-    """Note that nothing of the lesson is left, with its event. The caller holds the seat and stores it."""
-    enrollment = seat.enrollment
-    day = local_date(now, seat.time_zone)
-    points = seat.points.get(str(lesson), 0)
-    enrollment.completed_lessons = [*enrollment.completed_lessons, lesson]
-    enrollment.points += points
-    done = advance(seat, now)
-    publish(
-        session,
-        enrollment,
-        LessonCompleted,
-        lesson=lesson,
-        progress_percentage=float(enrollment.progress_percentage),
-        completed_lessons=done.done,
-        total_lessons=done.total,
-        local_date=day,
-    )
-    return Completion(day, points, done)
-
-
 async def _give_seat(
     session: AsyncSession, course: Course, enrollment: Enrollment, now: datetime, trace: Trace | None = None
 ) -> None:
@@ -324,9 +174,9 @@ async def _give_seat(
         publish(session, enrollment, StudentEnrolled, trace)
     else:
         publish(session, enrollment, StudentReenrolled, trace, progress_percentage=float(done.percentage))
-    note_seat(session, enrollment, now)
+    record_enrollment(session, enrollment, now)
     await session.flush()
-    await complete_if_met(session, enrollment, course, now, trace)
+    await learner_enrolled.send(session, enrollment, course, now, trace)
 
 
 def _new_enrollment(course: Course, student: UUID, status: str, now: datetime) -> Enrollment:
@@ -383,7 +233,7 @@ async def _taken(session: AsyncSession, course: Course) -> int:
         await session.scalar(
             select(func.count())
             .select_from(Enrollment)
-            .where(Enrollment.course == course.uuid, Enrollment.status.in_(rules.SEATED))
+            .where(Enrollment.course == course.uuid, Enrollment.status.in_(ENROLLED))
         )
         or 0
     )

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from libs.common.data.uuids import as_v4
 from services.learning.gradebook import rules
-from services.learning.gradebook.queries import Book, BookMark
+from services.learning.gradebook.queries import CourseGrades, RecordedGrade
 from services.learning.gradebook.service import number
 
 STATUS_RULES = {
@@ -17,41 +17,41 @@ STATUS_RULES = {
 }
 
 
-def explain(book: Book, user: UUID, view: rules.View) -> dict[str, Any]:
+def explain(grades: CourseGrades, user: UUID, view: rules.View) -> dict[str, Any]:
     """How a learner's current or final grade came about."""
-    policy = book.policy.terms
-    kept = {each.mark.item.uuid: each for each in book.marks[user]}
-    result = rules.grade(policy, [each.mark for each in book.marks[user]], view)
-    children = [_group(book, group, kept, policy) for group in result.groups]
+    policy = grades.policy.terms
+    recorded = {each.item_grade.item.uuid: each for each in grades.item_grades[user]}
+    result = rules.grade(policy, [each.item_grade for each in grades.item_grades[user]], view)
+    children = [_group(grades, group, recorded, policy) for group in result.groups]
     aside = [
         _item(each, Fraction(0), policy, _aside_rule(each, policy, view))
-        for each in kept.values()
-        if not any(each.mark in (*group.counted, *group.dropped) for group in result.groups)
+        for each in recorded.values()
+        if not any(each.item_grade in (*group.counted, *group.dropped) for group in result.groups)
     ]
     if aside:
         children.append(_line("Not counted", None, None, "counts for nothing in this grade", None, aside))
     rule = "each group's percentage times its share of the weights of groups that count"
-    if book.policy.version:
-        rule += f"; version {book.policy.version} of the policy"
+    if grades.policy.version:
+        rule += f"; version {grades.policy.version} of the policy"
     label = "Current grade" if view == "current" else "Final grade"
-    return _line(label, number(result.percentage), None, rule, _policy_source(book), children)
+    return _line(label, number(result.percentage), None, rule, _policy_source(grades), children)
 
 
 def _group(
-    book: Book, group: rules.GroupGrade, kept: dict[UUID, BookMark], policy: rules.Policy
+    grades: CourseGrades, group: rules.GroupGrade, recorded: dict[UUID, RecordedGrade], policy: rules.Policy
 ) -> dict[str, Any]:
     lines = [
         _item(
-            kept[mark.item.uuid],
-            rules.earned(mark) * 100 / group.possible if group.possible else Fraction(0),
+            recorded[item_grade.item.uuid],
+            rules.points_earned(item_grade) * 100 / group.possible if group.possible else Fraction(0),
             policy,
-            "extra credit: adds to what is earned only" if mark.item.extra_credit else "",
+            "extra credit: adds to what is earned only" if item_grade.item.extra_credit else "",
         )
-        for mark in group.counted
+        for item_grade in group.counted
     ]
     lines += [
-        _item(kept[mark.item.uuid], Fraction(0), policy, "dropped, as the policy of the group says")
-        for mark in group.dropped
+        _item(recorded[item_grade.item.uuid], Fraction(0), policy, "dropped, as the policy of the group says")
+        for item_grade in group.dropped
     ]
     drops = group.group
     points = f"{number(group.earned)} of {number(group.possible)} points"
@@ -62,42 +62,47 @@ def _group(
         rule = "nothing in it counts yet: its weight is shared out among the others"
     contribution = group.share * (group.percentage or 0)
     value, part = number(group.percentage), number(contribution)
-    return _line(drops.name, value, part, rule, _policy_source(book), lines)
+    return _line(drops.name, value, part, rule, _policy_source(grades), lines)
 
 
-def _item(kept: BookMark, contribution: Fraction, policy: rules.Policy, why: str) -> dict[str, Any]:
-    mark = kept.mark
+def _item(recorded: RecordedGrade, contribution: Fraction, policy: rules.Policy, why: str) -> dict[str, Any]:
+    item_grade = recorded.item_grade
     words = [why] if why else []
-    if mark.status == "graded" and kept.raw is not None:
-        words.append(f"{number(mark.earned)} of {number(Fraction(mark.item.points))} points")
-        if policy.late is not None and kept.late_seconds > 0:
+    if item_grade.status == "graded" and recorded.raw is not None:
+        words.append(f"{number(item_grade.earned)} of {number(Fraction(item_grade.item.points))} points")
+        if policy.late is not None and recorded.late_seconds > 0:
             words.append(
-                f"{number(Fraction(kept.raw))} before lateness: {policy.late.percent} % for each"
+                f"{number(Fraction(recorded.raw))} before lateness: {policy.late.percent} % for each"
                 f" {policy.late.unit} begun, not below {policy.late.floor} %"
             )
     else:
-        words.append(STATUS_RULES.get(mark.status, mark.status))
+        words.append(STATUS_RULES.get(item_grade.status, item_grade.status))
     children = []
-    if kept.event is not None:
-        source = {"type": "event", "uuid": mark.item.uuid, "event_id": _public(kept.event)}
-        value = None if kept.raw is None else number(Fraction(kept.raw))
-        children.append(_line("Recorded", value, None, f"{mark.status}, as published", source, []))
-    source = {"type": "item", "uuid": mark.item.uuid, "event_id": _public(kept.event)}
+    if recorded.event is not None:
+        source = {"type": "event", "uuid": item_grade.item.uuid, "event_id": _public(recorded.event)}
+        value = None if recorded.raw is None else number(Fraction(recorded.raw))
+        children.append(_line("Recorded", value, None, f"{item_grade.status}, as published", source, []))
+    source = {"type": "item", "uuid": item_grade.item.uuid, "event_id": _public(recorded.event)}
     return _line(
-        mark.item.title, number(mark.earned), number(contribution), "; ".join(words), source, children
+        item_grade.item.title,
+        number(item_grade.earned),
+        number(contribution),
+        "; ".join(words),
+        source,
+        children,
     )
 
 
-def _aside_rule(kept: BookMark, policy: rules.Policy, view: rules.View) -> str:
-    if rules.counts(kept.mark, policy, view) and policy.groups:
+def _aside_rule(recorded: RecordedGrade, policy: rules.Policy, view: rules.View) -> str:
+    if rules.counts(recorded.item_grade, policy, view) and policy.groups:
         return "it lies in no group"
     return ""
 
 
-def _policy_source(book: Book) -> dict[str, Any] | None:
-    if book.policy.uuid is None:
+def _policy_source(grades: CourseGrades) -> dict[str, Any] | None:
+    if grades.policy.uuid is None:
         return None
-    return {"type": "policy", "uuid": book.policy.uuid, "event_id": _public(book.policy.event)}
+    return {"type": "policy", "uuid": grades.policy.uuid, "event_id": _public(grades.policy.event)}
 
 
 def _line(

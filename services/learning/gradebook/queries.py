@@ -1,4 +1,4 @@
-"""What a gradebook is made of, at any moment: the policy, the items, the learners and their newest marks."""
+"""What a gradebook is made of, at any moment: the policy, the items, the learners and their newest grades."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -12,12 +12,13 @@ from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from services.learning.gradebook import rules
-from services.learning.gradebook.facts import ItemFact, closes_at, items_at, items_now, learners_at
-from services.learning.gradebook.schemas import PolicyBody
-from services.learning.models import GradeMark, GradingPolicy, GradingPolicyVersion, Submission, User
-from services.learning.quizzes.rules import is_visible, latest_close
+from services.learning.gradebook.history import closes_at, items_at, learners_at
+from services.learning.gradebook.items import ItemFact, items_now
+from services.learning.gradebook.schemas import GradingPolicyUpdate
+from services.learning.models import GradeRecord, GradingPolicy, GradingPolicyVersion, Submission, User
+from services.learning.windows import is_visible, latest_close
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class SavedPolicy:
 
     uuid: UUID | None
     version: int
-    body: PolicyBody
+    body: GradingPolicyUpdate
     event: UUID | None = None
     """The published fact of this version; null for those that are older than this record."""
     terms: rules.Policy = field(init=False)
@@ -37,7 +38,7 @@ class SavedPolicy:
 
 
 @dataclass(frozen=True, slots=True)
-class BookItem:
+class GradeItem:
     """An item with what is not the rules' business. `shows` is when a quiz's policy shows scores."""
 
     item: rules.Item
@@ -46,7 +47,7 @@ class BookItem:
     posted: bool
     shows: str | None = None
 
-    def for_learner(self, extended: datetime | None, as_of: datetime) -> "BookItem":
+    def for_learner(self, extended: datetime | None, as_of: datetime) -> "GradeItem":
         """As it is for somebody whose quiz closes later."""
         due_at = latest_close(self.due_at, extended)
         if self.shows is None or due_at == self.due_at:
@@ -55,23 +56,23 @@ class BookItem:
 
 
 @dataclass(frozen=True, slots=True)
-class BookMark:
-    """A mark, the raw score that it came from, and the event that says so."""
+class RecordedGrade:
+    """A grade for an item, the raw score that it came from, and the event that says so."""
 
-    mark: rules.Mark
+    item_grade: rules.ItemGrade
     raw: Decimal | None
     late_seconds: int
     event: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
-class Book:
-    """A gradebook at a moment: marks by learner, in the order of the items."""
+class CourseGrades:
+    """The grades of a course at a moment, by learner, in the order of the items."""
 
     policy: SavedPolicy
-    items: list[BookItem]
+    items: list[GradeItem]
     names: dict[UUID, str]
-    marks: dict[UUID, list[BookMark]]
+    item_grades: dict[UUID, list[RecordedGrade]]
 
 
 async def policy_at(session: AsyncSession, course: UUID, moment: datetime) -> SavedPolicy:
@@ -85,11 +86,11 @@ async def policy_at(session: AsyncSession, course: UUID, moment: datetime) -> Sa
         )
     ).scalar_one_or_none()
     if row is None:
-        return SavedPolicy(None, 0, PolicyBody())
-    return SavedPolicy(row.policy, row.number, PolicyBody.model_validate(row.content), row.event)
+        return SavedPolicy(None, 0, GradingPolicyUpdate())
+    return SavedPolicy(row.policy, row.number, GradingPolicyUpdate.model_validate(row.content), row.event)
 
 
-async def load_book(
+async def load_grades(
     session: AsyncSession,
     course: UUID,
     now: datetime,
@@ -97,9 +98,9 @@ async def load_book(
     as_of: datetime | None = None,
     items_as_of: datetime | None = None,
     student: UUID | None = None,
-    policy: PolicyBody | None = None,
+    policy: GradingPolicyUpdate | None = None,
     posted_only: bool = False,
-) -> Book:
+) -> CourseGrades:
     """All learners of a course, or one; under another policy than the saved one if one is given.
 
     `as_of` takes everything as it was then; `items_as_of` only the items that were there then. With
@@ -117,15 +118,15 @@ async def load_book(
     items = _items(facts, moment, saved.body)
     learners = await learners_at(session, course, as_of)
     names = await _names(session, learners if student is None else learners & {student})
-    newest = await _newest_marks(session, course, as_of, student)
+    newest = await _newest_records(session, course, as_of, student)
     if posted_only:
         hidden = {item.item.uuid for item in items if not item.posted}
         for key in await _without_work(session, hidden):
             newest.pop(key, None)
     later = await closes_at(session, course, as_of)
-    marks = {
+    item_grades = {
         learner: [
-            _book_mark(
+            _recorded_grade(
                 item.for_learner(later.get((item.item.uuid, learner)), moment),
                 newest.get((item.item.uuid, learner)),
                 saved,
@@ -138,15 +139,15 @@ async def load_book(
     }
     if student is not None:
         items = [item.for_learner(later.get((item.item.uuid, student)), moment) for item in items]
-    return Book(saved, items, names, marks)
+    return CourseGrades(saved, items, names, item_grades)
 
 
-def _items(facts: dict[UUID, ItemFact], moment: datetime, policy: PolicyBody) -> list[BookItem]:
+def _items(facts: dict[UUID, ItemFact], moment: datetime, policy: GradingPolicyUpdate) -> list[GradeItem]:
     """What of them shows at `moment`, in the groups of the policy."""
     placed = {item: group.uuid for group in policy.groups for item in group.items}
     extra = set(policy.extra_credit)
     return [
-        BookItem(
+        GradeItem(
             rules.Item(
                 uuid, fact.title, fact.points, placed.get(uuid, fact.group),
                 fact.extra_credit or uuid in extra,
@@ -162,18 +163,19 @@ def _items(facts: dict[UUID, ItemFact], moment: datetime, policy: PolicyBody) ->
 
 async def _names(session: AsyncSession, learners: set[UUID]) -> dict[UUID, str]:
     """In the order of the names."""
-    rows = await session.execute(select(User.uuid, User.full_name).where(among(User.uuid, learners)))
+    rows = await session.execute(select(User.uuid, User.full_name).where(is_any_of(User.uuid, learners)))
     known: dict[UUID, str] = {user: name for user, name in rows}
     return {user: known.get(user, "") for user in sorted(learners, key=lambda u: (known.get(u, ""), u))}
 
 
 async def emails_of(session: AsyncSession, users: Iterable[UUID]) -> dict[UUID, str]:
-    rows = await session.execute(select(User.uuid, User.email).where(among(User.uuid, set(users))))
+    rows = await session.execute(select(User.uuid, User.email).where(is_any_of(User.uuid, set(users))))
     return {user: email for user, email in rows}
 
 
 async def _without_work(session: AsyncSession, assignments: set[UUID]) -> list[tuple[UUID, UUID]]:
-    """By assignment and learner, who has handed in nothing: a hidden grade of theirs does not show at all."""
+    """By assignment and learner, grades without a submission: as long as one is hidden, it does not show at
+    all."""
     rows = await session.execute(
         select(Submission.assignment, Submission.student).where(
             Submission.assignment.in_(assignments), Submission.number == 0
@@ -182,8 +184,8 @@ async def _without_work(session: AsyncSession, assignments: set[UUID]) -> list[t
     return [(assignment, student) for assignment, student in rows]
 
 
-class _Kept(NamedTuple):
-    """A grade mark: plain, because a class has thousands."""
+class _Record(NamedTuple):
+    """A row of the history of grades: plain, because a class has thousands."""
 
     item: UUID
     student: UUID
@@ -194,42 +196,46 @@ class _Kept(NamedTuple):
     event: UUID | None
 
 
-async def _newest_marks(
+async def _newest_records(
     session: AsyncSession, course: UUID, as_of: datetime | None, student: UUID | None
-) -> dict[tuple[UUID, UUID], _Kept]:
+) -> dict[tuple[UUID, UUID], _Record]:
     # By id: it is given under the locks of learner and work; the time is the request's, before them.
     query = (
-        select(*(getattr(GradeMark, name) for name in _Kept._fields))
-        .where(GradeMark.course == course)
-        .ext(distinct_on(GradeMark.item, GradeMark.student))
-        .order_by(GradeMark.item, GradeMark.student, GradeMark.id.desc())
+        select(*(getattr(GradeRecord, name) for name in _Record._fields))
+        .where(GradeRecord.course == course)
+        .ext(distinct_on(GradeRecord.item, GradeRecord.student))
+        .order_by(GradeRecord.item, GradeRecord.student, GradeRecord.id.desc())
     )
     if as_of is not None:
-        query = query.where(GradeMark.at <= as_of)
+        query = query.where(GradeRecord.at <= as_of)
     if student is not None:
-        query = query.where(GradeMark.student == student)
-    return {(row[0], row[1]): _Kept(*row) for row in await session.execute(query)}
+        query = query.where(GradeRecord.student == student)
+    return {(row[0], row[1]): _Record(*row) for row in await session.execute(query)}
 
 
-def _book_mark(
-    item: BookItem, kept: _Kept | None, policy: SavedPolicy, as_of: datetime, posted_only: bool
-) -> BookMark:
+def _recorded_grade(
+    item: GradeItem, recorded: _Record | None, policy: SavedPolicy, as_of: datetime, posted_only: bool
+) -> RecordedGrade:
     # That somebody is excused from a quiz, they are told anyhow.
     tells = ("graded",) if item.kind == "quiz" else ("graded", "excused")
-    if kept is not None and kept.status in tells and posted_only and not item.posted:
-        return BookMark(rules.Mark(item.item, "submitted"), None, kept.late_seconds, None)
+    if recorded is not None and recorded.status in tells and posted_only and not item.posted:
+        return RecordedGrade(rules.ItemGrade(item.item, "submitted"), None, recorded.late_seconds, None)
     status = rules.status_of(
-        graded=kept is not None and kept.status == "graded",
-        excused=kept is not None and kept.status == "excused",
-        submitted=kept is not None and kept.status == "submitted",
+        graded=recorded is not None and recorded.status == "graded",
+        excused=recorded is not None and recorded.status == "excused",
+        submitted=recorded is not None and recorded.status == "submitted",
         due_at=item.due_at,
         now=as_of,
     )
-    if kept is None or kept.score is None:
-        mark = rules.Mark(item.item, status)
-        return BookMark(mark, None, 0, kept.event if kept is not None else None)
+    if recorded is None or recorded.score is None:
+        item_grade = rules.ItemGrade(item.item, status)
+        return RecordedGrade(item_grade, None, 0, recorded.event if recorded is not None else None)
     # A quiz may have drawn other questions for this learner: what was possible for them counts.
-    shaped = rules.Item(item.item.uuid, item.item.title, kept.points, item.item.group, item.item.extra_credit)
+    shaped = rules.Item(
+        item.item.uuid, item.item.title, recorded.points, item.item.group, item.item.extra_credit
+    )
     late = policy.terms.late
-    earned = rules.after_lateness(Fraction(kept.score), kept.points, kept.late_seconds, late)
-    return BookMark(rules.Mark(shaped, status, earned), kept.score, kept.late_seconds, kept.event)
+    earned = rules.after_lateness(Fraction(recorded.score), recorded.points, recorded.late_seconds, late)
+    return RecordedGrade(
+        rules.ItemGrade(shaped, status, earned), recorded.score, recorded.late_seconds, recorded.event
+    )

@@ -13,24 +13,23 @@ from libs.common.data.db import SessionDep
 from libs.common.runtime.errors import NotFound
 from libs.common.security.auth import CurrentUser, Teacher
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import choose
 from libs.common.web.schemas import EmptyIsNone
 from services.learning.access import access_grades, access_learnt_course, access_taught_course
-from services.learning.clock import Now
-from services.learning.errors import FileMissing, ImportRefused, NotEnrolled
+from services.learning.errors import NotEnrolled
 from services.learning.gradebook import service, sheets
 from services.learning.gradebook.explain import explain
-from services.learning.gradebook.imports import FORM, IMPORT_BODY, Uploaded, import_grades
-from services.learning.gradebook.queries import emails_of, load_book, policy_at
+from services.learning.gradebook.queries import emails_of, load_grades, policy_at
 from services.learning.gradebook.schemas import (
-    Changes,
     Explanation,
     Gradebook,
-    Import,
+    GradeChanges,
+    GradingPolicyRead,
+    GradingPolicyUpdate,
     OwnGrades,
-    PolicyBody,
-    PolicyOut,
 )
 
 FILES = {
@@ -59,7 +58,7 @@ def before(as_of: datetime | None, now: datetime) -> datetime | None:
     return as_of if as_of is not None and as_of < now else None
 
 
-@router.get("/grading-policy/", response_model=PolicyOut)
+@router.get("/grading-policy/", response_model=GradingPolicyRead)
 async def get_grading_policy(
     course: UUID, who: Teacher, session: SessionDep, now: Now, request: Request, response: Response
 ) -> Any:
@@ -69,21 +68,21 @@ async def get_grading_policy(
     return etags.answer(request, response, etags.etag(saved.version)) or saved.body.model_dump(by_alias=True)
 
 
-@router.put("/grading-policy/", response_model=PolicyOut | Changes)
+@router.put("/grading-policy/", response_model=GradingPolicyRead | GradeChanges)
 async def save_grading_policy(
     course: UUID,
-    body: PolicyBody,
+    body: GradingPolicyUpdate,
     who: Teacher,
     session: SessionDep,
     now: Now,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
     dry_run: bool = False,
 ) -> Any:
     """Save the policy; with `dry_run=true` only say whose current grade would move."""
     if dry_run:
         return {"changes": await service.try_policy(session, who, course, body, now)}
-    policy = await service.save_policy(session, who, course, body, request, now)
+    policy = await service.save_policy(session, who, course, body, if_match, now)
     response.headers["ETag"] = etags.etag(policy.version)
     return body.model_dump(by_alias=True)
 
@@ -93,10 +92,10 @@ async def get_gradebook(course: UUID, who: Teacher, session: SessionDep, now: No
     """Every learner's grades, now or at a past moment."""
     await access_taught_course(session, who, course)
     at = before(as_of, now)
-    book = await load_book(session, course, now, as_of=at)
+    grades = await load_grades(session, course, now, as_of=at)
     # In a thread: for a large class this takes as long as hundreds of other calls.
-    rows = await asyncio.to_thread(lambda: [service.row(book, user) for user in book.names])
-    return {"items": service.items(book), "rows": rows, "as_of": at}
+    rows = await asyncio.to_thread(lambda: [service.row(grades, user) for user in grades.names])
+    return {"items": service.items(grades), "rows": rows, "as_of": at}
 
 
 @router.get(
@@ -113,32 +112,14 @@ async def export_gradebook(
     """
     kind = choose("file", file, tuple(FILES)) or "csv"
     await access_taught_course(session, who, course)
-    book = await load_book(session, course, now, as_of=before(as_of, now))
-    emails = await emails_of(session, book.names)
+    grades = await load_grades(session, course, now, as_of=before(as_of, now))
+    emails = await emails_of(session, grades.names)
     headers = {"Content-Disposition": f'attachment; filename="gradebook-{course}.{kind}"'}
     if kind == "csv":
-        text = await asyncio.to_thread(sheets.as_csv, book, emails)
+        text = await asyncio.to_thread(sheets.as_csv, grades, emails)
         return Response(text, media_type=FILES[kind], headers=headers)
-    sheet = await asyncio.to_thread(sheets.as_xlsx, book, emails)
+    sheet = await asyncio.to_thread(sheets.as_xlsx, grades, emails)
     return StreamingResponse(sheets.chunks(sheet), media_type=FILES[kind], headers=headers)
-
-
-@router.post(
-    "/gradebook/import/",
-    response_model=Import,
-    max_body_size=IMPORT_BODY,
-    openapi_extra=FORM,
-    responses=raises(FileMissing, ImportRefused),
-)
-async def import_gradebook(
-    course: UUID, upload: Uploaded, who: Teacher, session: SessionDep, now: Now
-) -> Any:
-    """Grades of assignments from CSV, all or none; with `dry_run` only say who changes from what to what.
-
-    Commas separate cells. Columns are those of the export; `user` or `email` is needed, and an item may also
-    be named by its uuid alone, or by its title if no other item and no other column has it.
-    """
-    return await import_grades(session, who, course, upload, now)
 
 
 @router.get("/grades/me/", response_model=OwnGrades, responses=raises(NotEnrolled))
@@ -148,10 +129,10 @@ async def get_own_grades(
     """The caller's own grades, as far as they are posted."""
     await access_learnt_course(session, who, course)
     at = before(as_of, now)
-    book = await load_book(session, course, now, as_of=at, student=who.user, posted_only=True)
-    if who.user not in book.names:
+    grades = await load_grades(session, course, now, as_of=at, student=who.user, posted_only=True)
+    if who.user not in grades.names:
         raise NotEnrolled
-    return {"items": service.items(book), "as_of": at, **service.row(book, who.user)}
+    return {"items": service.items(grades), "as_of": at, **service.row(grades, who.user)}
 
 
 @router.get("/grades/{user}/explain/", response_model=Explanation)
@@ -168,7 +149,7 @@ async def explain_grade(
     wanted = choose("view", view, ("current", "final"))
     taught = await access_grades(session, who, course, user)
     at = before(as_of, now)
-    book = await load_book(session, course, now, as_of=at, student=user, posted_only=not taught)
-    if user not in book.names:
+    grades = await load_grades(session, course, now, as_of=at, student=user, posted_only=not taught)
+    if user not in grades.names:
         raise NotFound
-    return explain(book, user, "final" if wanted == "final" else "current")
+    return explain(grades, user, "final" if wanted == "final" else "current")

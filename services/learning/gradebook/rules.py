@@ -65,7 +65,7 @@ class Item:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class ItemGrade:
     """Where a learner stands with an item; `earned`, once it is graded, is after any cost of lateness."""
 
     item: Item
@@ -78,8 +78,8 @@ class GroupGrade:
     """What became of a group: `percentage` None when nothing in it counts; `share` of the whole grade."""
 
     group: Group
-    counted: tuple[Mark, ...]
-    dropped: tuple[Mark, ...]
+    counted: tuple[ItemGrade, ...]
+    dropped: tuple[ItemGrade, ...]
     earned: Fraction
     possible: Fraction
     percentage: Fraction | None
@@ -92,7 +92,7 @@ class Grade:
     groups: tuple[GroupGrade, ...] = field(default=())
 
 
-def shown(value: Fraction | None) -> Decimal | None:
+def rounded(value: Fraction | None) -> Decimal | None:
     """Half up to two places: what people see, and what letters are given by."""
     if value is None:
         return None
@@ -126,21 +126,21 @@ def status_of(
     return "missing" if due_at is not None and due_at < now else "open"
 
 
-def counts(mark: Mark, policy: Policy, view: View) -> bool:
+def counts(item_grade: ItemGrade, policy: Policy, view: View) -> bool:
     """*Current* counts what is graded, and what is missing if that is zero; *final* all but the excused."""
-    if mark.status == "graded":
+    if item_grade.status == "graded":
         return True
-    if mark.item.extra_credit or mark.status == "excused":
+    if item_grade.item.extra_credit or item_grade.status == "excused":
         return False
     if view == "final":
         return True
-    return mark.status == "missing" and policy.missing_as_zero
+    return item_grade.status == "missing" and policy.missing_as_zero
 
 
-def grade(policy: Policy, marks: Sequence[Mark], view: View) -> Grade:
+def grade(policy: Policy, item_grades: Sequence[ItemGrade], view: View) -> Grade:
     """The whole: the weight of a group without counted items is shared out among the others in proportion."""
     groups = policy.groups or (Group(None, "All", Decimal(1)),)
-    graded = [_grade_group(group, _of_group(group, marks, policy), policy, view) for group in groups]
+    graded = [_grade_group(group, _of_group(group, item_grades, policy), policy, view) for group in groups]
     alive = [each for each in graded if each.percentage is not None]
     total = sum((Fraction(each.group.weight) for each in alive), Fraction(0))
     if not total:
@@ -155,63 +155,71 @@ def grade(policy: Policy, marks: Sequence[Mark], view: View) -> Grade:
     return Grade(sum((each.share * (each.percentage or 0) for each in whole), Fraction(0)), whole)
 
 
-def _of_group(group: Group, marks: Iterable[Mark], policy: Policy) -> list[Mark]:
-    return [mark for mark in marks if not policy.groups or mark.item.group == group.uuid]
+def _of_group(group: Group, item_grades: Iterable[ItemGrade], policy: Policy) -> list[ItemGrade]:
+    return [
+        item_grade for item_grade in item_grades if not policy.groups or item_grade.item.group == group.uuid
+    ]
 
 
-def _grade_group(group: Group, marks: list[Mark], policy: Policy, view: View) -> GroupGrade:
-    counted = [mark for mark in marks if counts(mark, policy, view)]
-    extra = [mark for mark in counted if mark.item.extra_credit]
-    kept = [mark for mark in counted if not mark.item.extra_credit and mark.item.points > 0]
-    bonus = sum((earned(mark) for mark in extra), Fraction(0))
-    best = keep_best(kept, group.drop_lowest, bonus)
+def _grade_group(group: Group, item_grades: list[ItemGrade], policy: Policy, view: View) -> GroupGrade:
+    counted = [item_grade for item_grade in item_grades if counts(item_grade, policy, view)]
+    extra = [item_grade for item_grade in counted if item_grade.item.extra_credit]
+    regular = [
+        item_grade
+        for item_grade in counted
+        if not item_grade.item.extra_credit and item_grade.item.points > 0
+    ]
+    bonus = sum((points_earned(item_grade) for item_grade in extra), Fraction(0))
+    best = keep_best(regular, group.drop_lowest, bonus)
     left = keep_worst(best, group.drop_highest, bonus)
-    stays = {id(mark) for mark in left}
-    dropped = tuple(mark for mark in kept if id(mark) not in stays)
-    possible = sum((Fraction(mark.item.points) for mark in left), Fraction(0))
-    total = bonus + sum((earned(mark) for mark in left), Fraction(0))
+    stays = {id(item_grade) for item_grade in left}
+    dropped = tuple(item_grade for item_grade in regular if id(item_grade) not in stays)
+    possible = sum((Fraction(item_grade.item.points) for item_grade in left), Fraction(0))
+    total = bonus + sum((points_earned(item_grade) for item_grade in left), Fraction(0))
     percentage = total * 100 / possible if possible else None
     return GroupGrade(group, (*left, *extra), dropped, total, possible, percentage)
 
 
-def earned(mark: Mark) -> Fraction:
+def points_earned(item_grade: ItemGrade) -> Fraction:
     """Nothing where there is no grade."""
-    return mark.earned or Fraction(0)
+    return item_grade.earned or Fraction(0)
 
 
-def keep_best(marks: list[Mark], drop: int, bonus: Fraction = Fraction(0)) -> list[Mark]:
+def keep_best(item_grades: list[ItemGrade], drop: int, bonus: Fraction = Fraction(0)) -> list[ItemGrade]:
     """Drop those whose leaving helps the learner most; at least one stays. Order is kept."""
-    return _keep(marks, max(1, len(marks) - drop), bonus, 1)
+    return _keep(item_grades, max(1, len(item_grades) - drop), bonus, 1)
 
 
-def keep_worst(marks: list[Mark], drop: int, bonus: Fraction = Fraction(0)) -> list[Mark]:
+def keep_worst(item_grades: list[ItemGrade], drop: int, bonus: Fraction = Fraction(0)) -> list[ItemGrade]:
     """The mirror image: drop those whose leaving costs the learner most."""
-    return _keep(marks, max(1, len(marks) - drop), bonus, -1)
+    return _keep(item_grades, max(1, len(item_grades) - drop), bonus, -1)
 
 
-def _keep(marks: list[Mark], number: int, bonus: Fraction, sign: int) -> list[Mark]:
+def _keep(item_grades: list[ItemGrade], number: int, bonus: Fraction, sign: int) -> list[ItemGrade]:
     """The `number` marks with the best (or worst) ratio of earned to possible points together.
 
     A greedy choice by each one's own percentage is wrong where points differ. The best ratio is found by
     Dinkelbach's iteration (Management Science 13, 1967): for a guessed ratio the best choice is by earned −
     ratio × possible, and its own ratio is the next guess; it ends where the guess is right.
     """
-    if number >= len(marks):
-        return marks
+    if number >= len(item_grades):
+        return item_grades
 
-    def ratio(chosen: Sequence[Mark]) -> Fraction:
-        possible = sum((Fraction(mark.item.points) for mark in chosen), Fraction(0))
-        return (bonus + sum((earned(mark) for mark in chosen), Fraction(0))) / possible
+    def ratio(chosen: Sequence[ItemGrade]) -> Fraction:
+        possible = sum((Fraction(item_grade.item.points) for item_grade in chosen), Fraction(0))
+        return (bonus + sum((points_earned(item_grade) for item_grade in chosen), Fraction(0))) / possible
 
-    chosen = marks[:number]
+    chosen = item_grades[:number]
     best = ratio(chosen)
     while True:
         ranked = sorted(
-            range(len(marks)),
-            key=lambda place: -sign * (earned(marks[place]) - best * Fraction(marks[place].item.points)),
+            range(len(item_grades)),
+            key=lambda place: (
+                -sign * (points_earned(item_grades[place]) - best * Fraction(item_grades[place].item.points))
+            ),
         )
         places = sorted(ranked[:number])
-        candidate = [marks[place] for place in places]
+        candidate = [item_grades[place] for place in places]
         found = ratio(candidate)
         if sign * (found - best) <= 0:
             return chosen
@@ -220,7 +228,7 @@ def _keep(marks: list[Mark], number: int, bonus: Fraction, sign: int) -> list[Ma
 
 def letter_of(percentage: Fraction | None, letters: Sequence[Letter]) -> str | None:
     """The letter with the highest start that the percentage, as shown, reaches."""
-    value = shown(percentage)
+    value = rounded(percentage)
     if value is None:
         return None
     reached = [letter for letter in letters if letter.start <= value]

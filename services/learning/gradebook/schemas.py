@@ -15,7 +15,7 @@ Drops = Annotated[int, Field(ge=0, le=100)]
 Items = Annotated[list[UUID], Field(max_length=500)]
 
 
-class GroupBody(Body):
+class GradeGroupInput(Body):
     uuid: UUID = Field(default_factory=uuid4, description="made when missing")
     name: Name
     weight: Annotated[Exact, Field(ge=0, le=1000, decimal_places=4)]
@@ -24,26 +24,26 @@ class GroupBody(Body):
     items: Items = Field([], description="quizzes and assignments; an assignment may name its group instead")
 
 
-class LateBody(Body):
+class LatePolicyInput(Body):
     unit: Literal["hour", "day"]
     percent: Percent = Field(description="of the maximum, for every unit begun")
     floor: Percent = Decimal(0)
 
 
-class LetterBody(Body):
+class LetterInput(Body):
     letter: Annotated[PlainText, Length(1, 10)]
     start: Percent = Field(alias="from")
 
     model_config = Body.model_config | ConfigDict(populate_by_name=True, serialize_by_alias=True)
 
 
-class PolicyBody(Body):
+class GradingPolicyUpdate(Body):
     """How the grades of a course come about. Without groups all items count together by their points."""
 
-    groups: Annotated[list[GroupBody], Field(max_length=50)] = []
-    late: LateBody | None = None
+    groups: Annotated[list[GradeGroupInput], Field(max_length=50)] = []
+    late: LatePolicyInput | None = None
     missing_as_zero: bool = True
-    letters: Annotated[list[LetterBody], Field(max_length=50)] = []
+    letters: Annotated[list[LetterInput], Field(max_length=50)] = []
     extra_credit: Items = Field([], description="items that add to what is earned only")
 
     model_config = Body.model_config | ConfigDict(
@@ -63,7 +63,7 @@ class PolicyBody(Body):
     )
 
     @model_validator(mode="after")
-    def _no_doubles(self) -> "PolicyBody":
+    def _no_doubles(self) -> "GradingPolicyUpdate":
         if len({group.uuid for group in self.groups}) < len(self.groups):
             raise ValueError("groups must have different uuids")
         placed = [item for group in self.groups for item in group.items]
@@ -87,7 +87,7 @@ class PolicyBody(Body):
         )
 
 
-class GroupOut(Answer):
+class GradeGroupRead(Answer):
     uuid: UUID
     name: PlainText
     weight: float
@@ -96,28 +96,28 @@ class GroupOut(Answer):
     items: list[UUID]
 
 
-class LateOut(Answer):
+class LatePolicyRead(Answer):
     unit: Literal["hour", "day"]
     percent: float
     floor: float
 
 
-class LetterOut(Answer):
+class LetterRead(Answer):
     letter: PlainText
     start: float = Field(alias="from")
 
     model_config = Answer.model_config | ConfigDict(populate_by_name=True)
 
 
-class PolicyOut(Answer):
-    groups: list[GroupOut]
-    late: LateOut | None
+class GradingPolicyRead(Answer):
+    groups: list[GradeGroupRead]
+    late: LatePolicyRead | None
     missing_as_zero: bool
-    letters: list[LetterOut]
+    letters: list[LetterRead]
     extra_credit: list[UUID]
 
 
-class Change(Answer):
+class GradeChange(Answer):
     """A learner whose grade moves; both are current percentages as shown."""
 
     user: UUID
@@ -125,11 +125,11 @@ class Change(Answer):
     after: float | None
 
 
-class Changes(Answer):
-    changes: list[Change]
+class GradeChanges(Answer):
+    changes: list[GradeChange]
 
 
-class ItemOut(Answer):
+class GradeItemRead(Answer):
     uuid: UUID
     kind: Literal["quiz", "assignment"]
     title: PlainText
@@ -140,68 +140,40 @@ class ItemOut(Answer):
     posted: bool
 
 
-class Cell(Answer):
+class GradeCell(Answer):
     """`score` is after any cost of lateness; null where there is none, or none to be seen."""
 
     score: float | None
     status: Literal["graded", "excused", "missing", "submitted", "open"]
 
 
-class GradeRow(Answer):
+class GradebookRow(Answer):
     user: UUID
     name: PlainText
-    cells: dict[UUID, Cell]
+    cells: dict[UUID, GradeCell]
     current: float | None
     final: float | None
     letter: PlainText | None
 
 
 class Gradebook(Answer):
-    items: list[ItemOut]
-    rows: list[GradeRow]
+    items: list[GradeItemRead]
+    rows: list[GradebookRow]
     as_of: Moment | None = Field(description="the past moment that is shown; null: now")
 
 
 class OwnGrades(Answer):
     """What the learner may see by now: what is not posted counts as not graded."""
 
-    items: list[ItemOut]
-    cells: dict[UUID, Cell]
+    items: list[GradeItemRead]
+    cells: dict[UUID, GradeCell]
     current: float | None
     final: float | None
     letter: PlainText | None
     as_of: Moment | None = Field(description="the past moment that is shown; null: now")
 
 
-class Imported(Answer):
-    """A grade that an import changes, or would change; `row` 1 is the header."""
-
-    row: int
-    user: UUID
-    name: PlainText
-    item: UUID
-    title: PlainText
-    before: Cell
-    after: Cell
-
-
-class RowError(Answer):
-    row: int
-    column: PlainText
-    message: PlainText
-
-
-class Import(Answer):
-    """Tried only (`dry_run`), `applied` is false and `errors` says what is wrong in the other rows."""
-
-    dry_run: bool
-    applied: bool
-    changes: list[Imported]
-    unchanged: int
-    errors: list[RowError]
-
-
-class Source(Answer):
+class ExplanationSource(Answer):
     """What a line of an explanation comes from: a policy version, an item, or a published event."""
 
     type: Literal["policy", "item", "event"]
@@ -216,5 +188,5 @@ class Explanation(Answer):
     value: float | None
     contribution: float | None
     rule: PlainText
-    source: Source | None
+    source: ExplanationSource | None
     children: list["Explanation"]

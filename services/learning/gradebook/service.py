@@ -1,56 +1,37 @@
-"""Saving the policy, keeping marks, and showing what follows from both."""
+"""Grading policies, saved or tried, and the rows of a gradebook."""
 
 from datetime import datetime
-from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.audit_log import write_entry
 from libs.common.data.outbox import record
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from libs.common.events.learning import GradingPolicyChanged
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from services.learning.access import access_taught_course
-from services.learning.completion.checks import want_course_check
+from services.learning.checks import want_course_check
 from services.learning.gradebook import rules
-from services.learning.gradebook.queries import Book, load_book, policy_at
-from services.learning.gradebook.schemas import Change, PolicyBody
-from services.learning.models import Assignment, GradeMark, GradingPolicy, GradingPolicyVersion, Quiz
-from services.learning.quizzes.rules import as_seen
-
-
-def keep_mark(
-    session: AsyncSession,
-    *,
-    course: UUID,
-    item: UUID,
-    student: UUID,
-    status: str,
-    score: Decimal | None,
-    points: Decimal,
-    late_seconds: int,
-    at: datetime,
-    event: UUID,
-) -> None:
-    """Add a fact to the history of grades, in the transaction of the event that says it."""
-    session.add(
-        GradeMark(
-            course=course, item=item, student=student, status=status, score=score, points=points,
-            late_seconds=late_seconds, at=at, event=event,
-        )
-    )  # fmt: skip
+from services.learning.gradebook.queries import CourseGrades, load_grades, policy_at
+from services.learning.gradebook.schemas import GradeChange, GradingPolicyUpdate
+from services.learning.models import Assignment, GradingPolicy, GradingPolicyVersion, Quiz
+from services.learning.rules import as_seen
 
 
 async def save_policy(
-    session: AsyncSession, who: Principal, course: UUID, body: PolicyBody, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    course: UUID,
+    body: GradingPolicyUpdate,
+    if_match: Precondition,
+    now: datetime,
 ) -> GradingPolicy:
     """The next version of the course's policy; earlier ones are kept for looking back."""
     await access_taught_course(session, who, course)
@@ -67,8 +48,8 @@ async def save_policy(
             .execution_options(populate_existing=True)
         )
     ).one()
-    check_if_match(request, policy.version)
-    keep_groups(body, (await policy_at(session, course, now)).body)
+    if_match.check(policy.version)
+    match_groups(body, (await policy_at(session, course, now)).body)
     policy.version += 1
     event = GradingPolicyChanged(policy=policy.uuid, course=course, number=policy.version, actor=who.user)
     session.add(
@@ -87,7 +68,7 @@ async def save_policy(
     return policy
 
 
-def check_names(body: PolicyBody) -> None:
+def check_names(body: GradingPolicyUpdate) -> None:
     """Raises Unprocessable where people could not tell two groups or letters apart, or a uuid is of another
     version than the suite's own. Not by the schema: policies of before are read by it."""
     for field, names in (
@@ -101,7 +82,7 @@ def check_names(body: PolicyBody) -> None:
             raise Unprocessable.field(f"groups.{place}.uuid", "must be a uuid of version 4")
 
 
-def keep_groups(body: PolicyBody, before: PolicyBody) -> None:
+def match_groups(body: GradingPolicyUpdate, before: GradingPolicyUpdate) -> None:
     """A group that is sent by its name alone is the one that has this name: assignments name it by uuid."""
     sent = {group.uuid for group in body.groups if "uuid" in group.model_fields_set}
     known = {as_seen(group.name): group.uuid for group in before.groups}
@@ -111,13 +92,15 @@ def keep_groups(body: PolicyBody, before: PolicyBody) -> None:
             group.uuid = uuid
 
 
-async def _check_items(session: AsyncSession, course: UUID, body: PolicyBody) -> None:
+async def _check_items(session: AsyncSession, course: UUID, body: GradingPolicyUpdate) -> None:
     """Raises Unprocessable for what never was a quiz or an assignment of the course."""
     named = {item for group in body.groups for item in group.items} | set(body.extra_credit)
     known: set[UUID] = set()
     for model in (Quiz, Assignment) if named else ():
         known.update(
-            await session.scalars(select(model.uuid).where(model.course == course, among(model.uuid, named)))
+            await session.scalars(
+                select(model.uuid).where(model.course == course, is_any_of(model.uuid, named))
+            )
         )
     for place, group in enumerate(body.groups):
         if unknown := set(group.items) - known:
@@ -127,53 +110,56 @@ async def _check_items(session: AsyncSession, course: UUID, body: PolicyBody) ->
 
 
 async def try_policy(
-    session: AsyncSession, who: Principal, course: UUID, body: PolicyBody, now: datetime
-) -> list[Change]:
+    session: AsyncSession, who: Principal, course: UUID, body: GradingPolicyUpdate, now: datetime
+) -> list[GradeChange]:
     """Whose current grade would move, and how; nothing is saved."""
     await access_taught_course(session, who, course)
     check_names(body)
     await _check_items(session, course, body)
-    keep_groups(body, (await policy_at(session, course, now)).body)
-    before = totals(await load_book(session, course, now), "current")
-    after = totals(await load_book(session, course, now, policy=body), "current")
+    match_groups(body, (await policy_at(session, course, now)).body)
+    before = totals(await load_grades(session, course, now), "current")
+    after = totals(await load_grades(session, course, now, policy=body), "current")
     return [
-        Change(user=user, before=number(before[user]), after=number(after[user]))
+        GradeChange(user=user, before=number(before[user]), after=number(after[user]))
         for user in before
-        if rules.shown(before[user]) != rules.shown(after[user])
+        if rules.rounded(before[user]) != rules.rounded(after[user])
     ]
 
 
-def totals(book: Book, view: rules.View) -> dict[UUID, Fraction | None]:
-    policy = book.policy.terms
+def totals(grades: CourseGrades, view: rules.View) -> dict[UUID, Fraction | None]:
+    policy = grades.policy.terms
     return {
-        user: rules.grade(policy, [each.mark for each in marks], view).percentage
-        for user, marks in book.marks.items()
+        user: rules.grade(policy, [each.item_grade for each in item_grades], view).percentage
+        for user, item_grades in grades.item_grades.items()
     }
 
 
 def number(value: Fraction | None) -> float | None:
     """As shown, as a JSON number."""
-    rounded = rules.shown(value)
+    rounded = rules.rounded(value)
     return None if rounded is None else float(rounded)
 
 
-def row(book: Book, user: UUID) -> dict[str, Any]:
+def row(grades: CourseGrades, user: UUID) -> dict[str, Any]:
     """One learner's cells and totals."""
-    policy = book.policy.terms
-    marks = [each.mark for each in book.marks[user]]
-    current = rules.grade(policy, marks, "current").percentage
-    cells = {mark.item.uuid: {"score": number(mark.earned), "status": mark.status} for mark in marks}
+    policy = grades.policy.terms
+    item_grades = [each.item_grade for each in grades.item_grades[user]]
+    current = rules.grade(policy, item_grades, "current").percentage
+    cells = {
+        item_grade.item.uuid: {"score": number(item_grade.earned), "status": item_grade.status}
+        for item_grade in item_grades
+    }
     return {
         "user": user,
-        "name": book.names[user],
+        "name": grades.names[user],
         "cells": cells,
         "current": number(current),
-        "final": number(rules.grade(policy, marks, "final").percentage),
+        "final": number(rules.grade(policy, item_grades, "final").percentage),
         "letter": rules.letter_of(current, policy.letters),
     }
 
 
-def items(book: Book) -> list[dict[str, Any]]:
+def items(grades: CourseGrades) -> list[dict[str, Any]]:
     return [
         {
             "uuid": each.item.uuid,
@@ -185,5 +171,5 @@ def items(book: Book) -> list[dict[str, Any]]:
             "due_at": each.due_at,
             "posted": each.posted,
         }
-        for each in book.items
+        for each in grades.items
     ]

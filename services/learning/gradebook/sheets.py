@@ -14,7 +14,7 @@ from uuid import UUID
 
 import xlsxwriter
 
-from services.learning.gradebook.queries import Book
+from services.learning.gradebook.queries import CourseGrades
 from services.learning.gradebook.service import row
 
 CHUNK = 256 * 1024
@@ -26,12 +26,12 @@ GUARDED = re.compile(f"'+[{re.escape(''.join(FORMULA))}]")
 Cell = str | float | None
 
 
-def table(book: Book, emails: Mapping[UUID, str]) -> Iterator[list[Cell]]:
+def table(grades: CourseGrades, emails: Mapping[UUID, str]) -> Iterator[list[Cell]]:
     """The header, then a row for each learner; a cell without a score says why in brackets."""
-    yield [*FIRST, *(f"{each.item.title} [{each.item.uuid}]" for each in book.items), *LAST]
-    for user in book.names:
-        shown = row(book, user)
-        scores = [_score(shown["cells"][each.item.uuid]) for each in book.items]
+    yield [*FIRST, *(f"{each.item.title} [{each.item.uuid}]" for each in grades.items), *LAST]
+    for user in grades.names:
+        shown = row(grades, user)
+        scores = [_score(shown["cells"][each.item.uuid]) for each in grades.items]
         who = (str(user), shown["name"], emails.get(user, ""))
         yield [*who, *scores, *(shown[name] for name in LAST)]
 
@@ -40,10 +40,10 @@ def _score(cell: dict[str, Any]) -> Cell:
     return f"({cell['status']})" if cell["score"] is None else float(cell["score"])
 
 
-def as_csv(book: Book, emails: Mapping[UUID, str]) -> str:
+def as_csv(grades: CourseGrades, emails: Mapping[UUID, str]) -> str:
     text = io.StringIO()
     writer = csv.writer(text)
-    for cells in table(book, emails):
+    for cells in table(grades, emails):
         writer.writerow(["" if cell is None else guarded(str(cell)) for cell in cells])
     return text.getvalue()
 
@@ -58,7 +58,7 @@ def unguarded(cell: str) -> str:
     return cell[1:] if GUARDED.match(cell) else cell
 
 
-def as_xlsx(book: Book, emails: Mapping[UUID, str]) -> IO[bytes]:
+def as_xlsx(grades: CourseGrades, emails: Mapping[UUID, str]) -> IO[bytes]:
     """A file that is gone once it is closed. Blocks: call it in a thread.
 
     Numbers are numbers and everything else is a string by its type; what looks like a formula has the quote
@@ -69,7 +69,7 @@ def as_xlsx(book: Book, emails: Mapping[UUID, str]) -> IO[bytes]:
         quoted = workbook.add_format({"quote_prefix": True})
         sheet = workbook.add_worksheet("Gradebook")
         sheet.freeze_panes(1, len(FIRST))
-        for place, cells in enumerate(table(book, emails)):
+        for place, cells in enumerate(table(grades, emails)):
             for column, cell in enumerate(cells):
                 if isinstance(cell, str):
                     sheet.write_string(place, column, cell, quoted if cell[:1] in FORMULA else None)

@@ -11,11 +11,11 @@ from libs.common.runtime.trace import current_trace
 from libs.common.web.routing import Shortcut
 from services.learning.hot.group_commit import GroupCommit
 from services.learning.hot.shortcuts import HotAnswer, HotHandler, HotRequest, as_shortcut
-from services.learning.lessons.completion import Completing, complete_together
-from services.learning.quizzes.attempts import HandIn, hand_in_together
-from services.learning.quizzes.saves import Saving, save_together
-from services.learning.quizzes.starts import Starting, start_together
-from services.learning.quizzes.views import show_case, show_saved
+from services.learning.lessons.completion import CompleteLesson, complete_together
+from services.learning.quizzes.attempts import SubmitAttempt, submit_together
+from services.learning.quizzes.saves import SaveAnswer, save_together
+from services.learning.quizzes.starts import StartAttempt, start_together
+from services.learning.quizzes.views import show_own_attempt, show_saved
 
 
 class Groups:
@@ -26,20 +26,20 @@ class Groups:
         self.completions = GroupCommit(db.direct, complete_together)
         self.starts = GroupCommit(db.session, start_together)
         self.saves = GroupCommit(db.direct, save_together)
-        self.hand_ins = GroupCommit(db.session, hand_in_together)
+        self.submits = GroupCommit(db.session, submit_together)
 
 
 async def complete_lesson(request: HotRequest) -> HotAnswer | None:
     groups, now = _state(request)
     course, lesson = request.ids["course"], request.ids["lesson"]
-    done = await groups.completions.do(Completing(request.who.user, course, lesson, now, current_trace()))
+    done = await groups.completions.do(CompleteLesson(request.who.user, course, lesson, now, current_trace()))
     return done and HotAnswer(done[0].model_dump_json().encode(), done[1])
 
 
 async def start_attempt(request: HotRequest) -> HotAnswer | None:
     groups, now = _state(request)
-    done = await groups.starts.do(Starting(request.who.user, request.ids["uuid"], now, current_trace()))
-    return done and HotAnswer(show_case(done[0], now).model_dump_json().encode(), done[1], 201)
+    done = await groups.starts.do(StartAttempt(request.who.user, request.ids["uuid"], now, current_trace()))
+    return done and HotAnswer(show_own_attempt(done[0], now).model_dump_json().encode(), done[1], 201)
 
 
 async def save_answer(request: HotRequest) -> HotAnswer | None:
@@ -47,14 +47,14 @@ async def save_answer(request: HotRequest) -> HotAnswer | None:
     if not isinstance(request.body, dict) or set(request.body) != {"answer"}:
         return None
     question, answer = request.ids["question"], request.body["answer"]
-    done = await groups.saves.do(Saving(request.who.user, request.ids["uuid"], question, answer, now))
+    done = await groups.saves.do(SaveAnswer(request.who.user, request.ids["uuid"], question, answer, now))
     return done and HotAnswer(show_saved(question, answer, done[0], now).model_dump_json().encode(), done[1])
 
 
 async def submit_attempt(request: HotRequest) -> HotAnswer | None:
     groups, now = _state(request)
-    done = await groups.hand_ins.do(HandIn(request.ids["uuid"], request.who.user, now, current_trace()))
-    return done and HotAnswer(show_case(done[0], now).model_dump_json().encode(), done[1])
+    done = await groups.submits.do(SubmitAttempt(request.ids["uuid"], request.who.user, now, current_trace()))
+    return done and HotAnswer(show_own_attempt(done[0], now).model_dump_json().encode(), done[1])
 
 
 def _state(request: HotRequest) -> tuple[Groups, Any]:

@@ -1,4 +1,4 @@
-"""Completing lessons below the ORM, those of one moment together: every learner does it all day.
+"""CompleteLesson lessons below the ORM, those of one moment together: every learner does it all day.
 
 Who cannot simply complete one (no seat, another revision, work left, the last lesson of the course) goes the
 way of `service`, which says why.
@@ -11,11 +11,11 @@ from uuid import UUID
 
 from libs.common.data.db import Direct, as_json
 from libs.common.runtime.trace import Trace, tracing
-from services.learning.access import Seat
-from services.learning.enrollments.rules import SEATED, progress
-from services.learning.enrollments.service import Completion, add_completed
+from services.learning.access import EnrolledLearner
+from services.learning.enrollments.rules import progress
+from services.learning.enrollments.state import Completion, add_completed
 from services.learning.lessons.schemas import LessonCompletion
-from services.learning.models import Enrollment
+from services.learning.models import ENROLLED, Enrollment
 
 SEATS = """
 SELECT w.place, e.uuid, e.version, e.course, e.student, e.status, e.revision, e.completed_lessons,
@@ -58,8 +58,8 @@ CHANGED = ("uuid", "version", "status", "progress_percentage", "started_at", "la
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Completing:
-    """A learner's wish to complete a lesson."""
+class CompleteLesson:
+    """A request to complete a lesson."""
 
     student: UUID
     course: UUID
@@ -69,8 +69,8 @@ class Completing:
 
 
 async def complete_together(
-    transaction: Direct, wanted: Sequence[Completing]
-) -> dict[Completing, tuple[LessonCompletion, set[str]]]:
+    transaction: Direct, wanted: Sequence[CompleteLesson]
+) -> dict[CompleteLesson, tuple[LessonCompletion, set[str]]]:
     """Complete lessons, and answer for those that are completed now or were before.
 
     Waits for no seat: who is left out is locked, or not that simple.
@@ -84,7 +84,7 @@ async def complete_together(
         },
     )
     enrollments: dict[UUID, Enrollment] = {}
-    done: list[tuple[Completing, Enrollment, Completion]] = []
+    done: list[tuple[CompleteLesson, Enrollment, Completion]] = []
     answers = {}
     for (
         place,
@@ -101,15 +101,15 @@ async def complete_together(
         enrollment = enrollments.get(fields[0])
         if enrollment is None:
             enrollment = enrollments[fields[0]] = Enrollment(**dict(zip(FIELDS, fields, strict=True)))
-        seat = Seat(enrollment, revision, lessons, points, time_zone, name, has_rules)
+        learner = EnrolledLearner(enrollment, revision, lessons, points, time_zone, name, has_rules)
         keys: set[str] = set()
-        if enrollment.status not in SEATED or one.lesson not in lessons:
+        if enrollment.status not in ENROLLED or one.lesson not in lessons:
             continue
         if one.lesson not in enrollment.completed_lessons:
-            if has_work or not _stays_open(seat, one.lesson):
+            if has_work or not _stays_open(learner, one.lesson):
                 continue
             with tracing(one.trace):
-                done.append((one, enrollment, add_completed(transaction, seat, one.lesson, one.now)))
+                done.append((one, enrollment, add_completed(transaction, learner, one.lesson, one.now)))
             keys = {str(enrollment.uuid)}
         answers[one] = show_completion(enrollment), keys
     if done:
@@ -124,23 +124,23 @@ def show_completion(enrollment: Enrollment) -> LessonCompletion:
     )
 
 
-def _stays_open(seat: Seat, lesson: UUID) -> bool:
+def _stays_open(learner: EnrolledLearner, lesson: UUID) -> bool:
     """Whether the course is not completed by this lesson, or was before."""
-    enrollment = seat.enrollment
+    enrollment = learner.enrollment
     if enrollment.status == "completed":
         return True
-    if seat.has_rules:
+    if learner.has_rules:
         return False
     completed = [*enrollment.completed_lessons, lesson]
-    return enrollment.revision == seat.revision and not progress(completed, seat.lessons).is_complete
+    return enrollment.revision == learner.revision and not progress(completed, learner.lessons).is_complete
 
 
-def _rows(done: Sequence[tuple[Completing, Enrollment, Completion]]) -> dict[str, str]:
+def _rows(done: Sequence[tuple[CompleteLesson, Enrollment, Completion]]) -> dict[str, str]:
     added: dict[UUID, list[UUID]] = {}
     for one, enrollment, _ in done:
         added.setdefault(enrollment.uuid, []).append(one.lesson)
     changed = {enrollment.uuid: enrollment for _, enrollment, _ in done}
-    seats = [
+    learners = [
         {name: getattr(enrollment, name) for name in CHANGED} | {"lessons": added[uuid]}
         for uuid, enrollment in changed.items()
     ]
@@ -155,4 +155,4 @@ def _rows(done: Sequence[tuple[Completing, Enrollment, Completion]]) -> dict[str
         }
         for one, enrollment, completion in done
     ]
-    return {"seats": as_json(seats), "done": as_json(lessons)}
+    return {"seats": as_json(learners), "done": as_json(lessons)}

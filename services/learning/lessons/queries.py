@@ -20,18 +20,18 @@ UNFINISHED = text(
     "  AND (s.number > 0 OR s.status = 'excused' AND a.posted))"
 )
 
-KEEP_COMPLETION = text(
+STORE_COMPLETION = text(
     "WITH lesson AS (INSERT INTO lesson_progress (enrollment, lesson, student, completed_at, points)"
     " VALUES (:enrollment, :lesson, :student, :now, :points) ON CONFLICT (enrollment, lesson)"
     " DO UPDATE SET completed_at = excluded.completed_at, points = excluded.points)"
     " INSERT INTO study_days (student, local_date) VALUES (:student, :local_date) ON CONFLICT DO NOTHING"
 )
 
-KEEP_STUDY_DAY = text(
+STORE_STUDY_DAY = text(
     "INSERT INTO study_days (student, local_date) VALUES (:student, :local_date) ON CONFLICT DO NOTHING"
 )
 
-KEEP_STUDY_DAYS = text(
+STORE_STUDY_DAYS = text(
     "INSERT INTO study_days (student, local_date) SELECT DISTINCT student, local_date"
     " FROM json_to_recordset(CAST(:days AS json)) AS d(student uuid, local_date date)"
     " ORDER BY student, local_date ON CONFLICT DO NOTHING"
@@ -43,7 +43,7 @@ LOCK_CLOCK = text(
     " ON CONFLICT (student) DO UPDATE SET last_counted = c.last_counted RETURNING counted_until"
 )
 
-KEEP_HEARTBEAT = text(
+STORE_HEARTBEAT = text(
     "WITH clock AS (UPDATE study_clocks SET counted_until = :until, last_counted = :seconds"
     " WHERE student = :student),"
     " day AS (INSERT INTO study_days AS d (student, local_date, seconds)"
@@ -65,8 +65,8 @@ async def unfinished_work(session: AsyncSession, course: UUID, enrollment: UUID,
     return list(rows)
 
 
-async def keep_study_day(session: AsyncSession, student: UUID, day: date) -> None:
-    await session.execute(KEEP_STUDY_DAY, {"student": student, "local_date": day})
+async def store_study_day(session: AsyncSession, student: UUID, day: date) -> None:
+    await session.execute(STORE_STUDY_DAY, {"student": student, "local_date": day})
 
 
 async def get_progress(session: AsyncSession, enrollment: UUID, lesson: UUID) -> LessonProgress | None:
@@ -83,7 +83,7 @@ async def get_notes(session: AsyncSession, enrollment: UUID, lesson: UUID) -> tu
     return (row[0], row[1]) if row else ("", None)
 
 
-async def keep_notes(
+async def store_notes(
     session: AsyncSession, enrollment: UUID, lesson: UUID, student: UUID, notes: str, now: datetime
 ) -> None:
     await session.execute(

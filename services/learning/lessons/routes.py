@@ -8,18 +8,19 @@ from fastapi import APIRouter, Request, Response
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
-from services.learning.clock import Now
 from services.learning.errors import LessonNotFinished, NotEnrolled
 from services.learning.lessons import service
 from services.learning.lessons.completion import show_completion
 from services.learning.lessons.schemas import (
-    HeartbeatBody,
-    HeartbeatOut,
+    HeartbeatRead,
+    HeartbeatRequest,
     LessonCompletion,
-    LessonProgressOut,
-    NotesBody,
-    NotesOut,
+    LessonProgressRead,
+    NotesRead,
+    NotesUpdate,
 )
 
 router = APIRouter(prefix="/api/courses/{course}/lessons/{lesson}", tags=["lessons"])
@@ -31,9 +32,9 @@ async def complete_lesson(course: UUID, lesson: UUID, who: CurrentUser, session:
     return show_completion(await service.complete_lesson(session, who, course, lesson, now))
 
 
-@router.post("/progress/", response_model=HeartbeatOut, responses=raises(NotEnrolled))
+@router.post("/progress/", response_model=HeartbeatRead, responses=raises(NotEnrolled))
 async def record_lesson_progress(
-    course: UUID, lesson: UUID, body: HeartbeatBody, who: CurrentUser, session: SessionDep, now: Now
+    course: UUID, lesson: UUID, body: HeartbeatRequest, who: CurrentUser, session: SessionDep, now: Now
 ) -> Any:
     """A heartbeat: resume position and study time, which never passes wall clock.
 
@@ -50,7 +51,7 @@ async def record_lesson_progress(
     }
 
 
-@router.get("/progress/", response_model=LessonProgressOut, responses=raises(NotEnrolled))
+@router.get("/progress/", response_model=LessonProgressRead, responses=raises(NotEnrolled))
 async def get_lesson_progress(course: UUID, lesson: UUID, who: CurrentUser, session: SessionDep) -> Any:
     """Where to go on with a lesson, and how much time it took so far."""
     found = await service.read_progress(session, who, course, lesson)
@@ -63,7 +64,7 @@ async def get_lesson_progress(course: UUID, lesson: UUID, who: CurrentUser, sess
     }
 
 
-@router.get("/notes/", response_model=NotesOut, responses=raises(NotEnrolled))
+@router.get("/notes/", response_model=NotesRead, responses=raises(NotEnrolled))
 async def get_lesson_notes(
     course: UUID, lesson: UUID, who: CurrentUser, session: SessionDep, request: Request, response: Response
 ) -> Any:
@@ -73,18 +74,18 @@ async def get_lesson_notes(
     return etags.answer(request, response, tag) or {"lesson": lesson, "notes": notes, "updated_at": at}
 
 
-@router.post("/notes/", response_model=NotesOut, responses=raises(NotEnrolled))
+@router.post("/notes/", response_model=NotesRead, responses=raises(NotEnrolled))
 async def save_lesson_notes(
     course: UUID,
     lesson: UUID,
-    body: NotesBody,
+    body: NotesUpdate,
     who: CurrentUser,
     session: SessionDep,
     now: Now,
-    request: Request,
+    if_match: IfMatch,
     response: Response,
 ) -> Any:
     """Replace one's own notes on a lesson."""
-    await service.save_notes(session, who, course, lesson, body.notes, request, now)
+    await service.save_notes(session, who, course, lesson, body.notes, if_match, now)
     response.headers["ETag"] = etags.etag(service.notes_version(now))
     return {"lesson": lesson, "notes": body.notes, "updated_at": now}

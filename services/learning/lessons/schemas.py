@@ -31,7 +31,7 @@ class LessonCompletion(Answer):
     course_completed: bool
 
 
-class HeartbeatBody(Body):
+class HeartbeatRequest(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"position_seconds": 90, "seconds_spent": 30}]})
 
     position_seconds: Seconds | None = Field(
@@ -44,14 +44,14 @@ class HeartbeatBody(Body):
     )
 
 
-class HeartbeatOut(Answer):
+class HeartbeatRead(Answer):
     lesson: UUID
     position_seconds: int
     seconds_counted: int
     study_seconds: int
 
 
-class LessonProgressOut(Answer):
+class LessonProgressRead(Answer):
     lesson: UUID
     position_seconds: int
     study_seconds: int
@@ -59,13 +59,13 @@ class LessonProgressOut(Answer):
     completed_at: Moment | None
 
 
-class NotesBody(Body):
+class NotesUpdate(Body):
     model_config = Body.model_config | ConfigDict(str_strip_whitespace=False)
 
     notes: Annotated[PlainText, AfterValidator(_fits)]
 
 
-class NotesOut(Answer):
+class NotesRead(Answer):
     lesson: UUID
     notes: PlainText
     updated_at: Moment | None

@@ -3,55 +3,59 @@
 from datetime import datetime
 from uuid import UUID
 
-from fastapi import Request
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.learning import StudyTimeRecorded
 from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from libs.common.web.zones import local_date
-from services.learning.access import Seat, access_lesson_seat, access_seat
-from services.learning.enrollments.rules import SEATED, count_study_time
-from services.learning.enrollments.service import add_completed, complete_if_met, publish
+from services.learning.access import EnrolledLearner, access_learner, access_lesson_learner
+from services.learning.completion.service import complete_if_met
+from services.learning.enrollments.rules import count_study_time
+from services.learning.enrollments.state import add_completed, publish
 from services.learning.errors import LessonNotFinished
 from services.learning.lessons import queries
-from services.learning.models import Enrollment, LessonProgress
+from services.learning.models import ENROLLED, Enrollment, LessonProgress
 
 
 async def complete_lesson(
     session: AsyncSession, who: Principal, course: UUID, lesson: UUID, now: datetime
 ) -> Enrollment:
     """Complete a lesson of one's course; again → nothing changes. Raises LessonNotFinished."""
-    seat = await access_lesson_seat(session, who, course, lesson)
-    if lesson not in seat.enrollment.completed_lessons:
-        work = await queries.unfinished_work(session, course, seat.enrollment.uuid, lesson)
+    learner = await access_lesson_learner(session, who, course, lesson)
+    if lesson not in learner.enrollment.completed_lessons:
+        work = await queries.unfinished_work(session, course, learner.enrollment.uuid, lesson)
         if work:
             raise LessonNotFinished(work)
-        await mark_completed(session, seat, lesson, now)
-    return seat.enrollment
+        await mark_completed(session, learner, lesson, now)
+    return learner.enrollment
 
 
-async def complete_by_work(session: AsyncSession, seat: Seat, lesson: UUID | None, now: datetime) -> None:
+async def complete_by_work(
+    session: AsyncSession, learner: EnrolledLearner, lesson: UUID | None, now: datetime
+) -> None:
     """A quiz was passed or an assignment handed in: its lesson completes when nothing else of it is left.
 
     Who has left the course meanwhile keeps the result and completes the lesson when they are back.
     """
-    if seat.enrollment.status not in SEATED:
+    if learner.enrollment.status not in ENROLLED:
         return
-    if lesson is None or lesson not in seat.lessons or lesson in seat.enrollment.completed_lessons:
+    if lesson is None or lesson not in learner.lessons or lesson in learner.enrollment.completed_lessons:
         return
     await session.flush()
-    if not await queries.unfinished_work(session, seat.enrollment.course, seat.enrollment.uuid, lesson):
-        await mark_completed(session, seat, lesson, now)
+    if not await queries.unfinished_work(session, learner.enrollment.course, learner.enrollment.uuid, lesson):
+        await mark_completed(session, learner, lesson, now)
 
 
-async def mark_completed(session: AsyncSession, seat: Seat, lesson: UUID, now: datetime) -> None:
-    """The caller holds the seat and has found that nothing of the lesson is left."""
-    enrollment = seat.enrollment
-    done = add_completed(session, seat, lesson, now)
+async def mark_completed(
+    session: AsyncSession, learner: EnrolledLearner, lesson: UUID, now: datetime
+) -> None:
+    """The caller holds the enrolment's lock and has found that nothing of the lesson is left."""
+    enrollment = learner.enrollment
+    done = add_completed(session, learner, lesson, now)
     await session.execute(
-        queries.KEEP_COMPLETION,
+        queries.STORE_COMPLETION,
         {
             "enrollment": enrollment.uuid,
             "lesson": lesson,
@@ -61,7 +65,7 @@ async def mark_completed(session: AsyncSession, seat: Seat, lesson: UUID, now: d
             "local_date": done.day,
         },
     )
-    await complete_if_met(session, enrollment, seat, now)
+    await complete_if_met(session, enrollment, learner, now)
 
 
 async def record_heartbeat(
@@ -77,11 +81,11 @@ async def record_heartbeat(
 
     Returns position, seconds that counted, and the lesson's study seconds.
     """
-    seat = await access_lesson_seat(session, who, course, lesson)
-    enrollment = seat.enrollment
+    learner = await access_lesson_learner(session, who, course, lesson)
+    enrollment = learner.enrollment
     until = (await session.execute(queries.LOCK_CLOCK, {"student": who.user})).scalar_one()
     seconds, until = count_study_time(until, enrollment.enrolled_at, now, spent)
-    day = local_date(now, seat.time_zone)
+    day = local_date(now, learner.time_zone)
     if seconds:
         enrollment.study_seconds += seconds
         enrollment.last_accessed = now
@@ -89,8 +93,8 @@ async def record_heartbeat(
         if enrollment.status == "enrolled":
             enrollment.status = "in_progress"
         publish(session, enrollment, StudyTimeRecorded, lesson=lesson, seconds=seconds, local_date=day)
-    kept = await session.execute(
-        queries.KEEP_HEARTBEAT,
+    stored = await session.execute(
+        queries.STORE_HEARTBEAT,
         {
             "enrollment": enrollment.uuid,
             "lesson": lesson,
@@ -101,7 +105,7 @@ async def record_heartbeat(
             "local_date": day,
         },
     )
-    row = kept.one()
+    row = stored.one()
     return row[0], seconds, row[1]
 
 
@@ -109,8 +113,8 @@ async def read_progress(
     session: AsyncSession, who: Principal, course: UUID, lesson: UUID
 ) -> LessonProgress | None:
     """What they left in a lesson; None: nothing yet."""
-    seat = await access_lesson_seat(session, who, course, lesson)
-    return await queries.get_progress(session, seat.enrollment.uuid, lesson)
+    learner = await access_lesson_learner(session, who, course, lesson)
+    return await queries.get_progress(session, learner.enrollment.uuid, lesson)
 
 
 async def save_notes(
@@ -119,23 +123,23 @@ async def save_notes(
     course: UUID,
     lesson: UUID,
     notes: str,
-    request: Request,
+    if_match: Precondition,
     now: datetime,
 ) -> None:
     """Replace their notes. Raises PreconditionFailed when they were changed meanwhile."""
-    seat = await access_lesson_seat(session, who, course, lesson)
-    _, at = await queries.get_notes(session, seat.enrollment.uuid, lesson)
-    check_if_match(request, notes_version(at))
-    await queries.keep_notes(session, seat.enrollment.uuid, lesson, who.user, notes, now)
+    learner = await access_lesson_learner(session, who, course, lesson)
+    _, at = await queries.get_notes(session, learner.enrollment.uuid, lesson)
+    if_match.check(notes_version(at))
+    await queries.store_notes(session, learner.enrollment.uuid, lesson, who.user, notes, now)
 
 
 async def read_notes(
     session: AsyncSession, who: Principal, course: UUID, lesson: UUID
 ) -> tuple[str, datetime | None]:
     """Their notes, also on a lesson that has left the course since. Raises NotFound, NotEnrolled."""
-    seat = await access_seat(session, who, course)
-    notes, at = await queries.get_notes(session, seat.enrollment.uuid, lesson)
-    if at is None and lesson not in seat.lessons:
+    learner = await access_learner(session, who, course)
+    notes, at = await queries.get_notes(session, learner.enrollment.uuid, lesson)
+    if at is None and lesson not in learner.lessons:
         raise NotFound
     return notes, at
 

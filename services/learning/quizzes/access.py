@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.runtime.errors import Forbidden, NotFound
 from libs.common.security.tokens import Principal
-from services.learning.access import is_seated, teaches
+from services.learning.access import is_enrolled, teaches
 from services.learning.models import Attempt, Course, Question, QuestionBank, Quiz, QuizExtension
 
 
@@ -25,7 +25,7 @@ async def access_quiz(session: AsyncSession, who: Principal, uuid: UUID) -> tupl
     quiz: Quiz = row[0]
     if teaches(who, row):
         return quiz, True
-    if quiz.is_published and await is_seated(session, who, quiz.course):
+    if quiz.is_published and await is_enrolled(session, who, quiz.course):
         return quiz, False
     raise NotFound
 
@@ -97,7 +97,8 @@ async def refuse_others(session: AsyncSession, who: Principal, uuid: UUID) -> No
 
 
 async def hold_quiz(session: AsyncSession, quiz: Quiz) -> None:
-    """Keep it as it is until the transaction ends, side by side with others who do."""
+    """Lock a quiz against changes until the transaction ends; those who hold it so do not wait for each
+    other."""
     await session.refresh(quiz, with_for_update={"read": True})
 
 

@@ -1,4 +1,4 @@
-"""Question banks, for those who teach the course."""
+"""Question banks, for teachers of the course."""
 
 from typing import Any
 from uuid import UUID
@@ -8,43 +8,46 @@ from fastapi import APIRouter, Request, Response
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import Teacher
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose_uuid
-from services.learning.clock import Now
 from services.learning.errors import BankInUse, InvalidQuestion
 from services.learning.quizzes import banks
 from services.learning.quizzes.access import access_bank, access_question
 from services.learning.quizzes.routes import Filter
 from services.learning.quizzes.schemas import (
-    BankBody,
-    BankOut,
-    BankPatch,
-    Deleted,
-    QuestionBody,
-    QuestionForTeacher,
-    QuestionPatch,
-    question_out,
+    QuestionBankCreate,
+    QuestionBankRead,
+    QuestionBankUpdate,
+    QuestionCreate,
+    QuestionTeacherRead,
+    QuestionUpdate,
+    question_read,
 )
+from services.learning.schemas import Deleted
 
 router = APIRouter(prefix="/api/question-banks", tags=["question banks"])
 
 
-@router.post("/", status_code=201, response_model=BankOut)
-async def create_bank(body: BankBody, who: Teacher, session: SessionDep, now: Now, response: Response) -> Any:
+@router.post("/", status_code=201, response_model=QuestionBankRead)
+async def create_bank(
+    body: QuestionBankCreate, who: Teacher, session: SessionDep, now: Now, response: Response
+) -> Any:
     """Make a question bank of a course, for quizzes to draw from."""
     bank = await banks.create_bank(session, who, body, now)
     response.headers["ETag"] = etags.etag(bank.version)
     return await banks.show_bank(session, who, bank)
 
 
-@router.get("/", response_model=Page[BankOut])
+@router.get("/", response_model=Page[QuestionBankRead])
 async def list_banks(who: Teacher, session: SessionDep, page: PagingDep, course: Filter = None) -> Any:
-    """Banks of the courses that one teaches, without their questions."""
+    """Banks of the teacher's courses, without their questions."""
     count, rows = await banks.list_banks(session, who, choose_uuid("course", course), page)
     return page.answer(count, rows)
 
 
-@router.get("/{uuid}/", response_model=BankOut)
+@router.get("/{uuid}/", response_model=QuestionBankRead)
 async def get_bank(
     uuid: UUID, request: Request, response: Response, who: Teacher, session: SessionDep
 ) -> Any:
@@ -54,89 +57,89 @@ async def get_bank(
     return etags.answer(request, response, etags.etag(bank.version)) or body
 
 
-@router.patch("/{uuid}/", response_model=BankOut)
+@router.patch("/{uuid}/", response_model=QuestionBankRead)
 async def change_bank(
     uuid: UUID,
-    body: BankPatch,
-    request: Request,
+    body: QuestionBankUpdate,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Change the title."""
-    bank = await banks.change_bank(session, who, uuid, body, request, now)
+    bank = await banks.change_bank(session, who, uuid, body, if_match, now)
     response.headers["ETag"] = etags.etag(bank.version)
     return await banks.show_bank(session, who, bank)
 
 
 @router.delete("/{uuid}/", response_model=Deleted, responses=raises(BankInUse))
-async def delete_bank(uuid: UUID, request: Request, who: Teacher, session: SessionDep, now: Now) -> Any:
+async def delete_bank(uuid: UUID, if_match: IfMatch, who: Teacher, session: SessionDep, now: Now) -> Any:
     """Take a bank away that no quiz draws from."""
-    await banks.delete_bank(session, who, uuid, request, now)
+    await banks.delete_bank(session, who, uuid, if_match, now)
     return {"deleted": True}
 
 
-@router.get("/{uuid}/questions/", response_model=list[QuestionForTeacher])
+@router.get("/{uuid}/questions/", response_model=list[QuestionTeacherRead])
 async def list_bank_questions(uuid: UUID, who: Teacher, session: SessionDep) -> Any:
     """The bank's questions with what is right, in their order."""
-    return [question_out(question) for question in await banks.list_bank_questions(session, who, uuid)]
+    return [question_read(question) for question in await banks.list_bank_questions(session, who, uuid)]
 
 
 @router.post(
     "/{uuid}/questions/",
     status_code=201,
-    response_model=QuestionForTeacher,
+    response_model=QuestionTeacherRead,
     responses=raises(InvalidQuestion),
 )
 async def add_bank_question(
     uuid: UUID,
-    body: QuestionBody,
-    request: Request,
+    body: QuestionCreate,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Add a question; `If-Match` takes the bank's ETag."""
-    question, version = await banks.add_question(session, who, uuid, body, request, now)
+    question, version = await banks.add_question(session, who, uuid, body, if_match, now)
     response.headers["ETag"] = etags.etag(version, question.uuid)
-    return question_out(question)
+    return question_read(question)
 
 
-@router.get("/{uuid}/questions/{question}/", response_model=QuestionForTeacher)
+@router.get("/{uuid}/questions/{question}/", response_model=QuestionTeacherRead)
 async def get_bank_question(
     uuid: UUID, question: UUID, request: Request, response: Response, who: Teacher, session: SessionDep
 ) -> Any:
     """One question with what is right. Its ETag changes with the bank."""
     bank = await access_bank(session, who, uuid)
-    body = question_out(await access_question(session, bank, question))
+    body = question_read(await access_question(session, bank, question))
     return etags.answer(request, response, etags.etag(bank.version, question)) or body
 
 
 @router.patch(
-    "/{uuid}/questions/{question}/", response_model=QuestionForTeacher, responses=raises(InvalidQuestion)
+    "/{uuid}/questions/{question}/", response_model=QuestionTeacherRead, responses=raises(InvalidQuestion)
 )
 async def change_bank_question(
     uuid: UUID,
     question: UUID,
-    body: QuestionPatch,
-    request: Request,
+    body: QuestionUpdate,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Change a question, for attempts that start from now on."""
-    changed, version = await banks.change_question(session, who, uuid, question, body, request, now)
+    changed, version = await banks.change_question(session, who, uuid, question, body, if_match, now)
     response.headers["ETag"] = etags.etag(version, question)
-    return question_out(changed)
+    return question_read(changed)
 
 
 @router.delete("/{uuid}/questions/{question}/", response_model=Deleted, responses=raises(BankInUse))
 async def delete_bank_question(
-    uuid: UUID, question: UUID, request: Request, who: Teacher, session: SessionDep, now: Now
+    uuid: UUID, question: UUID, if_match: IfMatch, who: Teacher, session: SessionDep, now: Now
 ) -> Any:
     """Take a question out of the bank; attempts that drew it keep it."""
-    await banks.remove_question(session, who, uuid, question, request, now)
+    await banks.remove_question(session, who, uuid, question, if_match, now)
     return {"deleted": True}

@@ -3,7 +3,6 @@
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -15,26 +14,28 @@ from libs.common.events.quizzes import (
     QuestionBankFact,
 )
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
+from libs.common.web.etags import Precondition
 from libs.common.web.paging import Paging, paginate
 from services.learning.access import access_taught_course, taught_by
 from services.learning.errors import BankInUse
-from services.learning.gradebook.facts import note_items
+from services.learning.gradebook.history import record_items
 from services.learning.models import Course, Question, QuestionBank, Quiz
 from services.learning.quizzes import questions
 from services.learning.quizzes.access import access_bank, access_question
 from services.learning.quizzes.schemas import (
-    BankBody,
-    BankOut,
-    BankPatch,
-    QuestionBody,
-    QuestionPatch,
+    QuestionBankCreate,
+    QuestionBankRead,
+    QuestionBankUpdate,
+    QuestionCreate,
+    QuestionUpdate,
     check_unchanged,
-    question_out,
+    question_read,
 )
 
 
-async def create_bank(session: AsyncSession, who: Principal, body: BankBody, now: datetime) -> QuestionBank:
+async def create_bank(
+    session: AsyncSession, who: Principal, body: QuestionBankCreate, now: datetime
+) -> QuestionBank:
     course = await access_taught_course(session, who, body.course)
     bank = QuestionBank(
         uuid=uuid4(), version=0, course=course.uuid, title=body.title, created_at=now, updated_at=now
@@ -45,10 +46,15 @@ async def create_bank(session: AsyncSession, who: Principal, body: BankBody, now
 
 
 async def change_bank(
-    session: AsyncSession, who: Principal, uuid: UUID, body: BankPatch, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: QuestionBankUpdate,
+    if_match: Precondition,
+    now: datetime,
 ) -> QuestionBank:
     bank = await access_bank(session, who, uuid, lock=True)
-    check_if_match(request, bank.version)
+    if_match.check(bank.version)
     shown = await show_bank(session, who, bank)
     check_unchanged(
         body, ("uuid", "course", "question_count", "questions", "created_at", "updated_at"), shown
@@ -60,11 +66,11 @@ async def change_bank(
 
 
 async def delete_bank(
-    session: AsyncSession, who: Principal, uuid: UUID, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition, now: datetime
 ) -> None:
     """Take the bank away; attempts keep what they drew. Raises BankInUse."""
     bank = await access_bank(session, who, uuid, lock=True)
-    check_if_match(request, bank.version)
+    if_match.check(bank.version)
     if await _most_picked(session, bank.uuid):
         raise BankInUse
     bank.deleted_at = now
@@ -72,11 +78,16 @@ async def delete_bank(
 
 
 async def add_question(
-    session: AsyncSession, who: Principal, uuid: UUID, body: QuestionBody, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: QuestionCreate,
+    if_match: Precondition,
+    now: datetime,
 ) -> tuple[Question, int]:
     """Returns the question and the bank's version."""
     bank = await access_bank(session, who, uuid, lock=True)
-    check_if_match(request, bank.version)
+    if_match.check(bank.version)
     question = await questions.add(session, bank, body)
     await _publish(session, bank, QuestionBankChanged, who, now)
     return question, bank.version
@@ -87,13 +98,13 @@ async def change_question(
     who: Principal,
     uuid: UUID,
     number: UUID,
-    body: QuestionPatch,
-    request: Request,
+    body: QuestionUpdate,
+    if_match: Precondition,
     now: datetime,
 ) -> tuple[Question, int]:
     """For attempts that start from now on. Returns the question and the bank's version."""
     bank = await access_bank(session, who, uuid, lock=True)
-    check_if_match(request, bank.version)
+    if_match.check(bank.version)
     question = await access_question(session, bank, number)
     questions.change(question, body)
     await _publish(session, bank, QuestionBankChanged, who, now)
@@ -101,11 +112,11 @@ async def change_question(
 
 
 async def remove_question(
-    session: AsyncSession, who: Principal, uuid: UUID, number: UUID, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, number: UUID, if_match: Precondition, now: datetime
 ) -> None:
     """Raises BankInUse where a quiz picks as many as there are."""
     bank = await access_bank(session, who, uuid, lock=True)
-    check_if_match(request, bank.version)
+    if_match.check(bank.version)
     question = await access_question(session, bank, number)
     if await _most_picked(session, bank.uuid) >= await _count(session, bank.uuid):
         raise BankInUse
@@ -120,17 +131,17 @@ async def list_bank_questions(session: AsyncSession, who: Principal, uuid: UUID)
     return list(await session.scalars(query))
 
 
-async def show_bank(session: AsyncSession, who: Principal, bank: QuestionBank) -> BankOut:
+async def show_bank(session: AsyncSession, who: Principal, bank: QuestionBank) -> QuestionBankRead:
     found = await list_bank_questions(session, who, bank.uuid)
-    shown = BankOut.model_validate(_fields(bank, len(found)))
-    shown.questions = [question_out(question) for question in found]
+    shown = QuestionBankRead.model_validate(_fields(bank, len(found)))
+    shown.questions = [question_read(question) for question in found]
     return shown
 
 
 async def list_banks(
     session: AsyncSession, who: Principal, course: UUID | None, page: Paging
 ) -> tuple[int, list[dict[str, object]]]:
-    """Those of the courses that one teaches, newest first."""
+    """Banks of the teacher's courses, newest first."""
     query = (
         select(QuestionBank)
         .join(Course, Course.uuid == QuestionBank.course)
@@ -191,4 +202,4 @@ async def _publish(
     )
     record(session, event, bank.version)
     drawing = await session.scalars(select(Quiz.uuid).where(Quiz.pools.contains([{"bank": str(bank.uuid)}])))
-    await note_items(session, bank.course, drawing, now)
+    await record_items(session, bank.course, drawing, now)

@@ -7,7 +7,6 @@ from datetime import datetime
 from decimal import Decimal
 from uuid import UUID
 
-from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,15 +15,15 @@ from libs.common.data.outbox import record
 from libs.common.events.quizzes import QuizExcused
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
-from services.learning.completion.checks import want_checks
-from services.learning.gradebook.facts import COUNTED_QUIZZES
-from services.learning.gradebook.service import keep_mark
+from libs.common.web.etags import Precondition
+from services.learning.checks import want_checks
+from services.learning.gradebook.history import record_grade
+from services.learning.gradebook.items import COUNTED_QUIZZES, quiz_totals
 from services.learning.models import Attempt, Quiz, QuizExtension
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_taught_quiz, hold_quiz
 from services.learning.quizzes.extensions import hold_extension
-from services.learning.quizzes.queries import totals
-from services.learning.quizzes.schemas import ExcuseBody
+from services.learning.quizzes.schemas import ExcuseUpdate
 
 
 async def excuse_learner(
@@ -32,8 +31,8 @@ async def excuse_learner(
     who: Principal,
     uuid: UUID,
     user: UUID,
-    body: ExcuseBody,
-    request: Request,
+    body: ExcuseUpdate,
+    if_match: Precondition,
     now: datetime,
 ) -> QuizExtension:
     """Excuse a learner of the course from a quiz that counts, or take that back: then what they have reached
@@ -42,7 +41,7 @@ async def excuse_learner(
     await hold_quiz(session, quiz)
     if quiz.kind not in COUNTED_QUIZZES:
         raise Unprocessable.field("excused", f"a quiz that is {quiz.kind} counts for nobody")
-    seat, extension = await hold_extension(session, quiz, user, request, now)
+    learner, extension = await hold_extension(session, quiz, user, if_match, now)
     if extension.version and extension.excused == body.excused:
         return extension
     extension.excused = body.excused
@@ -56,8 +55,8 @@ async def excuse_learner(
         excused=body.excused,
         actor=who.user,
     )
-    status, score, points = await _standing(session, quiz, user)
-    keep_mark(
+    status, score, points = await _current_result(session, quiz, user)
+    record_grade(
         session, course=quiz.course, item=quiz.uuid, student=user, points=points, late_seconds=0, at=now,
         status="excused" if body.excused else status, score=None if body.excused else score,
         event=record(session, event, extension.version),
@@ -65,11 +64,13 @@ async def excuse_learner(
     details = {"student": str(user), "excused": body.excused}
     await write_entry(session, "quiz.excused", quiz.uuid, actor=who.user, details=details)
     await session.flush()
-    await want_checks(session, [seat.enrollment.uuid], now)
+    await want_checks(session, [learner.enrollment.uuid], now)
     return extension
 
 
-async def _standing(session: AsyncSession, quiz: Quiz, student: UUID) -> tuple[str, Decimal | None, Decimal]:
+async def _current_result(
+    session: AsyncSession, quiz: Quiz, student: UUID
+) -> tuple[str, Decimal | None, Decimal]:
     """Where somebody stands by their attempts: status, points, and out of how many."""
     rows = await session.execute(
         select(Attempt.status, Attempt.percentage, Attempt.max_score)
@@ -78,9 +79,9 @@ async def _standing(session: AsyncSession, quiz: Quiz, student: UUID) -> tuple[s
     )
     handed_in = rows.all()
     if not handed_in:
-        return "open", None, (await totals(session, quiz))[1]
+        return "open", None, (await quiz_totals(session, quiz))[1]
     points = handed_in[-1].max_score
-    percentage = rules.standing(quiz.scoring, [p for _, p, _ in handed_in if p is not None])
+    percentage = rules.quiz_result(quiz.scoring, [p for _, p, _ in handed_in if p is not None])
     if percentage is None:
         return "submitted", None, points
     return "graded", percentage * points / 100, points

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -16,23 +15,23 @@ from libs.common.data.outbox import record
 from libs.common.events.quizzes import QuizDeadlineMoved, QuizExtensionChanged
 from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
-from services.learning.access import Seat, lock_seat
-from services.learning.gradebook.facts import note_extension
+from libs.common.web.etags import Precondition
+from services.learning.access import EnrolledLearner, lock_learner
+from services.learning.gradebook.history import record_extension
 from services.learning.models import Attempt, Enrollment, Quiz, QuizExtension, User
 from services.learning.quizzes.access import access_taught_quiz, find_extension
 from services.learning.quizzes.attempts import extended_deadline
 from services.learning.quizzes.results import identity
-from services.learning.quizzes.schemas import ExtensionBody, ExtensionForTeacher, extension_out
+from services.learning.quizzes.schemas import ExtensionTeacherRead, ExtensionUpdate, extension_read
 
 
 async def hold_extension(
-    session: AsyncSession, quiz: Quiz, user: UUID, request: Request, now: datetime
-) -> tuple[Seat, QuizExtension]:
-    """A learner's seat, locked, and what they have beyond others; a new row of version 0 where that is
-    nothing. Raises NotFound, PreconditionFailed."""
-    seat = await lock_seat(session, Enrollment.course == quiz.course, Enrollment.student == user)
-    if seat is None:
+    session: AsyncSession, quiz: Quiz, user: UUID, if_match: Precondition, now: datetime
+) -> tuple[EnrolledLearner, QuizExtension]:
+    """A learner's enrolment, locked, and their extension; a new row of version 0 where there is none.
+    Raises NotFound, PreconditionFailed."""
+    learner = await lock_learner(session, Enrollment.course == quiz.course, Enrollment.student == user)
+    if learner is None:
         raise NotFound
     extension = await find_extension(session, quiz.uuid, user)
     if extension is None:
@@ -41,8 +40,8 @@ async def hold_extension(
             excused=False, updated_at=now,
         )  # fmt: skip
         session.add(extension)
-    check_if_match(request, extension.version)
-    return seat, extension
+    if_match.check(extension.version)
+    return learner, extension
 
 
 async def put_extension(
@@ -50,13 +49,13 @@ async def put_extension(
     who: Principal,
     uuid: UUID,
     user: UUID,
-    body: ExtensionBody,
-    request: Request,
+    body: ExtensionUpdate,
+    if_match: Precondition,
     now: datetime,
 ) -> QuizExtension:
     """Set what a learner of the course has beyond others; the same again changes nothing. Raises NotFound."""
     quiz = await access_taught_quiz(session, who, uuid)
-    _, extension = await hold_extension(session, quiz, user, request, now)
+    _, extension = await hold_extension(session, quiz, user, if_match, now)
     before = (extension.extra_seconds, extension.extra_attempts, extension.closes_at)
     after = (body.extra_seconds, body.extra_attempts, body.closes_at)
     if extension.version and before == after:
@@ -75,7 +74,7 @@ async def put_extension(
         actor=who.user,
     )
     record(session, event, extension.version)
-    note_extension(session, quiz.course, extension, now)
+    record_extension(session, quiz.course, extension, now)
     details = body.model_dump(mode="json") | {"student": str(user)}
     await write_entry(session, "quiz.extended", quiz.uuid, actor=who.user, details=details)
     await session.flush()
@@ -119,13 +118,13 @@ async def move_deadlines(session: AsyncSession, who: Principal, quiz: Quiz, now:
     await session.flush()
 
 
-async def show_extension(session: AsyncSession, extension: QuizExtension) -> ExtensionForTeacher:
+async def show_extension(session: AsyncSession, extension: QuizExtension) -> ExtensionTeacherRead:
     name = await session.scalar(select(User.full_name).where(User.uuid == extension.student))
     zone = await session.scalar(select(Quiz.time_zone).where(Quiz.uuid == extension.quiz))
     return _shown(extension, name, zone or "UTC")
 
 
-async def list_extensions(session: AsyncSession, who: Principal, uuid: UUID) -> list[ExtensionForTeacher]:
+async def list_extensions(session: AsyncSession, who: Principal, uuid: UUID) -> list[ExtensionTeacherRead]:
     """Those of a quiz that they teach, by name."""
     quiz = await access_taught_quiz(session, who, uuid)
     rows = await session.execute(
@@ -137,11 +136,11 @@ async def list_extensions(session: AsyncSession, who: Principal, uuid: UUID) -> 
     return [_shown(extension, name, quiz.time_zone) for extension, name in rows]
 
 
-def _shown(extension: QuizExtension, name: str | None, zone: str) -> ExtensionForTeacher:
-    return ExtensionForTeacher(
+def _shown(extension: QuizExtension, name: str | None, zone: str) -> ExtensionTeacherRead:
+    return ExtensionTeacherRead(
         quiz=extension.quiz,
         user=extension.student,
         user_name=name or "",
         updated_at=extension.updated_at,
-        **dict(extension_out(extension, zone)),
+        **dict(extension_read(extension, zone)),
     )

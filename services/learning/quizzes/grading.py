@@ -11,30 +11,43 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from fastapi import Request
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.audit_log import write_entry
 from libs.common.data.outbox import record
-from libs.common.data.tables import among
+from libs.common.data.tables import is_any_of
 from libs.common.events.quizzes import QuizAnswerGraded
 from libs.common.runtime.errors import Forbidden, NotFound, Unprocessable
 from libs.common.runtime.trace import Trace
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
-from services.learning.access import lock_seat, lock_seats
+from libs.common.web.etags import Precondition
+from services.learning.access import lock_learner, lock_learners
 from services.learning.errors import AttemptNotSubmitted, QuestionKindChanged
 from services.learning.models import Attempt, AttemptQuestion, Enrollment, Question, Quiz
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_taught_quiz, hold_quiz
 from services.learning.quizzes.attempts import lock_attempt
-from services.learning.quizzes.grading_schemas import AnswerGradeBody, PointsChange, RegradeBody
-from services.learning.quizzes.results import Case, earned, identity, list_questions_of, settle
+from services.learning.quizzes.grading_schemas import AnswerGradeUpdate, PointsChange, RegradeRequest
+from services.learning.quizzes.kinds import kind_of
+from services.learning.quizzes.kinds.regrades import counted_score, has_full_credit, without_regrades
+from services.learning.quizzes.results import (
+    LoadedAttempt,
+    grade_attempts,
+    identity,
+    list_questions_of,
+    points_earned,
+)
+from services.learning.rules import rounded
 
 
 async def grade_answer(
-    session: AsyncSession, who: Principal, uuid: UUID, body: AnswerGradeBody, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: AnswerGradeUpdate,
+    if_match: Precondition,
+    now: datetime,
 ) -> None:
     """Give points for one answer, an essay's or against the rules; with the last one the attempt is graded.
 
@@ -44,11 +57,11 @@ async def grade_answer(
     if not taught:
         raise Forbidden
     await hold_quiz(session, quiz)
-    seat = await lock_seat(session, Enrollment.uuid == found.enrollment)
-    if seat is None:
+    learner = await lock_learner(session, Enrollment.uuid == found.enrollment)
+    if learner is None:
         raise NotFound
     attempt = await lock_attempt(session, uuid)
-    check_if_match(request, attempt.version)
+    if_match.check(attempt.version)
     if attempt.status == "in_progress":
         raise AttemptNotSubmitted
     if quiz.kind == "survey":
@@ -59,9 +72,9 @@ async def grade_answer(
         raise Unprocessable.field("question", "the attempt has no such question")
     if body.points > question.points:
         raise Unprocessable.field("points", f"must be at most {question.points.normalize():f}")
-    before = rules.counted(question.content, question.points, question.score)
+    before = counted_score(question.content, question.points, question.score)
     question.score = body.points
-    question.content = rules.without_regrades(question.content)
+    question.content = without_regrades(question.content)
     if body.comment is not None:
         question.comment = body.comment
     question.graded_by = who.user
@@ -70,16 +83,21 @@ async def grade_answer(
     if before is not None:
         details = {
             "question": str(question.question),
-            "before": rules.shown(before),
-            "after": rules.shown(body.points),
+            "before": rounded(before),
+            "after": rounded(body.points),
         }
         await write_entry(session, "attempt.overridden", attempt.uuid, actor=who.user, details=details)
-    case = Case(seat, attempt, quiz, questions)
-    await settle(session, [case], now, is_regrade=attempt.status == "graded")
+    loaded = LoadedAttempt(learner, attempt, quiz, questions)
+    await grade_attempts(session, [loaded], now, is_regrade=attempt.status == "graded")
 
 
 async def regrade(
-    session: AsyncSession, who: Principal, uuid: UUID, body: RegradeBody, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: RegradeRequest,
+    if_match: Precondition,
+    now: datetime,
 ) -> list[PointsChange]:
     """Grade a question anew in every attempt that has it. Returns whose points change.
 
@@ -88,7 +106,7 @@ async def regrade(
     once they are handed in. A dry run writes nothing. Raises QuestionKindChanged.
     """
     quiz = await access_taught_quiz(session, who, uuid, lock=not body.dry_run)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     current = await session.get(Question, body.question)
     mine = select(Attempt.uuid).where(
         Attempt.quiz == quiz.uuid,
@@ -111,7 +129,7 @@ async def regrade(
             continue
         changes.append(change)
         if not body.dry_run:
-            await _settle_anew(session, who, attempt, quiz, pinned, body.question, now)
+            await _regrade_attempt(session, who, attempt, quiz, pinned, body.question, now)
     if not body.dry_run:
         await session.flush()
         details = {"question": str(body.question), "mode": body.mode, "changed": len(changes)}
@@ -121,32 +139,32 @@ async def regrade(
     return changes
 
 
-async def settle_graded(session: AsyncSession, quiz: Quiz, now: datetime) -> None:
-    """Settle every graded attempt of a locked quiz anew, after its scoring or its pass mark has changed."""
+async def regrade_attempts(session: AsyncSession, quiz: Quiz, now: datetime) -> None:
+    """Grade every graded attempt of a locked quiz anew, after its scoring or its pass mark has changed."""
     found = (
         await session.scalars(
             select(Attempt.uuid).where(Attempt.quiz == quiz.uuid, Attempt.status == "graded")
         )
     ).all()
     attempts = await _load(session, found, lock=True)
-    seats = {
-        seat.enrollment.uuid: seat
-        for seat in await lock_seats(
-            session, among(Enrollment.uuid, {attempt.enrollment for attempt in attempts})
+    learners = {
+        learner.enrollment.uuid: learner
+        for learner in await lock_learners(
+            session, is_any_of(Enrollment.uuid, {attempt.enrollment for attempt in attempts})
         )
     }
     questions = await list_questions_of(session, found)
-    rounds: defaultdict[int, list[Case]] = defaultdict(list)  # of one learner only one at a time
+    rounds: defaultdict[int, list[LoadedAttempt]] = defaultdict(list)  # of one learner only one at a time
     for attempt in attempts:
-        case = Case(seats[attempt.enrollment], attempt, quiz, questions[attempt.uuid])
-        rounds[attempt.number].append(case)
+        loaded = LoadedAttempt(learners[attempt.enrollment], attempt, quiz, questions[attempt.uuid])
+        rounds[attempt.number].append(loaded)
     for number in sorted(rounds):
-        await settle(session, rounds[number], now, is_regrade=True)
+        await grade_attempts(session, rounds[number], now, is_regrade=True)
 
 
-async def settle_waiting(session: AsyncSession, student: UUID, now: datetime, trace: Trace) -> int:
-    """Settle what still waits for a teacher of somebody whose texts are erased: nobody can read it any more.
-    Returns how many attempts."""
+async def grade_erased(session: AsyncSession, student: UUID, now: datetime, trace: Trace) -> int:
+    """Grade attempts that wait for a teacher of a learner whose texts are erased: nobody can read them any
+    more. Returns how many."""
     found = await session.execute(
         select(Attempt.uuid, Attempt.enrollment, Quiz)
         .join(Quiz, Quiz.uuid == Attempt.quiz)
@@ -155,11 +173,13 @@ async def settle_waiting(session: AsyncSession, student: UUID, now: datetime, tr
     )
     waiting = found.all()
     for uuid, enrollment, quiz in waiting:
-        seat = await lock_seat(session, Enrollment.uuid == enrollment)
-        assert seat is not None
+        learner = await lock_learner(session, Enrollment.uuid == enrollment)
+        assert learner is not None
         attempt = await lock_attempt(session, uuid)
         questions = (await list_questions_of(session, [uuid]))[uuid]
-        await settle(session, [Case(seat, attempt, quiz, questions, trace=trace)], now, is_regrade=False)
+        await grade_attempts(
+            session, [LoadedAttempt(learner, attempt, quiz, questions, trace=trace)], now, is_regrade=False
+        )
     return len(waiting)
 
 
@@ -180,10 +200,10 @@ async def _load(session: AsyncSession, found: Sequence[UUID], *, lock: bool) -> 
     )
     if not lock:
         return (await session.scalars(query)).all()
-    seats = select(Attempt.enrollment).where(Attempt.uuid.in_(found))
+    learners = select(Attempt.enrollment).where(Attempt.uuid.in_(found))
     await session.execute(
         select(Enrollment.uuid)
-        .where(Enrollment.uuid.in_(seats))
+        .where(Enrollment.uuid.in_(learners))
         .order_by(Enrollment.uuid)
         .with_for_update(key_share=True)
     )
@@ -195,42 +215,43 @@ def _rekey(
     quiz: Quiz,
     pinned: Sequence[AttemptQuestion],
     current: Question | None,
-    body: RegradeBody,
+    body: RegradeRequest,
     *,
     write: bool,
 ) -> PointsChange | None:
     """Put the new key into an attempt, or only see what it would change."""
     question = next(one for one in pinned if one.question == body.question)
+    kind = kind_of(question.kind)
     old_content, old_partial = question.content, question.partial_credit
     content: Any = old_content
     partial = old_partial
     if body.mode == "full_credit":
-        content = rules.regraded(question.kind, old_content, {}, body.mode, _shuffled)
+        content = kind.regraded(old_content, {}, body.mode, _shuffled)
     elif current is not None:
         if current.kind != question.kind:
             raise QuestionKindChanged
         earlier = {**old_content, "partial_credit": old_partial}
-        content = rules.regraded(question.kind, earlier, current.content, body.mode, _shuffled)
+        content = kind.regraded(earlier, current.content, body.mode, _shuffled)
         partial = current.partial_credit
     handed_in = attempt.status != "in_progress" and quiz.kind != "survey"
-    before = earned(question)
-    others = sum((earned(one) for one in pinned if one is not question), Fraction(0))
+    before = points_earned(question)
+    others = sum((points_earned(one) for one in pinned if one is not question), Fraction(0))
     after = _points(question, content, partial) if handed_in else before
     if write:
         question.content, question.partial_credit = dict(content), partial
-        if handed_in and not rules.has_full_credit(content) and question.graded_by is None:
+        if handed_in and not has_full_credit(content) and question.graded_by is None:
             # Under full credit stays what there was, for when it is taken back. An essay that nobody had
             # read by then has no points until somebody gives some.
-            was_full = rules.has_full_credit(old_content)
-            if question.kind != "essay" or (was_full and question.score is None):
+            was_full = has_full_credit(old_content)
+            if not kind.is_graded_by_hand or (was_full and question.score is None):
                 question.score = rules.stored(after)
     if not handed_in or after == before:
         return None
     return PointsChange(
         user=attempt.student,
         attempt=attempt.uuid,
-        before=rules.shown(rules.stored(others + before)) or 0,
-        after=rules.shown(rules.stored(others + after)) or 0,
+        before=rounded(rules.stored(others + before)) or 0,
+        after=rounded(rules.stored(others + after)) or 0,
     )
 
 
@@ -245,10 +266,10 @@ def _points(question: AttemptQuestion, content: Any, partial: bool) -> Fraction:
         content=content,
         partial_credit=partial,
     )
-    return earned(copy)
+    return points_earned(copy)
 
 
-async def _settle_anew(
+async def _regrade_attempt(
     session: AsyncSession,
     who: Principal,
     attempt: Attempt,
@@ -257,14 +278,16 @@ async def _settle_anew(
     number: UUID,
     now: datetime,
 ) -> None:
-    seat = await lock_seat(session, Enrollment.uuid == attempt.enrollment)
-    if seat is None:
+    learner = await lock_learner(session, Enrollment.uuid == attempt.enrollment)
+    if learner is None:
         raise NotFound
     was_graded = attempt.status == "graded"
     if not was_graded:
         question = next(one for one in questions if one.question == number)
         _record_answer(session, attempt, quiz, question, who, is_regrade=True)
-    await settle(session, [Case(seat, attempt, quiz, questions)], now, is_regrade=was_graded)
+    await grade_attempts(
+        session, [LoadedAttempt(learner, attempt, quiz, questions)], now, is_regrade=was_graded
+    )
 
 
 def _record_answer(
@@ -280,7 +303,7 @@ def _record_answer(
     event = QuizAnswerGraded(
         **identity(attempt, quiz),
         question=question.question,
-        score=rules.shown(rules.counted(question.content, question.points, question.score)) or 0,
+        score=rounded(counted_score(question.content, question.points, question.score)) or 0,
         points=float(question.points),
         is_regrade=is_regrade,
         actor=who.user,

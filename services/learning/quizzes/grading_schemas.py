@@ -5,11 +5,12 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from libs.common.web.schemas import Answer, Body, Exact, Length, PlainText
-from services.learning.quizzes.schemas import Long, QuestionKind
+from libs.common.web.schemas import Answer, Body, Exact, Identifier, Length, PlainText
+from services.learning.quizzes.kinds import AnswerCount
+from services.learning.schemas import Long
 
 
-class AnswerGradeBody(Body):
+class AnswerGradeUpdate(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -27,7 +28,7 @@ class AnswerGradeBody(Body):
     comment: Long | None = Field(None, description="what is not sent stays")
 
 
-class RegradeBody(Body):
+class RegradeRequest(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -56,21 +57,13 @@ class PointsChange(Answer):
     after: float
 
 
-class Regraded(Answer):
+class RegradeChanges(Answer):
     changes: list[PointsChange]
-
-
-class Answered(Answer):
-    """One answer and how often it was given; of written ones only the most frequent."""
-
-    answer: PlainText
-    count: int
-    is_right: bool | None
 
 
 class QuestionStatistics(Answer):
     question: UUID
-    kind: QuestionKind
+    kind: Identifier
     text: PlainText
     attempts: int = Field(description="handed-in attempts that had the question")
     answered: int
@@ -79,7 +72,7 @@ class QuestionStatistics(Answer):
     discrimination: float | None = Field(
         description="correlation with the rest of the attempt, -1 to 1; null below three graded attempts"
     )
-    distribution: list[Answered]
+    distribution: list[AnswerCount]
 
 
 class QuizStatistics(Answer):

@@ -2,7 +2,6 @@
 
 import random
 from collections.abc import Sequence
-from decimal import Decimal
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -12,15 +11,15 @@ from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
 from libs.common.web.paging import Paging, paginate
 from services.learning.access import taught_by, teaches
-from services.learning.enrollments.rules import SEATED
-from services.learning.models import Attempt, Course, Enrollment, Question, Quiz
+from services.learning.gradebook.items import quiz_totals
+from services.learning.models import ENROLLED, Attempt, Course, Enrollment, Question, Quiz
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import find_extension
 from services.learning.quizzes.schemas import (
-    QuizForStudent,
-    QuizForTeacher,
-    extension_out,
-    question_out,
+    QuizStudentRead,
+    QuizTeacherRead,
+    extension_read,
+    question_read,
     quiz_fields,
 )
 
@@ -29,19 +28,6 @@ async def list_questions(session: AsyncSession, quiz: UUID) -> Sequence[Question
     """In their order."""
     query = select(Question).where(Question.quiz == quiz).order_by(Question.position, Question.uuid)
     return (await session.scalars(query)).all()
-
-
-async def totals(session: AsyncSession, quiz: Quiz) -> tuple[int, Decimal]:
-    """Number of questions of an attempt, and the most points that it can bring."""
-    points = list(await session.scalars(select(Question.points).where(Question.quiz == quiz.uuid)))
-    for pool in quiz.pools:
-        points += await session.scalars(
-            select(Question.points)
-            .where(Question.bank == UUID(pool["bank"]))
-            .order_by(Question.points.desc())
-            .limit(pool["pick"])
-        )
-    return len(points), sum(points, Decimal(0))
 
 
 async def draw_questions(session: AsyncSession, quiz: Quiz, count: int) -> list[list[Question]]:
@@ -62,19 +48,19 @@ async def draw_questions(session: AsyncSession, quiz: Quiz, count: int) -> list[
     return [[*own, *(found[number] for number in numbers if number in found)] for numbers in drawn]
 
 
-async def for_teacher(session: AsyncSession, quiz: Quiz, *, whole: bool = True) -> QuizForTeacher:
+async def for_teacher(session: AsyncSession, quiz: Quiz, *, whole: bool = True) -> QuizTeacherRead:
     questions = await list_questions(session, quiz.uuid) if whole else ()
     attempts = await session.scalar(
         select(func.count()).select_from(Attempt).where(Attempt.quiz == quiz.uuid)
     )
-    return QuizForTeacher(
-        **quiz_fields(quiz, *await totals(session, quiz)),
-        questions=[question_out(question) for question in questions] if whole else None,
+    return QuizTeacherRead(
+        **quiz_fields(quiz, *await quiz_totals(session, quiz)),
+        questions=[question_read(question) for question in questions] if whole else None,
         attempts_count=attempts or 0,
     )
 
 
-async def for_student(session: AsyncSession, quiz: Quiz, student: UUID) -> QuizForStudent:
+async def for_student(session: AsyncSession, quiz: Quiz, student: UUID) -> QuizStudentRead:
     extension = await find_extension(session, quiz.uuid, student)
     attempts = (
         await session.execute(
@@ -82,9 +68,9 @@ async def for_student(session: AsyncSession, quiz: Quiz, student: UUID) -> QuizF
         )
     ).all()
     allowed = rules.attempts_allowed(quiz.attempts_allowed, extension.extra_attempts if extension else 0)
-    return QuizForStudent(
-        **quiz_fields(quiz, *await totals(session, quiz)),
-        extension=extension_out(extension, quiz.time_zone) if extension else None,
+    return QuizStudentRead(
+        **quiz_fields(quiz, *await quiz_totals(session, quiz)),
+        extension=extension_read(extension, quiz.time_zone) if extension else None,
         attempts_used=len(attempts),
         attempts_left=None if allowed is None else max(0, allowed - len(attempts)),
         open_attempt=next((uuid for uuid, status in attempts if status == "in_progress"), None),
@@ -93,9 +79,11 @@ async def for_student(session: AsyncSession, quiz: Quiz, student: UUID) -> QuizF
 
 async def list_quizzes(
     session: AsyncSession, who: Principal, course: UUID | None, lesson: UUID | None, page: Paging
-) -> tuple[int, list[QuizForTeacher | QuizForStudent]]:
-    """Those of the courses that one teaches, and the published ones of courses that one is enrolled in."""
-    enrolled = select(Enrollment.course).where(Enrollment.student == who.user, Enrollment.status.in_(SEATED))
+) -> tuple[int, list[QuizTeacherRead | QuizStudentRead]]:
+    """Quizzes of the teacher's courses, and published ones of courses that one is enrolled in."""
+    enrolled = select(Enrollment.course).where(
+        Enrollment.student == who.user, Enrollment.status.in_(ENROLLED)
+    )
     visible: ColumnElement[bool] = and_(Quiz.is_published, Quiz.course.in_(enrolled))
     if at_least(who, "teacher"):
         visible = or_(visible, Quiz.course.in_(select(Course.uuid).where(taught_by(who))))
@@ -111,7 +99,7 @@ async def list_quizzes(
             select(Course).where(Course.uuid.in_({quiz.course for quiz in quizzes}))
         )
     }
-    shown: list[QuizForTeacher | QuizForStudent] = []
+    shown: list[QuizTeacherRead | QuizStudentRead] = []
     for quiz in quizzes:
         if teaches(who, courses[quiz.course]):
             shown.append(await for_teacher(session, quiz, whole=False))

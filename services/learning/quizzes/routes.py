@@ -1,4 +1,4 @@
-"""Quizzes and their questions, for those who write them and those who take them."""
+"""Quizzes and their questions, for teachers and learners."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -8,53 +8,56 @@ from fastapi import APIRouter, Query, Request, Response
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser, Teacher
 from libs.common.web import etags
+from libs.common.web.clock import Now
+from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep, choose_uuid
-from services.learning.clock import Now
 from services.learning.errors import InvalidQuestion, PoolTooSmall, QuizEmpty
 from services.learning.quizzes import queries, service
 from services.learning.quizzes.access import access_question, access_quiz, access_taught_quiz
 from services.learning.quizzes.schemas import (
-    Deleted,
-    QuestionBody,
-    QuestionForTeacher,
-    QuestionPatch,
-    QuizBody,
-    QuizForStudent,
-    QuizForTeacher,
-    QuizPatch,
-    question_out,
+    QuestionCreate,
+    QuestionTeacherRead,
+    QuestionUpdate,
+    QuizCreate,
+    QuizStudentRead,
+    QuizTeacherRead,
+    QuizUpdate,
+    question_read,
 )
+from services.learning.schemas import Deleted
 
 router = APIRouter(prefix="/api/quizzes", tags=["quizzes"])
 Filter = Annotated[str | None, Query(description="a uuid")]
 
 
-@router.post("/", status_code=201, response_model=QuizForTeacher)
-async def create_quiz(body: QuizBody, who: Teacher, session: SessionDep, now: Now, response: Response) -> Any:
+@router.post("/", status_code=201, response_model=QuizTeacherRead)
+async def create_quiz(
+    body: QuizCreate, who: Teacher, session: SessionDep, now: Now, response: Response
+) -> Any:
     """Make a quiz, a draft until it is published."""
     quiz = await service.create_quiz(session, who, body, now)
     response.headers["ETag"] = etags.etag(quiz.version)
     return await queries.for_teacher(session, quiz)
 
 
-@router.get("/", response_model=Page[QuizForTeacher | QuizForStudent])
+@router.get("/", response_model=Page[QuizTeacherRead | QuizStudentRead])
 async def list_quizzes(
     who: CurrentUser, session: SessionDep, page: PagingDep, course: Filter = None, lesson: Filter = None
 ) -> Any:
-    """Quizzes that one teaches, and the published ones of one's courses."""
+    """Quizzes of the teacher's courses, and published ones of courses that one is enrolled in."""
     wanted, within = choose_uuid("course", course), choose_uuid("lesson", lesson)
     count, rows = await queries.list_quizzes(session, who, wanted, within, page)
     return page.answer(count, rows)
 
 
-@router.get("/{uuid}/", response_model=QuizForTeacher | QuizForStudent)
+@router.get("/{uuid}/", response_model=QuizTeacherRead | QuizStudentRead)
 async def get_quiz(
     uuid: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
 ) -> Any:
-    """One quiz: whole for who teaches it, without questions and answers for learners."""
+    """One quiz: whole for its teachers, without questions and answers for learners."""
     quiz, taught = await access_quiz(session, who, uuid)
-    body: QuizForTeacher | QuizForStudent
+    body: QuizTeacherRead | QuizStudentRead
     if taught:
         body = await queries.for_teacher(session, quiz)
     else:
@@ -63,100 +66,100 @@ async def get_quiz(
     return etags.answer(request, response, etags.etag(quiz.version, body.model_dump_json())) or body
 
 
-@router.patch("/{uuid}/", response_model=QuizForTeacher, responses=raises(QuizEmpty, PoolTooSmall))
+@router.patch("/{uuid}/", response_model=QuizTeacherRead, responses=raises(QuizEmpty, PoolTooSmall))
 async def change_quiz(
     uuid: UUID,
-    body: QuizPatch,
-    request: Request,
+    body: QuizUpdate,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Change settings. Open attempts keep their questions and time limit; a moved close moves their end."""
-    quiz = await service.change_quiz(session, who, uuid, body, request, now)
+    quiz = await service.change_quiz(session, who, uuid, body, if_match, now)
     response.headers["ETag"] = etags.etag(quiz.version)
     return await queries.for_teacher(session, quiz)
 
 
 @router.delete("/{uuid}/", response_model=Deleted)
-async def delete_quiz(uuid: UUID, request: Request, who: Teacher, session: SessionDep, now: Now) -> Any:
+async def delete_quiz(uuid: UUID, if_match: IfMatch, who: Teacher, session: SessionDep, now: Now) -> Any:
     """Take a quiz away; attempts stay on record."""
-    await service.delete_quiz(session, who, uuid, request, now)
+    await service.delete_quiz(session, who, uuid, if_match, now)
     return {"deleted": True}
 
 
-@router.post("/{uuid}/publish/", response_model=QuizForTeacher, responses=raises(QuizEmpty, PoolTooSmall))
+@router.post("/{uuid}/publish/", response_model=QuizTeacherRead, responses=raises(QuizEmpty, PoolTooSmall))
 async def publish_quiz(
-    uuid: UUID, request: Request, response: Response, who: Teacher, session: SessionDep, now: Now
+    uuid: UUID, if_match: IfMatch, response: Response, who: Teacher, session: SessionDep, now: Now
 ) -> Any:
     """Open a quiz to learners."""
-    quiz = await service.publish_quiz(session, who, uuid, request, now)
+    quiz = await service.publish_quiz(session, who, uuid, if_match, now)
     response.headers["ETag"] = etags.etag(quiz.version)
     return await queries.for_teacher(session, quiz)
 
 
-@router.get("/{uuid}/questions/", response_model=list[QuestionForTeacher])
+@router.get("/{uuid}/questions/", response_model=list[QuestionTeacherRead])
 async def list_questions(uuid: UUID, who: CurrentUser, session: SessionDep) -> Any:
-    """The questions with what is right, in their order, for who teaches the quiz."""
+    """The questions of a quiz with what is right, in their order, for its teachers."""
     quiz = await access_taught_quiz(session, who, uuid)
-    return [question_out(question) for question in await queries.list_questions(session, quiz.uuid)]
+    return [question_read(question) for question in await queries.list_questions(session, quiz.uuid)]
 
 
 @router.post(
     "/{uuid}/questions/",
     status_code=201,
-    response_model=QuestionForTeacher,
+    response_model=QuestionTeacherRead,
     responses=raises(InvalidQuestion),
 )
 async def add_question(
     uuid: UUID,
-    body: QuestionBody,
-    request: Request,
+    body: QuestionCreate,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Add a question; `If-Match` takes the quiz's ETag."""
-    question, version = await service.add_question(session, who, uuid, body, request, now)
+    question, version = await service.add_question(session, who, uuid, body, if_match, now)
     response.headers["ETag"] = etags.etag(version, question.uuid)
-    return question_out(question)
+    return question_read(question)
 
 
-@router.get("/{uuid}/questions/{question}/", response_model=QuestionForTeacher)
+@router.get("/{uuid}/questions/{question}/", response_model=QuestionTeacherRead)
 async def get_question(
     uuid: UUID, question: UUID, request: Request, response: Response, who: CurrentUser, session: SessionDep
 ) -> Any:
-    """One question with what is right, for who teaches the quiz. Its ETag changes with the quiz."""
+    """One question with what is right, for teachers of the quiz. Its ETag changes with the quiz."""
     quiz = await access_taught_quiz(session, who, uuid)
-    body = question_out(await access_question(session, quiz, question))
+    body = question_read(await access_question(session, quiz, question))
     return etags.answer(request, response, etags.etag(quiz.version, question)) or body
 
 
 @router.patch(
-    "/{uuid}/questions/{question}/", response_model=QuestionForTeacher, responses=raises(InvalidQuestion)
+    "/{uuid}/questions/{question}/", response_model=QuestionTeacherRead, responses=raises(InvalidQuestion)
 )
 async def change_question(
     uuid: UUID,
     question: UUID,
-    body: QuestionPatch,
-    request: Request,
+    body: QuestionUpdate,
+    if_match: IfMatch,
     response: Response,
     who: Teacher,
     session: SessionDep,
     now: Now,
 ) -> Any:
     """Change a question for attempts that start from now on."""
-    changed, version = await service.change_question(session, who, uuid, question, body, request, now)
+    changed, version = await service.change_question(session, who, uuid, question, body, if_match, now)
     response.headers["ETag"] = etags.etag(version, question)
-    return question_out(changed)
+    return question_read(changed)
 
 
 @router.delete("/{uuid}/questions/{question}/", response_model=Deleted, responses=raises(QuizEmpty))
 async def delete_question(
-    uuid: UUID, question: UUID, request: Request, who: Teacher, session: SessionDep, now: Now
+    uuid: UUID, question: UUID, if_match: IfMatch, who: Teacher, session: SessionDep, now: Now
 ) -> Any:
     """Take a question out, for attempts that start from now on."""
-    await service.remove_question(session, who, uuid, question, request, now)
+    await service.remove_question(session, who, uuid, question, if_match, now)
     return {"deleted": True}

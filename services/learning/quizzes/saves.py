@@ -1,4 +1,4 @@
-"""Saving answers: what was saved is the record, and everything is graded from it.
+"""SaveAnswer answers: what was saved is the record, and everything is graded from it.
 
 A class saves every few seconds, so this goes below the ORM and takes many in a transaction. A save shares the
 attempt's lock: a submit waits for saves that are under way, and what comes after it is refused. Who has left
@@ -17,10 +17,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.data.db import Direct, driver
 from libs.common.runtime.errors import LecternError, NotFound
 from libs.common.security.tokens import Principal
-from services.learning.enrollments.rules import SEATED
 from services.learning.errors import AttemptAlreadySubmitted, AttemptClosed, NotEnrolled
-from services.learning.quizzes import rules
+from services.learning.models import ENROLLED
 from services.learning.quizzes.access import refuse_others
+from services.learning.quizzes.kinds import kind_of
+from services.learning.windows import is_over
 
 FOUND = """
 SELECT a.student, e.status, a.status, a.deadline, q.kind, q.content FROM attempts a
@@ -44,8 +45,8 @@ UPDATE attempt_questions q SET answer = s.answer, saved_at = s.saved_at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Saving:
-    """A learner's wish to save an answer; None takes it back."""
+class SaveAnswer:
+    """A request to save an answer; None takes it back."""
 
     student: UUID
     attempt: UUID
@@ -56,7 +57,7 @@ class Saving:
     def check(
         self,
         student: UUID,
-        seat: str,
+        enrollment_status: str,
         status: str,
         deadline: datetime | None,
         kind: str | None,
@@ -65,13 +66,13 @@ class Saving:
         """Raises NotFound, NotEnrolled, AttemptAlreadySubmitted, AttemptClosed or InvalidAnswer."""
         if student != self.student or kind is None:
             raise NotFound
-        if seat not in SEATED:
+        if enrollment_status not in ENROLLED:
             raise NotEnrolled
         if status != "in_progress":
             raise AttemptAlreadySubmitted
-        if rules.is_over(deadline, self.now):
+        if is_over(deadline, self.now):
             raise AttemptClosed
-        rules.check_answer(kind, content, self.answer)
+        kind_of(kind).check_answer(content, self.answer)
 
 
 async def save_answer(
@@ -85,23 +86,23 @@ async def save_answer(
         raise NotFound
     if row[0] != who.user:
         await refuse_others(session, who, uuid)
-    saving = Saving(who.user, uuid, question, answer, now)
-    saving.check(*row)
-    await connection.execute(SAVE, _columns([saving]))
+    save = SaveAnswer(who.user, uuid, question, answer, now)
+    save.check(*row)
+    await connection.execute(SAVE, _columns([save]))
     deadline: datetime | None = row[3]
     return deadline
 
 
 async def save_together(
-    transaction: Direct, wanted: Sequence[Saving]
-) -> dict[Saving, tuple[datetime | None, tuple[()]]]:
+    transaction: Direct, wanted: Sequence[SaveAnswer]
+) -> dict[SaveAnswer, tuple[datetime | None, tuple[()]]]:
     """Keep those answers that may be kept, and tell their deadlines. Waits for no lock."""
     places = {
         "attempts": [one.attempt for one in wanted],
         "questions": [one.question for one in wanted],
     }
     found = await transaction.connection.execute(FOUND_TOGETHER, places)
-    kept: dict[Saving, tuple[datetime | None, tuple[()]]] = {}
+    stored: dict[SaveAnswer, tuple[datetime | None, tuple[()]]] = {}
     newest = {}
     for place, *row in await found.fetchall():
         one = wanted[place - 1]
@@ -109,17 +110,17 @@ async def save_together(
             one.check(*row)
         except LecternError:
             continue
-        kept[one] = row[3], ()
+        stored[one] = row[3], ()
         newest[one.attempt, one.question] = one
     if newest:
         await transaction.connection.execute(SAVE, _columns(list(newest.values())))
-    return kept
+    return stored
 
 
-def _columns(savings: Sequence[Saving]) -> dict[str, list[Any]]:
+def _columns(saves: Sequence[SaveAnswer]) -> dict[str, list[Any]]:
     return {
-        "attempts": [one.attempt for one in savings],
-        "questions": [one.question for one in savings],
-        "answers": [None if one.answer is None else Jsonb(one.answer) for one in savings],
-        "moments": [one.now for one in savings],
+        "attempts": [one.attempt for one in saves],
+        "questions": [one.question for one in saves],
+        "answers": [None if one.answer is None else Jsonb(one.answer) for one in saves],
+        "moments": [one.now for one in saves],
     }

@@ -1,12 +1,11 @@
 """Bodies of quizzes and questions. What a teacher sees and what a student sees are separate models."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import UUID4, AwareDatetime, ConfigDict, Field, field_validator
+from pydantic import AwareDatetime, ConfigDict, Field, field_validator
 
 from libs.common.runtime.errors import Unprocessable
 from libs.common.web.schemas import (
@@ -21,46 +20,32 @@ from libs.common.web.schemas import (
     TimeZone,
 )
 from services.learning.models import Question, Quiz, QuizExtension
-from services.learning.quizzes.rules import CHOICE, shown
+from services.learning.quizzes.kinds import KindFields, KindName, KindTeacherFields, kind_of
+from services.learning.rules import rounded
+from services.learning.schemas import Long, OptionalMoment, Title
 
 When = Literal["immediately", "after_close", "never"]
 QuizKind = Literal["practice", "graded", "final", "survey"]
 Scoring = Literal["highest", "latest", "average", "first"]
-QuestionKind = Literal[
-    "single_choice",
-    "multiple_choice",
-    "true_false",
-    "short_answer",
-    "numeric",
-    "matching",
-    "ordering",
-    "essay",
-]
-Title = Annotated[PlainText, Length(1, 200)]
-Long = Annotated[PlainText, Length(0, 50_000)]
-# Dates beyond these overflow in one time zone or another.
-EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9999, 12, 30, tzinfo=UTC)
-OptionalMoment = Annotated[Annotated[AwareDatetime, Field(ge=EARLIEST, le=LATEST)] | None, EmptyIsNone]
-Number = Annotated[Exact, Field(ge=-(10**30), le=10**30, allow_inf_nan=False)]
 
 
-class Feedback(Body):
+class FeedbackPolicy(Body):
     score: When = "immediately"
     correctness: When = "immediately"
     answers: When = "after_close"
 
 
-class Pool(Body):
+class QuestionPool(Body):
     """So many questions of a bank of the same course, drawn at random when an attempt starts."""
 
     bank: UUID
     pick: int = Field(ge=1, le=1000)
 
 
-Pools = Annotated[list[Pool], Field(max_length=50)]
+Pools = Annotated[list[QuestionPool], Field(max_length=50)]
 
 
-class QuizBody(Body):
+class QuizCreate(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -92,10 +77,10 @@ class QuizBody(Body):
     shuffle_questions: bool = False
     shuffle_answers: bool = False
     pools: Pools = Field(default_factory=list)
-    feedback: Feedback = Feedback()
+    feedback: FeedbackPolicy = FeedbackPolicy()
 
 
-class QuizPatch(Body):
+class QuizUpdate(Body):
     """What is not sent stays, also of `feedback`; what only GET answers is taken while it does not change."""
 
     uuid: UUID | None = None
@@ -121,7 +106,7 @@ class QuizPatch(Body):
     shuffle_questions: bool | None = None
     shuffle_answers: bool | None = None
     pools: Pools | None = None
-    feedback: Feedback | None = None
+    feedback: FeedbackPolicy | None = None
 
     @field_validator(
         "title", "description", "kind", "time_zone", "scoring", "pass_mark", "shuffle_questions",
@@ -134,41 +119,19 @@ class QuizPatch(Body):
         return value
 
 
-Side = Annotated[PlainText, Length(1, 5_000)]
-
-
-class OptionBody(Body):
-    uuid: UUID4 | None = Field(None, description="made when missing")
-    text: Side
-    is_correct: bool = False
-    feedback: Annotated[PlainText, Length(0, 5_000)] = ""
-
-
-class PairBody(Body):
-    left: Side
-    right: Side
-
-
-class QuestionPatch(Body):
+class QuestionUpdate(KindFields):
     """By kind: `options`, `correct`, `accepted`, `value` and `tolerance`, `pairs`, or `items` in order."""
 
     uuid: UUID | None = Field(None, description="accepted while it does not change")
-    kind: QuestionKind | None = None
+    kind: KindName | None = None
     text: Annotated[PlainText, Length(1, 20_000)] | None = None
     points: Exact | None = Field(None, ge=0, le=10_000, decimal_places=4, description="one, if not given")
     order: int | None = Field(None, ge=0, le=100_000)
     explanation: Long | None = None
     partial_credit: bool | None = None
-    options: list[OptionBody] | None = Field(None, max_length=50)
-    correct: bool | None = None
-    accepted: list[Annotated[PlainText, Length(1, 2_000)]] | None = Field(None, max_length=100)
-    value: Number | None = None
-    tolerance: Annotated[Number, Field(ge=0)] | None = None
-    pairs: list[PairBody] | None = Field(None, max_length=50)
-    items: list[Side] | None = Field(None, max_length=50, description="in the right order")
 
 
-class QuestionBody(QuestionPatch):
+class QuestionCreate(QuestionUpdate):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -192,40 +155,21 @@ class QuestionBody(QuestionPatch):
         }
     )
 
-    kind: QuestionKind
+    kind: KindName
     text: Annotated[PlainText, Length(1, 20_000)]
 
 
-class OptionForTeacher(Answer):
+class QuestionTeacherRead(KindTeacherFields):
     uuid: UUID
-    text: PlainText
-    is_correct: bool
-    feedback: PlainText
-
-
-class PairForTeacher(Answer):
-    left: PlainText
-    right: PlainText
-
-
-class QuestionForTeacher(Answer):
-    uuid: UUID
-    kind: QuestionKind
+    kind: Identifier
     text: PlainText
     points: float
     order: int
     explanation: PlainText
     partial_credit: bool
-    options: list[OptionForTeacher] | None = None
-    correct: bool | None = None
-    accepted: list[PlainText] | None = None
-    value: float | None = None
-    tolerance: float | None = None
-    pairs: list[PairForTeacher] | None = None
-    items: list[PlainText] | None = None
 
 
-class QuizCommon(Answer):
+class QuizBase(Answer):
     uuid: UUID
     course: UUID
     lesson: UUID | None
@@ -241,8 +185,8 @@ class QuizCommon(Answer):
     pass_mark: float
     shuffle_questions: bool
     shuffle_answers: bool
-    pools: list[Pool]
-    feedback: Feedback
+    pools: list[QuestionPool]
+    feedback: FeedbackPolicy
     question_count: int
     max_score: float = Field(description="of pools the most that their questions can bring")
     is_published: bool
@@ -250,14 +194,14 @@ class QuizCommon(Answer):
     updated_at: Moment
 
 
-class QuizForTeacher(QuizCommon):
+class QuizTeacherRead(QuizBase):
     """With what is right; `questions` only where one quiz is asked for."""
 
-    questions: list[QuestionForTeacher] | None
+    questions: list[QuestionTeacherRead] | None
     attempts_count: int
 
 
-class ExtensionBody(Body):
+class ExtensionUpdate(Body):
     """All three are set; what is not sent is taken back."""
 
     model_config = ConfigDict(
@@ -271,13 +215,13 @@ class ExtensionBody(Body):
     closes_at: OptionalMoment = Field(None, description="the window's end for this learner, if it is later")
 
 
-class ExcuseBody(Body):
+class ExcuseUpdate(Body):
     model_config = ConfigDict(json_schema_extra={"examples": [{"excused": True}]})
 
     excused: bool = Field(description="the quiz does not count for them; false: it counts again")
 
 
-class ExtensionOut(Answer):
+class ExtensionStudentRead(Answer):
     """`time_zone` is the quiz's."""
 
     extra_seconds: int
@@ -287,20 +231,20 @@ class ExtensionOut(Answer):
     excused: bool = Field(description="the quiz does not count for them")
 
 
-class ExtensionForTeacher(ExtensionOut):
+class ExtensionTeacherRead(ExtensionStudentRead):
     quiz: UUID
     user: UUID
     user_name: PlainText
     updated_at: Moment
 
 
-class QuizForStudent(QuizCommon):
+class QuizStudentRead(QuizBase):
     """What a learner sees before an attempt: no questions, and nothing of what is right."""
 
     attempts_used: int
     attempts_left: int | None = Field(description="with those of an extension; null: any number")
     open_attempt: UUID | None
-    extension: ExtensionOut | None = Field(description="what this learner has beyond others")
+    extension: ExtensionStudentRead | None = Field(description="what this learner has beyond others")
 
 
 # What changes by itself while somebody edits: an older value asks for nothing.
@@ -316,13 +260,9 @@ def check_unchanged(body: Body, names: Sequence[str], shown: Answer) -> None:
             raise Unprocessable.field(name, "cannot be changed here")
 
 
-class Deleted(Answer):
-    deleted: bool = True
-
-
-def extension_out(extension: QuizExtension, zone: str) -> ExtensionOut:
+def extension_read(extension: QuizExtension, zone: str) -> ExtensionStudentRead:
     """`zone` is the quiz's."""
-    return ExtensionOut(
+    return ExtensionStudentRead(
         extra_seconds=extension.extra_seconds,
         extra_attempts=extension.extra_attempts,
         closes_at=extension.closes_at,
@@ -331,37 +271,31 @@ def extension_out(extension: QuizExtension, zone: str) -> ExtensionOut:
     )
 
 
-def question_out(question: Question) -> QuestionForTeacher:
-    content = question.content
-    return QuestionForTeacher(
+def question_read(question: Question) -> QuestionTeacherRead:
+    return QuestionTeacherRead(
         uuid=question.uuid,
-        kind=question.kind,  # type: ignore[arg-type]
+        kind=question.kind,
         text=question.text,
         points=float(question.points),
         order=question.position,
         explanation=question.explanation,
         partial_credit=question.partial_credit,
-        options=content["options"] if question.kind in CHOICE else None,
-        correct=content.get("correct"),
-        accepted=content.get("accepted"),
-        value=float(content["value"]) if "value" in content else None,
-        tolerance=float(content["tolerance"]) if "tolerance" in content else None,
-        pairs=[
-            PairForTeacher(left=pair["left"]["text"], right=pair["right"]["text"])
-            for pair in content.get("pairs", ())
-        ]
-        or None,
-        items=[item["text"] for item in content.get("items", ())] or None,
+        **kind_of(question.kind).for_teacher(question.content),
     )
 
 
 def quiz_fields(quiz: Quiz, count: int, points: Decimal) -> dict[str, Any]:
     """What every view of a quiz has."""
-    fields = {name: getattr(quiz, name) for name in QuizCommon.model_fields if hasattr(quiz, name)}
-    return {**fields, "pass_mark": float(quiz.pass_mark), "question_count": count, "max_score": shown(points)}
+    fields = {name: getattr(quiz, name) for name in QuizBase.model_fields if hasattr(quiz, name)}
+    return {
+        **fields,
+        "pass_mark": float(quiz.pass_mark),
+        "question_count": count,
+        "max_score": rounded(points),
+    }
 
 
-class BankBody(Body):
+class QuestionBankCreate(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"course": "00000020-0000-4000-8000-000000000020", "title": "Graphs, easy ones"}]
@@ -372,7 +306,7 @@ class BankBody(Body):
     title: Title
 
 
-class BankPatch(Body):
+class QuestionBankUpdate(Body):
     """What is not sent stays; what only GET answers is accepted while it does not change."""
 
     uuid: UUID | None = None
@@ -384,11 +318,11 @@ class BankPatch(Body):
     title: Title | None = None
 
 
-class BankOut(Answer):
+class QuestionBankRead(Answer):
     uuid: UUID
     course: UUID
     title: PlainText
     question_count: int
     created_at: Moment
     updated_at: Moment
-    questions: list[QuestionForTeacher] | None = Field(None, description="only where one bank is asked for")
+    questions: list[QuestionTeacherRead] | None = Field(None, description="only where one bank is asked for")

@@ -4,7 +4,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from fastapi import Request
 from sqlalchemy import delete, exists, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,24 +17,26 @@ from libs.common.events.quizzes import (
 )
 from libs.common.runtime.errors import Unprocessable
 from libs.common.security.tokens import Principal
-from libs.common.web.etags import check_if_match
-from services.learning.access import access_taught_course
-from services.learning.completion.checks import want_course_check
+from libs.common.web.etags import Precondition
+from services.learning.access import access_taught_course, check_lesson
+from services.learning.checks import want_course_check
 from services.learning.errors import PoolTooSmall, QuizEmpty
-from services.learning.gradebook.facts import note_items
-from services.learning.models import Attempt, Course, Question, QuestionBank, Quiz, User
+from services.learning.gradebook.history import record_items
+from services.learning.gradebook.items import quiz_totals
+from services.learning.models import Attempt, Question, QuestionBank, Quiz
 from services.learning.quizzes import questions
 from services.learning.quizzes.access import access_question, access_taught_quiz
 from services.learning.quizzes.extensions import move_deadlines
-from services.learning.quizzes.grading import settle_graded
-from services.learning.quizzes.queries import for_teacher, totals
+from services.learning.quizzes.grading import regrade_attempts
+from services.learning.quizzes.queries import for_teacher
 from services.learning.quizzes.schemas import (
-    QuestionBody,
-    QuestionPatch,
-    QuizBody,
-    QuizPatch,
+    QuestionCreate,
+    QuestionUpdate,
+    QuizCreate,
+    QuizUpdate,
     check_unchanged,
 )
+from services.learning.windows import check_order, zone_of
 
 READ_ONLY = (
     "uuid", "course", "is_published", "question_count", "max_score", "questions", "created_at",
@@ -43,21 +44,18 @@ READ_ONLY = (
 )  # fmt: skip
 
 
-async def create_quiz(session: AsyncSession, who: Principal, body: QuizBody, now: datetime) -> Quiz:
+async def create_quiz(session: AsyncSession, who: Principal, body: QuizCreate, now: datetime) -> Quiz:
     """A new quiz, a draft until it is published."""
     course = await access_taught_course(session, who, body.course)
     check_lesson(course, body.lesson)
-    _check_window(body.opens_at, body.closes_at)
+    check_order(body.opens_at, body.closes_at, "must be after opens_at", strict=True)
     pools = [pool.model_dump(mode="json") for pool in body.pools]
     await _check_pools(session, course.uuid, pools)
-    zone = (
-        body.time_zone or await session.scalar(select(User.time_zone).where(User.uuid == who.user)) or "UTC"
-    )
     quiz = Quiz(
         **body.model_dump(exclude={"pools", "time_zone", "feedback"}),
         uuid=uuid4(),
         version=0,
-        time_zone=zone,
+        time_zone=body.time_zone or await zone_of(session, who.user),
         pools=pools,
         feedback=body.feedback.model_dump(),
         created_at=now,
@@ -69,12 +67,12 @@ async def create_quiz(session: AsyncSession, who: Principal, body: QuizBody, now
 
 
 async def change_quiz(
-    session: AsyncSession, who: Principal, uuid: UUID, body: QuizPatch, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, body: QuizUpdate, if_match: Precondition, now: datetime
 ) -> Quiz:
     """Change settings; what is not sent stays. A moved close moves the deadlines of open attempts, and
     attempts that are graded follow their scoring and pass mark."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     changes = body.model_dump(exclude_unset=True, exclude={*READ_ONLY})
     if body.model_fields_set & {*READ_ONLY}:
         check_unchanged(body, READ_ONLY, await for_teacher(session, quiz))
@@ -90,14 +88,14 @@ async def change_quiz(
         check_lesson(await access_taught_course(session, who, quiz.course), changes["lesson"])
     for field, value in changes.items():
         setattr(quiz, field, value)
-    _check_window(quiz.opens_at, quiz.closes_at)
+    check_order(quiz.opens_at, quiz.closes_at, "must be after opens_at", strict=True)
     if quiz.is_published and body.pools is not None:
         await _check_questions(session, quiz)
     await _publish(session, quiz, QuizChanged, who, now)
     if quiz.closes_at != before[0]:
         await move_deadlines(session, who, quiz, now)
     if (quiz.scoring, quiz.pass_mark) != before[1:]:
-        await settle_graded(session, quiz, now)
+        await regrade_attempts(session, quiz, now)
     return quiz
 
 
@@ -106,11 +104,11 @@ async def _is_attempted(session: AsyncSession, quiz: Quiz) -> bool:
 
 
 async def publish_quiz(
-    session: AsyncSession, who: Principal, uuid: UUID, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition, now: datetime
 ) -> Quiz:
     """Open the quiz to learners; again → nothing changes. Raises QuizEmpty, PoolTooSmall."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     if quiz.is_published:
         return quiz
     await _check_questions(session, quiz)
@@ -121,21 +119,26 @@ async def publish_quiz(
 
 
 async def delete_quiz(
-    session: AsyncSession, who: Principal, uuid: UUID, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, if_match: Precondition, now: datetime
 ) -> None:
     """Take the quiz away from everybody; attempts and results stay on record."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     quiz.deleted_at = now
     await _publish(session, quiz, QuizDeleted, who, now)
 
 
 async def add_question(
-    session: AsyncSession, who: Principal, uuid: UUID, body: QuestionBody, request: Request, now: datetime
+    session: AsyncSession,
+    who: Principal,
+    uuid: UUID,
+    body: QuestionCreate,
+    if_match: Precondition,
+    now: datetime,
 ) -> tuple[Question, int]:
     """Add a question; attempts that were started before keep theirs. Returns it and the quiz's version."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     question = await questions.add(session, quiz, body)
     await _publish(session, quiz, QuizChanged, who, now)
     return question, quiz.version
@@ -146,13 +149,13 @@ async def change_question(
     who: Principal,
     uuid: UUID,
     number: UUID,
-    body: QuestionPatch,
-    request: Request,
+    body: QuestionUpdate,
+    if_match: Precondition,
     now: datetime,
 ) -> tuple[Question, int]:
     """Change a question, for attempts that start from now on. Returns it and the quiz's version."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     question = await access_question(session, quiz, number)
     questions.change(question, body)
     await _publish(session, quiz, QuizChanged, who, now)
@@ -160,35 +163,21 @@ async def change_question(
 
 
 async def remove_question(
-    session: AsyncSession, who: Principal, uuid: UUID, number: UUID, request: Request, now: datetime
+    session: AsyncSession, who: Principal, uuid: UUID, number: UUID, if_match: Precondition, now: datetime
 ) -> None:
     """Take a question out; a published quiz keeps one. Raises QuizEmpty."""
     quiz = await access_taught_quiz(session, who, uuid, lock=True)
-    check_if_match(request, quiz.version)
+    if_match.check(quiz.version)
     question = await access_question(session, quiz, number)
-    if quiz.is_published and (await totals(session, quiz))[0] == 1:
+    if quiz.is_published and (await quiz_totals(session, quiz))[0] == 1:
         raise QuizEmpty
     await session.execute(delete(Question).where(Question.uuid == question.uuid))
     await _publish(session, quiz, QuizChanged, who, now)
 
 
-def check_lesson(course: Course, lesson: UUID | None) -> None:
-    """A lesson of the published or the draft structure. Raises Unprocessable."""
-    modules = [*course.modules, *course.draft_modules]
-    if lesson is not None and not any(
-        known["uuid"] == str(lesson) for module in modules for known in module["lessons"]
-    ):
-        raise Unprocessable.field("lesson", "the course has no such lesson")
-
-
-def _check_window(opens_at: datetime | None, closes_at: datetime | None) -> None:
-    if opens_at is not None and closes_at is not None and closes_at <= opens_at:
-        raise Unprocessable.field("closes_at", "must be after opens_at")
-
-
 async def _check_questions(session: AsyncSession, quiz: Quiz) -> None:
     """Whether learners find what the quiz promises. Raises QuizEmpty, PoolTooSmall."""
-    if not (await totals(session, quiz))[0]:
+    if not (await quiz_totals(session, quiz))[0]:
         raise QuizEmpty
     for pool in quiz.pools:
         there = await session.scalar(
@@ -218,7 +207,7 @@ async def _publish(
     quiz.version += 1
     quiz.updated_at = now
     await session.flush()
-    count, points = await totals(session, quiz)
+    count, points = await quiz_totals(session, quiz)
     fields: dict[str, Any] = {
         name: getattr(quiz, name)
         for name in ("course", "lesson", "title", "kind", "scoring", "is_published", "opens_at", "closes_at")
@@ -232,5 +221,5 @@ async def _publish(
         actor=who.user,
     )
     record(session, event, quiz.version)
-    await note_items(session, quiz.course, [quiz.uuid], now)
+    await record_items(session, quiz.course, [quiz.uuid], now)
     await want_course_check(session, quiz.course, now)

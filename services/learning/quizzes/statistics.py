@@ -1,8 +1,7 @@
 """Statistics of a quiz's questions, from the attempts that are handed in."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Sequence
-from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -13,9 +12,9 @@ from libs.common.security.tokens import Principal
 from services.learning.models import Attempt, AttemptQuestion
 from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_taught_quiz
-from services.learning.quizzes.grading_schemas import Answered, QuestionStatistics, QuizStatistics
-
-MOST_ANSWERS = 20
+from services.learning.quizzes.grading_schemas import QuestionStatistics, QuizStatistics
+from services.learning.quizzes.kinds import kind_of
+from services.learning.quizzes.kinds.regrades import counted_score
 
 
 async def get_statistics(session: AsyncSession, who: Principal, uuid: UUID) -> QuizStatistics:
@@ -54,15 +53,16 @@ def _question(
     found: Sequence[AttemptQuestion], totals: dict[UUID, Any], *, graded: bool
 ) -> QuestionStatistics:
     newest = found[-1]
-    counted = {row.attempt: rules.counted(row.content, row.points, row.score) for row in found}
+    counted = {row.attempt: counted_score(row.content, row.points, row.score) for row in found}
     scores = {attempt: score for attempt, score in counted.items() if score is not None}
     shares = [
         float(scores[row.attempt] / row.points) for row in found if row.attempt in scores and row.points
     ]
+    answers = [row.answer for row in found if row.answer is not None and row.kind == newest.kind]
     whole = [attempt for attempt in scores if attempt in totals]
     return QuestionStatistics(
         question=newest.question,
-        kind=newest.kind,  # type: ignore[arg-type]
+        kind=newest.kind,
         text=newest.text,
         attempts=len(found),
         answered=sum(row.answer is not None for row in found),
@@ -72,63 +72,5 @@ def _question(
             [float(scores[attempt]) for attempt in whole],
             [float(totals[attempt] - scores[attempt]) for attempt in whole],
         ),
-        distribution=_distribution(newest, found, graded=graded),
+        distribution=kind_of(newest.kind).statistics(newest.content, answers, graded=graded),
     )
-
-
-def _distribution(
-    newest: AttemptQuestion, found: Sequence[AttemptQuestion], *, graded: bool
-) -> list[Answered]:
-    """Options all, in their order; pairs and written answers by how often they were given; no essays."""
-    kind, content = newest.kind, newest.content
-    given = [row.answer for row in found if row.answer is not None and row.kind == kind]
-    if kind == "essay":
-        return []
-    if kind in rules.CHOICE:
-        lists = [answer if isinstance(answer, list) else [answer] for answer in given]
-        chosen = Counter(one for answer in lists for one in answer)
-        return [
-            Answered(
-                answer=option["text"],
-                count=chosen[option["uuid"]],
-                is_right=option["is_correct"] if graded else None,
-            )
-            for option in content["options"]
-        ]
-    if kind == "matching":
-        lefts = {pair["left"]["uuid"]: pair for pair in content["pairs"]}
-        texts = {pair["right"]["uuid"]: pair["right"]["text"] for pair in content["pairs"]}
-        named = {rules.as_seen(text): text for text in reversed(texts.values())}
-        pairs = Counter(
-            (left, rules.as_seen(texts[right]))
-            for answer in given
-            for left, right in answer.items()
-            if left in lefts and right in texts
-        )
-        return [
-            Answered(
-                answer=f"{lefts[left]['left']['text']} → {named[right]}",
-                count=count,
-                is_right=rules.as_seen(lefts[left]["right"]["text"]) == right if graded else None,
-            )
-            for (left, right), count in pairs.most_common()
-        ]
-    answers = Counter(_written(kind, content, answer) for answer in given)
-    firsts = {_written(kind, content, answer): answer for answer in given}
-    return [
-        Answered(
-            answer=shown,
-            count=count,
-            is_right=rules.share(kind, content, firsts[shown], True) == Fraction(1) if graded else None,
-        )
-        for shown, count in answers.most_common(MOST_ANSWERS)
-    ]
-
-
-def _written(kind: str, content: Any, answer: Any) -> str:
-    if kind == "ordering":
-        items = {item["uuid"]: item["text"] for item in content["items"]}
-        return " → ".join(items.get(one, "…") for one in answer)
-    if kind == "short_answer":
-        return rules.folded(answer)
-    return str(answer).lower()

@@ -1,4 +1,4 @@
-"""What of an attempt is shown to whom: `AttemptQuestionOut` is filled by the feedback policy alone."""
+"""What of an attempt is shown to whom: `AttemptQuestionRead` is filled by the feedback policy alone."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,15 +15,18 @@ from libs.common.web import etags
 from libs.common.web.paging import Paging
 from libs.common.web.schemas import Answer, Body, Identifier, Moment, PlainText
 from services.learning.models import Attempt, AttemptQuestion, Quiz, QuizExtension, User
-from services.learning.quizzes import rules
 from services.learning.quizzes.access import access_attempt, access_quiz
-from services.learning.quizzes.results import Case, PinnedQuestion, read_pinned
-from services.learning.quizzes.rules import LONGEST_ESSAY
+from services.learning.quizzes.kinds import KindStudentFields, kind_of
+from services.learning.quizzes.kinds.regrades import counted_score
+from services.learning.quizzes.results import LoadedAttempt, PinnedQuestion, read_pinned
+from services.learning.rules import rounded
+from services.learning.schemas import LONGEST_TEXT
+from services.learning.windows import is_visible, latest_close
 
 Status = Literal["in_progress", "submitted", "graded"]
 
 
-class AnswerBody(Body):
+class AnswerUpdate(Body):
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -42,7 +45,7 @@ class AnswerBody(Body):
         json_schema_extra={
             "anyOf": [
                 {
-                    "type": "string", "maxLength": LONGEST_ESSAY, "contentMediaType": "text/plain",
+                    "type": "string", "maxLength": LONGEST_TEXT, "contentMediaType": "text/plain",
                     "description": "a uuid; a short answer of at most 2,000 characters; an essay",
                 },
                 {"type": "array", "items": {"type": "string", "format": "uuid"}},
@@ -55,7 +58,7 @@ class AnswerBody(Body):
     )  # fmt: skip
 
 
-class SavedAnswer(Answer):
+class AnswerRead(Answer):
     question: UUID
     answer: Any
     saved_at: Moment
@@ -63,31 +66,21 @@ class SavedAnswer(Answer):
     seconds_left: int | None
 
 
-class OptionOut(Answer):
-    uuid: UUID
-    text: PlainText
-
-
-class AttemptQuestionOut(Answer):
+class AttemptQuestionRead(KindStudentFields):
     """A question in an attempt's order. What the policy hides is null."""
 
     uuid: UUID
     kind: Identifier
     text: PlainText
     points: float
-    options: list[OptionOut] | None = None
-    lefts: list[OptionOut] | None = None
-    rights: list[OptionOut] | None = None
-    items: list[OptionOut] | None = None
     score: float | None = None
     is_correct: bool | None = None
     right_answer: Any = None
     explanation: PlainText | None = None
-    option_feedback: dict[UUID, PlainText] | None = None
     comment: PlainText | None = Field(None, description="of who graded it; shown with the correctness")
 
 
-class AttemptRow(Answer):
+class AttemptSummary(Answer):
     uuid: UUID
     quiz: UUID
     student: UUID
@@ -105,8 +98,8 @@ class AttemptRow(Answer):
     passed: bool | None
 
 
-class AttemptOut(AttemptRow):
-    questions: list[AttemptQuestionOut]
+class AttemptRead(AttemptSummary):
+    questions: list[AttemptQuestionRead]
     answers: dict[UUID, Any]
 
 
@@ -114,7 +107,7 @@ def seconds_left(deadline: datetime | None, now: datetime) -> int | None:
     return None if deadline is None else max(0, int((deadline - now).total_seconds()))
 
 
-def attempt_row(
+def attempt_summary(
     attempt: Attempt,
     quiz: Quiz,
     extended: datetime | None,
@@ -136,9 +129,9 @@ def attempt_row(
         "time_zone": quiz.time_zone,
         "submitted_at": attempt.submitted_at,
         "seconds_left": seconds_left(attempt.deadline, now) if open_ else None,
-        "score": rules.shown(attempt.score) if shown else None,
-        "max_score": rules.shown(attempt.max_score),
-        "percentage": rules.shown(attempt.percentage) if shown else None,
+        "score": rounded(attempt.score) if shown else None,
+        "max_score": rounded(attempt.max_score),
+        "percentage": rounded(attempt.percentage) if shown else None,
         "passed": attempt.passed if shown else None,
     }
 
@@ -146,51 +139,31 @@ def attempt_row(
 def _shows(quiz: Quiz, what: str, attempt: Attempt, extended: datetime | None, now: datetime) -> bool:
     """Nothing before the attempt is handed in, whatever the policy; `extended` is the learner's own close."""
     handed_in = attempt.status != "in_progress"
-    closes_at = rules.latest_close(quiz.closes_at, extended)
-    return handed_in and rules.is_visible(quiz.feedback[what], closes_at, now)
+    closes_at = latest_close(quiz.closes_at, extended)
+    return handed_in and is_visible(quiz.feedback[what], closes_at, now)
 
 
-def _question_out(q: AttemptQuestion | PinnedQuestion, *, correctness: bool, answers: bool) -> dict[str, Any]:
-    options = q.content["options"] if q.kind in rules.CHOICE else ()
+def _question_read(
+    q: AttemptQuestion | PinnedQuestion, *, correctness: bool, answers: bool
+) -> dict[str, Any]:
+    kind = kind_of(q.kind)
     body: dict[str, Any] = {
         "uuid": q.question,
         "kind": q.kind,
         "text": q.text,
         "points": float(q.points),
-        **_shown_parts(q),
+        **kind.for_student(q.content),
     }
-    score = rules.counted(q.content, q.points, q.score)
+    score = counted_score(q.content, q.points, q.score)
     if correctness and score is not None:
         body |= {
-            "score": rules.shown(score),
+            "score": rounded(score),
             "is_correct": score == q.points,
             "comment": q.comment or None,
         }
     if answers:
-        body |= {"right_answer": rules.right_answer(q.kind, q.content), "explanation": q.explanation}
-        if options:
-            body["option_feedback"] = {o["uuid"]: o["feedback"] for o in options}
+        body |= {"explanation": q.explanation, **kind.explain(q.content)}
     return body
-
-
-def _shown_parts(q: AttemptQuestion | PinnedQuestion) -> dict[str, list[dict[str, str]]]:
-    """What there is to choose from or to put in place, in the attempt's order and without what is right."""
-    if q.kind in rules.CHOICE:
-        return {"options": [_part(option) for option in q.content["options"]]}
-    if q.kind == "matching":
-        rights = {pair["right"]["uuid"]: pair["right"] for pair in q.content["pairs"]}
-        return {
-            "lefts": [_part(pair["left"]) for pair in q.content["pairs"]],
-            "rights": [_part(rights[uuid]) for uuid in q.content["order"]],
-        }
-    if q.kind == "ordering":
-        items = {item["uuid"]: item for item in q.content["items"]}
-        return {"items": [_part(items[uuid]) for uuid in q.content["order"]]}
-    return {}
-
-
-def _part(one: dict[str, Any]) -> dict[str, str]:
-    return {"uuid": one["uuid"], "text": one["text"]}
 
 
 def show_attempt(
@@ -202,29 +175,31 @@ def show_attempt(
     now: datetime,
     *,
     taught: bool = False,
-) -> AttemptOut:
+) -> AttemptRead:
     """An attempt for its learner, as far as the policy shows it, or whole for its teacher."""
     correctness = taught or _shows(quiz, "correctness", attempt, extended, now)
     answers = taught or _shows(quiz, "answers", attempt, extended, now)
-    return AttemptOut.model_validate(
+    return AttemptRead.model_validate(
         {
-            **attempt_row(attempt, quiz, extended, name, now, taught),
-            "questions": [_question_out(q, correctness=correctness, answers=answers) for q in questions],
+            **attempt_summary(attempt, quiz, extended, name, now, taught),
+            "questions": [_question_read(q, correctness=correctness, answers=answers) for q in questions],
             "answers": {
-                q.question: rules.shown_answer(q.kind, q.answer) for q in questions if q.answer is not None
+                q.question: kind_of(q.kind).saved_answer(q.answer) for q in questions if q.answer is not None
             },
         }
     )
 
 
-def show_case(case: Case, now: datetime) -> AttemptOut:
+def show_own_attempt(loaded: LoadedAttempt, now: datetime) -> AttemptRead:
     """An attempt for its learner."""
-    return show_attempt(case.attempt, case.quiz, case.questions, case.seat.name, case.extended, now)
+    return show_attempt(
+        loaded.attempt, loaded.quiz, loaded.questions, loaded.learner.name, loaded.extended, now
+    )
 
 
 async def read_attempt(
     session: AsyncSession, who: Principal, uuid: UUID, now: datetime
-) -> tuple[AttemptOut, str]:
+) -> tuple[AttemptRead, str]:
     """The same with its ETag. Raises NotFound.
 
     The learner's ETag says nothing of the version, which counts what teachers do with the attempt.
@@ -246,8 +221,8 @@ async def read_attempt(
     return body, etags.etag(attempt.version if taught else 0, seen)
 
 
-def show_saved(question: UUID, answer: Any, deadline: datetime | None, now: datetime) -> SavedAnswer:
-    return SavedAnswer(
+def show_saved(question: UUID, answer: Any, deadline: datetime | None, now: datetime) -> AnswerRead:
+    return AnswerRead(
         question=question,
         answer=answer,
         saved_at=now,
@@ -256,7 +231,7 @@ def show_saved(question: UUID, answer: Any, deadline: datetime | None, now: date
     )
 
 
-def as_answer(body: AttemptOut, status: int = 200) -> Response:
+def as_answer(body: AttemptRead, status: int = 200) -> Response:
     """The body as it is: it was checked when it was made, and a whole class asks at once."""
     return Response(body.model_dump_json(), status, media_type="application/json")
 
@@ -270,8 +245,8 @@ async def list_attempts(
     now: datetime,
     page: Paging,
 ) -> tuple[int, list[dict[str, Any]]]:
-    """All attempts for who teaches the quiz, one's own otherwise. Newest first, but who waits longest for a
-    teacher (`submitted`) comes first."""
+    """Attempts of a quiz: everybody's for its teachers, one's own for learners. Newest first; those that
+    wait for a teacher (`submitted`) oldest first."""
     quiz, taught = await access_quiz(session, who, uuid)
     query = (
         select(Attempt, QuizExtension.closes_at, User.full_name)
@@ -293,4 +268,4 @@ async def list_attempts(
     moment = Attempt.submitted_at.asc() if oldest_first else Attempt.started_at.desc()
     ordered = query.order_by(moment, Attempt.uuid)
     rows = await session.execute(ordered.limit(page.size).offset(page.offset))
-    return count, [attempt_row(attempt, quiz, close, name, now, taught) for attempt, close, name in rows]
+    return count, [attempt_summary(attempt, quiz, close, name, now, taught) for attempt, close, name in rows]

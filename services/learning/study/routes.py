@@ -8,9 +8,9 @@ from sqlalchemy import select, text
 
 from libs.common.data.db import SessionDep
 from libs.common.security.auth import CurrentUser
+from libs.common.web.clock import Now
 from libs.common.web.schemas import Answer
 from libs.common.web.zones import local_date
-from services.learning.clock import Now
 from services.learning.models import StudyDay, User
 from services.learning.study.rules import streak
 
@@ -23,7 +23,7 @@ SUMMARY = text(
 )
 
 
-class StreakOut(Answer):
+class LearningStreak(Answer):
     current_streak: int
     longest_streak: int
     local_date: date
@@ -31,13 +31,13 @@ class StreakOut(Answer):
     freezes: int
 
 
-class SummaryOut(Answer):
+class LearningSummary(Answer):
     study_seconds: int
     points: int
     courses_completed: int
 
 
-@router.get("/streak/", response_model=StreakOut)
+@router.get("/streak/", response_model=LearningStreak)
 async def get_streak(who: CurrentUser, session: SessionDep, now: Now) -> Any:
     """Days in a row, by the learner's own day."""
     today = local_date(now, await session.scalar(select(User.time_zone).where(User.uuid == who.user)))
@@ -52,7 +52,7 @@ async def get_streak(who: CurrentUser, session: SessionDep, now: Now) -> Any:
     }
 
 
-@router.get("/summary/", response_model=SummaryOut)
+@router.get("/summary/", response_model=LearningSummary)
 async def get_learning_summary(who: CurrentUser, session: SessionDep) -> Any:
     """Study time, points of completed lessons, completed courses."""
     return (await session.execute(SUMMARY, {"student": who.user})).mappings().one()

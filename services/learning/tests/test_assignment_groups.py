@@ -66,10 +66,10 @@ async def test_one_hands_in_and_is_graded_for_all(band: Band, school: School):
         "Eve": (None, "submitted"),
         "Bob": (None, "open"),
     }
-    listed = done(await school.teacher.client.get(f"{band.path}submissions/"))
-    assert listed["count"] == 1
+    row = done(await school.teacher.client.get(f"{band.path}submissions/"))
+    assert row["count"] == 1
     assert done(await school.teacher.client.get("/api/submissions/queue/"))["count"] == 1
-    await band.give(listed["results"][0], score=15, feedback="Good.")
+    await band.give(row["results"][0], score=15, feedback="Good.")
     assert await band.scores() == {"Ada": (15, "graded"), "Eve": (15, "graded"), "Bob": (None, "open")}
     for person in (band.ada, band.eve):
         seen = await band.own(person)

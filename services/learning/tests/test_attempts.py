@@ -8,23 +8,10 @@ import pytest
 
 from libs.common.testing.harness import Person
 from services.learning.tests.conftest import CHOICE, TRUTH, School, done, refused
+from services.learning.tests.quizzing import save, start, submit
 
 NEVER = {"score": "never", "correctness": "never", "answers": "never"}
 SECRETS = ('is_correct":true', "canary-explanation", "canary-feedback")
-
-
-async def start(who: Person, quiz: dict[str, Any], status: int = 201) -> dict[str, Any]:
-    return done(await who.client.post(f"/api/quizzes/{quiz['uuid']}/attempts/"), status)
-
-
-async def save(who: Person, attempt: dict[str, Any], question: dict[str, Any], answer: Any) -> Any:
-    return await who.client.put(
-        f"/api/attempts/{attempt['uuid']}/answers/{question['uuid']}/", json={"answer": answer}
-    )
-
-
-async def submit(who: Person, attempt: dict[str, Any]) -> dict[str, Any]:
-    return done(await who.client.post(f"/api/attempts/{attempt['uuid']}/submit/"))
 
 
 def by_text(question: dict[str, Any], *texts: str) -> list[str]:
@@ -263,40 +250,6 @@ async def test_a_student_never_sees_what_is_right_before_the_policy_allows(schoo
     taught = done(await school.teacher.client.get(url))
     assert taught["score"] == 4
     assert taught["questions"][0]["explanation"] == "canary-explanation"
-
-
-async def test_a_quiz_lesson_completes_by_passing(school: School) -> None:
-    course = await school.course()
-    lesson, other = school.lessons(course)
-    student = await school.enrolled(course)
-    quiz = await school.quiz(course, lesson=str(lesson), pass_mark=75, title="Gate")
-    url = f"/api/courses/{course}/lessons/{lesson}/complete/"
-    problem = refused(await student.client.post(url), 409, "lesson_not_finished")
-    assert "Gate" in problem["detail"]
-    failed = await start(student, quiz)
-    assert (await submit(student, failed))["passed"] is False
-    refused(await student.client.post(url), 409, "lesson_not_finished")
-    attempt = await start(student, quiz)
-    await answer_rightly(student, attempt)
-    assert (await submit(student, attempt))["passed"] is True
-    [row] = done(await student.client.get("/api/enrollments/my-courses/"))
-    assert (row["progress"], row["next_lesson"]["uuid"]) == (50, str(other))
-    assert done(await student.client.post(url))["progress_percentage"] == 50
-    assert await school.events("lesson_completed") == ["lesson_completed"]
-    assert (await school.complete(student, course, other))["course_completed"] is True
-    [certificate] = done(await student.client.get("/api/certificates/"))["results"]
-    assert certificate["final_score"] == 100
-
-
-async def test_a_survey_has_no_marks_and_completes_its_lesson_by_submitting(school: School) -> None:
-    course = await school.course()
-    lesson, _ = school.lessons(course)
-    student = await school.enrolled(course)
-    quiz = await school.quiz(course, lesson=str(lesson), kind="survey")
-    result = await submit(student, await start(student, quiz))
-    assert (result["score"], result["percentage"], result["passed"]) == (None, None, None)
-    [row] = done(await student.client.get("/api/enrollments/my-courses/"))
-    assert row["progress"] == 50
 
 
 async def test_changing_a_question_leaves_open_attempts_as_they_were(school: School) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pypdf import PdfReader
 from pypdf.generic import ContentStream
 
-from services.learning.certificates.document import PLAIN, Look, has_glyph, render_certificate
+from services.learning.certificates.document import PLAIN, Design, has_glyph, render_certificate
 from services.learning.certificates.writing import BOX, one_line
 
 NUMBER = "CERT-2026-4F7K2Q"
@@ -117,8 +117,8 @@ def test_the_fixed_words_stand_in_the_language_of_the_course():
         assert word in arabic
     for part in ("Ada Lovelace", NUMBER, "https://lectern.example/"):
         assert part in arabic
-    own = Look("Diploma", "has learnt", "", "", "#000000")
-    assert "Diploma" in words(made("Ada Lovelace", look=own, language="ar"))
+    own = Design("Diploma", "has learnt", "", "", "#000000")
+    assert "Diploma" in words(made("Ada Lovelace", design=own, language="ar"))
 
 
 def test_han_characters_take_the_shapes_of_the_learners_language():
@@ -156,16 +156,16 @@ def test_invisible_characters_cannot_turn_a_name_round():
     ],
 )
 def test_everything_at_its_longest_still_makes_one_page(name: str):
-    look = Look("M" * 80, "W" * 240, "王" * 80, "Dean of " * 15, "#7a1f3a")
-    text = words(made(name, look=look, course_title="Wide Words " * 18))
+    design = Design("M" * 80, "W" * 240, "王" * 80, "Dean of " * 15, "#7a1f3a")
+    text = words(made(name, design=design, course_title="Wide Words " * 18))
     assert NUMBER in text
     assert set(name) - {" "} <= set(text)
 
 
 def test_nothing_that_is_written_acts():
     name = '#eval("1+1") *bold* $x^2$ \\ #read("/etc/passwd") <a> @b'
-    look = Look(name, name, name, name, PLAIN.accent_color)
-    text = words(made(name, look=look, course_title=name)).replace("\n", " ")
+    design = Design(name, name, name, name, PLAIN.accent_color)
+    text = words(made(name, design=design, course_title=name)).replace("\n", " ")
     assert text.count('#read("/etc/passwd")') >= 3
     assert text.count("*bold*") == 6
     assert "root:" not in text

@@ -119,8 +119,8 @@ async def test_a_new_name_needs_a_reissue_which_supersedes_the_old_one(school: S
     page = await school.harness.client().get(at(old, "verify/"), headers={"Accept": "text/html"})
     assert "This certificate is superseded" in page.text
     assert check["replaced_by"]["verification_url"] in page.text
-    listed = done(await student.client.get("/api/certificates/"))["results"]
-    assert [row["uuid"] for row in listed] == [new["uuid"], old]
+    row = done(await student.client.get("/api/certificates/"))["results"]
+    assert [row["uuid"] for row in row] == [new["uuid"], old]
     assert done(await student.client.get("/api/certificates/?status=valid"))["count"] == 1
     refused(await student.client.get("/api/certificates/?status=lost"), 400, "invalid_filter")
     kinds = ("certificate_requested", "certificate_issued", "certificate_superseded")

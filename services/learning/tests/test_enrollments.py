@@ -7,11 +7,11 @@ from sqlalchemy import text
 
 from libs.common.bus.inbox import apply_batch
 from libs.common.testing.harness import as_record
-from services.learning.enrollments.schemas import CourseCard, EnrollmentOut
+from services.learning.enrollments.schemas import CourseSummary, EnrollmentStudentRead
 from services.learning.tests.conftest import School, done, refused, user_state
 
-CARD = set(CourseCard.model_fields)
-SHAPE = set(EnrollmentOut.model_fields)
+CARD = set(CourseSummary.model_fields)
+SHAPE = set(EnrollmentStudentRead.model_fields)
 
 
 async def test_enrolling_twice_gives_the_same_enrollment(school: School) -> None:
@@ -154,10 +154,10 @@ async def test_a_teacher_sees_the_roster_of_own_courses_only(school: School) -> 
     assert done(await other.client.get(url)) == []
     assert len(done(await manager.client.get(url))) == 1
     refused(await student.client.get(url), 403, "forbidden")
-    listed = f"/api/enrollments/?course={course}"
-    assert done(await school.teacher.client.get(listed))["results"][0]["name"] == "Ada Lovelace"
-    assert done(await other.client.get(listed))["count"] == 0
-    own = done(await student.client.get(listed))["results"]
+    row = f"/api/enrollments/?course={course}"
+    assert done(await school.teacher.client.get(row))["results"][0]["name"] == "Ada Lovelace"
+    assert done(await other.client.get(row))["count"] == 0
+    own = done(await student.client.get(row))["results"]
     assert [row["email"] for row in own] == [None]
 
 

@@ -38,12 +38,12 @@ async def take(who: Person, quiz: dict[str, Any], *answers: Any) -> None:
     done(await who.client.post(f"{path}submit/"))
 
 
-async def book(school: School, course: UUID, **query: Any) -> dict[str, Any]:
+async def grades(school: School, course: UUID, **query: Any) -> dict[str, Any]:
     return done(await school.teacher.client.get(url(course), params=query))
 
 
 async def row_of(school: School, course: UUID, who: Person, **query: Any) -> dict[str, Any]:
-    found = [row for row in (await book(school, course, **query))["rows"] if row["user"] == str(who.uuid)]
+    found = [row for row in (await grades(school, course, **query))["rows"] if row["user"] == str(who.uuid)]
     assert len(found) == 1
     return found[0]
 
@@ -61,7 +61,7 @@ async def test_quizzes_and_assignments_count_by_their_points(school: School):
     await take(ada, quiz, False)
     await take(ada, practice)
     await give(school, await hand_in(ada, essay), score=9)
-    found = await book(school, course)
+    found = await grades(school, course)
     assert [(item["kind"], item["points"]) for item in found["items"]] == [("quiz", 1), ("assignment", 19)]
     row = await row_of(school, course, ada)
     assert row["cells"][quiz["uuid"]] == {"score": 1, "status": "graded"}
@@ -131,7 +131,7 @@ async def test_one_can_look_back_at_scores_and_policy(school: School):
     mine = done(await ada.client.get(url(course, "grades/me/"), params={"as_of": then.isoformat()}))
     assert mine["current"] == 40
     earlier = (then - timedelta(days=1)).isoformat()
-    assert (await book(school, course, as_of=earlier))["items"] == []
+    assert (await grades(school, course, as_of=earlier))["items"] == []
     refused(
         await school.teacher.client.get(url(course), params={"as_of": "2026-01-01T00:00:00"}),
         400,
@@ -190,11 +190,11 @@ async def test_an_explanation_leads_down_to_the_event(school: School):
     assert (top["label"], top["value"], top["source"]["type"]) == ("Current grade", 100, "policy")
     part, rest = top["children"]
     assert (part["label"], part["value"], part["contribution"]) == ("Works", 100, 100)
-    kept, dropped = part["children"]
-    assert (kept["value"], kept["contribution"]) == (10, 100)
+    record_, dropped = part["children"]
+    assert (record_["value"], record_["contribution"]) == (10, 100)
     assert (dropped["value"], dropped["contribution"], "dropped" in dropped["rule"]) == (2, 0, True)
     assert [line["source"]["uuid"] for line in rest["children"]] == [aside["uuid"]]
-    event = kept["children"][0]["source"]
+    event = record_["children"][0]["source"]
     async with school.harness.db.session() as session:
         found = await session.execute(
             text("SELECT event::text FROM grade_marks WHERE item = :i AND score = 10"),
@@ -312,7 +312,7 @@ async def test_a_quiz_is_due_when_it_closes_for_the_learner(school: School):
     await take(eve, quiz, False)
     school.clock.advance(hours=2)
     await take(ada, quiz, False)
-    states = {row["name"]: row["cells"][quiz["uuid"]] for row in (await book(school, course))["rows"]}
+    states = {row["name"]: row["cells"][quiz["uuid"]] for row in (await grades(school, course))["rows"]}
     assert states == {name: {"score": 1, "status": "graded"} for name in ("Ada Lovelace", "Eve Brown")}
     mine = done(await ada.client.get(url(course, "grades/me/")))
     assert mine["cells"][quiz["uuid"]] == {"score": None, "status": "submitted"}
@@ -351,5 +351,5 @@ async def test_a_quiz_is_worth_what_its_pools_bring(school: School):
     pools = [{"bank": bank["uuid"], "pick": 2}]
     done(await teacher.patch(f"/api/quizzes/{quiz['uuid']}/", json={"pools": pools}))
     plain = await school.quiz(course, CHOICE, kind="graded")
-    worth = {item["uuid"]: item["points"] for item in (await book(school, course))["items"]}
+    worth = {item["uuid"]: item["points"] for item in (await grades(school, course))["items"]}
     assert worth == {quiz["uuid"]: 9, plain["uuid"]: 3}

@@ -14,10 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from libs.common.testing.harness import Person
-from services.learning.gradebook.imports import read
-from services.learning.gradebook.queries import Book, BookItem, BookMark, SavedPolicy
-from services.learning.gradebook.rules import Item, Mark
-from services.learning.gradebook.schemas import PolicyBody
+from services.learning.assignments.imports import read
+from services.learning.gradebook.queries import CourseGrades, GradeItem, RecordedGrade, SavedPolicy
+from services.learning.gradebook.rules import Item, ItemGrade
+from services.learning.gradebook.schemas import GradingPolicyUpdate
 from services.learning.gradebook.sheets import as_csv
 from services.learning.tests.conftest import TRUTH, School, done, refused
 
@@ -51,8 +51,8 @@ class Class:
         )
 
     async def cells(self, **query: str) -> dict[str, tuple[float | None, str]]:
-        book = done(await self.school.teacher.client.get(self.path, params=query))
-        cells = {row["name"]: row["cells"][self.essay["uuid"]] for row in book["rows"]}
+        grades = done(await self.school.teacher.client.get(self.path, params=query))
+        cells = {row["name"]: row["cells"][self.essay["uuid"]] for row in grades["rows"]}
         return {name.partition(" ")[0]: (cell["score"], cell["status"]) for name, cell in cells.items()}
 
     async def own(self, who: Person) -> dict[str, Any]:
@@ -169,20 +169,20 @@ def test_every_title_goes_out_and_comes_back_as_its_item(titles, data):
     if len(titles) > 1:
         titles[0] = data.draw(st.sampled_from([titles[0], f"{titles[1]} [{uuids[1]}]", str(uuids[1])]))
     items = [
-        BookItem(Item(uuid, title, Decimal(10)), "assignment", None, True)
+        GradeItem(Item(uuid, title, Decimal(10)), "assignment", None, True)
         for uuid, title in zip(uuids, titles, strict=True)
     ]
     ada = uuid4()
-    marks = [
-        BookMark(Mark(item.item, "graded", Fraction(place)), Decimal(place), 0, None)
+    item_grades = [
+        RecordedGrade(ItemGrade(item.item, "graded", Fraction(place)), Decimal(place), 0, None)
         for place, item in enumerate(items)
     ]
     name = data.draw(TITLES)
-    book = Book(SavedPolicy(None, 0, PolicyBody()), items, {ada: name}, {ada: marks})
-    text = as_csv(book, {ada: "'+ada@example.org"})
+    grades = CourseGrades(SavedPolicy(None, 0, GradingPolicyUpdate()), items, {ada: name}, {ada: item_grades})
+    text = as_csv(grades, {ada: "'+ada@example.org"})
     for keys in ({}, {"'+ada@example.org": ada}):
-        reading = read(text.replace(str(ada), "") if keys else text, book, keys)
-        assert (reading.errors, reading.changes, reading.unchanged) == ([], [], len(items))
+        parsed = read(text.replace(str(ada), "") if keys else text, grades, keys)
+        assert (parsed.errors, parsed.changes, parsed.unchanged) == ([], [], len(items))
 
 
 async def test_learners_are_found_by_e_mail_and_only_commas_separate(class_: Class):

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import text
 
 from libs.common.testing.harness import Person
-from services.learning.gradebook.facts import items_at, items_now
+from services.learning.gradebook.history import items_at
+from services.learning.gradebook.items import items_now
 from services.learning.tests.conftest import TRUTH, School, done, refused
 from services.learning.tests.test_gradebook import give, hand_in, save, take, url
 
@@ -88,8 +89,8 @@ async def test_who_left_is_there_in_the_past_and_not_now(school: School) -> None
     done(await ada.client.post(f"/api/courses/{course}/unenroll/"))
 
     async def rows(**query: str) -> list[float]:
-        book = done(await school.teacher.client.get(url(course), params=query))
-        return [row["current"] for row in book["rows"]]
+        grades = done(await school.teacher.client.get(url(course), params=query))
+        return [row["current"] for row in grades["rows"]]
 
     assert (await rows(as_of=then), await rows(), await rows(as_of=before)) == ([7 * 10], [], [])
     refused(await ada.client.get(url(course, "grades/me/")), 403, "not_enrolled")
@@ -108,8 +109,8 @@ async def test_of_two_grades_at_once_the_gradebook_shows_the_one_that_stayed(sch
     for attempt in range(5):
         await asyncio.gather(*(grade(attempt * 10 + number) for number in range(4)))
         shown = done(await ada.client.get(f"/api/submissions/{submission}/"))["score"]
-        book = done(await school.teacher.client.get(url(course)))
-        assert book["rows"][0]["cells"][work["uuid"]]["score"] == shown
+        grades = done(await school.teacher.client.get(url(course)))
+        assert grades["rows"][0]["cells"][work["uuid"]]["score"] == shown
 
 
 async def test_the_facts_of_the_moment_are_what_is_there(school: School) -> None:
@@ -165,8 +166,8 @@ async def test_a_moment_that_is_none_is_refused(school: School, wrong: str) -> N
 async def test_a_moment_to_come_or_none_is_now(school: School) -> None:
     course = await school.course()
     for moment in ("", (school.clock() + timedelta(days=400)).isoformat()):
-        book = done(await school.teacher.client.get(url(course), params={"as_of": moment}))
-        assert book["as_of"] is None
+        grades = done(await school.teacher.client.get(url(course), params={"as_of": moment}))
+        assert grades["as_of"] is None
 
 
 async def test_grades_that_stay_answer_304(school: School) -> None:

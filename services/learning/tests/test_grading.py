@@ -14,15 +14,15 @@ from services.learning.gradebook.rules import (
     Grade,
     Group,
     Item,
+    ItemGrade,
     Late,
     Letter,
-    Mark,
     Policy,
     after_lateness,
     counts,
     grade,
     letter_of,
-    shown,
+    rounded,
     status_of,
 )
 
@@ -33,25 +33,27 @@ def item(points: object = 10, group: UUID | None = None, *, extra: bool = False)
     return Item(uuid4(), "Work", Decimal(str(points)), group, extra)
 
 
-def graded(earned: object, points: object = 10, group: UUID | None = None, *, extra: bool = False) -> Mark:
-    return Mark(item(points, group, extra=extra), "graded", Fraction(str(earned)))
+def graded(
+    earned: object, points: object = 10, group: UUID | None = None, *, extra: bool = False
+) -> ItemGrade:
+    return ItemGrade(item(points, group, extra=extra), "graded", Fraction(str(earned)))
 
 
 def percentage(result: Grade) -> Decimal | None:
-    return shown(result.percentage)
+    return rounded(result.percentage)
 
 
-def oracle(policy: Policy, marks: list[Mark], view: str) -> set[Fraction | None]:
+def oracle(policy: Policy, item_grades: list[ItemGrade], view: str) -> set[Fraction | None]:
     """What the grade may be, by trying every subset; where two choices of a drop are as good, either."""
     parts: list[tuple[Fraction, set[Fraction]]] = []
     for group in policy.groups:
-        counted = [m for m in marks if m.item.group == group.uuid and counts(m, policy, view)]
+        counted = [m for m in item_grades if m.item.group == group.uuid and counts(m, policy, view)]
         bonus = sum((m.earned or Fraction(0) for m in counted if m.item.extra_credit), Fraction(0))
         plain = tuple(m for m in counted if not m.item.extra_credit)
         if not plain:
             continue
 
-        def ratio(chosen: tuple[Mark, ...], bonus: Fraction = bonus) -> Fraction:
+        def ratio(chosen: tuple[ItemGrade, ...], bonus: Fraction = bonus) -> Fraction:
             total = sum((m.earned or Fraction(0) for m in chosen), bonus)
             return total * 100 / sum((Fraction(m.item.points) for m in chosen), Fraction(0))
 
@@ -70,9 +72,9 @@ def oracle(policy: Policy, marks: list[Mark], view: str) -> set[Fraction | None]
 
 GROUPS = (uuid4(), uuid4())
 points = st.integers(1, 20).map(Decimal)
-marks = st.lists(
+item_grades = st.lists(
     st.builds(
-        lambda possible, share, group, status, extra: Mark(
+        lambda possible, share, group, status, extra: ItemGrade(
             Item(uuid4(), "Work", possible, group, extra),
             status,
             Fraction(share) * Fraction(possible) / 8 if status == "graded" else None,
@@ -101,24 +103,24 @@ policies = st.builds(
 )
 
 
-@given(policies, marks, st.sampled_from(["current", "final"]))
-def test_grades_are_those_of_the_oracle(policy: Policy, given: list[Mark], view: str):
+@given(policies, item_grades, st.sampled_from(["current", "final"]))
+def test_grades_are_those_of_the_oracle(policy: Policy, given: list[ItemGrade], view: str):
     assert grade(policy, given, view).percentage in oracle(policy, given, view)
 
 
-@given(policies, marks)
-def test_shares_make_a_whole_and_contributions_the_grade(policy: Policy, given: list[Mark]):
+@given(policies, item_grades)
+def test_shares_make_a_whole_and_contributions_the_grade(policy: Policy, given: list[ItemGrade]):
     result = grade(policy, given, "final")
     if result.percentage is not None:
         assert sum(each.share for each in result.groups) == 1
         assert sum(each.share * (each.percentage or 0) for each in result.groups) == result.percentage
 
 
-@given(policies, marks, st.sampled_from(["current", "final"]))
-def test_one_item_always_stays(policy: Policy, given: list[Mark], view: str):
+@given(policies, item_grades, st.sampled_from(["current", "final"]))
+def test_one_item_always_stays(policy: Policy, given: list[ItemGrade], view: str):
     for each in grade(policy, given, view).groups:
         if each.dropped:
-            assert any(not mark.item.extra_credit for mark in each.counted)
+            assert any(not item_grade.item.extra_credit for item_grade in each.counted)
 
 
 def test_dropping_looks_at_all_points_together():
@@ -127,7 +129,7 @@ def test_dropping_looks_at_all_points_together():
     given = [graded(80, 100, group.uuid), graded(1, 3, group.uuid), graded(31, 60, group.uuid)]
     result = grade(Policy((group,)), given, "current")
     assert percentage(result) == Decimal("78.64")
-    assert [mark.item.points for mark in result.groups[0].dropped] == [60]
+    assert [item_grade.item.points for item_grade in result.groups[0].dropped] == [60]
 
 
 def test_the_weight_of_an_empty_group_is_shared_out():
@@ -151,14 +153,14 @@ def test_extra_credit_alone_is_no_grade():
 
 
 def test_excused_is_left_out_and_missing_is_zero_where_the_policy_says_so():
-    given = [graded(8), Mark(item(), "missing"), Mark(item(), "excused")]
+    given = [graded(8), ItemGrade(item(), "missing"), ItemGrade(item(), "excused")]
     assert percentage(grade(Policy(), given, "current")) == Decimal("40.00")
     assert percentage(grade(Policy(missing_as_zero=False), given, "current")) == Decimal("80.00")
     assert percentage(grade(Policy(missing_as_zero=False), given, "final")) == Decimal("40.00")
 
 
 def test_what_is_open_counts_in_the_final_grade_only():
-    given = [graded(8), Mark(item(), "open"), Mark(item(), "submitted")]
+    given = [graded(8), ItemGrade(item(), "open"), ItemGrade(item(), "submitted")]
     assert percentage(grade(Policy(), given, "current")) == Decimal("80.00")
     assert percentage(grade(Policy(), given, "final")) == Decimal("26.67")
 
@@ -191,14 +193,14 @@ def test_lateness_never_helps(score: Fraction, seconds: int, percent: int, floor
     [("79.994", "79.99"), ("79.995", "80.00"), ("0.005", "0.01"), ("100", "100.00"), ("66.666666", "66.67")],
 )
 def test_half_a_cent_is_rounded_up(value: str, text: str):
-    assert str(shown(Fraction(value))) == text
+    assert str(rounded(Fraction(value))) == text
 
 
 @given(st.fractions(0, 200, max_denominator=10**6))
 def test_rounding_is_that_of_decimals(value: Fraction):
     exact = (Decimal(value.numerator) / Decimal(value.denominator)).quantize(Decimal("0.01"), ROUND_HALF_UP)
-    assert abs((shown(value) or 0) - exact) <= Decimal("0.01")
-    assert abs(Fraction(shown(value) or 0) - value) <= Fraction(1, 200)
+    assert abs((rounded(value) or 0) - exact) <= Decimal("0.01")
+    assert abs(Fraction(rounded(value) or 0) - value) <= Fraction(1, 200)
 
 
 def test_letters_are_given_by_what_is_shown():

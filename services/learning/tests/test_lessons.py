@@ -11,6 +11,7 @@ from sqlalchemy import text
 from libs.common.events.learning import EnrollmentState
 from libs.common.testing.harness import drain
 from services.learning.tests.conftest import School, done, refused, user_state
+from services.learning.tests.quizzing import RIGHT, start, submit, take
 
 
 async def test_completing_a_lesson_is_idempotent_and_moves_the_progress(school: School) -> None:
@@ -340,3 +341,35 @@ async def test_notes_are_kept_as_written_and_two_tabs_do_not_overwrite_each_othe
     await school.republish(course, uuid4())
     assert done(await student.client.get(url))["notes"] == text, "notes went with the lesson"
     refused(await student.client.post(url, json={"notes": "x"}), 404, "not_found")
+
+
+async def test_a_quiz_lesson_completes_by_passing(school: School) -> None:
+    course = await school.course()
+    lesson, other = school.lessons(course)
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, lesson=str(lesson), pass_mark=75, title="Gate")
+    url = f"/api/courses/{course}/lessons/{lesson}/complete/"
+    problem = refused(await student.client.post(url), 409, "lesson_not_finished")
+    assert "Gate" in problem["detail"]
+    failed = await start(student, quiz)
+    assert (await submit(student, failed))["passed"] is False
+    refused(await student.client.post(url), 409, "lesson_not_finished")
+    assert (await take(student, quiz, RIGHT))["passed"] is True
+    [row] = done(await student.client.get("/api/enrollments/my-courses/"))
+    assert (row["progress"], row["next_lesson"]["uuid"]) == (50, str(other))
+    assert done(await student.client.post(url))["progress_percentage"] == 50
+    assert await school.events("lesson_completed") == ["lesson_completed"]
+    assert (await school.complete(student, course, other))["course_completed"] is True
+    [certificate] = done(await student.client.get("/api/certificates/"))["results"]
+    assert certificate["final_score"] == 100
+
+
+async def test_a_survey_has_no_marks_and_completes_its_lesson_by_submitting(school: School) -> None:
+    course = await school.course()
+    lesson, _ = school.lessons(course)
+    student = await school.enrolled(course)
+    quiz = await school.quiz(course, lesson=str(lesson), kind="survey")
+    result = await submit(student, await start(student, quiz))
+    assert (result["score"], result["percentage"], result["passed"]) == (None, None, None)
+    [row] = done(await student.client.get("/api/enrollments/my-courses/"))
+    assert row["progress"] == 50

@@ -128,9 +128,9 @@ async def test_what_is_shown_decides_whether_a_quiz_is_passed(school: School) ->
     lesson, _ = school.lessons(course)
     questions = [{**SINGLE, "text": str(number)} for number in range(3)]
     two = {"0": "an edge", "1": "an edge", "2": "a hole"}
-    for mark, passes in ((66.67, True), (66.68, False), (66.66, True)):
+    for item_grade, passes in ((66.67, True), (66.68, False), (66.66, True)):
         student = await school.enrolled(course)
-        quiz = await school.quiz(course, *questions, pass_mark=mark, lesson=str(lesson))
+        quiz = await school.quiz(course, *questions, pass_mark=item_grade, lesson=str(lesson))
         attempt = await take(student, quiz, two)
         assert (attempt["percentage"], attempt["passed"]) == (66.67, passes)
         answer = await student.client.get(f"/api/quizzes/{quiz['uuid']}/attempts/")

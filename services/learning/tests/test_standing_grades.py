@@ -7,8 +7,8 @@ from services.learning.tests.conftest import School, done, refused
 
 
 async def cell(school: School, course: Any, item: dict[str, Any]) -> tuple[float | None, str]:
-    book = done(await school.teacher.client.get(f"/api/courses/{course}/gradebook/"))
-    mine = book["rows"][0]["cells"][item["uuid"]]
+    grades = done(await school.teacher.client.get(f"/api/courses/{course}/gradebook/"))
+    mine = grades["rows"][0]["cells"][item["uuid"]]
     return mine["score"], mine["status"]
 
 

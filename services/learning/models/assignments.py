@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.data.tables import Aggregate
-from services.learning.base import Base
+from services.learning.models.base import Base
 
 
 class Assignment(Aggregate, Base):

@@ -8,7 +8,7 @@ from sqlalchemy import CheckConstraint, DateTime, ForeignKey, Index, Text, func,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.data.tables import Aggregate
-from services.learning.base import Base
+from services.learning.models.base import Base
 
 
 class Certificate(Aggregate, Base):

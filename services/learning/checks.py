@@ -1,7 +1,7 @@
-"""Wanting a look at who may have completed a course by now: a row in the transaction, then a task.
+"""Asking for a look at who may have completed a course by now: a row in the transaction, then a task.
 
-Who holds the learner's seat looks at once (`complete_if_met`). A grade of handed-in work holds that alone,
-and a policy concerns everybody.
+Who holds the learner's enrolment looks at once (`completion`). The grade of a submission is given under the
+lock of that alone, and a policy concerns everybody.
 """
 
 from collections.abc import Iterable

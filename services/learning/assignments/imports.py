@@ -28,14 +28,13 @@ from libs.common.security.tokens import Principal
 from libs.common.web.paging import choose_bool
 from libs.common.web.strict import read_form
 from services.learning.access import access_taught_course
-from services.learning.assignments.grading import Grade, keep_grade
+from services.learning.assignments.grading import Grade, give_grade
 from services.learning.assignments.submissions import new_submission
-from services.learning.enrollments.rules import SEATED
 from services.learning.errors import FileMissing, ImportRefused
-from services.learning.gradebook.queries import Book, BookItem, BookMark, emails_of, load_book
+from services.learning.gradebook.queries import CourseGrades, GradeItem, RecordedGrade, emails_of, load_grades
 from services.learning.gradebook.service import number
 from services.learning.gradebook.sheets import FIRST, LAST, unguarded
-from services.learning.models import Assignment, Enrollment, Submission
+from services.learning.models import ENROLLED, Assignment, Enrollment, Submission
 
 RESERVED = frozenset({*FIRST, *LAST, ""})
 NAMED = re.compile(r"(.*\[)?(?P<uuid>[0-9a-fA-F-]{36})(?(1)\])", re.DOTALL)
@@ -74,21 +73,21 @@ class Upload:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class CellChange:
     """A cell that changes something; no score: excused."""
 
     row: int
     user: UUID
-    item: BookItem
-    before: BookMark
+    item: GradeItem
+    before: RecordedGrade
     score: Decimal | None
 
 
 @dataclass(slots=True)
-class Reading:
+class ParsedFile:
     """What a file says about a gradebook: changes, and what is wrong by row (1 is the header)."""
 
-    changes: list[Wanted] = field(default_factory=list)
+    changes: list[CellChange] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     unchanged: int = 0
 
@@ -98,7 +97,7 @@ class Reading:
 
 
 async def uploaded(course: UUID, request: Request, who: Teacher) -> Upload:
-    """The multipart `file`; who may not import is refused before the body is read."""
+    """The multipart `file`; users who may not import are refused before the body is read."""
     async with request.app.state.db.sessions() as early:
         await access_taught_course(early, who, course)
     async with read_form(request, max_files=1, max_fields=5) as form:
@@ -128,7 +127,7 @@ async def import_grades(
         # What the file is compared with must stay what it is until the grades are given.
         await session.execute(
             select(Enrollment.uuid)
-            .where(Enrollment.course == course, Enrollment.status.in_(SEATED))
+            .where(Enrollment.course == course, Enrollment.status.in_(ENROLLED))
             .order_by(Enrollment.uuid)
             .with_for_update(key_share=True)
         )
@@ -139,28 +138,28 @@ async def import_grades(
             .order_by(Submission.uuid)
             .with_for_update(of=Submission, key_share=True)
         )
-    book = await load_book(session, course, now)
-    emails = await emails_of(session, book.names)
-    reading = read(upload.text, book, {email.lower(): user for user, email in emails.items()})
-    if reading.errors and not upload.dry_run:
-        raise ImportRefused(reading.errors)
+    grades = await load_grades(session, course, now)
+    emails = await emails_of(session, grades.names)
+    parsed = read(upload.text, grades, {email.lower(): user for user, email in emails.items()})
+    if parsed.errors and not upload.dry_run:
+        raise ImportRefused(parsed.errors)
     if not upload.dry_run:
-        await _give(session, who, course, reading.changes, now)
+        await _give(session, who, course, parsed.changes, now)
     return {
         "dry_run": upload.dry_run,
         "applied": not upload.dry_run,
-        "changes": [_shown(each, book) for each in reading.changes],
-        "unchanged": reading.unchanged,
-        "errors": reading.errors,
+        "changes": [_shown(each, grades) for each in parsed.changes],
+        "unchanged": parsed.unchanged,
+        "errors": parsed.errors,
     }
 
 
-def _shown(change: Wanted, book: Book) -> dict[str, Any]:
-    before = change.before.mark
+def _shown(change: CellChange, grades: CourseGrades) -> dict[str, Any]:
+    before = change.before.item_grade
     return {
         "row": change.row,
         "user": change.user,
-        "name": book.names[change.user],
+        "name": grades.names[change.user],
         "item": change.item.item.uuid,
         "title": change.item.item.title,
         "before": {"score": number(before.earned), "status": before.status},
@@ -171,35 +170,35 @@ def _shown(change: Wanted, book: Book) -> dict[str, Any]:
     }
 
 
-def read(text: str, book: Book, addresses: dict[str, UUID]) -> Reading:
+def read(text: str, grades: CourseGrades, addresses: dict[str, UUID]) -> ParsedFile:
     """What a CSV would change. Raises Unprocessable where it is no table at all."""
     rows = _rows(text)
     first = next(rows, None)
     if first is None:
         raise Unprocessable.field("file", "is empty")
     header = [unguarded(cell).strip() for cell in first[1]]
-    reading = Reading()
-    items = _columns(header, book, reading)
+    parsed = ParsedFile()
+    items = _columns(header, grades, parsed)
     names = [name.lower() for name in header]
     keys: dict[str, int] = {name: names.index(name) for name in ("user", "email") if name in names}
     if not keys:
         raise Unprocessable.field("file", "needs a column user or email")
     seen: set[UUID] = set()
     for line, cells in rows:
-        user, key = _learner(cells, keys, book, addresses)
+        user, key = _learner(cells, keys, grades, addresses)
         if user is None:
-            reading.wrong(line, key, "is nobody who is enrolled in the course")
+            parsed.wrong(line, key, "is nobody who is enrolled in the course")
         elif user in seen:
-            reading.wrong(line, key, "has a row already")
+            parsed.wrong(line, key, "has a row already")
         elif len(cells) > len(header) and any(cell.strip() for cell in cells[len(header) :]):
-            reading.wrong(line, "", "has more cells than the header")
+            parsed.wrong(line, "", "has more cells than the header")
         else:
             seen.add(user)
-            marks = {each.mark.item.uuid: each for each in book.marks[user]}
+            item_grades = {each.item_grade.item.uuid: each for each in grades.item_grades[user]}
             for column, item in items.items():
                 if column < len(cells):
-                    _read_cell(reading, line, user, item, marks[item.item.uuid], cells[column])
-    return reading
+                    _read_cell(parsed, line, user, item, item_grades[item.item.uuid], cells[column])
+    return parsed
 
 
 def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
@@ -215,43 +214,43 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
         raise Unprocessable.field("file", "is not CSV") from error
 
 
-def _columns(header: list[str], book: Book, reading: Reading) -> dict[int, BookItem]:
+def _columns(header: list[str], grades: CourseGrades, parsed: ParsedFile) -> dict[int, GradeItem]:
     """Which columns are items. What the export has besides is left out."""
-    named = {column: item for column, name in enumerate(header) if (item := _by_id(name, book))}
-    found: dict[int, BookItem] = {}
+    named = {column: item for column, name in enumerate(header) if (item := _by_id(name, grades))}
+    found: dict[int, GradeItem] = {}
     for column, name in enumerate(header):
-        same = [each for each in book.items if each.item.title.strip() == name]
+        same = [each for each in grades.items if each.item.title.strip() == name]
         if (item := named.get(column)) is not None:
             if not _is_meant(item, name, same):
-                reading.wrong(1, name, "may be two items: name the column by the uuid alone")
+                parsed.wrong(1, name, "may be two items: name the column by the uuid alone")
                 continue
         elif name.lower() in RESERVED:
             if any(each not in named.values() for each in same):
-                reading.wrong(1, name, "is a column of its own, too: name the item by its uuid")
+                parsed.wrong(1, name, "is a column of its own, too: name the item by its uuid")
             continue
         elif len(same) != 1:
             several = "is the title of several items: name the column by its uuid"
-            reading.wrong(1, name, several if same else "is no item of the gradebook")
+            parsed.wrong(1, name, several if same else "is no item of the gradebook")
             continue
         else:
             [item] = same
         if item in found.values():
-            reading.wrong(1, name, "is there twice")
+            parsed.wrong(1, name, "is there twice")
         else:
             found[column] = item
-    if not found and not reading.errors:
-        reading.wrong(1, "", "names no item of the gradebook")
+    if not found and not parsed.errors:
+        parsed.wrong(1, "", "names no item of the gradebook")
     return found
 
 
-def _by_id(name: str, book: Book) -> BookItem | None:
+def _by_id(name: str, grades: CourseGrades) -> GradeItem | None:
     """The item of a header `Title [uuid]`, or of a uuid alone."""
     if (match := NAMED.fullmatch(name)) is None:
         return None
-    return next((each for each in book.items if str(each.item.uuid) == match["uuid"].lower()), None)
+    return next((each for each in grades.items if str(each.item.uuid) == match["uuid"].lower()), None)
 
 
-def _is_meant(item: BookItem, name: str, same: list[BookItem]) -> bool:
+def _is_meant(item: GradeItem, name: str, same: list[GradeItem]) -> bool:
     """Whether a header means the item of its uuid. It may be the title of another one: then only as the
     export writes it."""
     uuid = str(item.item.uuid)
@@ -259,7 +258,7 @@ def _is_meant(item: BookItem, name: str, same: list[BookItem]) -> bool:
 
 
 def _learner(
-    cells: list[str], keys: dict[str, int], book: Book, addresses: dict[str, UUID]
+    cells: list[str], keys: dict[str, int], grades: CourseGrades, addresses: dict[str, UUID]
 ) -> tuple[UUID | None, str]:
     """Who a row is about, and the column that says so: by id, or by address where there is no id."""
     given = {key: unguarded(cells[place].strip()) for key, place in keys.items() if place < len(cells)}
@@ -271,45 +270,47 @@ def _learner(
         user = UUID(text)
     except ValueError:
         return None, key
-    return user if user in book.names else None, key
+    return user if user in grades.names else None, key
 
 
-def _read_cell(reading: Reading, line: int, user: UUID, item: BookItem, mark: BookMark, cell: str) -> None:
+def _read_cell(
+    parsed: ParsedFile, line: int, user: UUID, item: GradeItem, before: RecordedGrade, cell: str
+) -> None:
     text = unguarded(cell.strip()).lower()
     title = item.item.title
     if text in UNCHANGED:
-        reading.unchanged += 1
+        parsed.unchanged += 1
         return
     score: Decimal | None = None
     if text not in EXCUSED:
         if not NUMBER.fullmatch(text):
-            reading.wrong(line, title, "must be a number, or (excused)")
+            parsed.wrong(line, title, "must be a number, or (excused)")
             return
         score = Decimal(text)
         if not 0 <= score <= item.item.points:
-            reading.wrong(line, title, f"must be from 0 to {item.item.points.normalize():f}")
+            parsed.wrong(line, title, f"must be from 0 to {item.item.points.normalize():f}")
             return
         if score != round(score, 4):
-            reading.wrong(line, title, "may have four decimal places")
+            parsed.wrong(line, title, "may have four decimal places")
             return
-    shown = number(mark.mark.earned)
+    shown = number(before.item_grade.earned)
     same = (
-        mark.mark.status == "excused"
+        before.item_grade.status == "excused"
         if score is None
-        else mark.mark.status == "graded" and shown is not None and score == Decimal(str(shown))
+        else before.item_grade.status == "graded" and shown is not None and score == Decimal(str(shown))
     )
     if same:
-        reading.unchanged += 1
+        parsed.unchanged += 1
     elif item.kind != "assignment":
-        reading.wrong(line, title, "is a quiz, which is graded in its attempts")
+        parsed.wrong(line, title, "is a quiz, which is graded in its attempts")
     else:
-        reading.changes.append(Wanted(line, user, item, mark, score))
+        parsed.changes.append(CellChange(line, user, item, before, score))
 
 
 async def _give(
-    session: AsyncSession, who: Principal, course: UUID, changes: list[Wanted], now: datetime
+    session: AsyncSession, who: Principal, course: UUID, changes: list[CellChange], now: datetime
 ) -> None:
-    """Grade what is handed in already, and whoever handed in nothing without it."""
+    """Grade submissions, and make those that are missing."""
     if not changes:
         return
     wanted = {change.item.item.uuid for change in changes}
@@ -317,7 +318,7 @@ async def _give(
         row.uuid: row for row in await session.scalars(select(Assignment).where(Assignment.uuid.in_(wanted)))
     }
     enrolled = await session.scalars(select(Enrollment).where(Enrollment.course == course))
-    seats = {row.student: row for row in enrolled}
+    enrollments = {row.student: row for row in enrolled}
     rows = await session.scalars(
         select(Submission).where(Submission.assignment.in_(wanted)).execution_options(populate_existing=True)
     )
@@ -326,9 +327,9 @@ async def _give(
         assignment = assignments[change.item.item.uuid]
         submission = submissions.get((assignment.uuid, change.user))
         if submission is None:
-            submission = new_submission(assignment, seats[change.user])
+            submission = new_submission(assignment, enrollments[change.user])
             session.add(submission)
         submission.individual = submission.team is not None
-        await keep_grade(session, who, submission, assignment, Grade(change.score), None, now, late=0)
+        await give_grade(session, who, submission, assignment, Grade(change.score), None, now, late=0)
     details = {"grades": len(changes), "items": sorted(map(str, wanted))}
     await write_entry(session, "gradebook.imported", course, actor=who.user, details=details)

@@ -74,10 +74,12 @@ async def shop(catalog: Harness, school: School, teacher: Person) -> Shop:
 
 
 async def delete_and_forget(shop: Shop, teacher: Person) -> None:
-    """The course is deleted for so long that a sweep finds its files unused."""
+    """The course is deleted for so long that a sweep finds its files unused: thirty days."""
     gone = ok(await teacher.client.delete(f"/api/courses/{shop.course['uuid']}/"))
     assert gone["status"] == "deleted"
-    await shop.sweep(days=31)
+    await shop.sweep(days=29)
+    assert await shop.ledger() == [(False, False), (False, False)]
+    await shop.sweep(days=2)
     assert await shop.ledger() == [(True, False), (True, False)]
 
 

@@ -6,9 +6,11 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.testing.harness import Person, eventually
+from libs.common.bus.inbox import apply_in
+from libs.common.bus.received import decode
+from libs.common.testing.harness import Person, as_record, eventually
 from services.learning.lessons import completion
-from services.learning.tests.conftest import School, done
+from services.learning.tests.conftest import School, done, module
 
 PAUSE = 0x1EC7
 
@@ -80,6 +82,39 @@ async def test_a_lesson_is_completed_against_the_revision_that_came_meanwhile(
     assert await answer == {"progress_percentage": 33.33, "course_completed": False}
     [row] = done(await student.client.get("/api/enrollments/my-courses/"))
     assert (row["progress"], row["next_lesson"]["uuid"]) == (33.33, str(two))
+
+
+async def test_a_lesson_whose_seat_is_being_moved_is_completed_against_the_revision_it_moves_to(
+    school: School,
+) -> None:
+    """The seat is locked by whoever applies the revision, so the request waits, and has read the course."""
+    one, two, three = uuid4(), uuid4(), uuid4()
+    course = await school.course(one, two)
+    student = await school.enrolled(course)
+    modules = (module(one, two, three),)
+    state = school.states[course].model_copy(update={"modules": modules, "revision": 2})
+    subscription = school.harness.subscription
+    assert subscription is not None
+
+    async def is_waiting() -> bool:
+        async with school.harness.db.sessions() as other:
+            query = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
+            return bool(await other.scalar(text(query)))
+
+    async with school.harness.db.session() as session:
+        await apply_in(session, subscription, [decode(subscription, as_record(state, 2))])
+        answer = asyncio.ensure_future(school.complete(student, course, one))
+        await eventually(is_waiting)
+    assert await answer == {"progress_percentage": 33.33, "course_completed": False}
+
+
+async def test_a_full_course_gives_no_seat_whatever_its_next_state_says(school: School) -> None:
+    course = await school.course(enrollment_limit=1)
+    await school.enrolled(course, "Holder")
+    [first] = await waiting_for(school, course, ("First",))
+    await school.change_course(course, title="Graphs, again")
+    await school.change_course(course, enrollment_limit=0)
+    assert await seated(first) == 0
 
 
 async def test_the_last_lesson_of_an_older_revision_completes_no_course(school: School) -> None:

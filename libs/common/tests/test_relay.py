@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import datetime
 from uuid import UUID, uuid4
 
@@ -20,8 +20,8 @@ from libs.common.data.outbox import lane_of, record
 from libs.common.data.tables import LANES
 from libs.common.runtime import failpoints
 from libs.common.runtime.connections import kafka_arguments
-from libs.common.testing.harness import Harness
-from libs.common.tests.kafka import log_of, messages_of, pending, write
+from libs.common.testing.harness import Harness, eventually
+from libs.common.tests.kafka import log_of, messages_of, pending, running, write
 from libs.common.tests.toy import CounterState, Renamed
 
 EVERY_LANE = list(range(LANES))
@@ -57,8 +57,8 @@ async def relaying(
         try:
             yield Relay(harness.settings), connection, producer
         finally:
-            with suppress(TimeoutError):  # it would wait for what Kafka does not take
-                await asyncio.wait_for(producer.stop(), 2)
+            # It would wait for what Kafka does not take, even if it were cancelled.
+            await asyncio.wait({asyncio.ensure_future(producer.stop())}, timeout=2)
 
 
 async def test_what_kafka_does_not_take_in_time_stays_and_arrives_later(
@@ -171,3 +171,76 @@ async def test_a_message_is_a_cloudevent_with_the_trace_of_its_request(toy_servi
     }
     assert headers["traceparent"]
     assert message.timestamp == int(datetime.fromisoformat(headers["ce_time"]).timestamp() * 1000)
+
+
+async def test_a_relay_sends_what_is_there_and_wakes_for_what_comes(toy_service: Harness, prefix: str):
+    """Told by the commit: it would look by itself only after a minute."""
+    toy_service.settings.relay_poll, before = 60.0, toy_service.settings.relay_poll
+    keys = [uuid4() for _ in range(5)]
+    await write(toy_service, keys, 1)
+    relay = Relay(toy_service.settings)
+    try:
+        async with running(relay):
+            await eventually(lambda: is_empty(toy_service))
+            assert relay.lanes == EVERY_LANE
+            for _ in range(3):
+                await write(toy_service, keys, 1)
+                await eventually(lambda: is_empty(toy_service), 5)
+    finally:
+        toy_service.settings.relay_poll = before
+    assert relay.lanes == []
+    assert await log_of(toy_service, prefix + "toy.events") == {str(uuid): [1, 2, 3, 4] for uuid in keys}
+
+
+async def is_empty(harness: Harness) -> bool:
+    return await pending(harness) == 0
+
+
+async def test_a_relay_whose_session_is_ended_goes_on_with_a_new_one(toy_service: Harness, prefix: str):
+    uuid = uuid4()
+    relay = Relay(toy_service.settings)
+    async with running(relay):
+        await write(toy_service, [uuid], 1)
+        await eventually(lambda: is_empty(toy_service))
+        async with toy_service.db.sessions() as session:
+            ended = await session.scalars(
+                text(
+                    "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+                    " WHERE application_name = 'lectern-toy-relay' AND usename = current_user"
+                )
+            )
+            assert ended.all() == [True]
+        await write(toy_service, [uuid], 2)
+        await eventually(lambda: is_empty(toy_service))
+        assert relay.lanes == EVERY_LANE
+    log = await log_of(toy_service, prefix + "toy.events")
+    assert list(dict.fromkeys(log[str(uuid)])) == [1, 2, 3]
+
+
+async def test_a_second_relay_owns_nothing_until_the_first_has_gone(toy_service: Harness, prefix: str):
+    first, second = Relay(toy_service.settings), Relay(toy_service.settings)
+    uuid = uuid4()
+    async with running(first):
+        await eventually(lambda: len(first.lanes) == LANES)
+        async with running(second):
+            await write(toy_service, [uuid], 2)
+            await eventually(lambda: is_empty(toy_service))
+            assert (len(first.lanes), second.lanes) == (LANES, [])
+
+
+async def test_of_a_backlog_every_lane_gets_its_turn(
+    toy_service: Harness, prefix: str, monkeypatch: pytest.MonkeyPatch
+):
+    """A lane with more than a wave holds up the few that are read with it, and no other."""
+    monkeypatch.setattr("libs.common.bus.relay.WAVE", 10)
+    monkeypatch.setattr("libs.common.bus.relay.LANES_A_WAVE", 4)
+    busy, *others = [uuid4() for _ in range(30)]
+    async with toy_service.db.session() as session:
+        for seq in range(1, 61):
+            record(session, Renamed(counter=busy, name="x"), seq)
+        for uuid in others:
+            record(session, Renamed(counter=uuid, name="x"), 1)
+    async with running(Relay(toy_service.settings)):
+        await eventually(lambda: is_empty(toy_service), 20)
+    log = await log_of(toy_service, prefix + "toy.events")
+    assert log == {str(busy): list(range(1, 61))} | {str(uuid): [1] for uuid in others}

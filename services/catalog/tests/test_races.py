@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -111,7 +112,7 @@ async def test_a_course_read_while_it_is_deleted_is_whole_once_it_was_found(
         path = f"/api/courses/{course['uuid']}/"
         whole = ok(await manager.client.get(path))
         answer = await read_around(
-            lambda path=path: manager.client.get(path), lambda path=path: teacher.client.delete(path), number
+            partial(manager.client.get, path), partial(teacher.client.delete, path), number
         )
         if answer is None:
             break
@@ -132,9 +133,7 @@ async def test_a_category_read_while_it_is_deleted_is_whole_or_gone(catalog: Har
         path = f"/api/categories/subject-{number}/"
         ok(await manager.client.post("/api/categories/", json={"name": f"Subject {number}"}), 201)
         whole = ok(await client.get(path))
-        answer = await read_around(
-            lambda path=path: client.get(path), lambda path=path: manager.client.delete(path), number
-        )
+        answer = await read_around(partial(client.get, path), partial(manager.client.delete, path), number)
         assert answer is not None
         assert answer.status_code == 404 or answer.json() == whole
         statuses.append(answer.status_code)

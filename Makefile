@@ -1,7 +1,7 @@
 # `make` alone prints this help. The commands live in bin/, so that CI runs the same ones.
 .DEFAULT_GOAL := help
 LECTERN := .venv/bin/lectern
-.PHONY: help up down status logs seed reset test check security fuzz client bench fmt lock clean
+.PHONY: help up down status logs seed reset test check mutants security fuzz client bench fmt lock clean
 
 ##@ The suite
 up: ## Set up, start and wait for everything; prints URLs and logins
@@ -34,6 +34,10 @@ check: ## Run every gate: style, types, imports, migrations, documents
 fuzz: ## Send what a fuzzer makes of the OpenAPI document to a real suite; five minutes
 	@bin/setup
 	@.venv/bin/python -m tests.fuzz
+
+mutants: ## Change rules and bus in small ways, and see that tests notice; 20 minutes
+	@bin/setup
+	@.venv/bin/python -m tests.mutants $(T)
 
 security: ## Run the tests of the promises about security and write docs/security.md
 	@bin/setup

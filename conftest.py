@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -26,6 +27,19 @@ from libs.common.testing.locks import GUARDED, LockOrder, watch
 
 DATABASE = "lectern_test"
 OpenHarness = Callable[[str], Awaitable[Harness]]
+
+# A busy machine is no failure, and what fails once fails again: no deadline, the same examples in every run.
+hypothesis.settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.register_profile(
+    "mutants", parent=hypothesis.settings.get_profile("suite"), max_examples=25
+)
+hypothesis.settings.load_profile("suite")
 
 
 @dataclass

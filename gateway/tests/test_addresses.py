@@ -3,7 +3,7 @@
 import pytest
 from pydantic import ValidationError
 
-from gateway.addresses import MOST_REMEMBERED, Addresses
+from gateway.addresses import MOST_REMEMBERED, Address, Addresses
 from gateway.settings import GatewaySettings
 
 TRUSTED = Addresses(["127.0.0.0/8", "10.0.0.0/8", "fd00::/8"])
@@ -56,10 +56,30 @@ def test_limits_count_networks_and_caps_count_machines(text, network, host):
 
 
 def test_the_memory_of_addresses_is_bounded():
+    """Who is remembered is answered with the very same object, who is forgotten with an equal one."""
     addresses = Addresses(["10.0.0.0/8"])
-    for number in range(MOST_REMEMBERED + 10):
-        addresses.behind(PROXY, f"2001:db8::{number:x}".encode())
-    assert len(addresses._behind) <= MOST_REMEMBERED
+
+    def look_up(number: int) -> Address:
+        return addresses.behind(PROXY, f"2001:db8::{number:x}".encode())
+
+    first = look_up(0)
+    assert look_up(0) is first
+    newest = [look_up(number) for number in range(1, MOST_REMEMBERED + 1)][-1]
+    assert look_up(MOST_REMEMBERED) is newest
+    again = look_up(0)
+    assert again == first
+    assert again is not first
+
+
+def test_the_memory_of_peers_is_bounded():
+    addresses = Addresses([])
+    first = addresses.of_peer("192.0.2.1")
+    assert addresses.of_peer("192.0.2.1") is first
+    for number in range(MOST_REMEMBERED):
+        addresses.of_peer(f"2001:db8::{number:x}")
+    again = addresses.of_peer("192.0.2.1")
+    assert again == first
+    assert again is not first
 
 
 def test_networks_are_checked_at_start():

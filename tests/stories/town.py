@@ -5,16 +5,15 @@ Paths are answered by the service to which the gateway would send them, and the 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 
 from gateway.routes import RouteTable
-from libs.common.events.identity import UserState
 from libs.common.runtime.clock import SettableClock
 from libs.common.testing.harness import Harness, access_token, drain
+from libs.common.testing.states import user_state
 
 Json = dict[str, Any]
 SERVICES = ("catalog", "learning", "forum", "analytics", "notify")
@@ -87,13 +86,9 @@ class Town:
         return person
 
     async def introduce(self, person: Citizen) -> None:
-        first, _, last = person.name.partition(" ")
-        state = UserState(
-            uuid=person.uuid, email=f"{first.lower()}.{person.uuid.hex[:6]}@lectern.example",
-            first_name=first, last_name=last, full_name=person.name, role=person.role, is_active=True,
-            is_verified=True, avatar=None, bio="", locale="en", time_zone=person.time_zone,
-            date_joined=datetime(2026, 1, 1, tzinfo=UTC),
-        )  # fmt: skip
+        first = person.name.partition(" ")[0].lower()
+        email = f"{first}.{person.uuid.hex[:6]}@lectern.example"
+        state = user_state(person.uuid, person.name, person.role, email=email, time_zone=person.time_zone)
         for harness in self.harnesses.values():
             await harness.deliver(state)
 

@@ -1,15 +1,12 @@
 """From the outbox through Kafka to the handlers."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from sqlalchemy import text
@@ -20,72 +17,7 @@ from libs.common.runtime.connections import kafka_arguments
 from libs.common.runtime.errors import is_transient
 from libs.common.testing.harness import Harness, eventually
 from libs.common.tests import toy
-from libs.common.tests.toy import Counter, count
-
-
-@pytest.fixture
-async def prefix(toy_service: Harness) -> AsyncIterator[str]:
-    """Topics of this test alone."""
-    name = f"t{uuid4().hex[:8]}."
-    admin = AIOKafkaAdminClient(**kafka_arguments(toy_service.settings))
-    await admin.start()
-    await admin.create_topics([NewTopic(name + topic, 3, 1) for topic in ("toy.events", "toy.counters")])
-    await admin.close()
-    before = toy_service.settings.topic_prefix
-    toy_service.settings.topic_prefix = name
-    yield name
-    toy_service.settings.topic_prefix = before
-
-
-@asynccontextmanager
-async def running(*works) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(work.run()) for work in works]
-    try:
-        yield
-        for task in tasks:
-            if task.done():
-                task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def write(harness: Harness, keys: list[UUID], times: int) -> None:
-    for _ in range(times):
-        async with harness.db.session() as session:
-            for uuid in keys:
-                counter = await session.get(Counter, uuid, with_for_update=True)
-                if counter is None:
-                    counter = Counter(uuid=uuid, value=0, version=0)
-                    session.add(counter)
-                await count(session, counter, counter.version + 1)
-
-
-async def pending(harness: Harness) -> int:
-    async with harness.db.sessions() as session:
-        return int(await session.scalar(text("SELECT count(*) FROM outbox")) or 0)
-
-
-async def log_of(harness: Harness, topic: str) -> dict[str, list[int]]:
-    """Sequence numbers per key, as they stand in the topic."""
-    consumer = AIOKafkaConsumer(**kafka_arguments(harness.settings), auto_offset_reset="earliest")
-    await consumer.start()
-    try:
-        partitions = [TopicPartition(topic, number) for number in range(3)]
-        consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
-        found: dict[str, list[int]] = {}
-        for tp in partitions:
-            consumer.seek(tp, 0)
-        while any([await consumer.position(tp) < ends[tp] for tp in partitions]):
-            for batch in (await consumer.getmany(timeout_ms=200)).values():
-                for message in batch:
-                    headers = dict(message.headers)
-                    found.setdefault(message.key.decode(), []).append(int(headers["ce_sequence"]))
-        return found
-    finally:
-        await consumer.stop()
+from libs.common.tests.kafka import log_of, pending, running, write
 
 
 async def test_committed_events_reach_the_handlers_in_order(toy_service: Harness, prefix: str):

@@ -6,8 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy import text
 
-from libs.common.bus.consumer import HALT_IN_A_ROW, Consumer, ConsumerHalted
-from libs.common.bus.inbox import apply_batch, replay
+from libs.common.bus.inbox import RETRIES, apply_batch, replay
 from libs.common.bus.received import Record
 from libs.common.testing.harness import Harness, as_record
 from libs.common.tests import toy
@@ -117,6 +116,67 @@ async def test_a_poison_event_parks_its_key_and_a_redrive_heals_it(toy_service: 
     assert await letters(toy_service) == []
 
 
+async def test_a_handler_is_tried_again_before_its_event_is_parked(toy_service: Harness):
+    """Whatever fails a few times only, as two who lock in opposite orders, parks nothing."""
+    toy.Switch.poisoned = RETRIES - 1
+    uuid = uuid4()
+    outcome = await apply_batch(toy_service.db, toy.SUBSCRIPTION, records(uuid, 13))
+    assert (outcome.applied, outcome.parked, outcome.failures) == (1, 0, 0)
+    assert await seen(toy_service, uuid) == [13]
+    assert await letters(toy_service) == []
+
+
+async def test_an_event_is_parked_after_five_tries_and_not_tried_again(toy_service: Harness):
+    toy.Switch.poisoned = True
+    uuid = uuid4()
+    bad = records(uuid, 13)
+    outcome = await apply_batch(toy_service.db, toy.SUBSCRIPTION, bad)
+    assert (outcome.applied, outcome.parked, outcome.failures) == (0, 1, 1)
+    assert toy.Switch.refused == RETRIES == 5
+    outcome = await apply_batch(toy_service.db, toy.SUBSCRIPTION, bad)
+    assert (outcome.parked, outcome.failures, toy.Switch.refused) == (0, 0, RETRIES)
+
+
+async def test_what_is_away_parks_nothing_whatever_it_costs(
+    toy_service: Harness, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(toy.Switch, "away", True)
+    uuid = uuid4()
+    for batch in (records(uuid, 1), records(uuid, 1, 2)):
+        with pytest.raises(ConnectionError):
+            await apply_batch(toy_service.db, toy.SUBSCRIPTION, batch)
+    assert await letters(toy_service) == []
+    monkeypatch.setattr(toy.Switch, "away", False)
+    await apply_batch(toy_service.db, toy.SUBSCRIPTION, records(uuid, 1, 2))
+    assert await seen(toy_service, uuid) == [1, 2]
+
+
+async def test_an_event_of_another_key_than_its_message_is_parked(toy_service: Harness):
+    """Otherwise it would be applied out of the order of its own key."""
+    inside, outside, state = uuid4(), uuid4(), uuid4()
+    await apply_batch(toy_service.db, toy.SUBSCRIPTION, records(inside, 1))
+    forged = [
+        as_record(Counted(counter=inside, value=2), 1, key=str(outside)),
+        as_record(Renamed(counter=inside, name="x"), 2, key=str(outside)),
+        as_record(CounterState(uuid=inside, value=7), 1, key=str(state)),
+    ]
+    outcome = await apply_batch(toy_service.db, toy.SUBSCRIPTION, [*forged, *records(inside, 1, 3)])
+    assert (outcome.applied, outcome.parked, outcome.failures) == (1, 3, 2)
+    assert await seen(toy_service, inside) == [1, 3]
+    assert await seen(toy_service, outside) == []
+    assert await progress(toy_service, outside) == (0, "error")
+    assert await progress(toy_service, state, "toy.counters") == (0, "error")
+    assert await progress(toy_service, inside) == (2, None)
+    async with toy_service.db.sessions() as session:
+        assert await session.scalar(text("SELECT count(*) FROM counter_copies")) == 0
+        errors = await session.scalars(
+            text("SELECT error FROM dead_letter WHERE reason = 'error' ORDER BY id")
+        )
+        for error, key in zip(errors, (outside, state), strict=True):
+            assert str(inside) in error
+            assert str(key) in error
+
+
 @pytest.mark.parametrize(
     ("value", "headers"),
     [
@@ -172,13 +232,3 @@ async def test_states_may_skip_numbers_and_tombstones_delete(toy_service: Harnes
     async with toy_service.db.sessions() as session:
         assert await session.scalar(text("SELECT count(*) FROM counter_copies")) == 0
     assert await progress(toy_service, uuid, "toy.counters") == (6, None)
-
-
-async def test_a_consumer_that_parks_too_much_halts(toy_service: Harness):
-    toy.Switch.poisoned = True
-    consumer = Consumer(toy_service.db, toy.SUBSCRIPTION)
-    for _ in range(HALT_IN_A_ROW - 1):
-        consumer._judge(await apply_batch(toy_service.db, toy.SUBSCRIPTION, records(uuid4(), 13)), 1)
-    with pytest.raises(ConsumerHalted):
-        consumer._judge(await apply_batch(toy_service.db, toy.SUBSCRIPTION, records(uuid4(), 13)), 1)
-    assert consumer.halted

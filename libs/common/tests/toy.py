@@ -121,10 +121,14 @@ class Poison(ValueError):
 
 
 class Switch:
-    """Whether the handler refuses the value 13, and whether what it needs is away."""
+    """Whether the handler refuses the value 13, and whether what it needs is away.
 
-    poisoned = False
+    `poisoned` may be a number: so many times it refuses, then it is mended.
+    """
+
+    poisoned: bool | int = False
     away = False
+    refused = 0
 
 
 async def on_counted(session: AsyncSession, batch: Sequence[Received[Counted]]) -> None:
@@ -133,7 +137,8 @@ async def on_counted(session: AsyncSession, batch: Sequence[Received[Counted]]) 
     rows = []
     for item in batch:
         assert item.event is not None
-        if Switch.poisoned and item.event.value == 13:
+        if item.event.value == 13 and (Switch.poisoned is True or Switch.refused < Switch.poisoned):
+            Switch.refused += 1
             raise Poison("thirteen")
         rows.append({"key": item.event.counter, "kind": "counted", "value": item.event.value})
     await session.execute(text("INSERT INTO seen (key, kind, value) VALUES (:key, :kind, :value)"), rows)

@@ -11,10 +11,11 @@ from sqlalchemy import text
 from conftest import OpenHarness
 from libs.common.bus.inbox import apply_batch
 from libs.common.bus.received import Record
-from libs.common.events import catalog, forum, identity, learning, quizzes, support
+from libs.common.events import forum, learning, quizzes, support
 from libs.common.events.base import Event
 from libs.common.runtime.clock import system_clock
 from libs.common.testing.harness import Harness, Person, as_record
+from libs.common.testing.states import course_state, enrollment_state, module_state, user_state
 
 
 @dataclass
@@ -41,35 +42,31 @@ class Story:
         self, person: Person | UUID, role: str = "student", *, days_ago: float = 0, zone: str = "UTC"
     ) -> None:
         uuid = person if isinstance(person, UUID) else person.uuid
-        self.add(
-            identity.UserState(
-                uuid=uuid, email="secret@lectern.example", first_name="Canary", last_name="Name",
-                full_name="Canary Name", role=role, is_active=True, is_verified=True, avatar=None,
-                bio="canary-bio", locale="en", time_zone=zone,
-                date_joined=self.now - timedelta(days=days_ago),
-            )
-        )  # fmt: skip
+        state = user_state(
+            uuid,
+            "Canary Name",
+            role,
+            email="secret@lectern.example",
+            bio="canary-bio",
+            time_zone=zone,
+            date_joined=self.now - timedelta(days=days_ago),
+        )
+        self.add(state)
 
     def course(
         self, uuid: UUID, teacher: UUID, lessons: int = 4, status: str = "published", **fields: Any
     ) -> list[UUID]:
         ids = [UUID(int=uuid.int ^ (number + 1)) for number in range(lessons)]
-        outline = tuple(
-            {"uuid": lesson, "title": f"Lesson {n}", "content_type": "text", "order": n,
-             "estimated_time_minutes": 5, "points": 0, "is_preview": False, "requires_submission": False}
-            for n, lesson in enumerate(ids)
-        )  # fmt: skip
-        values = {
-            "uuid": uuid, "title": "Algebra", "slug": "algebra", "short_description": "", "status": status,
-            "level": "beginner", "language": "en",
-            "category": {"uuid": uuid4(), "name": "Mathematics", "slug": "mathematics"}, "tags": (),
-            "instructor": teacher, "instructors": (), "thumbnail": None, "preview_video": None,
-            "is_featured": False, "duration_hours": 1, "enrollment_limit": None, "revision": 1,
-            "modules": ({"uuid": uuid4(), "title": "One", "order": 0, "lessons": outline},),
-            "draft_modules": (), "prerequisites": (), "created_at": self.now, "updated_at": self.now,
+        values: dict[str, Any] = {
+            "title": "Algebra",
+            "category": {"uuid": uuid4(), "name": "Mathematics", "slug": "mathematics"},
+            "instructors": (),
+            "modules": (module_state(*ids, points=0),),
+            "created_at": self.now,
+            "updated_at": self.now,
             "published_at": self.now,
-        }  # fmt: skip
-        self.add(catalog.CourseState(**values | fields))
+        }
+        self.add(course_state(uuid, teacher, status=status, **values | fields))
         return ids
 
     def enrol(self, student: UUID, course: UUID, *, days_ago: float = 0) -> UUID:
@@ -85,15 +82,19 @@ class Story:
         status: str = "in_progress", *, days_ago: float = 0,
     ) -> None:  # fmt: skip
         at = self.now - timedelta(days=days_ago)
-        self.add(
-            learning.EnrollmentState(
-                uuid=enrollment, course=course, student=student, status=status,
-                progress_percentage=percentage, completed_lessons=tuple(done), enrolled_at=at,
-                started_at=at if done else None,
-                completed_at=at if status == "completed" else None, last_accessed=at,
-            ),
-            days_ago=days_ago,
-        )  # fmt: skip
+        state = enrollment_state(
+            course,
+            student,
+            status,
+            uuid=enrollment,
+            progress_percentage=percentage,
+            completed_lessons=tuple(done),
+            enrolled_at=at,
+            started_at=at if done else None,
+            completed_at=at if status == "completed" else None,
+            last_accessed=at,
+        )
+        self.add(state, days_ago=days_ago)
 
     def lesson(
         self,

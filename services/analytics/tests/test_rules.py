@@ -50,3 +50,40 @@ def test_slices_of_a_pie_have_colors_of_their_own():
     pie = chart("pie", "T", ["a", "b"], numbers=[1, 2])
     assert len(set(pie["data"]["datasets"][0]["backgroundColor"])) == 2
     assert pie["data"]["datasets"][0]["label"] == "Numbers"
+
+
+def test_numbers_to_show_are_rounded_and_nothing_is_zero():
+    assert rules.rounded(None) == 0.0
+    assert rules.rounded(1.26) == 1.3
+    assert rules.rounded(1.2345, 3) == 1.234
+    assert rules.rating([(4.0, 1), (5.0, 2)]) == 4.67
+    assert rules.rating([(None, 1), (4.0, 1)]) == 2.0
+
+
+def test_engagement_weighs_activity_before_progress():
+    assert rules.engagement(100, 0) == 60
+    assert rules.engagement(0, 100) == 40
+    assert rules.engagement(33.3, 66.6) == 46.6
+
+
+def test_the_last_days_end_today():
+    assert rules.last_days(TODAY, 3) == days(2, 1, 0)
+    assert rules.last_days(TODAY, 0) == []
+
+
+@pytest.mark.parametrize(
+    ("learned", "length"),
+    [
+        ([*range(1, 8), 9], 7),  # what was missed before there was a freeze is over
+        ([0, *range(2, 9)], 8),  # seven earn a freeze
+        ([*range(2, 9)], 7),  # yesterday was missed, and frozen
+        ([*range(3, 10)], 0),  # two were missed
+        ([0, 2, *range(4, 11)], 1),  # one freeze for two misses
+        ([0, 2, 4, *range(6, 20)], 1),  # three were missed, and two freezes are the most
+        ([0, 2, *range(4, 18)], 16),
+        ([0, 2, 3, 5, 6], 1),
+        ([0, 0, 0], 1),
+    ],
+)
+def test_freezes_are_earned_and_used_up_one_by_one(learned: list[int], length: int):
+    assert rules.streak(days(*learned), TODAY) == length

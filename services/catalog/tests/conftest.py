@@ -9,10 +9,11 @@ import httpx
 import pytest
 
 from conftest import OpenHarness
-from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
 from libs.common.runtime.clock import SettableClock, system_clock
+from libs.common.testing import states
 from libs.common.testing.harness import Harness, Person
+from libs.common.testing.states import user_state
 
 NOW = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
 DESCRIPTION = "What vertices and edges are, and why walks, trees and colourings follow from them."
@@ -26,25 +27,6 @@ async def catalog(open_service: OpenHarness) -> Harness:
     return catalog
 
 
-def user_state(uuid: UUID, name: str, role: str) -> UserState:
-    first, _, last = name.partition(" ")
-    return UserState(
-        uuid=uuid,
-        email=f"{first.lower()}@lectern.example",
-        first_name=first,
-        last_name=last,
-        full_name=name,
-        role=role,
-        is_active=True,
-        is_verified=True,
-        avatar=None,
-        bio="",
-        locale="en",
-        time_zone="UTC",
-        date_joined=NOW,
-    )
-
-
 def enrollment_state(
     course: str,
     student: UUID,
@@ -52,18 +34,7 @@ def enrollment_state(
     completed: tuple[str, ...] = (),
     uuid: UUID | None = None,
 ) -> EnrollmentState:
-    return EnrollmentState(
-        uuid=uuid or uuid4(),
-        course=UUID(course),
-        student=student,
-        status=status,
-        progress_percentage=0,
-        completed_lessons=tuple(UUID(lesson) for lesson in completed),
-        enrolled_at=NOW,
-        started_at=None,
-        completed_at=None,
-        last_accessed=None,
-    )
+    return states.enrollment_state(course, student, status, completed_lessons=completed, uuid=uuid or uuid4())
 
 
 @dataclass

@@ -1,13 +1,20 @@
 """What happens at the same moment: nobody gets a 5xx, and what is read is whole."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from typing import Any
 
 import httpx
+import pytest
+from sqlalchemy import event
+from sqlalchemy.util import await_only
 
 from libs.common.testing.harness import Harness, Person
-from services.catalog.tests.conftest import DESCRIPTION, School, ok
+from services.catalog.tests.conftest import DESCRIPTION, School, ok, refused
 
 Call = Callable[[], Awaitable[httpx.Response]]
 
@@ -42,34 +49,96 @@ async def test_a_review_found_helpful_while_it_goes_is_404(catalog: Harness, sch
         assert {answer.status_code for answer in answers} <= {200, 404}
 
 
-async def test_a_course_read_while_it_is_deleted_is_whole_or_404(
-    catalog: Harness, school: School, teacher: Person, manager: Person
+@dataclass
+class Pause:
+    """A place in a request: before its statement of this number."""
+
+    number: int
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    go_on: asyncio.Event = field(default_factory=asyncio.Event)
+    passed: int = 0
+
+    async def before_statement(self) -> None:
+        if self.passed == self.number:
+            self.reached.set()
+            await self.go_on.wait()
+        self.passed += 1
+
+
+PAUSE: ContextVar[Pause | None] = ContextVar("pause", default=None)
+
+
+@pytest.fixture
+def pauses(catalog: Harness) -> Iterator[None]:
+    """Requests of a task that has set `PAUSE` stop there."""
+    engine = catalog.db.engine.sync_engine
+
+    def listen(*_: object) -> None:
+        if (pause := PAUSE.get()) is not None:
+            await_only(pause.before_statement())
+
+    event.listen(engine, "before_cursor_execute", listen)
+    yield
+    event.remove(engine, "before_cursor_execute", listen)
+
+
+async def read_around(read: Call, change: Call, number: int) -> httpx.Response | None:
+    """What a read answers before whose statement of this number the change happened; None past its last."""
+    pause = Pause(number)
+
+    async def reading() -> httpx.Response:
+        PAUSE.set(pause)
+        return await read()
+
+    answer = asyncio.ensure_future(reading())
+    reached = asyncio.ensure_future(pause.reached.wait())
+    await asyncio.wait({answer, reached}, return_when=asyncio.FIRST_COMPLETED)
+    if answer.done():
+        reached.cancel()
+        return None
+    ok(await change())
+    pause.go_on.set()
+    return await answer
+
+
+@pytest.mark.usefixtures("pauses")
+async def test_a_course_read_while_it_is_deleted_is_whole_once_it_was_found(
+    school: School, teacher: Person, manager: Person
 ):
-    courses = [await school.published(teacher, f"Course {n}") for n in range(8)]
+    """Deleted before each statement of the read in turn: not found up to one of them, whole from there on."""
+    answers: list[httpx.Response] = []
+    for number in count():
+        course = await school.published(teacher, f"Course {number}")
+        path = f"/api/courses/{course['uuid']}/"
+        whole = ok(await manager.client.get(path))
+        answer = await read_around(
+            partial(manager.client.get, path), partial(teacher.client.delete, path), number
+        )
+        if answer is None:
+            break
+        answers.append(answer)
+        assert answer.status_code == 404 or answer.json() == whole
+        refused(await manager.client.get(path), 404)
+    statuses = [answer.status_code for answer in answers]
+    assert statuses == sorted(statuses, reverse=True)
+    assert set(statuses) == {200, 404}
 
-    async def delete_all() -> None:
-        for course in courses:
-            ok(await teacher.client.delete(f"/api/courses/{course['uuid']}/"))
 
-    def read(person: Person, number: int) -> Call:
-        return lambda: person.client.get(f"/api/courses/{courses[number]['uuid']}/")
-
-    answers = await while_running(delete_all(), *(read(manager, number) for number in range(8)))
-    assert {answer.status_code for answer in answers} <= {200, 404}
-
-
-async def test_a_category_read_while_it_is_deleted_is_whole_or_404(catalog: Harness, manager: Person):
-    for number in range(8):
-        ok(await manager.client.post("/api/categories/", json={"name": f"Subject {number}"}), 201)
-
-    async def delete_all() -> None:
-        for number in range(8):
-            ok(await manager.client.delete(f"/api/categories/subject-{number}/"))
-
+@pytest.mark.usefixtures("pauses")
+async def test_a_category_read_while_it_is_deleted_is_whole_or_gone(catalog: Harness, manager: Person):
+    """It is looked up, then the tree is read, then the courses in it are counted."""
     client = catalog.client()
-    reads = [lambda n=n: client.get(f"/api/categories/subject-{n}/") for n in range(8)]
-    answers = await while_running(delete_all(), *reads)
-    assert {answer.status_code for answer in answers} <= {200, 404}
+    statuses = []
+    for number in range(3):
+        path = f"/api/categories/subject-{number}/"
+        ok(await manager.client.post("/api/categories/", json={"name": f"Subject {number}"}), 201)
+        whole = ok(await client.get(path))
+        answer = await read_around(partial(client.get, path), partial(manager.client.delete, path), number)
+        assert answer is not None
+        assert answer.status_code == 404 or answer.json() == whole
+        statuses.append(answer.status_code)
+        refused(await client.get(path), 404)
+    assert statuses == [404, 404, 200]
 
 
 async def test_readers_see_one_structure_whatever_happens_meanwhile(

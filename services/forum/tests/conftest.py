@@ -10,8 +10,9 @@ from conftest import OpenHarness
 from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
 from libs.common.events.learning import EnrollmentState
-from libs.common.runtime.clock import system_clock
+from libs.common.testing import states
 from libs.common.testing.harness import Harness, Person
+from libs.common.testing.states import enrollment_state
 
 FORUMS = "/api/core/forums/"
 DISCUSSIONS = "/api/core/discussions/"
@@ -25,32 +26,11 @@ async def forum(open_service: OpenHarness) -> Harness:
 
 
 def user_state(uuid: UUID, name: str, role: str = "student", last: str = "Lovelace") -> UserState:
-    return UserState(
-        uuid=uuid, email=f"{name.lower()}@lectern.example", first_name=name, last_name=last,
-        full_name=f"{name} {last}", role=role, is_active=True, is_verified=True, avatar=None, bio="",
-        locale="en", time_zone="UTC", date_joined=system_clock(),
-    )  # fmt: skip
+    return states.user_state(uuid, f"{name} {last}", role)
 
 
 def course_state(uuid: UUID, instructor: UUID, title: str = "Optics", **fields: Any) -> CourseState:
-    values: dict[str, Any] = dict(
-        uuid=uuid, title=title, slug="optics", short_description="", status="published", level="beginner",
-        language="en", category=None, tags=(), instructor=instructor, instructors=(instructor,),
-        thumbnail=None, preview_video=None, is_featured=False, duration_hours=None, enrollment_limit=None,
-        revision=1, modules=(), draft_modules=(), prerequisites=(), created_at=system_clock(),
-        updated_at=system_clock(), published_at=system_clock(),
-    )  # fmt: skip
-    return CourseState(**values | fields)
-
-
-def enrollment_state(
-    course: UUID, student: UUID, status: str = "enrolled", uuid: UUID | None = None
-) -> EnrollmentState:
-    return EnrollmentState(
-        uuid=uuid or uuid4(), course=course, student=student, status=status, progress_percentage=0,
-        completed_lessons=(), enrolled_at=system_clock(), started_at=None, completed_at=None,
-        last_accessed=None,
-    )  # fmt: skip
+    return states.course_state(uuid, instructor, title=title, **fields)
 
 
 @dataclass

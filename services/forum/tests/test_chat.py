@@ -273,7 +273,7 @@ async def test_who_drops_out_is_put_out(
     forum: Harness, server: Replica, cast: Cast, room: str, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(sockets, "RECHECK_SECONDS", 0.05)
-    dropped = enrollment_state(cast.course, cast.ada.uuid, "dropped", cast.enrollment.uuid)
+    dropped = enrollment_state(cast.course, cast.ada.uuid, "dropped", uuid=cast.enrollment.uuid)
     async with server.chat(cast.ada, room) as ada:
         await ada.frame("ready")
         await forum.deliver(dropped)
@@ -283,7 +283,7 @@ async def test_who_drops_out_is_put_out(
 async def test_a_message_of_somebody_who_dropped_out_is_not_posted(
     forum: Harness, server: Replica, cast: Cast, room: str
 ):
-    dropped = enrollment_state(cast.course, cast.ada.uuid, "dropped", cast.enrollment.uuid)
+    dropped = enrollment_state(cast.course, cast.ada.uuid, "dropped", uuid=cast.enrollment.uuid)
     async with server.chat(cast.ada, room) as ada:
         await ada.frame("ready")
         await forum.deliver(dropped)
@@ -295,7 +295,7 @@ async def test_a_message_of_somebody_who_dropped_out_is_not_posted(
 async def test_what_is_said_after_somebody_dropped_out_never_reaches_them(
     forum: Harness, server: Replica, cast: Cast, room: str
 ):
-    dropped = enrollment_state(cast.course, cast.ada.uuid, "dropped", cast.enrollment.uuid)
+    dropped = enrollment_state(cast.course, cast.ada.uuid, "dropped", uuid=cast.enrollment.uuid)
     async with server.chat(cast.ada, room) as ada:
         await ada.frame("ready")
         await forum.deliver(dropped)

@@ -155,7 +155,7 @@ async def test_nobody_reads_without_a_token(forum: Harness, cast: Cast):
 
 async def test_who_drops_out_loses_the_forum(forum: Harness, cast: Cast):
     made = await started(cast.ada, cast)
-    dropped = enrollment_state(cast.course, cast.ada.uuid, "dropped", cast.enrollment.uuid)
+    dropped = enrollment_state(cast.course, cast.ada.uuid, "dropped", uuid=cast.enrollment.uuid)
     await forum.deliver(dropped)
     assert (await cast.ada.client.get(f"{DISCUSSIONS}{made['uuid']}/")).status_code == 404
 

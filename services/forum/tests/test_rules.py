@@ -4,7 +4,16 @@ from uuid import uuid4
 
 import pytest
 
-from services.forum.rules import MOST_MENTIONS, folded, mentioned, mentions_of, standing
+from services.forum.rules import (
+    MOST_MENTIONS,
+    folded,
+    may_post,
+    may_write,
+    mentioned,
+    mentions_of,
+    standing,
+    without_mentions,
+)
 
 
 def place(**facts):
@@ -48,3 +57,31 @@ def test_a_first_name_counts_only_when_one_person_has_it():
     assert mentions_of(["ada"], people) == []
     assert mentions_of(["ada", "adabyron", "bob", "bobdylan", "nobody"], people) == [other, bob]
     assert folded("Ada  de la Lovelace-King") == "adadelalovelaceking"
+
+
+def test_announcements_come_from_those_who_moderate():
+    for kind in ("question", "discussion"):
+        assert may_post(kind, place(platform=True))
+    assert not may_post("announcement", place(platform=True))
+    assert may_post("announcement", place(staff=True))
+    assert may_post("announcement", place(instructor=True))
+
+
+def test_a_locked_discussion_is_for_those_who_may_unlock_it():
+    assert may_write(False, place(platform=True))
+    assert not may_write(True, place(platform=True))
+    assert may_write(True, place(instructor=True))
+
+
+def test_mentions_of_the_erased_are_taken_out_and_others_stay():
+    text = "@Ada_Lovelace, @ada.lovelace. and @bob-; @adaX"
+    assert without_mentions(text, {"adalovelace"}) == "@[erased], @[erased]. and @bob-; @adaX"
+    assert without_mentions("@bob.-", {"bob"}) == "@[erased].-"
+    assert without_mentions("@bobX", {"bobx"}) == "@[erased]"
+
+
+def test_a_first_name_of_one_person_is_theirs():
+    ada, bob = uuid4(), uuid4()
+    people = [(ada, "adalovelace", "ada"), (bob, "bobdylan", "bob")]
+    assert mentions_of(["ada", "bob", "ada"], people) == [ada, bob]
+    assert mentions_of(["adalovelace", "ada"], people) == [ada]

@@ -109,7 +109,7 @@ async def test_who_has_left_the_course_is_neither_mentioned_nor_named_as_a_reade
     first = await replied(cast.ada, discussion)
     await replied(cast.bob, discussion, "@Ada_Lovelace what do you think?", parent=first["uuid"])
     assert await readers(forum, "reply_posted") == [str(cast.ada.uuid)]
-    left = enrollment_state(cast.course, cast.ada.uuid, "dropped", cast.enrollment.uuid)
+    left = enrollment_state(cast.course, cast.ada.uuid, "dropped", uuid=cast.enrollment.uuid)
     await forum.deliver(left)
     await replied(cast.bob, discussion, "@Ada_Lovelace are you there?", parent=first["uuid"])
     assert await readers(forum, "reply_posted") == []

@@ -126,6 +126,22 @@ async def test_files_that_nobody_came_to_wear_are_swept_and_worn_ones_stay(ident
     assert (await seen(identity, worn)).status_code == 200
 
 
+async def test_a_picture_that_is_worn_again_before_it_is_deleted_stays(identity: Harness, ada: Account):
+    first = (await upload(ada, picture())).json()["avatar"]
+    second = (await upload(ada, picture("JPEG"), "me.jpg")).json()["avatar"]
+    async with identity.db.session() as session:  # as a change that was under way for so long
+        await session.execute(
+            text("UPDATE users SET avatar = :a WHERE uuid = :u"), {"a": first, "u": ada.user["uuid"]}
+        )
+    await identity.run_tasks()  # the first picture's end was asked for when the second came
+    assert [(await seen(identity, url)).status_code for url in (first, second)] == [200, 200]
+    await identity.run_task(
+        "identity.sweep_avatars", clock=SettableClock(system_clock() + timedelta(hours=2))
+    )
+    await identity.run_tasks()
+    assert [(await seen(identity, url)).status_code for url in (first, second)] == [200, 404]
+
+
 async def test_a_body_that_begins_with_dashes_is_multipart_whatever_it_is_called(ada: Account):
     request = httpx.Request("POST", "http://x", files={"avatar": ("me.png", picture())})
     for kind in ("application/json", "multipart/form-data", "application/x-www-form-urlencoded"):

@@ -4,20 +4,15 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from libs.common.events.learning import EnrollmentState
-from libs.common.runtime.clock import system_clock
 from libs.common.testing.harness import Harness
+from libs.common.testing.states import enrollment_state
 from services.identity.tests.conftest import Account, People
 
 ME = "/api/accounts/users/me/"
 
 
-def enrollment(student: UUID, **fields: Any) -> EnrollmentState:
-    values: dict[str, Any] = {
-        "uuid": uuid4(), "course": uuid4(), "student": student, "status": "in_progress",
-        "progress_percentage": 50, "completed_lessons": (), "enrolled_at": system_clock(),
-        "started_at": None, "completed_at": None, "last_accessed": None,
-    }  # fmt: skip
-    return EnrollmentState(**values | fields)
+def enrollment(student: UUID, status: str = "in_progress", **fields: Any) -> EnrollmentState:
+    return enrollment_state(uuid4(), student, status, progress_percentage=50, **fields)
 
 
 async def numbers(account: Account) -> tuple[int, float, int]:

@@ -4,13 +4,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from libs.common.runtime.roles import ROLES
 from services.identity.errors import PasswordRefused, RoleNotAllowed
 from services.identity.passwords import COMMON
 from services.identity.rules import (
     check_password,
     check_role_change,
     device_name,
+    is_staff,
     mail_due,
+    may_try_code,
+    name_of_address,
+    newest_codes,
+    password_fault,
     shows_card,
     throttle_wait,
 )
@@ -130,3 +136,64 @@ def test_one_mail_a_minute():
     assert mail_due(now - 59 * second, now, 60, 2) == now + second
     assert mail_due(now + 60 * second, now, 60, 2) == now + 120 * second
     assert mail_due(now + 61 * second, now, 60, 2) is None
+
+
+@pytest.mark.parametrize(
+    ("password", "email", "message"),
+    [
+        ("x" * 7, "", "must have 8 to 128 characters"),
+        ("PassWord123", "", "is among the most common ones: choose another"),
+        ("Ada@Lectern.Example", "ada@lectern.EXAMPLE", "must not be the address"),
+    ],
+)
+def test_a_refusal_names_the_field_and_what_is_wrong(password: str, email: str, message: str):
+    for names, field in (({}, "password"), ({"field": "new_password"}, "new_password")):
+        with pytest.raises(PasswordRefused) as refused:
+            check_password(password, COMMON, email=email, **names)
+        assert refused.value.detail == f"{field}: {message}."
+        assert refused.value.errors == [{"field": field, "message": message}]
+
+
+def test_a_password_is_compared_with_an_address_only_where_there_is_one():
+    assert password_fault("Xxxx-xxx", ()) is None
+    assert password_fault("xxxxxxxy", (), "") is None
+    check_password("XXXX-xxx", ())
+
+
+def test_staff_are_those_above_teachers():
+    assert [role for role in ROLES if is_staff(role)] == ["moderator", "manager", "admin"]
+
+
+@pytest.mark.parametrize(
+    ("tries", "wrong", "may"), [(0, 0, True), (4, 9, True), (5, 0, False), (0, 10, False), (6, 11, False)]
+)
+def test_a_code_is_looked_at_while_it_and_its_purpose_have_tries_left(tries: int, wrong: int, may: bool):
+    assert may_try_code(tries, 5, wrong, 10) is may
+
+
+def test_the_newest_code_of_each_of_the_last_registrations_counts():
+    codes = ["c2", "b9", "c1", "a5", "b8", "z1"]
+    assert newest_codes(codes, lambda code: code[0]) == ["c2", "b9", "a5"]
+    assert newest_codes([], lambda code: code) == []
+
+
+def test_somebody_unknown_is_called_as_the_address_begins():
+    assert name_of_address("ada@lectern.example") == "ada"
+    assert name_of_address("a" * 200 + "@x") == "a" * 150
+    assert name_of_address("ada") == "ada"
+
+
+@pytest.mark.parametrize(
+    ("agent", "name"),
+    [
+        ("Mozilla/5.0 (Linux; x86) Firefox/130.0", "Firefox on Linux"),
+        ("Mozilla/5.0 Firefox/130.0", "Firefox"),
+        ("curl/8.5 (Linux)", "curl/8.5 (Linux)"),
+        (" be\0at ", "beat"),
+        ("XXcurlXX", "XXcurlXX"),
+        ("a" * 201, "a" * 200),
+        ("", ""),
+    ],
+)
+def test_a_device_is_named_by_what_is_known_of_it(agent: str, name: str):
+    assert device_name(agent) == name

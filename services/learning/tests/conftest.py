@@ -2,41 +2,19 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
 import httpx
 import pytest
 
-from libs.common.events.catalog import CourseState, LessonState, ModuleState
+from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
 from libs.common.runtime.clock import SettableClock
+from libs.common.testing import states
 from libs.common.testing.harness import Harness, Person
-
-LONG_AGO = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def module(*lessons: UUID, kind: str = "text") -> ModuleState:
-    """A module of lessons, ten points each."""
-    return ModuleState(
-        uuid=uuid4(),
-        title="A module",
-        order=0,
-        lessons=tuple(
-            LessonState(
-                uuid=lesson,
-                title=f"Lesson {order}",
-                content_type=kind,
-                order=order,
-                estimated_time_minutes=5,
-                points=10,
-                is_preview=False,
-                requires_submission=False,
-            )
-            for order, lesson in enumerate(lessons)
-        ),
-    )
+from libs.common.testing.states import course_state
+from libs.common.testing.states import module_state as module
 
 
 @dataclass
@@ -56,35 +34,16 @@ class School:
 
     async def course(self, *lessons: UUID, **changes: Any) -> UUID:
         """A published course of the teacher's with these lessons (two without any)."""
-        uuid = uuid4()
         modules = (module(*(lessons or (uuid4(), uuid4()))),)
         values: dict[str, Any] = {
-            "uuid": uuid,
-            "title": "Graphs from the ground up",
-            "slug": f"graphs-{uuid}",
-            "short_description": "Vertices, edges, walks.",
-            "status": "published",
-            "level": "beginner",
-            "language": "en",
             "category": {"uuid": uuid4(), "name": "Mathematics", "slug": "mathematics"},
             "tags": ("graphs",),
-            "instructor": self.teacher.uuid,
-            "instructors": (self.teacher.uuid,),
-            "thumbnail": None,
-            "preview_video": None,
-            "is_featured": False,
-            "duration_hours": 1.5,
-            "enrollment_limit": None,
-            "revision": 1,
             "modules": modules,
             "draft_modules": modules,
-            "prerequisites": (),
-            "created_at": LONG_AGO,
-            "updated_at": LONG_AGO,
-            "published_at": LONG_AGO,
         }
-        await self._deliver(CourseState(**(values | changes)))
-        return uuid
+        state = course_state(uuid4(), self.teacher.uuid, **(values | changes))
+        await self._deliver(state)
+        return state.uuid
 
     async def change_course(self, uuid: UUID, **changes: Any) -> None:
         await self._deliver(self.states[uuid].model_copy(update=changes))
@@ -151,22 +110,8 @@ TRUTH: dict[str, Any] = {"kind": "true_false", "text": "A tree has a cycle.", "p
 
 
 def user_state(uuid: UUID, name: str, role: str = "student", time_zone: str = "UTC") -> UserState:
-    first, _, last = name.partition(" ")
-    return UserState(
-        uuid=uuid,
-        email=f"{first.lower()}@example.org",
-        first_name=first,
-        last_name=last,
-        full_name=name,
-        role=role,
-        is_active=True,
-        is_verified=True,
-        avatar=None,
-        bio="",
-        locale="en",
-        time_zone=time_zone,
-        date_joined=LONG_AGO,
-    )
+    email = f"{name.partition(' ')[0].lower()}@example.org"
+    return states.user_state(uuid, name, role, email=email, time_zone=time_zone)
 
 
 def done(response: httpx.Response, status: int = 200) -> Any:

@@ -8,26 +8,16 @@ import pytest
 from conftest import Mailbox, OpenHarness
 from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
-from libs.common.runtime.clock import system_clock
+from libs.common.testing import states
 from libs.common.testing.harness import Harness, Person
 
 
 def user_state(uuid: UUID, name: str, locale: str = "en") -> UserState:
-    return UserState(
-        uuid=uuid, email=f"{name.lower()}@lectern.example", first_name=name, last_name="L",
-        full_name=f"{name} L", role="student", is_active=True, is_verified=True, avatar=None, bio="",
-        locale=locale, time_zone="UTC", date_joined=system_clock(),
-    )  # fmt: skip
+    return states.user_state(uuid, f"{name} L", locale=locale)
 
 
 def course_state(uuid: UUID, title: str) -> CourseState:
-    now = system_clock()
-    return CourseState(
-        uuid=uuid, title=title, slug="s", short_description="", status="published", level="beginner",
-        language="en", category=None, tags=(), instructor=uuid4(), instructors=(), thumbnail=None,
-        preview_video=None, is_featured=False, duration_hours=0, enrollment_limit=None, revision=1,
-        modules=(), draft_modules=(), prerequisites=(), created_at=now, updated_at=now, published_at=now,
-    )  # fmt: skip
+    return states.course_state(uuid, title=title)
 
 
 @dataclass

@@ -6,7 +6,7 @@ import pytest
 
 from conftest import OpenHarness
 from libs.common.events.identity import UserState
-from libs.common.runtime.clock import system_clock
+from libs.common.testing import states
 from libs.common.testing.harness import Harness, Person
 
 
@@ -16,11 +16,7 @@ async def support(open_service: OpenHarness) -> Harness:
 
 
 def user_state(person: Person, name: str, *, is_active: bool = True) -> UserState:
-    return UserState(
-        uuid=person.uuid, email=f"{name.lower()}@lectern.example", first_name=name, last_name="L",
-        full_name=f"{name} L", role=person.role, is_active=is_active, is_verified=True, avatar=None, bio="",
-        locale="en", time_zone="UTC", date_joined=system_clock(),
-    )  # fmt: skip
+    return states.user_state(person.uuid, f"{name} L", person.role, is_active=is_active)
 
 
 @dataclass

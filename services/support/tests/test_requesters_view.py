@@ -1,27 +1,18 @@
 """What a requester can tell from a ticket, and what becomes of their answers."""
 
 from datetime import timedelta
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
 
-from libs.common.events.catalog import CourseState
-from libs.common.events.learning import EnrollmentState
 from libs.common.runtime.clock import system_clock
 from libs.common.testing.harness import Harness, Person
+from libs.common.testing.states import course_state, enrollment_state
 from services.support.tests.conftest import Cast, user_state
 from services.support.tests.test_tickets import PATH, TICKET, do, opened
 
-
-def course_state(uuid: UUID, instructor: UUID, status: str) -> CourseState:
-    now = system_clock()
-    return CourseState(
-        uuid=uuid, title="Secret plans", slug="s", short_description="", status=status, level="beginner",
-        language="en", category=None, tags=(), instructor=instructor, instructors=(), thumbnail=None,
-        preview_video=None, is_featured=False, duration_hours=0, enrollment_limit=None, revision=1,
-        modules=(), draft_modules=(), prerequisites=(), created_at=now, updated_at=now, published_at=now,
-    )  # fmt: skip
+TITLE = "Secret plans"
 
 
 @pytest.mark.promise("object access")
@@ -31,7 +22,7 @@ async def test_a_ticket_takes_only_a_course_that_its_requester_may_see(
 ):
     teacher = support.person("teacher")
     course = uuid4()
-    await support.deliver(course_state(course, teacher.uuid, status))
+    await support.deliver(course_state(course, teacher.uuid, title=TITLE, status=status))
     body = TICKET | {"course": str(course)}
     hidden = await cast.ada.client.post(PATH, json=body)
     missing = await cast.ada.client.post(PATH, json=TICKET | {"course": str(uuid4())})
@@ -40,15 +31,9 @@ async def test_a_ticket_takes_only_a_course_that_its_requester_may_see(
     demoted = support.person("student", teacher.uuid)
     assert (await demoted.client.post(PATH, json=body)).status_code == 422
     assert (await teacher.client.post(PATH, json=body)).json()["course_title"] == "Secret plans"
-    await support.deliver(
-        EnrollmentState(
-            uuid=uuid4(), course=course, student=cast.ada.uuid, status="enrolled", progress_percentage=0,
-            completed_lessons=(), enrolled_at=system_clock(), started_at=None, completed_at=None,
-            last_accessed=None,
-        )
-    )  # fmt: skip
+    await support.deliver(enrollment_state(course, cast.ada.uuid))
     assert (await cast.ada.client.post(PATH, json=body)).status_code == 201
-    await support.deliver(course_state(course, teacher.uuid, "published"))
+    await support.deliver(course_state(course, teacher.uuid, title=TITLE))
     assert (await cast.eve.client.post(PATH, json=body)).status_code == 201
 
 

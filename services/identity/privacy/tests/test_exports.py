@@ -279,4 +279,4 @@ def test_an_export_is_full_only_when_it_is_done():
     ],
 )
 def test_a_file_in_the_archive_is_one_path_segment(name: str, taken: set[str], expected: str):
-    assert archive_name(name, taken) == expected
+    assert archive_name(name, {*taken}) == expected

@@ -13,8 +13,8 @@ from libs.common.files.storage import Storage
 from libs.common.runtime.clock import SettableClock
 from libs.common.testing.harness import Harness, Person
 from services.catalog.errors import ObjectExpired
-from services.catalog.models import LessonObject
-from services.catalog.objects import claim_object, note_object
+from services.catalog.media.models import LessonObject
+from services.catalog.objects import claim_object, register_object
 from services.catalog.tests.conftest import PDF, School, ok
 
 
@@ -143,7 +143,7 @@ async def test_a_picture_that_was_used_again_has_its_hour_when_it_is_replaced(
 async def test_what_was_claimed_has_its_hour_anew(shop: Shop):
     storage = Storage(shop.catalog.settings)
     path = f"lessons/{uuid4()}/{uuid4()}"
-    await note_object(shop.catalog.db, LessonObject(path=path, owner=uuid4(), size=0))
+    await register_object(shop.catalog.db, LessonObject(path=path, owner=uuid4(), size=0))
     await storage.put_bytes(path, PDF)
     await shop.sweep()
     async with shop.catalog.db.session() as session:

@@ -27,9 +27,11 @@ from tests.mutants.results import Mutant, read_reasons, read_results
 WORK = CHECKOUT / ".lectern" / "mutants"
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 WANTED = 0.9
+PATIENCE = "0.2"
+"""Of the time that tests wait for something: what a mutant breaks does not come."""
 TREE = ("libs", "services", "gateway", "deploy", "tests")
 FILES = ("conftest.py", "alembic.ini")
-BUS_TESTS = ("received", "inbox", "redrive", "relay", "outbox")
+BUS_TESTS = ("received", "inbox", "redrive", "deadletters", "told", "relay", "outbox")
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def servers_for(parts: Sequence[Part]) -> Iterator[dict[str, str]]:
             for name, value in os.environ.items()
             if name.startswith("LECTERN_KAFKA_")
         }
-        yield urls | login
+        yield urls | login | {"LECTERN_TEST_PATIENCE": PATIENCE}
 
 
 def main() -> int:

@@ -6,6 +6,7 @@ handlers is the real one without Kafka in the middle, and tasks run as the worke
 
 import asyncio
 import inspect
+import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -38,8 +39,9 @@ TEST_KEY = SigningKey.generate()
 async def eventually(probe: Callable[[], Any], timeout: float = 10.0, interval: float = 0.02) -> Any:
     """The first truthy value of `probe`; an AssertionError with the last one after `timeout` seconds.
 
-    An AssertionError inside the probe counts as not yet.
+    An AssertionError inside the probe counts as not yet. `LECTERN_TEST_PATIENCE` multiplies every timeout.
     """
+    timeout *= float(os.environ.get("LECTERN_TEST_PATIENCE", "1"))
     deadline = time.monotonic() + timeout
     last: Any = None
     while True:

@@ -1,14 +1,17 @@
 """Applying events: once each, in order per key; what fails is parked with its key and healed by a redrive."""
 
 import asyncio
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.bus.inbox import RETRIES, apply_batch, replay
-from libs.common.bus.received import Record
-from libs.common.testing.harness import Harness, as_record
+from libs.common.bus.inbox import RETRIES, apply_batch, lock_progress, replay, save_progress
+from libs.common.bus.received import Received, Record, Subscription
+from libs.common.testing.harness import Harness, as_record, eventually
 from libs.common.tests import toy
 from libs.common.tests.toy import Counted, CounterState, Renamed, events
 
@@ -223,7 +226,12 @@ async def test_unknown_types_only_move_the_progress(toy_service: Harness):
 async def test_states_may_skip_numbers_and_tombstones_delete(toy_service: Harness):
     uuid = uuid4()
     state = [as_record(CounterState(uuid=uuid, value=value), value) for value in (1, 2, 5)]
-    await apply_batch(toy_service.db, toy.SUBSCRIPTION, [state[0], state[1]])
+    other = as_record(CounterState(uuid=uuid4(), value=9), 1)
+    await apply_batch(toy_service.db, toy.SUBSCRIPTION, [state[0], state[1], other])
+    async with toy_service.db.sessions() as session:
+        assert set(await session.scalars(text("SELECT value FROM counter_copies"))) == {2, 9}
+        await session.execute(text("DELETE FROM counter_copies WHERE value = 9"))
+        await session.commit()
     await apply_batch(toy_service.db, toy.SUBSCRIPTION, [state[2], state[1]])
     async with toy_service.db.sessions() as session:
         assert await session.scalar(text("SELECT value FROM counter_copies")) == 5
@@ -232,3 +240,42 @@ async def test_states_may_skip_numbers_and_tombstones_delete(toy_service: Harnes
     async with toy_service.db.sessions() as session:
         assert await session.scalar(text("SELECT count(*) FROM counter_copies")) == 0
     assert await progress(toy_service, uuid, "toy.counters") == (6, None)
+
+
+async def test_who_was_not_the_first_to_see_a_key_waits_for_who_was(toy_service: Harness):
+    """Both find no progress and make it; the second gets what the first has left."""
+    place = ("toy.events", str(uuid4()))
+    mine = ("toy.events", str(uuid4()))
+
+    async def waits() -> bool:
+        async with toy_service.db.sessions() as other:
+            query = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
+            return bool(await other.scalar(text(query)))
+
+    async def second() -> dict[tuple[str, str], tuple[int, str | None]]:
+        async with toy_service.db.session() as session:
+            return await lock_progress(session, "toy", {place, mine})
+
+    async with toy_service.db.session() as session:
+        assert await lock_progress(session, "toy", {place}) == {place: (0, None)}
+        await save_progress(session, "toy", {place: (7, "gap")})
+        waiting = asyncio.ensure_future(second())
+        await eventually(waits)
+    assert await waiting == {place: (7, "gap"), mine: (0, None)}
+
+
+async def test_who_observes_is_given_everything_in_the_same_transaction(toy_service: Harness):
+    seen_types: list[str] = []
+
+    async def observe(session: AsyncSession, batch: Sequence[Received[Any]]) -> None:
+        await session.execute(text("INSERT INTO notes VALUES (gen_random_uuid(), 'observed')"))
+        seen_types.extend(item.type for item in batch)
+
+    uuid = uuid4()
+    first, second = records(uuid, 1, 2)
+    unknown = Record(second.topic, second.key, b"{}", second.headers | {"ce_type": "toy.painted.v1"})
+    observing = Subscription("toy", toy.SUBSCRIPTION.handlers, observe)
+    await apply_batch(toy_service.db, observing, [first, unknown])
+    assert seen_types == ["toy.counted.v1", "toy.painted.v1"]
+    async with toy_service.db.sessions() as session:
+        assert await session.scalar(text("SELECT count(*) FROM notes")) == 1

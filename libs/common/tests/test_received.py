@@ -7,6 +7,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from libs.common.bus.received import MalformedEvent, Outcome, Record, Subscription, decode
+from libs.common.events.base import Event
 from libs.common.events.identity import UserState
 from libs.common.testing.harness import as_record
 from libs.common.testing.states import user_state
@@ -130,6 +131,24 @@ def test_a_subscription_knows_its_topics_and_types():
         "toy.renamed.v1": (Renamed, toy.on_renamed),
     }
     assert again.names == {"toy.counted", "toy.renamed"}
+
+
+class Viewed(Event):
+    """Trigger: somebody looked. Key: counter. The version is what stands behind the last `.v`."""
+
+    type = "toy.viewed.v1"
+    topic = "toy.events"
+    key_field = "counter"
+
+    counter: UUID
+
+
+def test_a_version_stands_at_the_end_of_a_type():
+    subscription = Subscription("toy", {Viewed: observe})
+    assert subscription.names == {"toy.viewed"}
+    item = decode(subscription, changed(ce_type="toy.viewed.v2"))
+    assert str(item.error) == "major version 2 of toy.viewed is unknown here"
+    assert decode(subscription, changed(ce_type="toy.vanished.v1")).error is None
 
 
 def test_outcomes_add_up():

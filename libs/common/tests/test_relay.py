@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
+from prometheus_client import REGISTRY
 from sqlalchemy import text
 
 from libs.common.bus.relay import Relay
@@ -115,6 +116,28 @@ async def test_what_does_not_fit_a_batch_goes_with_the_next_wave(toy_service: Ha
             left.append(await pending(toy_service))
     assert left == [7, 4, 1, 0]
     assert await log_of(toy_service, prefix + "toy.events") == {str(uuid): [1, 2, 3, 4, 5, 6, 7]}
+
+
+async def test_a_wave_is_told_in_numbers(toy_service: Harness, prefix: str):
+    def told() -> tuple[float | None, ...]:
+        names = ("outbox_pending", "outbox_lanes_owned", "outbox_failures_total")
+        return tuple(REGISTRY.get_sample_value(f"lectern_{name}") for name in names)
+
+    def relayed() -> float:
+        return REGISTRY.get_sample_value("lectern_outbox_relayed_total", {"topic": "toy.events"}) or 0.0
+
+    before = relayed()
+    await write(toy_service, [uuid4() for _ in range(5)], 2)
+    async with relaying(toy_service) as (relay, connection, producer):
+        await relay.wave(connection, producer, EVERY_LANE)
+        assert told()[0] == 10
+        await relay.wave(connection, producer, EVERY_LANE)
+        assert told()[0] == 0
+    assert relayed() == before + 10
+    relay = Relay(toy_service.settings)
+    async with running(relay):
+        await eventually(lambda: told()[1] == LANES)
+    assert told()[1] == 0
 
 
 async def test_only_the_lanes_of_a_wave_are_moved(toy_service: Harness, prefix: str):
@@ -240,7 +263,18 @@ async def test_of_a_backlog_every_lane_gets_its_turn(
             record(session, Renamed(counter=busy, name="x"), seq)
         for uuid in others:
             record(session, Renamed(counter=uuid, name="x"), 1)
-    async with running(Relay(toy_service.settings)):
+    turns: list[list[int]] = []
+
+    class Watched(Relay):
+        async def wave(
+            self, connection: psycopg.AsyncConnection, producer: AIOKafkaProducer, lanes: list[int]
+        ) -> int:
+            turns.append(lanes)
+            return await super().wave(connection, producer, lanes)
+
+    async with running(Watched(toy_service.settings)):
         await eventually(lambda: is_empty(toy_service), 20)
+    assert turns[0] == EVERY_LANE
+    assert turns[1:9] == [EVERY_LANE[start : start + 4] for start in range(0, LANES, 4)]
     log = await log_of(toy_service, prefix + "toy.events")
     assert log == {str(busy): list(range(1, 61))} | {str(uuid): [1] for uuid in others}

@@ -11,6 +11,8 @@ from services.learning.certificates.rules import is_readable
 from services.learning.enrollments.rules import has_seat
 from services.learning.gradebook.rules import Late, after_lateness
 from services.learning.quizzes import rules
+from services.learning.quizzes.kinds.regrades import has_full_credit
+from services.learning.rules import as_seen, rounded
 
 START = datetime(2026, 3, 2, 9, tzinfo=UTC)
 
@@ -58,30 +60,35 @@ def test_an_attempt_ends_with_its_time_or_its_window(
     assert extra or rules.attempt_deadline(START, limit, closes_at) == end
 
 
-def test_full_credit_counts_whatever_the_score_and_is_remembered_through_regrades():
-    points, score = Decimal(4), Decimal(1)
-    for content in (
-        {"full_credit": True},
-        {"earlier": {"full_credit": True}},
-        {"earlier": {"earlier": {"full_credit": True}}},
-    ):
-        assert rules.has_full_credit(content)
-        assert rules.counted(content, points, score) == rules.counted(content, points, None) == points
-    others: list[dict[str, Any]] = [
-        {},
-        {"full_credit": False},
-        {"earlier": None},
-        {"earlier": {"correct": True}},
-    ]
-    for content in others:
-        assert not rules.has_full_credit(content)
-        assert rules.counted(content, points, score) == score
-        assert rules.counted(content, points, None) is None
+def test_full_credit_is_remembered_through_regrades():
+    given: list[dict[str, Any]] = [{"full_credit": True}]
+    for _ in range(2):
+        given.append({"earlier": given[-1]})
+    assert all(has_full_credit(content) for content in given)
+    given = [{}, {"full_credit": False}, {"earlier": None}, {"earlier": {"correct": True}}]
+    assert not any(has_full_credit(content) for content in given)
 
 
-def test_a_teachers_decision_looks_at_the_question_alone():
-    content = {"correct": True, "full_credit": True, "earlier": {"correct": False}}
-    assert rules.without_regrades(content) == {"correct": True}
+@pytest.mark.parametrize(
+    ("scoring", "result"), [("first", "20"), ("latest", "30"), ("average", "40"), ("best", "70")]
+)
+def test_a_result_is_that_of_the_attempt_that_counts(scoring: str, result: str):
+    percentages = [Decimal(number) for number in (20, 70, 30)]
+    assert rules.quiz_result(scoring, percentages) == Decimal(result)
+    assert rules.quiz_result(scoring, []) is None
+
+
+def test_scores_are_kept_with_ten_places_and_shown_with_two():
+    assert str(rules.stored(Fraction(2, 3))) == "0.6666666667"
+    assert str(rules.stored(Fraction(1, 20_000_000_000))) == "1E-10"
+    assert [rounded(Decimal(text)) for text in ("0.005", "0.004", "66.665")] == [0.01, 0.0, 66.67]
+    assert rounded(None) is None
+
+
+def test_texts_are_compared_as_they_are_seen():
+    assert as_seen("  an\u00a0 edge\n") == "an edge"
+    assert as_seen("e\u0301") == "\u00e9"
+    assert as_seen("\ufb01ne") == "\ufb01ne"
 
 
 def test_a_question_is_judged_from_three_attempts_on():

@@ -34,18 +34,22 @@ async def complete_lesson(
 
 async def complete_by_work(
     session: AsyncSession, learner: EnrolledLearner, lesson: UUID | None, now: datetime
-) -> None:
+) -> bool:
     """A quiz was passed or an assignment handed in: its lesson completes when nothing else of it is left.
 
-    Who has left the course meanwhile keeps the result and completes the lesson when they are back.
+    Learners who have left the course meanwhile keep the result, and complete the lesson when they are back.
+    Returns whether the lesson is completed by it, and with it perhaps the course.
     """
-    if learner.enrollment.status not in ENROLLED:
-        return
-    if lesson is None or lesson not in learner.lessons or lesson in learner.enrollment.completed_lessons:
-        return
+    enrollment = learner.enrollment
+    if enrollment.status not in ENROLLED:
+        return False
+    if lesson is None or lesson not in learner.lessons or lesson in enrollment.completed_lessons:
+        return False
     await session.flush()
-    if not await queries.unfinished_work(session, learner.enrollment.course, learner.enrollment.uuid, lesson):
-        await mark_completed(session, learner, lesson, now)
+    if await queries.unfinished_work(session, enrollment.course, enrollment.uuid, lesson):
+        return False
+    await mark_completed(session, learner, lesson, now)
+    return True
 
 
 async def mark_completed(

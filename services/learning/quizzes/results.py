@@ -192,10 +192,11 @@ async def grade_attempts(
     finished = await _store_results(session, ready, percentages, now)
     for loaded in ready:
         with tracing(loaded.trace):
+            learner, has_looked = loaded.learner, False
             if (loaded.quiz.uuid, loaded.attempt.enrollment) in finished:
-                await complete_by_work(session, loaded.learner, loaded.quiz.lesson, now)
-            if loaded.learner.has_rules:
-                await complete_if_met(session, loaded.learner.enrollment, loaded.learner, now)
+                has_looked = await complete_by_work(session, learner, loaded.quiz.lesson, now)
+            if learner.has_rules and not has_looked:
+                await complete_if_met(session, learner.enrollment, learner, now)
     completed = [
         loaded.attempt.enrollment for loaded in ready if loaded.learner.enrollment.status == "completed"
     ]

@@ -207,7 +207,7 @@ async def _load(session: AsyncSession, candidates: Sequence[Eligibility]) -> Non
 
 
 async def _begin(session: AsyncSession, candidates: Sequence[Eligibility]) -> list[LoadedAttempt]:
-    """New attempts with their questions pinned, and their events, in the order of the openings."""
+    """New attempts with their questions pinned, and their events, in the order of the candidates."""
     by_quiz = defaultdict(list)
     for eligibility in candidates:
         by_quiz[eligibility.quiz.uuid].append(eligibility)

@@ -71,3 +71,18 @@ async def test_a_completion_loads_grades_once(school: School, rule: dict[str, An
     with statements(school) as seen:
         assert (await school.complete(student, course, second))["course_completed"] is True
     assert len([each for each in seen if "FROM grade_marks" in each]) == 1
+
+
+async def test_a_quiz_that_completes_a_lesson_looks_at_the_course_once(school: School) -> None:
+    course = await school.course()
+    student = await school.enrolled(course)
+    lesson, _ = school.lessons(course)
+    quiz = await school.quiz(course, TRUTH, lesson=str(lesson))
+    url = f"/api/courses/{course}/completion-rules/"
+    rules = [{"kind": "minimum_score", "score": 50}, {"kind": "all_lessons"}]
+    done(await school.teacher.client.put(url, json={"rules": rules}))
+    attempt = await start(student, quiz)
+    done(await save(student, attempt, attempt["questions"][0], False))
+    with statements(school) as seen:
+        assert (await submit(student, attempt))["passed"] is True
+    assert len([each for each in seen if "FROM grade_marks" in each]) == 1

@@ -10,7 +10,7 @@ One rule for every JSON body, frame of a socket and field of a form, applied bef
 
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import islice
 from math import isfinite
@@ -161,6 +161,15 @@ def check_query(query: bytes) -> None:
     errors = [{"field": _spelled(name), "message": _NUL} for name, value in pairs if "\0" in name + value]
     if errors:
         raise InvalidQuery(errors[:MOST_TOLD])
+
+
+def check_texts(fields: Iterable[tuple[str, str]]) -> None:
+    """Check names and values of a form's text fields. Raises InvalidInput."""
+    _refuse(
+        (_spelled(name), message)
+        for name, value in fields
+        if (message := fault_of(name) or fault_of(value)) is not None
+    )
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from libs.common.data.db import SessionDep
 from libs.common.files.forms import received_file
 from libs.common.files.pictures import FORMATS
-from libs.common.files.uploads import HEAD, chunks, shown_name, whole
+from libs.common.files.uploads import HEAD, shown_name, whole
 from libs.common.runtime.errors import FileTypeRefused
 from libs.common.security.auth import CurrentUser, OptionalUser
 from libs.common.web import etags
@@ -253,12 +253,11 @@ async def _received(request: Request, owner: UUID, lesson: UUID, content_type: s
     """Store the file of the form. If the lesson does not get it, a sweep deletes it."""
     state = request.app.state
     limit: int = state.settings.file_limit
-    async with received_file(request, "file", "resource", most_bytes=limit, missing=FileMissing) as (file, _):
-        name = shown_name(file.filename or "")
-        kind = media_type(content_type, name, await file.read(HEAD))
-        await file.seek(0)
-        content = chunks(file)
+    async with received_file(request, "file", "resource", most_bytes=limit, missing=FileMissing) as file:
+        name = shown_name(file.name)
+        kind = media_type(content_type, name, await file.head(HEAD))
+        content = file.chunks()
         if kind in FORMATS:
-            content = whole(await picture_bytes(content, file.size or 0, kind, state.pictures))
+            content = whole(await picture_bytes(content, kind, state.pictures))
         stored = await store_file(state.db, state.storage, owner, lesson, content, limit)
     return {**stored, "name": name, "media_type": kind}

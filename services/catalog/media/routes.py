@@ -10,7 +10,7 @@ from libs.common.data.db import SessionDep
 from libs.common.files.forms import file_form, received_file
 from libs.common.files.pictures import FORMATS
 from libs.common.files.storage import Storage, end_of
-from libs.common.files.uploads import HEAD, chunks, shown_name
+from libs.common.files.uploads import HEAD, shown_name
 from libs.common.runtime.clock import system_clock
 from libs.common.runtime.errors import BadRequest, FileTypeRefused, Unprocessable
 from libs.common.security.auth import Teacher
@@ -44,18 +44,19 @@ async def received(request: Request) -> tuple[service.StoredFile, str]:
     """The multipart `file`, stored, and its title. What nobody makes a file of is swept away."""
     state = request.app.state
     limit: int = state.settings.file_limit
-    async with received_file(request, "file", most_bytes=limit, missing=FileMissing) as (file, form):
-        name = shown_name(file.filename or "")
-        kind, media_type = library_type(name, await file.read(HEAD))
-        await file.seek(0)
-        title = str(form.get("title") or name).strip()
-        if "\0" in title or not 0 < len(title) <= 200:
-            raise Unprocessable.field("title", "must have 1 to 200 characters")
+    async with received_file(request, "file", most_bytes=limit, missing=FileMissing) as file:
+        name = shown_name(file.name)
+        kind, media_type = library_type(name, await file.head(HEAD))
         what: service.Described = {"name": name, "kind": kind, "media_type": media_type, "limit": limit}
-        if media_type not in FORMATS:
-            return await service.store_object(state.db, state.storage, chunks(file), **what), title
-        data = await picture_bytes(chunks(file), file.size or 0, media_type, state.pictures)
-    return await service.store_picture(state.db, state.storage, state.pictures, data, **what), title
+        if media_type in FORMATS:
+            data = await picture_bytes(file.chunks(), media_type, state.pictures)
+            stored = await service.store_picture(state.db, state.storage, state.pictures, data, **what)
+        else:
+            stored = await service.store_object(state.db, state.storage, file.chunks(), **what)
+        title = ((await file.texts()).get("title") or name).strip()
+        if not 0 < len(title) <= 200:
+            raise Unprocessable.field("title", "must have 1 to 200 characters")
+    return stored, title
 
 
 async def answer_media(

@@ -59,13 +59,14 @@ def library_type(name: str, head: bytes) -> tuple[str, str]:
     return LIBRARY[extension], checked_type(extension, head)
 
 
-async def picture_bytes(
-    chunks: AsyncIterator[bytes], size: int, media_type: str, pictures: Pictures
-) -> bytes:
-    """What is stored of a picture of this size: what is to be seen, without where it was taken.
+async def picture_bytes(chunks: AsyncIterator[bytes], media_type: str, pictures: Pictures) -> bytes:
+    """What is stored of a picture: the visible part, without where it was taken.
 
     Raises PayloadTooLarge, FileTypeRefused.
     """
-    if size > MOST_PICTURE:
-        raise PayloadTooLarge(f"A picture may have {MOST_PICTURE:,} bytes.")
-    return await pictures.without_metadata(b"".join([chunk async for chunk in chunks]), media_type)
+    data = bytearray()
+    async for chunk in chunks:
+        data += chunk
+        if len(data) > MOST_PICTURE:
+            raise PayloadTooLarge(f"A picture may have {MOST_PICTURE:,} bytes.")
+    return await pictures.without_metadata(bytes(data), media_type)

@@ -139,7 +139,7 @@ async def assemble(
     if length > limit:
         raise PayloadTooLarge(f"The file is larger than {limit:,} bytes.")
     if media_type in FORMATS:
-        data = await picture_bytes(_content(storage, parts), length, media_type, pictures)
+        data = await picture_bytes(_content(storage, parts), media_type, pictures)
         return await store_picture(
             db, storage, pictures, data, name=name, kind=kind, media_type=media_type, limit=limit
         )

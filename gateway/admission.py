@@ -9,7 +9,7 @@ from gateway import problems
 from gateway.cache import Cache
 from gateway.endpoints import OwnEndpoints
 from gateway.interfaces import Context
-from gateway.limits import Limiter, Policy
+from gateway.limits import Limiter
 from gateway.pool import Pool
 from gateway.problems import Problem
 from gateway.proxy import Exchange
@@ -49,10 +49,6 @@ class Admission:
         self._limiter = limiter
         self._cache = cache
         self._pools = pools
-        self._limits: dict[str, Policy] = {
-            "credentials": limiter.credentials, "refresh": limiter.refresh, "media": limiter.media,
-        }  # fmt: skip
-        """Policies of routes that always count addresses."""
 
     def decide(self, exchange: Exchange) -> None:
         """Answer, refuse or forward the request. Only for a token of an unknown key this takes a task."""
@@ -150,8 +146,8 @@ class Admission:
             and not route.socket
             and not (route.cache and principal is None)
         )
-        if route.limit != "ordinary":
-            limiter.charge(exchange, self._limits[route.limit], exchange.address.network)
+        if route.limit is not None:
+            limiter.charge(exchange, limiter.policies[route.limit], exchange.address.network)
         elif principal is not None:
             limiter.charge(exchange, limiter.signed_in, principal.user.int)
         else:

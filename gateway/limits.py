@@ -112,16 +112,11 @@ class Limiter:
         )
         self._touched: list[Bucket] = []
 
-        def half_at_once(name: str, quota: int) -> Policy:
-            return Policy(name, quota, max(1, quota // 2))
-
-        self.anonymous = half_at_once("anonymous", settings.limit_anonymous)
-        self.signed_in = half_at_once("signed-in", settings.limit_signed_in)
-        self.refresh = half_at_once("refresh", settings.limit_refresh)
-        self.media = half_at_once("media", settings.limit_media)
-        # A class logs in at the full hour: the whole minute's worth may come at once.
-        self.credentials = Policy("credentials", settings.limit_credentials, settings.limit_credentials)
-        self._policies = (self.anonymous, self.signed_in, self.refresh, self.media, self.credentials)
+        self.policies = {
+            name: Policy(name.replace("_", "-"), quota, burst)
+            for name, (quota, burst) in settings.limit_classes().items()
+        }
+        self.anonymous, self.signed_in = self.policies["anonymous"], self.policies["signed_in"]
 
     async def start(self) -> None:
         await self._script.start()
@@ -169,7 +164,7 @@ class Limiter:
     def forget(self) -> None:
         """Drop those whose allowance is whole again; the sweep calls it."""
         now = self._now()
-        for policy in self._policies:
+        for policy in self.policies.values():
             gone = [who for who, bucket in policy.known.items() if bucket.tat <= now and not bucket.waiting]
             for who in gone:
                 del policy.known[who]

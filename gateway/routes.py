@@ -14,7 +14,6 @@ MB = 1024 * 1024
 UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z")
 
 Auth = Literal["ignore", "optional", "write", "required"]
-Limit = Literal["ordinary", "credentials", "refresh", "media"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +22,8 @@ class Route:
 
     `auth`: `ignore` drops the token (a client with a dead one must be able to log in); `optional` lets
     anonymous calls through; `write` wants a token for all but reads; `required` always. In every case but
-    the first a token that is there must be good. `limit`: the class in which its requests are counted;
-    `ordinary` counts users, or addresses where nobody is signed in, the others always count addresses.
+    the first a token that is there must be good. `limit`: the class in which its requests are counted by
+    network (`limit_<class>` of the settings); None counts users, or networks where nobody is signed in.
     """
 
     template: str
@@ -35,7 +34,7 @@ class Route:
     deadline: float | None = None
     """Seconds to the first byte of the answer; None is `GATEWAY_ANSWER_TIMEOUT`."""
     socket: bool = False
-    limit: Limit = "ordinary"
+    limit: str | None = None
     cache: bool = False
     """Whether everybody who is not signed in gets the same answer, so that it may be kept."""
     slash: bool = True

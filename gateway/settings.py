@@ -14,6 +14,16 @@ WIDEST_PROXIES = {4: 8, 6: 7}
 MOST_CREDENTIALS = 6_000
 
 
+def limit_class(quota: int, what: str, at_once: float = 0.5) -> Any:
+    """A setting `limit_<class>`: a quota a minute, of which the share `at_once` may come at once.
+
+    A route names its class by `limit=`; what comes in that class is counted for each network.
+    """
+    share = "all" if at_once == 1 else "half" if at_once == 0.5 else f"{at_once:.0%}"
+    description = f"{what}, {share} of them at once"
+    return Field(quota, ge=1, description=description, json_schema_extra={"at_once": at_once})
+
+
 class GatewaySettings(SuiteSettings):
     """Addresses of the services, limits and timeouts."""
 
@@ -36,21 +46,15 @@ class GatewaySettings(SuiteSettings):
     metrics_token: SecretStr = Field(
         SecretStr(""), description="bearer token that /metrics asks for; empty: nobody is shown metrics"
     )
-    limit_anonymous: int = Field(
-        300, ge=1, description="requests a minute of one network (IPv4 /24, IPv6 /56), half of them at once"
+    limit_anonymous: int = limit_class(300, "requests a minute of one network (IPv4 /24, IPv6 /56)")
+    limit_signed_in: int = limit_class(1200, "requests a minute of one signed-in user")
+    limit_credentials: int = limit_class(
+        20,
+        "logins, registrations and codes a minute of one network",
+        at_once=1,  # a class logs in at the full hour
     )
-    limit_signed_in: int = Field(
-        1200, ge=1, description="requests a minute of one signed-in user, half of them at once"
-    )
-    limit_credentials: int = Field(
-        20, ge=1, description="logins, registrations and codes a minute of one network, all of them at once"
-    )
-    limit_refresh: int = Field(
-        300, ge=1, description="refreshes of tokens a minute of one network, half of them at once"
-    )
-    limit_media: int = Field(
-        3000, ge=1, description="files and pictures a minute of one network, half of them at once"
-    )
+    limit_refresh: int = limit_class(300, "refreshes of tokens a minute of one network")
+    limit_media: int = limit_class(3000, "files and pictures a minute of one network")
     limits_timeout: float = Field(
         0.05, description="seconds after which Valkey counts as away and each gateway limits by itself"
     )
@@ -122,6 +126,16 @@ class GatewaySettings(SuiteSettings):
             found.append(
                 f"GATEWAY_LIMIT_CREDENTIALS is above {MOST_CREDENTIALS}: lower it, or passwords are guessed"
             )
+        return found
+
+    def limit_classes(self) -> dict[str, tuple[int, int]]:
+        """Quota a minute and burst of each class of limits."""
+        found = {}
+        for field, info in type(self).model_fields.items():
+            if field.startswith("limit_"):
+                quota, extra = getattr(self, field), info.json_schema_extra
+                share = extra["at_once"] if isinstance(extra, dict) else 1
+                found[field.removeprefix("limit_")] = (quota, max(1, int(quota * float(str(share)))))
         return found
 
     def service_address(self, service: str) -> tuple[str, int]:

@@ -9,6 +9,7 @@ import pytest
 from fastapi.routing import APIRoute, APIWebSocketRoute
 
 from gateway.routes import ALIASES, ROUTES, Match, RouteTable
+from gateway.settings import GatewaySettings
 from libs.common.runtime.settings import SERVICES
 
 UUID = "0b5e2f6a-3c1d-4e8f-9a7b-6c5d4e3f2a1b"
@@ -64,3 +65,7 @@ def test_all_that_a_service_serves_can_be_reached(service: str, route: APIRoute 
     assert found.route.service == service
     assert found.route.socket == isinstance(route, APIWebSocketRoute)
     assert found.path == example(route.path), "the service would be asked for another path"
+
+
+def test_every_class_of_limits_that_a_route_names_is_a_setting():
+    assert {route.limit for route in ROUTES} - {None} <= set(GatewaySettings().limit_classes())

@@ -1,3 +1,4 @@
+<%def name="steps(code)">${"\n".join(line for line in code.split("\n") if "###" not in line).strip() or "pass"}</%def>\
 """${message}"""
 
 from collections.abc import Sequence
@@ -15,8 +16,8 @@ depends_on: Sequence[str] | None = ${repr(depends_on)}
 def upgrade() -> None:
     # Waiting for a lock holds up every request behind it, so give up early and try again.
     op.execute("SET LOCAL lock_timeout = '5s'")
-    ${upgrades if upgrades else "pass"}
+    ${steps(upgrades)}
 
 
 def downgrade() -> None:
-    ${downgrades if downgrades else "pass"}
+    ${steps(downgrades)}

@@ -13,19 +13,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.events.catalog import ExportPartFailed, ExportPartPacked, PersonErased
 from libs.common.privacy.content import PersonalData, rows_of
 from libs.common.privacy.parts import Erasure, Privacy
-from services.catalog.favorites.models import Favorite
-from services.catalog.media.models import MediaFile, MediaObject, MediaPart, MediaUpload
 from services.catalog.media.queries import uses_of
 from services.catalog.media.service import objects_at
 from services.catalog.models import (
     Course,
     CourseRevision,
+    Favorite,
+    HelpfulVote,
     Lesson,
+    MediaFile,
+    MediaObject,
+    MediaPart,
+    MediaUpload,
     Module,
     PrivacyPart,
+    Review,
     User,
 )
-from services.catalog.reviews.models import HelpfulVote, Review
 from services.catalog.search.lexemes import remove_names
 
 

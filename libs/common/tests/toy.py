@@ -22,6 +22,7 @@ from libs.common.runtime.errors import NotFound
 from libs.common.runtime.settings import ServiceSettings
 from libs.common.security.auth import CurrentUser, Manager
 from libs.common.web import etags
+from libs.common.web.etags import IfMatch
 from libs.common.web.paging import PagingDep, choose, paginate, paginate_by_cursor
 from libs.common.web.schemas import Body
 
@@ -228,11 +229,11 @@ async def get_counter(uuid: UUID, session: SessionDep, request: Request, respons
 
 
 @router.patch("/{uuid}/")
-async def change_counter(uuid: UUID, body: NewCounter, session: SessionDep, request: Request) -> Any:
+async def change_counter(uuid: UUID, body: NewCounter, session: SessionDep, if_match: IfMatch) -> Any:
     counter = await session.get(Counter, uuid, with_for_update=True)
     if counter is None:
         raise NotFound
-    etags.check_if_match(request, counter.version)
+    if_match.check(counter.version)
     await count(session, counter, body.value)
     return {"value": counter.value}
 

@@ -47,10 +47,6 @@ async def if_match(request: Request) -> Precondition:
 IfMatch = Annotated[Precondition, Depends(if_match)]
 
 
-def check_if_match(request: Request, version: int) -> None:
-    Precondition(request.headers.get("if-match")).check(version)
-
-
 def answer(request: Request, response: Response, tag: str) -> Response | None:
     """Set the `ETag`; returns a 304 to send instead when the reader has this version already."""
     if request.method in ("GET", "HEAD") and is_known(request.headers.get("if-none-match"), tag):

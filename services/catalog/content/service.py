@@ -28,8 +28,7 @@ from services.catalog.content.schemas import (
     ModuleCreate,
     ModuleUpdate,
 )
-from services.catalog.media.models import MediaFile
-from services.catalog.models import Course, Lesson, Module
+from services.catalog.models import Course, Lesson, MediaFile, Module
 from services.catalog.rules import check_room, check_tree, place
 from services.catalog.versions import publish_tree_version, transaction_time
 

@@ -12,10 +12,9 @@ from libs.common.events.catalog import LessonFileUploaded
 from libs.common.files.storage import Storage
 from libs.common.security.tokens import Principal
 from services.catalog.content.service import lesson_fact
-from services.catalog.media.models import LessonObject
 from services.catalog.media.queries import is_used_by_lesson
 from services.catalog.media.service import check_quota
-from services.catalog.models import Course, Lesson
+from services.catalog.models import Course, Lesson, LessonObject
 from services.catalog.objects import claim_object, delete_unused, has_files, register_object
 from services.catalog.versions import publish_tree_version, transaction_time
 

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.runtime.networks import network_of
 from libs.common.security.tokens import Principal
 from services.catalog.access import View
-from services.catalog.courses.models import CourseView
+from services.catalog.models import CourseView
 
 RETENTION = timedelta(days=2)
 COUNT = text(

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.security.tokens import Principal
 from services.catalog.access import access_course
-from services.catalog.favorites.models import Favorite
+from services.catalog.models import Favorite
 
 
 async def is_favorite(session: AsyncSession, who: Principal | None, course: UUID) -> bool:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.runtime.errors import NotFound
 from libs.common.security.auth import at_least
 from libs.common.security.tokens import Principal
-from services.catalog.media.models import MediaFile, MediaUpload
+from services.catalog.models import MediaFile, MediaUpload
 
 
 async def access_media(session: AsyncSession, who: Principal, uuid: UUID, *, lock: bool = False) -> MediaFile:

@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.files.storage import Storage
 from libs.common.web.paging import Paging, paginate
-from services.catalog.media.models import LessonObject, MediaFile, MediaUpload
-from services.catalog.models import Course, CourseRevision, Lesson
+from services.catalog.models import Course, CourseRevision, Lesson, LessonObject, MediaFile, MediaUpload
 
 # Working lessons and those of the published revision; a lesson that is both counts once. Both are found by
 # indexes of the files that they name.

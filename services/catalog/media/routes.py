@@ -23,10 +23,10 @@ from services.catalog.access import StorageDep
 from services.catalog.errors import FileMissing, MediaInUse, MediaQuotaExceeded, ObjectExpired
 from services.catalog.media import service
 from services.catalog.media.access import access_media
-from services.catalog.media.models import MediaFile
 from services.catalog.media.queries import list_media, media_answers
 from services.catalog.media.schemas import KINDS, MediaDownload, MediaRead, MediaUpdate
 from services.catalog.media.types import UPLOAD_BODY, library_type, picture_bytes
+from services.catalog.models import MediaFile
 from services.catalog.parameters import TRUTHS, one_of
 from services.catalog.schemas import Done
 

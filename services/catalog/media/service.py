@@ -17,8 +17,8 @@ from libs.common.security.tokens import Principal
 from libs.common.web.etags import Precondition
 from services.catalog.errors import MediaInUse, MediaQuotaExceeded, PictureRefused
 from services.catalog.media.access import access_media
-from services.catalog.media.models import MediaFile, MediaObject, MediaPart
 from services.catalog.media.queries import bytes_of, uses_of, variant_path
+from services.catalog.models import MediaFile, MediaObject, MediaPart
 from services.catalog.objects import claim_object, delete_unused, register_object
 from services.catalog.pictures import WIDTHS, Pictures
 from services.catalog.versions import transaction_time

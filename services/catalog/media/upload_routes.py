@@ -24,9 +24,9 @@ from services.catalog.errors import (
 )
 from services.catalog.media import uploads
 from services.catalog.media.access import access_upload
-from services.catalog.media.models import MediaUpload
 from services.catalog.media.routes import answer_media
 from services.catalog.media.schemas import MediaRead, UploadCreate, UploadRead
+from services.catalog.models import MediaUpload
 from services.catalog.schemas import Done
 
 router = APIRouter(prefix="/api/core/media/uploads", tags=["media"])

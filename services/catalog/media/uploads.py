@@ -22,7 +22,6 @@ from libs.common.security.tokens import Principal
 from services.catalog.errors import TooManyUploads, UploadFinished, UploadIncomplete, UploadOffsetMismatch
 from services.catalog.media.access import access_media, access_upload
 from services.catalog.media.hashes import RunningHashes
-from services.catalog.media.models import MediaFile, MediaObject, MediaPart, MediaUpload
 from services.catalog.media.schemas import UploadCreate
 from services.catalog.media.service import (
     StoredFile,
@@ -31,6 +30,7 @@ from services.catalog.media.service import (
     store_picture,
 )
 from services.catalog.media.types import library_type, most_bytes, picture_bytes, refuse_extension
+from services.catalog.models import MediaFile, MediaObject, MediaPart, MediaUpload
 from services.catalog.objects import claim_object, register_object
 from services.catalog.pictures import Pictures
 

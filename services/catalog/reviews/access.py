@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
 from services.catalog.access import View, access_course
-from services.catalog.reviews.models import Review
+from services.catalog.models import Review
 
 
 async def access_review(

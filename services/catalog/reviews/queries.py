@@ -8,8 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.security.tokens import Principal
 from libs.common.web.paging import Paging
-from services.catalog.models import User
-from services.catalog.reviews.models import HelpfulVote, Review
+from services.catalog.models import HelpfulVote, Review, User
 
 HELPFUL = (
     select(func.count())

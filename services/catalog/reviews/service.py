@@ -14,9 +14,8 @@ from libs.common.security.tokens import Principal
 from libs.common.web.etags import Precondition
 from services.catalog.access import View, access_course
 from services.catalog.errors import AlreadyReviewed, NotEnrolled, OwnReview
-from services.catalog.models import CourseStats
+from services.catalog.models import CourseStats, HelpfulVote, Review
 from services.catalog.reviews.access import access_review
-from services.catalog.reviews.models import HelpfulVote, Review
 from services.catalog.reviews.schemas import ReviewCreate, ReviewUpdate
 from services.catalog.versions import publish_version, transaction_time
 

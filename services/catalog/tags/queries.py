@@ -6,8 +6,7 @@ from uuid import UUID
 from sqlalchemy import case, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.catalog.models import Course
-from services.catalog.tags.models import Tag
+from services.catalog.models import Course, Tag
 
 _USED = (
     select(func.unnest(Course.tags).label("name"), func.count().label("number"))

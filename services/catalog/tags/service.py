@@ -15,10 +15,9 @@ from libs.common.runtime.errors import NotFound
 from libs.common.security.tokens import Principal
 from libs.common.web.etags import Precondition
 from services.catalog.errors import TagTaken
-from services.catalog.models import Course
+from services.catalog.models import Course, Tag
 from services.catalog.rules import slug_of
 from services.catalog.search.lexemes import add_words
-from services.catalog.tags.models import Tag
 from services.catalog.versions import publish_version
 
 

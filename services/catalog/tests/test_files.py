@@ -7,7 +7,7 @@ from PIL import Image
 from sqlalchemy import select
 
 from libs.common.testing.harness import Harness, Person
-from services.catalog.media.models import LessonObject
+from services.catalog.models import LessonObject
 from services.catalog.tests.conftest import PDF, School, ok, refused, swept
 
 CANARY = b"canary-in-exif"

@@ -13,7 +13,7 @@ from libs.common.files.storage import Storage
 from libs.common.runtime.clock import SettableClock
 from libs.common.testing.harness import Harness, Person
 from services.catalog.errors import ObjectExpired
-from services.catalog.media.models import LessonObject
+from services.catalog.models import LessonObject
 from services.catalog.objects import claim_object, register_object
 from services.catalog.tests.conftest import PDF, School, ok
 

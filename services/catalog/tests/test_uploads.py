@@ -22,8 +22,8 @@ from libs.common.testing.privacy import erase
 from services.catalog.errors import ObjectExpired
 from services.catalog.media import service, uploads
 from services.catalog.media.hashes import RunningHashes
-from services.catalog.media.models import MediaObject
 from services.catalog.media.upload_routes import whole_chunks
+from services.catalog.models import MediaObject
 from services.catalog.objects import claim_object
 from services.catalog.tests.conftest import PDF, School, ok, refused, swept
 

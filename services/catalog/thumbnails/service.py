@@ -12,10 +12,9 @@ from libs.common.files.storage import Storage
 from libs.common.security.tokens import Principal
 from libs.common.web.etags import Precondition
 from services.catalog.access import access_taught_course
-from services.catalog.models import Course
+from services.catalog.models import Course, ThumbnailFile
 from services.catalog.objects import claim_object, delete_unused, has_files, register_object
 from services.catalog.pictures import WIDTHS, Pictures
-from services.catalog.thumbnails.models import ThumbnailFile
 from services.catalog.versions import publish_version
 
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.catalog.models import Base, StoredObject
+from services.catalog.models.base import Base, StoredObject
 
 
 class ThumbnailFile(StoredObject, Base):

@@ -7,7 +7,7 @@ from sqlalchemy import func
 from sqlalchemy.dialects.postgresql import CITEXT
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.catalog.models import Base
+from services.catalog.models.base import Base
 
 
 class Tag(Base):

@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, BigInteger, CheckConstraint, ForeignKey, Index, In
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.data.tables import Timestamps
-from services.catalog.models import Base, StoredObject
+from services.catalog.models.base import Base, StoredObject
 
 
 class MediaFile(Timestamps, Base):

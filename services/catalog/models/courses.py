@@ -1,17 +1,11 @@
-"""Tables that several folders use: replicas of users and enrolments, categories, courses with what they hold.
+"""Tables of courses: what they say, what is counted of them, what was published."""
 
-Tables of one folder are in its `models.py`; they are imported last, so that the metadata is whole.
-
-Locks are taken in the order category, course; a course's row guards everything inside the course.
-"""
-
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     CheckConstraint,
     Computed,
@@ -20,88 +14,16 @@ from sqlalchemy import (
     Index,
     Numeric,
     Text,
-    UniqueConstraint,
-    Uuid,
     func,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB, TSVECTOR
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
 
-from libs.common.data.tables import TYPES, Aggregate, Timestamps, service_metadata
-from libs.common.events.fields import ContentType, CourseLevel, CourseStatus
-from libs.common.privacy.parts import PrivacyPartTable
+from libs.common.data.tables import Aggregate, Timestamps
+from libs.common.events.fields import CourseLevel, CourseStatus
+from services.catalog.models.base import Base
 from services.catalog.rules import hours_of
-
-
-class Base(DeclarativeBase):
-    metadata = service_metadata()
-    type_annotation_map = {
-        **TYPES,
-        list[UUID]: ARRAY(Uuid()),
-        list[str]: ARRAY(Text()),
-        list[dict[str, Any]]: JSONB(),
-    }
-
-
-class StoredObject:
-    """Columns of a table of stored objects: the row is written before the object, and deleted after it.
-
-    `unused_since` is when a sweep first found no use of the object. Once it is condemned, it cannot be used
-    any more.
-    """
-
-    unused_since: Mapped[datetime | None]
-    condemned_at: Mapped[datetime | None]
-
-
-class User(Base):
-    """Replica of `identity.users`; the row goes when the person is erased."""
-
-    __tablename__ = "users"
-
-    uuid: Mapped[UUID] = mapped_column(primary_key=True)
-    email: Mapped[str]
-    full_name: Mapped[str]
-    role: Mapped[str]
-    is_active: Mapped[bool]
-    avatar: Mapped[str | None]
-    bio: Mapped[str]
-
-
-class Enrollment(Base):
-    """Replica of `learning.enrollments`: who is in which course, and what they have completed."""
-
-    __tablename__ = "enrollments"
-
-    uuid: Mapped[UUID] = mapped_column(primary_key=True)
-    course: Mapped[UUID]
-    student: Mapped[UUID]
-    status: Mapped[str]
-    completed_lessons: Mapped[list[UUID]]
-
-    __table_args__ = (Index(None, "course", "status"), Index(None, "student", "course"))
-
-
-class Category(Aggregate, Timestamps, Base):
-    """A category in the tree of subjects: created → renamed, moved → deleted (the row stays).
-
-    The slug is unique among those that are not deleted. A category with courses or children stays.
-    """
-
-    __tablename__ = "categories"
-    __topics__ = ("catalog.events",)
-
-    name: Mapped[str]
-    slug: Mapped[str]
-    description: Mapped[str] = mapped_column(default="")
-    parent_uuid: Mapped[UUID | None] = mapped_column(ForeignKey("categories.uuid"), index=True)
-    position: Mapped[int] = mapped_column(default=0)
-    deleted_at: Mapped[datetime | None]
-
-    __table_args__ = (
-        Index("uq_categories_slug_live", "slug", unique=True, postgresql_where=text("deleted_at IS NULL")),
-    )
 
 
 class Course(Aggregate, Timestamps, Base):
@@ -277,85 +199,17 @@ class CoursePrerequisite(Base):
     __table_args__ = (CheckConstraint("course_uuid <> requires_uuid", name="not_itself"),)
 
 
-class Module(Base):
-    """A part of a course's working structure; removed ones stay as rows, for a revision may show them.
+class CourseView(Base):
+    """A view of a course by a user or network on a day, as a keyed hash; deleted after two days.
 
-    `version` is the course's version at the last change of the module. Positions are unique in the course;
-    the constraint waits for the commit, so that a whole tree can be reordered.
+    A sweep adds what is not `counted` to the course's number, so that no request waits for that row.
     """
 
-    __tablename__ = "modules"
+    __tablename__ = "course_views"
 
-    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    course_uuid: Mapped[UUID] = mapped_column(ForeignKey("courses.uuid"))
-    title: Mapped[str]
-    description: Mapped[str] = mapped_column(default="")
-    position: Mapped[int | None]
-    version: Mapped[int]
-    removed_at: Mapped[datetime | None]
+    day: Mapped[date] = mapped_column(primary_key=True)
+    course: Mapped[UUID] = mapped_column(primary_key=True)
+    viewer: Mapped[bytes] = mapped_column(primary_key=True)
+    counted: Mapped[bool] = mapped_column(default=False, server_default="false")
 
-    __table_args__ = (
-        UniqueConstraint("course_uuid", "position", deferrable=True, initially="DEFERRED"),
-        CheckConstraint("(position IS NULL) = (removed_at IS NOT NULL)", name="removed"),
-    )
-
-
-class Lesson(Base):
-    """A lesson of a course's working structure; otherwise like `Module`, its positions are the module's.
-
-    `file` is `{path, name, media_type, size, sha256, uploaded_at}`; an object is never overwritten, because
-    revisions refer to it.
-    """
-
-    __tablename__ = "lessons"
-
-    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
-    course_uuid: Mapped[UUID] = mapped_column(ForeignKey("courses.uuid"), index=True)
-    module_uuid: Mapped[UUID] = mapped_column(ForeignKey("modules.uuid"))
-    title: Mapped[str]
-    description: Mapped[str] = mapped_column(default="")
-    content_type: Mapped[ContentType] = mapped_column(Text)
-    text_content: Mapped[str] = mapped_column(default="")
-    video_url: Mapped[str | None]
-    video_duration: Mapped[int | None]
-    estimated_time_minutes: Mapped[int | None]
-    is_preview: Mapped[bool] = mapped_column(default=False)
-    is_published: Mapped[bool] = mapped_column(default=True)
-    points: Mapped[int] = mapped_column(default=0)
-    requires_submission: Mapped[bool] = mapped_column(default=False)
-    file: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
-    resources: Mapped[list[dict[str, Any]]] = mapped_column(default=list)
-    position: Mapped[int | None]
-    version: Mapped[int]
-    removed_at: Mapped[datetime | None]
-
-    __table_args__ = (
-        UniqueConstraint("module_uuid", "position", deferrable=True, initially="DEFERRED"),
-        CheckConstraint("(position IS NULL) = (removed_at IS NOT NULL)", name="removed"),
-        CheckConstraint(
-            "content_type IN ('video', 'text', 'pdf', 'slides', 'interactive', 'assignment', 'quiz')",
-            name="content_type",
-        ),
-        Index(
-            "ix_lessons_media",
-            text("jsonb_path_query_array(resources, '$[*].media')"),
-            postgresql_using="gin",
-        ),
-        Index("ix_lessons_file", text("(file ->> 'path')"), postgresql_where=text("file IS NOT NULL")),
-    )
-
-
-class PrivacyPart(PrivacyPartTable, Base):
-    """Catalog's part of an export or an erasure."""
-
-    __topics__ = ("catalog.privacy.events",)
-
-
-# They need `Base` first.
-import services.catalog.courses.models  # noqa: E402
-import services.catalog.favorites.models  # noqa: E402
-import services.catalog.media.models  # noqa: E402
-import services.catalog.reviews.models  # noqa: E402
-import services.catalog.search.models  # noqa: E402
-import services.catalog.tags.models  # noqa: E402
-import services.catalog.thumbnails.models  # noqa: E402, F401
+    __table_args__ = (Index("ix_course_views_waiting", "course", postgresql_where=text("NOT counted")),)

@@ -3,7 +3,7 @@
 from sqlalchemy import Index
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.catalog.models import Base
+from services.catalog.models.base import Base
 
 
 class CourseLexeme(Base):

@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, SmallInteger, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from libs.common.data.tables import Timestamps
-from services.catalog.models import Base
+from services.catalog.models.base import Base
 
 
 class Review(Timestamps, Base):

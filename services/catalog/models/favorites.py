@@ -6,7 +6,7 @@ from uuid import UUID
 from sqlalchemy import ForeignKey, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from services.catalog.models import Base
+from services.catalog.models.base import Base
 
 
 class Favorite(Base):

@@ -6,7 +6,6 @@ from fastapi import FastAPI
 
 from libs.common.files.media import media_router
 from libs.common.files.storage import Storage
-from libs.common.runtime.clock import system_clock
 from libs.common.service.app import create_app
 from services.learning.hot.handlers import Groups, shortcuts
 from services.learning.rights import may_read
@@ -16,11 +15,10 @@ from services.learning.worker import SUBSCRIPTION
 
 
 def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
-    """Routes, storage and clock on top of what every service has."""
+    """Routes, storage and shortcuts on top of what every service has."""
     settings = settings or Settings()
     routers = [*ROUTERS, media_router(settings.service, may_read)]
     app = create_app(settings, routers, subscription=SUBSCRIPTION, shortcuts=shortcuts(), **parts)
     app.state.storage = Storage(settings)
-    app.state.clock = system_clock
     app.state.groups = Groups(app)
     return app

@@ -25,7 +25,7 @@ from libs.common.service.serve import freeze_memory
 from libs.common.testing.harness import Harness, open_harness
 from libs.common.testing.locks import GUARDED, LockOrder, watch
 
-DATABASE = "lectern_test"
+DATABASE = os.environ.get("LECTERN_TEST_DATABASE", "lectern_test")
 OpenHarness = Callable[[str], Awaitable[Harness]]
 
 # A busy machine is no failure, and what fails once fails again: no deadline, the same examples in every run.

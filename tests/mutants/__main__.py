@@ -27,11 +27,10 @@ from tests.mutants.results import Mutant, read_reasons, read_results
 WORK = CHECKOUT / ".lectern" / "mutants"
 SURVIVORS = Path(__file__).with_name("survivors.toml")
 WANTED = 0.9
-PATIENCE = "0.2"
+PATIENCE = "0.15"
 """Of the time that tests wait for something: what a mutant breaks does not come."""
 TREE = ("libs", "services", "gateway", "deploy", "tests")
 FILES = ("conftest.py", "alembic.ini")
-BUS_TESTS = ("received", "inbox", "redrive", "deadletters", "told", "relay", "outbox")
 
 
 @dataclass(frozen=True)
@@ -54,13 +53,18 @@ def rules_of(services: Sequence[Path]) -> Part:
     return Part("rules", tuple(changed), tuple(map(str, services)), ("-p", "tests.mutants.units"))
 
 
-BUS = Part(
-    "bus",
-    (
-        *(f"libs/common/bus/{name}.py" for name in ("inbox", "received", "relay", "deadletters")),
-        "libs/common/data/outbox.py",
+def bus_part(name: str, changed: Sequence[str], tests: Sequence[str]) -> Part:
+    paths = tuple(f"libs/common/{path}.py" for path in changed)
+    return Part(name, paths, tuple(f"libs/common/tests/test_{test}.py" for test in tests))
+
+
+BUS = (
+    bus_part(
+        "inbox",
+        ("bus/inbox", "bus/received", "bus/deadletters"),
+        ("received", "inbox", "redrive", "deadletters", "told"),
     ),
-    tuple(f"libs/common/tests/test_{name}.py" for name in BUS_TESTS),
+    bus_part("relay", ("bus/relay", "data/outbox"), ("relay", "outbox")),
 )
 
 
@@ -99,7 +103,7 @@ def run(part: Part, environment: dict[str, str]) -> list[Mutant]:
         done = subprocess.run(
             [sys.executable, "-c", "from mutmut.__main__ import cli; cli()", "run", "--max-children", "1"],
             cwd=place,
-            env=os.environ | environment,
+            env=os.environ | environment | {"LECTERN_TEST_DATABASE": f"mutants_{part.name}"},
             stdout=log,
             stderr=subprocess.STDOUT,
             check=False,
@@ -136,7 +140,7 @@ def main() -> int:
     services = [Path(name) for name in only if name != "bus"] or [
         path.parent.relative_to(CHECKOUT) for path in sorted(CHECKOUT.glob("services/*/app.py"))
     ]
-    parts = [BUS] if "bus" in only or not only else []
+    parts = [*BUS] if "bus" in only or not only else []
     parts += [rules_of(services)] if only != ["bus"] else []
     os.nice(5)
     with servers_for(parts) as environment, ThreadPoolExecutor(len(parts)) as pool:

@@ -15,6 +15,10 @@ from libs.common.testing.harness import Harness, as_record, eventually
 from libs.common.tests import toy
 from libs.common.tests.toy import Counted, CounterState, Renamed, events
 
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
+
 
 def records(uuid: UUID, *values: int) -> list[Record]:
     return [as_record(event, seq) for event, seq in events(uuid, *values)]
@@ -249,8 +253,7 @@ async def test_who_was_not_the_first_to_see_a_key_waits_for_who_was(toy_service:
 
     async def waits() -> bool:
         async with toy_service.db.sessions() as other:
-            query = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
-            return bool(await other.scalar(text(query)))
+            return bool(await other.scalar(text(WAITING)))
 
     async def second() -> dict[tuple[str, str], tuple[int, str | None]]:
         async with toy_service.db.session() as session:

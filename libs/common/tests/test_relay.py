@@ -229,7 +229,7 @@ async def test_a_relay_whose_session_is_ended_goes_on_with_a_new_one(toy_service
             ended = await session.scalars(
                 text(
                     "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
-                    " WHERE application_name = 'lectern-toy-relay' AND usename = current_user"
+                    " WHERE application_name = 'lectern-toy-relay' AND datname = current_database()"
                 )
             )
             assert ended.all() == [True]
@@ -276,5 +276,6 @@ async def test_of_a_backlog_every_lane_gets_its_turn(
         await eventually(lambda: is_empty(toy_service), 20)
     assert turns[0] == EVERY_LANE
     assert turns[1:9] == [EVERY_LANE[start : start + 4] for start in range(0, LANES, 4)]
+    assert turns[9] == EVERY_LANE
     log = await log_of(toy_service, prefix + "toy.events")
     assert log == {str(busy): list(range(1, 61))} | {str(uuid): [1] for uuid in others}

@@ -13,6 +13,9 @@ from services.learning.lessons import completion
 from services.learning.tests.conftest import School, done, module
 
 PAUSE = 0x1EC7
+WAITING = (
+    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+)
 
 
 async def waiting_for(school: School, course: UUID, names: tuple[str, ...]) -> list[Person]:
@@ -98,8 +101,7 @@ async def test_a_lesson_whose_seat_is_being_moved_is_completed_against_the_revis
 
     async def is_waiting() -> bool:
         async with school.harness.db.sessions() as other:
-            query = "SELECT count(*) FROM pg_locks WHERE locktype = 'transactionid' AND NOT granted"
-            return bool(await other.scalar(text(query)))
+            return bool(await other.scalar(text(WAITING)))
 
     async with school.harness.db.session() as session:
         await apply_in(session, subscription, [decode(subscription, as_record(state, 2))])

@@ -86,8 +86,8 @@ def prepare(part: Part) -> Path:
         "pytest_add_cli_args": arguments,
         "do_not_mutate_patterns": [r"^\s*(log|metrics)\."],  # what is told to operators
         "track_dependencies": False,
-        "timeout_multiplier": 5.0,
-        "timeout_constant": 4.0,
+        "timeout_multiplier": 3.0,
+        "timeout_constant": 3.0,
     }
     lines = [f"{name} = {json.dumps(value)}" for name, value in setup.items()]  # these are TOML, too
     kept = (CHECKOUT / "pyproject.toml").read_text()

@@ -12,7 +12,9 @@ from pathlib import Path
 from mutmut.mutation.diff_apply import get_diff_for_mutant
 from mutmut.stats import status_by_exit_code
 
-SQL = re.compile(r'["\'] ?\(?(SELECT|UPDATE|DELETE|INSERT|FROM|WHERE|AND|COUNT|LISTEN)\b', re.IGNORECASE)
+SQL = re.compile(
+    r'["\'] ?\(?(SELECT|UPDATE|DELETE|INSERT|FROM|WHERE|AND|COUNT|LISTEN|ARRAY_AGG)\b', re.IGNORECASE
+)
 KILLED = frozenset({"killed", "timeout", "segfault", "caught by type check"})
 
 

@@ -48,6 +48,10 @@ async def test_a_dead_letter_holds_the_whole_message_and_the_error_that_parked_i
         assert row.resolved_at is None
     assert (first.reason, first.error) == ("error", "Poison: thirteen")
     assert (second.reason, second.error) == ("behind", None)
+    unread = Record(bad.topic, bad.key, b"{", bad.headers | {"ce_sequence": "3"})
+    await apply_batch(toy_service.db, toy.SUBSCRIPTION, [unread])
+    third = (await rows(toy_service))[2]
+    assert (third.reason, third.error) == ("behind", None)  # its own fault is found when its turn comes
 
 
 async def test_an_error_is_kept_as_far_as_a_column_takes_it(toy_service: Harness):

@@ -257,7 +257,6 @@ async def test_of_a_backlog_every_lane_gets_its_turn(
     """A lane with more than a wave holds up the few that are read with it, and no other."""
     monkeypatch.setattr("libs.common.bus.relay.WAVE", 10)
     monkeypatch.setattr("libs.common.bus.relay.LANES_A_WAVE", 4)
-    monkeypatch.setattr(toy_service.settings, "relay_poll", 60.0)  # there is no turn that finds nothing
     busy, *others = [uuid4() for _ in range(30)]
     async with toy_service.db.session() as session:
         for seq in range(1, 61):

@@ -136,7 +136,8 @@ class Harness:
         return {"Consistency-Token": ConsistencyTokens(self.settings.secret).seal(user, written)}
 
     async def reset(self) -> None:
-        """Empty every table of the service."""
+        """Empty every table of the service, and let its clock be the machine's."""
+        self.app.state.clock = system_clock
         for client in self.clients:
             await client.aclose()
         self.clients.clear()

@@ -10,7 +10,7 @@ import pytest
 
 from conftest import OpenHarness
 from libs.common.events.learning import EnrollmentState
-from libs.common.runtime.clock import SettableClock, system_clock
+from libs.common.runtime.clock import SettableClock
 from libs.common.testing import states
 from libs.common.testing.harness import Harness, Person
 from libs.common.testing.states import user_state
@@ -23,7 +23,6 @@ PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n%%EO
 @pytest.fixture
 async def catalog(open_service: OpenHarness) -> Harness:
     catalog = await open_service("catalog")
-    catalog.app.state.clock = system_clock  # whatever a test before has set
     return catalog
 
 

@@ -196,16 +196,8 @@ class Child:
         if self.pid is not None:
             send(self.pid, number)
 
-    def as_json(self) -> dict[str, Any]:
-        """The public view, for `status`."""
-        memory = 0
-        if self.pid is not None:
-            try:
-                process = psutil.Process(self.pid)
-                family = [process, *process.children(recursive=True)]
-                memory = sum(member.memory_info().rss for member in family)
-            except psutil.Error:
-                pass
+    def as_json(self, memory: int = 0) -> dict[str, Any]:
+        """The public view, for `status`; `memory` in bytes."""
         command = self.command
         return {
             "name": self.name,
@@ -240,6 +232,21 @@ def _reason(code: int | None) -> str:
     if code is not None and code < 0:
         return signal.Signals(-code).name
     return f"code {code}"
+
+
+def memory_of(children: Iterable[Child]) -> dict[str, int]:
+    """Bytes that each child and what it has started hold, by name. Looks at every process there is."""
+    held: dict[int, int] = {}
+    started: dict[int, list[int]] = {}
+    for process in psutil.process_iter(["ppid", "memory_info"]):
+        info = process.info["memory_info"]
+        held[process.pid] = info.rss if info else 0
+        started.setdefault(process.info["ppid"], []).append(process.pid)
+
+    def whole(pid: int) -> int:
+        return held.get(pid, 0) + sum(whole(child) for child in started.get(pid, ()))
+
+    return {child.name: whole(child.pid) for child in children if child.pid is not None}
 
 
 def record(project: Project, children: Iterable[Child]) -> None:

@@ -89,7 +89,7 @@ def restart(service: Service) -> None:
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Show every process: state, pid, port, restarts, memory, and how far its consumers are."""
-    now = control.status(_project())
+    now = control.status(_project(), memory=True)
     for row in now["processes"]:
         row["consumers"] = control.consumers(row)
     if as_json:

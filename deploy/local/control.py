@@ -45,8 +45,9 @@ def ask(project: Project, command: str, timeout: float = 60, **values: Any) -> d
     return answer
 
 
-def status(project: Project) -> Status:
-    return ask(project, "status")
+def status(project: Project, *, memory: bool = False) -> Status:
+    """What the supervisor knows; `memory` only when asked, which looks at every process there is."""
+    return ask(project, "status", memory=memory)
 
 
 def consumers(row: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import psutil
 
-from deploy.local.children import Child, end_orphans, record
+from deploy.local.children import Child, end_orphans, memory_of, record
 from deploy.local.database import bootstrap_database
 from deploy.local.process import Command, spawn, tail
 from deploy.local.project import BACKING, SUPERVISOR, Project, SetupError, write_private
@@ -228,7 +228,7 @@ class Supervisor:
     async def _obey(self, request: dict[str, Any]) -> dict[str, Any] | None:
         command = request["command"]
         if command == "status":
-            return self.status()
+            return self.status(memory=request.get("memory", False))
         if command == "shutdown":
             self._over.set()
             return None
@@ -251,7 +251,9 @@ class Supervisor:
             await acts[command]()
         return {"process": child.as_json()}
 
-    def status(self) -> dict[str, Any]:
+    def status(self, *, memory: bool = False) -> dict[str, Any]:
+        """What `lectern status` shows. Without `memory` it is cheap: `up` asks again and again."""
+        held = memory_of(self.children.values()) if memory else {}
         return {
             "state": self.state,
             "failure": self.failure,
@@ -261,7 +263,7 @@ class Supervisor:
             "gateway": self.project.gateway_url,
             "mail": self.project.mail_url,
             "steps": self.steps,
-            "processes": [child.as_json() for child in self.children.values()],
+            "processes": [child.as_json(held.get(child.name, 0)) for child in self.children.values()],
         }
 
 

@@ -16,7 +16,7 @@ async def test_status_tells_how_far_every_consumer_is(stage: Stage, monkeypatch:
     await stage.join("ada")  # most services hear of her
 
     def seen() -> control.Status:
-        now = control.status(stage.project)
+        now = control.status(stage.project, memory=True)
         for row in now["processes"]:
             row["consumers"] = control.consumers(row)
         return now

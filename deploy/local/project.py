@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
+from gateway.settings import GatewaySettings
 from libs.common.runtime.settings import SERVICES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -51,8 +52,7 @@ DEFAULT_PORTS = {
 SERVER_URLS = {"postgres": "LECTERN_POSTGRES_URL", "valkey": "LECTERN_VALKEY_URL", "kafka": "LECTERN_KAFKA"}
 # Tests log in and ask from one address, far more than people do.
 GENEROUS = {
-    f"GATEWAY_LIMIT_{name}": "1000000"
-    for name in ("ANONYMOUS", "SIGNED_IN", "CREDENTIALS", "REFRESH", "MEDIA")
+    f"GATEWAY_{name.upper()}": "1000000" for name in GatewaySettings.model_fields if name.startswith("limit_")
 }
 LAST_PORT = 32767  # higher ones collide with ephemeral ports
 

@@ -18,7 +18,7 @@ from libs.common.security.revocation import RevocationList
 from libs.common.security.tokens import KeySet, SigningKey, mint
 
 KEY = SigningKey.generate()
-LIMITS = ("limit_anonymous", "limit_signed_in", "limit_credentials", "limit_refresh", "limit_media")
+LIMITS = [name for name in GatewaySettings.model_fields if name.startswith("limit_")]
 SCRAPER = "scraper"
 COURSE = "11111111-2222-4333-8444-555555555555"
 

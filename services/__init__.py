@@ -1,1 +1,1 @@
-"""The seven services; none imports another."""
+"""The services; none imports another."""

@@ -70,7 +70,7 @@ def create_app(
     queue: TaskQueue | None = None,
     clock: Clock = system_clock,
 ) -> FastAPI:
-    """A FastAPI application with everything that the seven services share.
+    """A FastAPI application with everything that all services share.
 
     `app.state` holds settings, db, clock, verifier and revocations; its `background` coroutines run beside
     the requests. `subscription` tells which topics' tokens a read can wait for. `exempt` paths keep no

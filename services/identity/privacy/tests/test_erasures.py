@@ -11,18 +11,16 @@ from PIL import Image
 from sqlalchemy import text
 
 from conftest import Mailbox
-from libs.common.events import analytics, catalog, forum, learning, notify, support
+from libs.common.events import forum
 from libs.common.runtime.clock import system_clock
 from libs.common.testing.harness import Harness
 from libs.common.testing.privacy import tables_with
+from services.identity import consumers
 from services.identity.models import Base
 from services.identity.tests.conftest import PASSWORD, Account, People
 
 ME = "/api/accounts/users/me/"
-OTHERS: dict[str, Any] = {
-    "analytics": analytics, "catalog": catalog, "forum": forum, "learning": learning, "notify": notify,
-    "support": support,
-}  # fmt: skip
+OTHERS: dict[str, Any] = {module.__name__.rpartition(".")[2]: module for module in consumers.OTHERS}
 # Every table was looked at for what it holds of people. A new one is to be gathered (privacy/queries.py) and
 # erased (privacy/service.py), or kept for a reason, and then named here.
 DECIDED = {
@@ -182,10 +180,11 @@ async def test_the_job_is_the_proof_and_done_when_every_service_has_erased(ident
     path = f"/api/jobs/{job['uuid']}/"
     await sweep(identity, seconds=7)
     running = (await admin.client.get(path)).json()
-    assert (running["status"], running["percent"]) == ("running", 14)
-    await erased_by(identity, ada, job, "analytics", "catalog", "forum", "learning", "notify")
-    assert (await admin.client.get(path)).json()["percent"] == 85
-    await erased_by(identity, ada, job, "support")
+    assert (running["status"], running["percent"]) == ("running", 100 // (1 + len(OTHERS)))
+    *first, last = OTHERS
+    await erased_by(identity, ada, job, *first)
+    assert (await admin.client.get(path)).json()["percent"] == 100 * len(OTHERS) // (1 + len(OTHERS))
+    await erased_by(identity, ada, job, last)
     done = (await admin.client.get(path)).json()
     assert (done["status"], done["percent"], done["eta_seconds"]) == ("done", 100, None)
     assert {each["service"]: each["rows"] for each in done["services"]} == {

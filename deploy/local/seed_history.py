@@ -1,9 +1,8 @@
 """The demo catalogue, and weeks of its learners: `python -m deploy.local.seed_history --size medium`.
 
 Runs catalog, learning and forum in this process, on the suite's own databases, with a clock that is set for
-each call: every act is an ordinary request, and its events take the ordinary way through the suite. What was
-done is written to `seed.json`, so that a seed that was cut off goes on where it stopped. How far it is goes
-to standard output, an object of JSON a line.
+each call: every act is an ordinary request, and its events take the ordinary way. What was done is written to
+`seed.json`, so that a seed that was cut off goes on. Progress goes to standard output, as JSON lines.
 """
 
 import argparse

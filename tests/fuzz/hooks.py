@@ -15,7 +15,7 @@ schemathesis.serializer.alias("application/offset+octet-stream", "application/oc
 CHANCE = random.Random(int(os.environ.get("LECTERN_FUZZ_SEED", "0")))
 BENT = "X-Fuzz-Bent"
 """Marks a request that may be for another operation by now, whose answers are not those of this one."""
-UNROUTED = (301, 302, 307, 308, 400, 401, 403, 404, 405, 414, 422, 429)
+UNROUTED = (301, 302, 307, 308, 400, 401, 403, 404, 405, 413, 414, 422, 429)
 
 
 @schemathesis.hook

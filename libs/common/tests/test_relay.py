@@ -12,6 +12,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
 from prometheus_client import REGISTRY
 from sqlalchemy import text
 
@@ -102,6 +103,19 @@ async def test_of_a_wave_that_is_half_refused_the_refused_half_stays(toy_service
         rows = await session.execute(text("SELECT topic, count(*) FROM outbox GROUP BY topic"))
         assert [(topic, count) for topic, count in rows] == [("toy.events", 6)]
     assert len(await log_of(toy_service, prefix + "toy.counters")) == 6
+
+
+async def test_a_key_lies_on_the_partition_where_every_producer_puts_it(toy_service: Harness, prefix: str):
+    keys = [uuid4() for _ in range(24)]
+    await write(toy_service, keys, 1)
+    async with relaying(toy_service) as (relay, connection, producer):
+        assert await relay.wave(connection, producer, EVERY_LANE) == 24
+        count = len(await producer.partitions_for(prefix + "toy.events"))
+    found = {m.key.decode(): m.partition for m in await messages_of(toy_service, prefix + "toy.events")}
+    everywhere = list(range(count))
+    chosen = {str(key): DefaultPartitioner()(str(key).encode(), everywhere, everywhere) for key in keys}
+    assert found == chosen
+    assert len(set(found.values())) > 1
 
 
 async def test_what_does_not_fit_a_batch_goes_with_the_next_wave(toy_service: Harness, prefix: str):

@@ -214,7 +214,8 @@ async def test_what_is_written_is_answered_as_it_was_written(
     first = random.randrange(len(TEXTS))
     count = 2 if operation in ONCE else 4
     chosen = [TEXTS[(first + step * 5) % len(TEXTS)] for step in range(count)]
-    chosen += ["".join(random.choices(ALPHABET, k=random.randint(1, 60))) for _ in range(2)]
+    drawn = ["".join(random.choices(ALPHABET, k=random.randint(1, 60))) for _ in range(2)]
+    chosen += [text if text.strip() else f"{text}.{text}" for text in drawn]  # white space alone is no text
     thing = await thing_for(world, operation)
     for text in chosen:
         value = fitting(operation, place, schema, text)

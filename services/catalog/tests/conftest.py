@@ -22,8 +22,7 @@ PDF = b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\n%%EO
 
 @pytest.fixture
 async def catalog(open_service: OpenHarness) -> Harness:
-    catalog = await open_service("catalog")
-    return catalog
+    return await open_service("catalog")
 
 
 def enrollment_state(

@@ -18,9 +18,10 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 from pydantic import SecretStr
 
-from deploy.local.database import bootstrap_database, service_url, with_database
+from deploy.local.database import bootstrap_database, service_url
 from deploy.local.project import free_ports
 from deploy.local.testing import SuiteServers, suite_servers
+from libs.common.data.bootstrap import with_database
 from libs.common.service.serve import freeze_memory
 from libs.common.testing.harness import Harness, open_harness
 from libs.common.testing.locks import GUARDED, LockOrder, watch

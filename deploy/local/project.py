@@ -20,6 +20,7 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from gateway.settings import GatewaySettings
+from libs.common.data.bootstrap import role_of
 from libs.common.runtime.settings import SERVICES
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -249,10 +250,6 @@ def environment(project: Project, process: str = "") -> dict[str, str]:
     for name in ("POSTGRES_URL", "TEST_POSTGRES_URL", "TEST_VALKEY_URL", "TEST_KAFKA_PASSWORD"):
         values.pop(f"LECTERN_{name}", None)
     return values
-
-
-def role_of(service: str) -> str:
-    return f"lectern_{service}"
 
 
 def service_of(process: str) -> str:

@@ -12,8 +12,8 @@ import pytest
 from psycopg import sql
 
 from deploy.local.control import Process
-from deploy.local.database import with_database
 from deploy.local.project import DATABASE, Project
+from libs.common.data.bootstrap import with_database
 from libs.common.runtime.settings import SERVICES
 from libs.common.testing.harness import eventually
 from tests.conftest import run_module

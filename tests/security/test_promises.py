@@ -16,8 +16,8 @@ import pytest
 import websockets
 from jose import jwt
 
-from deploy.local.database import with_database
 from deploy.local.project import DATABASE
+from libs.common.data.bootstrap import with_database
 from libs.common.runtime.settings import SERVICES
 from libs.common.security.tokens import SigningKey, mint
 from libs.common.testing.harness import eventually

@@ -2,8 +2,10 @@ import psycopg
 import pytest
 from psycopg import errors
 
-from deploy.local.database import bootstrap_database, service_url, with_database
+from deploy.local.database import bootstrap_database, service_url
 from deploy.local.servers import Server
+from libs.common.data import bootstrap
+from libs.common.data.bootstrap import with_database
 from libs.common.runtime.settings import SERVICES
 
 
@@ -89,3 +91,49 @@ def test_only_analytics_may_make_schemas(admin: str):
         pytest.raises(errors.InsufficientPrivilege),
     ):
         connection.execute("CREATE SCHEMA support_v2")
+
+
+@pytest.fixture
+def named(admin: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The environment that an operator gives the command, for a database that is not there yet."""
+    monkeypatch.setattr("sys.argv", ["bootstrap"])
+    monkeypatch.setenv("LECTERN_DATABASE_ADMIN_URL", admin)
+    for service in SERVICES:
+        monkeypatch.setenv(f"{service.upper()}_DATABASE_URL", service_url(admin, service, "commanded"))
+    return admin
+
+
+def test_the_command_makes_what_the_urls_name(named: str, capsys: pytest.CaptureFixture):
+    assert bootstrap.main() == 0
+    assert bootstrap.main() == 0
+    assert "database commanded: 7 schemas and roles" in capsys.readouterr().out
+    with psycopg.connect(service_url(named, "learning", "commanded")) as connection:
+        assert connection.execute("SHOW search_path").fetchone() == ("learning, learning_audit, public",)
+        assert connection.execute("SHOW statement_timeout").fetchone() == ("20s",)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("LECTERN_DATABASE_ADMIN_URL", "", "set LECTERN_DATABASE_ADMIN_URL"),
+        (
+            "FORUM_DATABASE_URL",
+            "postgresql://else:pw@127.0.0.1/commanded",
+            "the user lectern_forum",
+        ),
+        ("FORUM_DATABASE_URL", "postgresql://lectern_forum@127.0.0.1/commanded", "and its password"),
+        ("FORUM_DATABASE_URL", "postgresql://lectern_forum:pw@127.0.0.1/two", "share one database"),
+    ],
+)
+def test_the_command_says_what_is_wrong(
+    named: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    variable: str,
+    value: str,
+    said: str,
+):
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(SystemExit):
+        bootstrap.main()
+    assert said in capsys.readouterr().err

@@ -17,13 +17,14 @@ from psycopg import sql
 from redis.asyncio import Redis
 from redis.exceptions import AuthenticationError, ConnectionError
 
-from deploy.local.database import bootstrap_database, service_url, with_database
+from deploy.local.database import bootstrap_database, service_url
 from deploy.local.kafka.server import kafka_command, security_settings
 from deploy.local.process import Command, end, spawn, wait_ready
 from deploy.local.project import Project
 from deploy.local.servers import Server, start_kafka, start_valkey
 from deploy.local.tests.test_kafka import read
 from deploy.local.valkey import valkey_command
+from libs.common.data.bootstrap import with_database
 from libs.common.data.migrations import config, upgrade
 from libs.common.runtime.settings import SERVICES
 from libs.common.testing.harness import eventually

@@ -17,7 +17,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 from psycopg.rows import tuple_row
 
-from libs.common.data.db import conninfo
+from libs.common.data.db import connect_direct
 from libs.common.data.notifier import relay_channel
 from libs.common.data.tables import LANES
 from libs.common.runtime import metrics
@@ -90,10 +90,8 @@ class Relay:
             backoff = min(backoff * 2, 5.0)
 
     async def _connect(self) -> psycopg.AsyncConnection:
-        connection = await psycopg.AsyncConnection.connect(
-            conninfo(self.settings),
-            autocommit=True,
-            connect_timeout=5,
+        connection = await connect_direct(
+            self.settings,
             application_name=f"lectern-{self.settings.service}-relay",
             # A stopped relay is silent: the server ends its session, and with it its locks, after 15 s.
             options=f"-c search_path={self.settings.service},public -c idle_session_timeout=15s"

@@ -6,6 +6,7 @@ import select
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, Protocol, cast
 
 import orjson
@@ -14,10 +15,10 @@ from fastapi import Depends, Request
 from psycopg.types.json import set_json_loads
 from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import event
-from sqlalchemy.engine import URL
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from libs.common.data.bootstrap import session_settings
 from libs.common.data.notifier import Notifier
 from libs.common.data.outbox import INSERT, Recorder, consistency_token, take_recorded
 from libs.common.runtime.connections import postgres_url
@@ -25,6 +26,7 @@ from libs.common.runtime.settings import ServiceSettings
 from libs.common.runtime.trace import Trace, current_trace
 
 DIRECT_POOL = 4
+SESSION_SETTINGS = "SELECT name, current_setting(name) FROM unnest(%s::text[]) AS n(name)"
 
 
 def _from_json(data: str | bytes) -> Any:
@@ -46,35 +48,71 @@ class TaskQueue(Protocol):
         """Never raises: the row that the task works on is the truth, and a sweep finds it."""
 
 
-def database_url(settings: ServiceSettings) -> URL:
-    return postgres_url(settings).set(drivername="postgresql+psycopg")
+class PoolerRefused(Exception):
+    """A connection that needs a session of its own was led to a pooler, or a pooler's role has no limits."""
 
 
-def conninfo(settings: ServiceSettings) -> str:
-    """The URL as psycopg itself takes it, for connections outside the pool (LISTEN, session locks)."""
-    return postgres_url(settings).render_as_string(hide_password=False)
+def conninfo(settings: ServiceSettings, *, direct: bool = False) -> str:
+    """The URL as psycopg itself takes it, for connections outside SQLAlchemy's pool."""
+    return postgres_url(settings, direct=direct).render_as_string(hide_password=False)
 
 
 def connect_options(service: str) -> str:
-    """Server-side limits of a connection: no statement, lock or idle transaction lasts for ever."""
-    return (
-        f"-c search_path={service},{service}_audit,public -c statement_timeout=20s -c lock_timeout=8s"
-        " -c idle_in_transaction_session_timeout=30s -c timezone=UTC"
-    )
+    """The settings of a session, asked for by the connection itself."""
+    return " ".join(f"-c {n}={v.replace(', ', ',')}" for n, v in session_settings(service).items())
 
 
 def connect_arguments(settings: ServiceSettings) -> dict[str, Any]:
-    return {
-        "options": connect_options(settings.service),
+    """For connections by `database_url`. A pooler refuses startup options, or loses them without a word:
+    there the role's own settings count, and `_refuse_unbounded` looks at them."""
+    arguments = {
         "application_name": f"lectern-{settings.service}",
         "connect_timeout": 5,
         "tcp_user_timeout": 10_000,
     }
+    if settings.database_direct_url.get_secret_value():
+        return arguments
+    return arguments | {"options": connect_options(settings.service)}
+
+
+async def connect_direct(
+    settings: ServiceSettings, *, options: str = "", application_name: str = ""
+) -> psycopg.AsyncConnection[tuple[Any, ...]]:
+    """A session of its own, autocommitting, for LISTEN and session locks.
+
+    Through a pooler both fail without an error: wake-ups never come, and two relays own one lane. So what
+    hands out a made-up process number in place of the server's is refused with `PoolerRefused`.
+    """
+    connection = await psycopg.AsyncConnection.connect(
+        conninfo(settings, direct=True),
+        autocommit=True,
+        connect_timeout=5,
+        application_name=application_name or f"lectern-{settings.service}",
+        options=options or None,
+    )
+    try:
+        cursor = await connection.execute("SELECT pg_backend_pid()")
+        real = (await cursor.fetchone() or (None,))[0]
+        refuse_pooler(settings.service, connection.info.backend_pid, real)
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+def refuse_pooler(service: str, told: int, real: int | None) -> None:
+    """`told` is the server process that the connection was told of, `real` the one that answers."""
+    if told != real:
+        name = f"{service.upper()}_DATABASE_DIRECT_URL"
+        raise PoolerRefused(
+            f"{name} (if empty, {service.upper()}_DATABASE_URL) leads to a pooler, where session locks and"
+            " LISTEN do not hold: set it to the address of PostgreSQL itself"
+        )
 
 
 def make_engine(settings: ServiceSettings) -> AsyncEngine:
     engine = create_async_engine(
-        database_url(settings),
+        postgres_url(settings).set(drivername="postgresql+psycopg"),
         pool_size=settings.database_pool,
         max_overflow=0,
         pool_timeout=5,
@@ -83,6 +121,8 @@ def make_engine(settings: ServiceSettings) -> AsyncEngine:
         connect_args=connect_arguments(settings),
     )
     event.listen(engine.sync_engine, "checkout", _refuse_closed)
+    if settings.database_direct_url.get_secret_value():
+        event.listen(engine.sync_engine, "connect", partial(_refuse_unbounded, settings.service))
     return engine
 
 
@@ -90,9 +130,11 @@ def direct_pool(
     settings: ServiceSettings,
 ) -> AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]]:
     """A few connections for `Database.direct`, made when they are first wanted."""
+    pooled = bool(settings.database_direct_url.get_secret_value())
     return AsyncConnectionPool(
         conninfo(settings),
         kwargs=connect_arguments(settings),
+        configure=partial(_refuse_unbounded_direct, settings.service) if pooled else None,
         min_size=0,
         max_size=DIRECT_POOL,
         timeout=5,
@@ -100,6 +142,35 @@ def direct_pool(
         open=False,
         name=f"direct-{settings.service}",
     )
+
+
+def _refuse_unbounded(service: str, connection: Any, _: Any) -> None:
+    """A pooled session must have come with the settings of its role: without them a statement may last for
+    ever, or find the tables of nobody."""
+    cursor = connection.cursor()
+    cursor.execute(SESSION_SETTINGS, (list(session_settings(service)),))
+    found = dict(cursor.fetchall())
+    cursor.close()
+    connection.rollback()
+    _refuse_other_settings(service, found)
+
+
+async def _refuse_unbounded_direct(service: str, connection: psycopg.AsyncConnection[Any]) -> None:
+    cursor = await connection.execute(SESSION_SETTINGS, (list(session_settings(service)),))
+    found = dict(await cursor.fetchall())
+    await connection.rollback()
+    _refuse_other_settings(service, found)
+
+
+def _refuse_other_settings(service: str, found: dict[str, str]) -> None:
+    wrong = [
+        f"{n} is {found.get(n)}, not {v}" for n, v in session_settings(service).items() if found.get(n) != v
+    ]
+    if wrong:
+        raise PoolerRefused(
+            f"sessions by {service.upper()}_DATABASE_URL lack the settings of their role ({'; '.join(wrong)})"
+            ": run 'python -m libs.common.data.bootstrap' and restart the pooler"
+        )
 
 
 def _refuse_closed(_: Any, record: Any, __: Any) -> None:

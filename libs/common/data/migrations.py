@@ -8,14 +8,16 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import psycopg
 from alembic import command, context
 from alembic.config import Config
 from alembic.util.exc import CommandError
-from sqlalchemy import MetaData, create_engine, text
+from sqlalchemy import Connection, MetaData, create_engine, text
 
-from libs.common.data.db import connect_options, database_url
+from libs.common.data.db import PoolerRefused, connect_options, refuse_pooler
+from libs.common.runtime.connections import postgres_url
 from libs.common.runtime.settings import SERVICES, ServiceSettings
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -29,11 +31,11 @@ def migrate(settings: ServiceSettings, metadata: MetaData) -> None:
     def ours(_: Any, name: str | None, kind: str, reflected: bool, __: Any) -> bool:
         return not (kind == "table" and reflected and unmanaged.match(name or ""))
 
-    engine = create_engine(
-        database_url(settings), connect_args={"options": connect_options(settings.service)}
-    )
+    url = postgres_url(settings, direct=True).set(drivername="postgresql+psycopg")
+    engine = create_engine(url, connect_args={"options": connect_options(settings.service)})
     try:
         with engine.connect() as connection:
+            _refuse_pooler(settings.service, connection)
             connection.execute(
                 text("SELECT pg_advisory_lock(hashtext('migrations'), hashtext(:s))"),
                 {"s": settings.service},
@@ -51,6 +53,12 @@ def migrate(settings: ServiceSettings, metadata: MetaData) -> None:
             connection.commit()
     finally:
         engine.dispose()  # a failed one must not keep the lock
+
+
+def _refuse_pooler(service: str, connection: Connection) -> None:
+    """The lock below is the session's: through a pooler it would hold nobody off."""
+    told = cast(psycopg.Connection, connection.connection.driver_connection).info.backend_pid
+    refuse_pooler(service, told, connection.scalar(text("SELECT pg_backend_pid()")))
 
 
 def config(service: str) -> Config:
@@ -81,7 +89,7 @@ def main() -> int:
                 command.check(config(service))
             else:
                 command.revision(config(service), message=arguments.message, autogenerate=True)
-        except CommandError as error:
+        except (CommandError, PoolerRefused) as error:
             print(f"{service}: {error}", file=sys.stderr)
             status = 1
         else:

@@ -19,7 +19,7 @@ from fastapi import FastAPI, WebSocket
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.websockets import WebSocketDisconnect
 
-from libs.common.data.db import Database, conninfo, publish_live
+from libs.common.data.db import Database, connect_direct, publish_live
 from libs.common.data.notifier import live_channel
 from libs.common.live.tickets import Tickets
 from libs.common.runtime.logs import get_logger
@@ -151,9 +151,7 @@ class Hub:
         channel = live_channel(self.db.settings.service)
         while True:
             try:
-                async with await psycopg.AsyncConnection.connect(
-                    conninfo(self.db.settings), autocommit=True, connect_timeout=5
-                ) as connection:
+                async with await connect_direct(self.db.settings) as connection:
                     await connection.execute(f"LISTEN {channel}")
                     self._wake_all()
                     while True:

@@ -40,9 +40,10 @@ def valkey_url(settings: SuiteSettings, url: str) -> str:
     return f"{url}{'&' if urlsplit(url).query else '?'}{urlencode(query)}"
 
 
-def postgres_url(settings: ServiceSettings) -> URL:
-    """The service's database; `sslmode` and `sslrootcert` of the URL itself come first."""
-    url = make_url(settings.database_url.get_secret_value()).set(drivername="postgresql")
+def postgres_url(settings: ServiceSettings, *, direct: bool = False) -> URL:
+    """The service's database, `direct` past a pooler; `sslmode` and `sslrootcert` of the URL come first."""
+    given = settings.database_direct_url if direct else None
+    url = make_url((given or settings.database_url).get_secret_value()).set(drivername="postgresql")
     query = {"sslmode": settings.database_sslmode, **url.query}
     if str(query["sslmode"]).startswith("verify"):
         query.setdefault("sslrootcert", settings.ca_file or "system")

@@ -60,14 +60,21 @@ def of_suite(settings: "SuiteSettings") -> list[str]:
 
 def of_service(settings: "ServiceSettings") -> list[str]:
     """Objections to what a service has beside that: its database and the broker of its tasks."""
-    name = f"{settings.service.upper()}_DATABASE_URL"
-    url = urlsplit(settings.database_url.get_secret_value())
+    prefix = settings.service.upper()
+    found = _of_database(settings, f"{prefix}_DATABASE_URL", settings.database_url.get_secret_value())
+    if direct := settings.database_direct_url.get_secret_value():
+        found += _of_database(settings, f"{prefix}_DATABASE_DIRECT_URL", direct)
+    return found + _of_valkey(settings, "broker_url")
+
+
+def _of_database(settings: "ServiceSettings", name: str, given: str) -> list[str]:
+    url = urlsplit(given)
     query = dict(parse_qsl(url.query))
     found = []
     if DEVELOPMENT_SECRET in url.geturl():
         found.append(f"{name} still has its development password: set the real one")
     if is_loopback(query.get("host", url.hostname)):
-        return found + _of_valkey(settings, "broker_url")
+        return found
     if len(url.password or query.get("password", "")) < LEAST_PASSWORD:
         found.append(
             f"{name} has no password of {LEAST_PASSWORD} characters or more: give its role a random one"
@@ -78,7 +85,7 @@ def of_service(settings: "ServiceSettings") -> list[str]:
             "LECTERN_DATABASE_SSLMODE must be verify-full, with LECTERN_CA_FILE, for a PostgreSQL on another"
             f" host, or LECTERN_ENCRYPTED_NETWORK true; {name} goes by {mode}"
         )
-    return found + _of_valkey(settings, "broker_url")
+    return found
 
 
 def _is_web(url: str, *, loopback: bool) -> bool:

@@ -124,6 +124,10 @@ class ServiceSettings(SuiteSettings):
     service: str
     port: int
     database_url: SecretStr
+    database_direct_url: SecretStr = Field(
+        SecretStr(""),
+        description="the same past a pooler, for relay, wake-ups and migrations; empty: no pooler is used",
+    )
     database_pool: int = Field(10, description="most connections of one process")
     consumer_batch: int = Field(500, description="most events applied in one transaction")
     relay_poll: float = Field(0.25, description="seconds between safety polls of the outbox")

@@ -195,6 +195,11 @@ async def publish_version(
     actor = who.user if who else None
     event = fact(course=course.uuid, title=course.title, instructor=course.instructor, actor=actor, **fields)
     record(session, event, course.version)
+    await publish_state(session, course)
+
+
+async def publish_state(session: AsyncSession, course: Course) -> None:
+    """Tell the state of a course, whose row the caller has locked, as it is; a deleted one is not there."""
     if course.deleted_at is None:
         record(session, await course_state(session, course), course.version)
     else:

@@ -1,6 +1,8 @@
-"""What catalog subscribes to."""
+"""What catalog subscribes to, and the states that it tells."""
 
 from libs.common.bus.received import Subscription
 from services.catalog.consumers import HANDLERS
+from services.catalog.versions import publish_state
 
 SUBSCRIPTION = Subscription("catalog", HANDLERS)
+RESTATE = publish_state

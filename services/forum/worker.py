@@ -2,5 +2,7 @@
 
 from libs.common.bus.received import Subscription
 from services.forum.consumers import HANDLERS
+from services.forum.discussions.service import publish_state
 
 SUBSCRIPTION = Subscription("forum", HANDLERS)
+RESTATE = publish_state

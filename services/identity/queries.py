@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Select, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.data.outbox import record, record_tombstone
 from libs.common.events.identity import UserState
 from libs.common.web import etags
 from services.identity.models import Session, User
@@ -122,3 +123,11 @@ def user_state(user: User) -> UserState:
         time_zone=user.profile.get("time_zone") or "UTC",
         date_joined=user.date_joined,
     )
+
+
+async def publish_state(session: AsyncSession, user: User) -> None:
+    """Tell the state of a user, whose row the caller has locked, as it is; an erased one is not there."""
+    if user.erased_at is None:
+        record(session, user_state(user), user.version)
+    else:
+        record_tombstone(session, UserState, user.uuid, user.version)

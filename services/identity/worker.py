@@ -2,5 +2,7 @@
 
 from libs.common.bus.received import Subscription
 from services.identity.consumers import HANDLERS
+from services.identity.queries import publish_state
 
 SUBSCRIPTION = Subscription("identity", HANDLERS)
+RESTATE = publish_state

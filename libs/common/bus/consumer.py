@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 from psycopg import Error as DatabaseError
 
+from libs.common.bus.epochs import Voids
 from libs.common.bus.inbox import apply_batch
 from libs.common.bus.received import Outcome, Record, Subscription
 from libs.common.data.db import Database
@@ -74,6 +75,7 @@ class Consumer:
         self.applied_at: datetime | None = None
         self._applying = False
         self._standing: dict[TopicPartition, Standing] = {}
+        self._voids: Voids | None = None
         self._seen = 0
         self._failed = 0
         self._in_a_row = 0
@@ -167,12 +169,13 @@ class Consumer:
         Nothing is fetched meanwhile. Should the group give the partitions to somebody else over it, they get
         these events too, and `key_progress` lets each be applied once.
         """
-        records = [to_record(message, self.settings.topic_prefix) for message in messages]
+        found = [to_record(message, self.settings.topic_prefix) for message in messages]
         backoff = 0.1
         self._applying = True
         try:
             while True:
                 try:
+                    records = await self._without_undone(found)
                     self._judge(await apply_batch(self.db, self.subscription, records), len(records))
                     break
                 except Exception as error:
@@ -184,6 +187,15 @@ class Consumer:
         finally:
             self._applying = False
         self.applied_at = datetime.now(UTC)
+
+    async def _without_undone(self, found: list[Record]) -> list[Record]:
+        """What a restore has undone is dropped here. Nothing runs during a restore: one look is enough."""
+        if self._voids is None:
+            self._voids = await Voids.load(self.db)
+        records = [record for record in found if not self._voids.undid(record)]
+        if len(records) < len(found):
+            metrics.UNDONE.labels(self.subscription.consumer).inc(len(found) - len(records))
+        return records
 
     def _judge(self, outcome: Outcome, size: int) -> None:
         self._seen += size

@@ -45,8 +45,11 @@ DELETE = (
 Row = tuple[Any, ...]
 
 
-def kafka_headers(source: str, row: Row) -> list[tuple[str, bytes]]:
-    """CloudEvents 1.0 attributes in Kafka binary mode, and the trace of the request."""
+def kafka_headers(source: str, row: Row, epoch: int = 0) -> list[tuple[str, bytes]]:
+    """CloudEvents 1.0 attributes in Kafka binary mode, and the trace of the request.
+
+    `epoch` is an extension attribute: absent until the first restore, see epochs.py.
+    """
     _, _, event_id, _, key, key_seq, kind, occurred_at, trace, _ = row
     return [
         ("ce_specversion", b"1.0"),
@@ -56,6 +59,7 @@ def kafka_headers(source: str, row: Row) -> list[tuple[str, bytes]]:
         ("ce_time", occurred_at.isoformat().encode()),
         ("ce_partitionkey", key.encode()),
         ("ce_sequence", b"%d" % key_seq),
+        *([("ce_epoch", b"%d" % epoch)] if epoch else []),
         ("content-type", b"application/json"),
         *((name, value.encode()) for name, value in trace.items()),
     ]
@@ -70,12 +74,15 @@ class Relay:
         self._partitions: dict[str, int] = {}
         self._next_lane = 0
         self._source = f"/lectern/{settings.service}"
+        self._epoch = 0
 
     async def run(self) -> None:
         backoff = 0.1
         while True:
             try:
                 async with await self._connect() as connection:
+                    cursor = await connection.execute("SELECT coalesce(max(number), 0) FROM epochs")
+                    (self._epoch,) = await cursor.fetchone() or (0,)
                     producer = await self._start_producer()
                     try:
                         backoff = 0.1
@@ -211,7 +218,7 @@ class Relay:
                     key=row[4].encode(),
                     value=row[9],
                     timestamp=int(row[7].timestamp() * 1000),
-                    headers=kafka_headers(self._source, row),
+                    headers=kafka_headers(self._source, row, self._epoch),
                 )
                 if fits is None:
                     break

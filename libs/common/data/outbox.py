@@ -64,7 +64,7 @@ def record(session: Recorder, event: Event, seq: int, *, trace: Trace | None = N
     """
     payload = event.model_dump_json()
     row = outbox_row(event.topic, event.key, seq, event.type, payload, trace or current_trace())
-    _add(session, row)
+    record_row(session, row)
     number: UUID = row["id"]
     return number
 
@@ -73,7 +73,7 @@ def record_tombstone(
     session: Recorder, state: type[Event], key: UUID, seq: int, *, trace: Trace | None = None
 ) -> None:
     """Delete the aggregate from its state topic if and only if this transaction commits."""
-    _add(session, outbox_row(state.topic, str(key), seq, state.type, None, trace or current_trace()))
+    record_row(session, outbox_row(state.topic, str(key), seq, state.type, None, trace or current_trace()))
 
 
 def take_recorded(session: Recorder) -> dict[str, str] | None:
@@ -82,7 +82,8 @@ def take_recorded(session: Recorder) -> dict[str, str] | None:
     return {"rows": orjson.dumps(rows).decode()} if rows else None
 
 
-def _add(session: Recorder, row: dict[str, Any]) -> None:
+def record_row(session: Recorder, row: dict[str, Any]) -> None:
+    """Publish an `outbox_row` if and only if this transaction commits."""
     session.info.setdefault("outbox", []).append(row)
     session.info.setdefault("tokens", {})[row["topic"], row["key"]] = row["key_seq"]
 

@@ -154,3 +154,35 @@ def drop_privacy_parts_v1() -> None:
         "ix_privacy_parts_pending", table_name="privacy_parts", postgresql_where=sa.text("status = 'pending'")
     )
     op.drop_table("privacy_parts")
+
+
+def create_epochs_v1() -> None:
+    """What a restore has undone; see libs/common/bus/epochs.py."""
+    op.create_table(
+        "epochs",
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column(
+            "restored_to",
+            sa.DateTime(timezone=True),
+            nullable=False,
+            comment="what happened until then has happened",
+        ),
+        sa.Column("began_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
+        sa.PrimaryKeyConstraint("number", name=op.f("pk_epochs")),
+        comment="A restore begins an epoch; the newest is stamped on every event. None: the first, 0.",
+    )
+    op.create_table(
+        "void_events",
+        sa.Column("topic", sa.Text(), nullable=False),
+        sa.Column("key", sa.Text(), nullable=False),
+        sa.Column("epoch", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("last_seq", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("topic", "key", "epoch", name=op.f("pk_void_events")),
+        comment="Of epochs before `epoch`, events of the key beyond `last_seq` were undone by a restore.",
+    )
+
+
+def drop_epochs_v1() -> None:
+    """What `create_epochs_v1` has made."""
+    op.drop_table("void_events")
+    op.drop_table("epochs")

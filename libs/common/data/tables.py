@@ -1,7 +1,7 @@
 """Tables that every service has in its own schema, and the mixins of its aggregates.
 
-`service_tables(metadata)` adds outbox, key_progress, dead_letter and idempotency_keys; SQL elsewhere in
-`libs.common` names them without a schema, because each service connects with its own `search_path`.
+`service_tables(metadata)` adds those that every service has; SQL elsewhere in `libs.common` names them
+without a schema, because each service connects with its own `search_path`.
 """
 
 from collections.abc import Iterable
@@ -72,8 +72,8 @@ MOMENT = DateTime(timezone=True)
 
 
 def service_tables(metadata: MetaData) -> None:
-    """Add outbox, key_progress, dead_letter and idempotency_keys."""
-    for add in (_outbox, _key_progress, _dead_letter, _idempotency_keys):
+    """Add what every service has beside its own tables."""
+    for add in (_outbox, _key_progress, _dead_letter, _idempotency_keys, _epochs, _void_events):
         add(metadata)
 
 
@@ -149,6 +149,29 @@ def _idempotency_keys(metadata: MetaData) -> None:
         Column("body", LargeBinary, nullable=False),
         Column("created_at", MOMENT, nullable=False, server_default=func.now(), index=True),
         comment="Answers to requests that carried an Idempotency-Key, kept 24 hours.",
+    )
+
+
+def _epochs(metadata: MetaData) -> None:
+    Table(
+        "epochs",
+        metadata,
+        Column("number", BigInteger, primary_key=True, autoincrement=False),
+        Column("restored_to", MOMENT, nullable=False, comment="what happened until then has happened"),
+        Column("began_at", MOMENT, nullable=False, server_default=func.now()),
+        comment="A restore begins an epoch; the newest is stamped on every event. None: the first, 0.",
+    )
+
+
+def _void_events(metadata: MetaData) -> None:
+    Table(
+        "void_events",
+        metadata,
+        Column("topic", Text, primary_key=True),
+        Column("key", Text, primary_key=True),
+        Column("epoch", BigInteger, primary_key=True, autoincrement=False),
+        Column("last_seq", BigInteger, nullable=False),
+        comment="Of epochs before `epoch`, events of the key beyond `last_seq` were undone by a restore.",
     )
 
 

@@ -35,6 +35,12 @@ _HEADERS: dict[str, Any] = {
             "pattern": "^[0-9]+$",
             "description": "Version of the aggregate: from 1, without gaps on log topics.",
         },
+        "ce_epoch": {
+            "type": "string",
+            "pattern": "^[0-9]+$",
+            "description": "Absent until the suite is restored from a backup, then that restore's number."
+            " A sequence number that comes again with a higher one undoes what had it and what followed it.",
+        },
         "traceparent": {"type": "string", "description": "W3C trace context of the request behind it."},
         "x-request-id": {"type": "string", "description": "Id of the request behind it."},
         "content-type": {"type": "string", "const": "application/json"},

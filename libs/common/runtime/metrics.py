@@ -13,6 +13,7 @@ OUTBOX_PENDING = Gauge("lectern_outbox_pending", "Events in the outbox that Kafk
 LANES_OWNED = Gauge("lectern_outbox_lanes_owned", "Lanes whose advisory lock this relay holds")
 APPLIED = Counter("lectern_events_applied_total", "Events applied by a consumer", ("consumer", "topic"))
 DUPLICATES = Counter("lectern_events_duplicate_total", "Events skipped as seen before", ("consumer", "topic"))
+UNDONE = Counter("lectern_events_undone_total", "Events dropped because a restore undid them", ("consumer",))
 PARKED = Counter("lectern_events_parked_total", "Events stored in dead_letter", ("consumer", "reason"))
 APPLY_LAG = Histogram(
     "lectern_event_lag_seconds",

@@ -32,6 +32,11 @@ def publish(
         enrollment=enrollment.uuid, course=enrollment.course, student=enrollment.student, **fields
     )
     record(session, happened, enrollment.version, trace=trace)
+    publish_state(session, enrollment, trace)
+
+
+def publish_state(session: Recorder, enrollment: Enrollment, trace: Trace | None = None) -> None:
+    """Tell the state of an enrolment, whose row the caller has locked, as it is."""
     state = EnrollmentState(
         uuid=enrollment.uuid,
         course=enrollment.course,

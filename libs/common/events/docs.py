@@ -42,10 +42,10 @@ mode: attributes in `ce_*` headers, JSON as value. Readers ignore fields that th
 an event: [adding-an-event.md](adding-an-event.md); for machines: [asyncapi.json](asyncapi.json), and each
 type's [schemas](../libs/common/events/schemas) and [golden example](../libs/common/events/goldens).
 
-After a restore from a backup, events that had been published since the backup did not happen. From then on events
-carry `ce_epoch`, the number of the restore: a sequence number that comes again with a higher epoch undoes what a
-reader knows under it and beyond. `lectern.lost.v1`, on any log topic, stands in the place of a fact that was lost
-with Kafka itself: its sequence number counts, its content is gone.
+After a restore from a backup, what had been published since the backup did not happen. From then on events
+carry `ce_epoch`, the number of the restore: a sequence number that comes again with a higher epoch undoes
+what a reader knows under it and beyond. `lectern.lost.v1`, on any log topic, stands in the place of a fact
+that was lost with Kafka itself: its sequence number counts, its content is gone.
 """
 
 

@@ -38,7 +38,7 @@ _VOLATILE = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "o
 
 def postgres_command(project: Project, *, durable: bool = True) -> Command:
     """The embedded server of the project; the first `prepare` makes its data directory."""
-    user = _unprivileged_user()
+    user = unprivileged_user()
     home = data_home(project.directory, user, create=False)
     port = project.ports["postgres"]
     url = project.postgres_url
@@ -157,7 +157,7 @@ def _shared() -> Path:
     return SHARED
 
 
-def _unprivileged_user() -> str | None:
+def unprivileged_user() -> str | None:
     """None where we are not root; else LECTERN_POSTGRES_USER or `nobody`, which every system has."""
     if os.geteuid() != 0:
         return None

@@ -9,7 +9,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from importlib import import_module
 from inspect import isawaitable
 from pathlib import Path
@@ -32,8 +32,6 @@ from libs.common.runtime.connections import kafka_arguments
 from libs.common.runtime.settings import SERVICES, SuiteSettings
 from libs.common.runtime.trace import current_trace
 
-MARGIN = timedelta(hours=1)
-"""The log is looked at from so long before the moment of the restore: clocks differ, transactions last."""
 BATCH = 200
 READ_SECONDS = 30.0
 Offsets = dict[str, dict[str, dict[str, int]]]  # group → topic → partition → next offset
@@ -48,20 +46,15 @@ class Future:
     epoch: int = 0
     """The highest that was seen."""
 
-    def look(self, record: Record, heads: Versions, restored_to: datetime) -> None:
-        """Take in one record. `heads` are the newest sequence numbers that the databases know of.
-
-        Of a key that no database knows, what happened before the moment counts: its aggregate is gone since.
-        """
+    def look(self, record: Record, heads: Versions) -> None:
+        """Take in one record. `heads` are the newest sequence numbers that the databases know of."""
         try:
             epoch, seq = epoch_of(record.headers), int(record.headers["ce_sequence"])
-            at = datetime.fromisoformat(record.headers["ce_time"])
         except (KeyError, ValueError):
             return
         self.epoch = max(self.epoch, epoch)
         key = record.key or ""
-        head = heads.get(record.topic, {}).get(key)
-        if seq > (head or 0) and not (head is None and at <= restored_to):
+        if seq > heads.get(record.topic, {}).get(key, 0):
             self.events += 1
             self.tops[record.topic, key] = max(seq, self.tops.get((record.topic, key), 0))
 
@@ -85,7 +78,7 @@ async def begin(settings: SuiteSettings, restored_to: datetime, offsets: Offsets
     know. Without them they read from the beginning.
     """
     heads = await known_heads()
-    future = await _read_future(settings, heads, restored_to)
+    future = await _read_future(settings, heads, offsets or {})
     number = 1 + max(future.epoch, await _newest_epoch())
     keys = {place: (heads.get(place[0], {}).get(place[1], 0), top) for place, top in future.tops.items()}
     for service in SERVICES:
@@ -162,7 +155,7 @@ async def set_offsets(settings: SuiteSettings, offsets: Offsets | None) -> None:
         await consumer.start()
         try:
             topics = [settings.topic_prefix + topic for topic in subscription.topics]
-            places = await _partitions(consumer, topics)
+            places = await partitions_of(consumer, topics)
             consumer.assign(places)
             first, end = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
             known = (offsets or {}).get(group, {})
@@ -172,7 +165,8 @@ async def set_offsets(settings: SuiteSettings, offsets: Offsets | None) -> None:
             await consumer.stop()
 
 
-async def _partitions(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:
+async def partitions_of(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list[TopicPartition]:
+    """Those of the topics that are there."""
     await consumer._client.force_metadata_update()
     known = await consumer.topics()
     return [
@@ -183,21 +177,22 @@ async def _partitions(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> list
     ]
 
 
-async def _read_future(settings: SuiteSettings, heads: Versions, restored_to: datetime) -> Future:
+async def _read_future(settings: SuiteSettings, heads: Versions, offsets: Offsets) -> Future:
     future = Future()
     consumer = AIOKafkaConsumer(**kafka_arguments(settings), enable_auto_commit=False)
     await consumer.start()
     try:
-        places = await _partitions(consumer, [settings.topic_prefix + topic.name for topic in TOPICS])
+        places = await partitions_of(consumer, [settings.topic_prefix + topic.name for topic in TOPICS])
         if not places:
             return future
         consumer.assign(places)
-        since = int((restored_to - MARGIN).timestamp() * 1000)
-        starts = await consumer.offsets_for_times(dict.fromkeys(places, since))
-        ends = await consumer.end_offsets(places)
-        left = {tp for tp in places if starts[tp] is not None and starts[tp].offset < ends[tp]}
+        first, ends = await consumer.beginning_offsets(places), await consumer.end_offsets(places)
+        # What a group had read by then is no future. Times are no help: a producer's clock may be wrong.
         for tp in places:
-            consumer.seek(tp, starts[tp].offset if tp in left else ends[tp])
+            read = [group.get(tp.topic, {}).get(str(tp.partition), 0) for group in offsets.values()]
+            first[tp] = min(max([first[tp], *read]), ends[tp])
+            consumer.seek(tp, first[tp])
+        left = {tp for tp in places if first[tp] < ends[tp]}
         while left:
             fetched = await asyncio.wait_for(
                 consumer.getmany(timeout_ms=1000, max_records=5000), READ_SECONDS
@@ -209,7 +204,7 @@ async def _read_future(settings: SuiteSettings, heads: Versions, restored_to: da
                     }
                     key = message.key.decode("utf-8", "replace") if message.key else None
                     topic = message.topic.removeprefix(settings.topic_prefix)
-                    future.look(Record(topic, key, message.value, headers), heads, restored_to)
+                    future.look(Record(topic, key, message.value, headers), heads)
             left = {tp for tp in left if await consumer.position(tp) < ends[tp]}
     finally:
         await consumer.stop()

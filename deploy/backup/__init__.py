@@ -1,0 +1,1 @@
+"""Backup and restore of the whole suite: database, files, keys and the consumers' offsets, to one moment."""

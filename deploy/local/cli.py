@@ -254,11 +254,12 @@ def restore(
     to: Repository = "",
     name: Annotated[str, typer.Option("--backup", help="The newest without it.")] = "",
     at: Annotated[str, typer.Option(help="Any moment since a backup, as 2026-01-31T12:00:00Z.")] = "",
+    only: Annotated[str, typer.Option(help="The schema of this service alone; the rest stays.")] = "",
     aside: Annotated[bool, typer.Option("--aside", help="Move the data that is there aside first.")] = False,
 ) -> None:
     """Make this machine's suite what it was; it must not run. Start it afterwards."""
     with report.working("restoring"):
-        said = recovery.restore(_project(), to, identity, name or None, at or None, aside=aside)
+        said = recovery.restore(_project(), to, identity, name or None, at or None, only=only, aside=aside)
     print("\n".join(said))
 
 

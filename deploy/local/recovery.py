@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
+from psycopg import sql
 
-from deploy.backup.database import forget_recovery
+from deploy.backup.database import Server, find_tools, forget_recovery, run_tool
 from deploy.backup.files import restore_files
 from deploy.backup.manifest import all_manifests, choose
 from deploy.backup.repository import BackupError, Repository
@@ -24,7 +25,7 @@ from deploy.backup.restore import WAL, Plan, plan, read_secrets, restore_databas
 from deploy.local.children import end_orphans
 from deploy.local.control import is_locked
 from deploy.local.database import bootstrap_database
-from deploy.local.postgres import data_home, unprivileged_user
+from deploy.local.postgres import data_home, delete_data, unprivileged_user
 from deploy.local.process import group_of
 from deploy.local.project import (
     CHECKOUT,
@@ -33,10 +34,12 @@ from deploy.local.project import (
     Project,
     SetupError,
     environment,
+    free_ports,
     write_private,
 )
 from deploy.local.servers import start_servers, stop_servers
 from libs.common.data.bootstrap import with_database
+from libs.common.runtime.settings import SERVICES
 
 SECRETS = ("credentials", "postgres.password")
 """What the passwords of all servers come from, in the project's directory."""
@@ -51,9 +54,19 @@ def operator_environment(project: Project) -> dict[str, str]:
 
 
 def restore(
-    project: Project, url: str, identity: Path, backup: str | None, at: str | None, *, aside: bool
+    project: Project,
+    url: str,
+    identity: Path,
+    backup: str | None = None,
+    at: str | None = None,
+    *,
+    only: str = "",
+    aside: bool = False,
 ) -> list[str]:
-    """Returns what was done, a sentence each. Raises SetupError."""
+    """Returns what was done, a sentence each. Raises SetupError.
+
+    With `only` one service's schema is taken from the backup, and everything else stays as it is.
+    """
     if is_locked(project):
         raise SetupError("The suite runs: stop it with 'make down' first.")
     end_orphans(project)
@@ -64,10 +77,59 @@ def restore(
     try:
         repository = Repository(url, identities=[line for line in lines if line and not line.startswith("#")])
         chosen = plan(repository, choose(all_manifests(repository), backup, moment), moment)
-        said = _put_back(project, repository, chosen, aside=aside)
+        if only:
+            said = _put_schema_back(project, repository, chosen, only)
+        else:
+            said = _put_back(project, repository, chosen, aside=aside)
     except BackupError as error:
         raise SetupError(f"restore: {error}") from error
     return [*said, *_begin_epoch(project, chosen)]
+
+
+def _put_schema_back(project: Project, repository: Repository, chosen: Plan, service: str) -> list[str]:
+    """Restore the backup beside the suite and copy the schema over. Its roles and rights are made anew."""
+    if service not in SERVICES:
+        raise SetupError(f"There is no service {service}: choose one of {', '.join(SERVICES)}.")
+    user = unprivileged_user()
+    ports = dict(zip(project.ports, free_ports(len(project.ports)), strict=True))
+    beside = Project(project.directory / "restored", ports, owner=os.getpid(), with_seed=False)
+    delete_data(beside.directory)
+    secrets = read_secrets(repository, chosen.backup)
+    beside.directory.mkdir(exist_ok=True)
+    write_private(beside.directory / "postgres.password", secrets["postgres.password"])
+    home = data_home(beside.directory, user, create=True)
+    try:
+        _restore_data(repository, chosen, home / "data", user)
+        servers = [start_servers(each, ("postgres",)) for each in (beside, project)]
+        try:
+            with psycopg.connect(beside.postgres_url, autocommit=True) as connection:
+                _wait_until_recovered(connection)
+            _copy_schema(beside, project, service)
+        finally:
+            for each in servers:
+                stop_servers(each)
+    finally:
+        delete_data(beside.directory)
+        shutil.rmtree(beside.directory, ignore_errors=True)
+    return [f"The schema of {service} is that of {chosen.moment.isoformat()}; all others stayed."]
+
+
+def _copy_schema(source: Project, target: Project, service: str) -> None:
+    tools = find_tools()
+    dumped = source.directory / "schema.dump"
+    urls = [with_database(each.postgres_url, DATABASE) for each in (source, target)]
+    with psycopg.connect(urls[1], autocommit=True) as connection:
+        for schema in (service, f"{service}_audit"):
+            connection.execute(sql.SQL("DROP SCHEMA IF EXISTS {} CASCADE").format(sql.Identifier(schema)))
+    schemas = [f"--schema={service}", f"--schema={service}_audit"]
+    run_tool(tools / "pg_dump", "--format=custom", *schemas, f"--file={dumped}", environment=_login(urls[0]))
+    run_tool(
+        tools / "pg_restore", "--exit-on-error", f"--dbname={DATABASE}", dumped, environment=_login(urls[1])
+    )
+
+
+def _login(url: str) -> dict[str, str]:
+    return Server(url).environment() | {"PGDATABASE": DATABASE}
 
 
 def _put_back(project: Project, repository: Repository, chosen: Plan, *, aside: bool) -> list[str]:
@@ -82,12 +144,16 @@ def _put_back(project: Project, repository: Repository, chosen: Plan, *, aside: 
     for name, value in read_secrets(repository, chosen.backup).items():
         if not (project.directory / name).exists():
             write_private(project.directory / name, value)
+    _restore_data(repository, chosen, data, user)
+    files = restore_files(repository, chosen.files, environment(project)["LECTERN_STORAGE_URL"])
+    return [f"{chosen.backup.id} is back, to {chosen.moment.isoformat()}, and {files} files with it."]
+
+
+def _restore_data(repository: Repository, chosen: Plan, data: Path, user: str | None) -> None:
     restore_database(repository, chosen, data)
     if user is not None:
         for path in (data, *data.rglob("*")):
             shutil.chown(path, user, group_of(user))
-    files = restore_files(repository, chosen.files, environment(project)["LECTERN_STORAGE_URL"])
-    return [f"{chosen.backup.id} is back, to {chosen.moment.isoformat()}, and {files} files with it."]
 
 
 def _begin_epoch(project: Project, chosen: Plan) -> list[str]:

@@ -61,7 +61,7 @@ def create(
     folder = f"backups/{name}"
     with tempfile.TemporaryDirectory() as scratch:
         work = Path(scratch)
-        with Receiver(sources.server, work / "wal") as receiver:
+        with sources.server.keeping_log(), Receiver(sources.server, work / "wal") as receiver:
             base, wal_from = _copy_base(sources.server, repository, folder, work, parent, before.timeline)
             files = copy_files(sources.settings.storage_url, repository, known, stored)
             offsets = asyncio.run(read_offsets(sources.settings))

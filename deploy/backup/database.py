@@ -111,6 +111,24 @@ class Server:
             connection.execute("SELECT pg_switch_wal()")
         return row[0], row[1]
 
+    @contextlib.contextmanager
+    def keeping_log(self) -> Iterator[None]:
+        """The server keeps its log from here on, until the block or this process ends."""
+        with self.connect() as connection:
+            connection.execute(
+                "SELECT pg_create_physical_replication_slot('lectern_' || pg_backend_pid(), true, true)"
+            )
+            yield
+
+    def keep_log(self, slot: str) -> None:
+        """The server keeps its log from here on, until the slot is dropped."""
+        with self.connect() as connection:
+            connection.execute(
+                "SELECT pg_create_physical_replication_slot(%(slot)s, true)"
+                " WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = %(slot)s)",
+                {"slot": slot},
+            )
+
     def run(self, tool: str, *argv: object) -> str:
         return run_tool(self.tools / tool, *argv, environment=self.environment())
 
@@ -132,14 +150,7 @@ class Receiver:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         argv = [str(self._server.tools / "pg_receivewal"), "-D", str(self.directory), "--no-loop"]
         if self._slot:
-            self._server.run(
-                "pg_receivewal",
-                "-D",
-                self.directory,
-                f"--slot={self._slot}",
-                "--create-slot",
-                "--if-not-exists",
-            )
+            self._server.keep_log(self._slot)
             argv.append(f"--slot={self._slot}")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(argv, env=self._server.environment(), stdout=log, stderr=log)

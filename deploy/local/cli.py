@@ -159,10 +159,16 @@ def audit_log(
 
 
 @app.command()
-def rebuild(what: Annotated[str, typer.Argument(help="analytics")], as_json: AsJson = False) -> None:
-    """Rebuild the read models from the event log and compare their digest with the live ones."""
+def rebuild(what: Annotated[str, typer.Argument(help="analytics, or log")], as_json: AsJson = False) -> None:
+    """Rebuild the read models from the event log and compare their digest with the live ones; or, while the
+    suite is stopped, Kafka's log where Kafka has lost it."""
+    if what == "log":
+        with report.working("writing the log"):
+            said = recovery.rebuild_log(_project())
+        print("\n".join(said))
+        return
     if what != "analytics":
-        raise typer.BadParameter("only analytics can be rebuilt")
+        raise typer.BadParameter("analytics or log can be rebuilt")
     _run("services.analytics.rebuild", *(["--json"] if as_json else []))
 
 
@@ -254,12 +260,18 @@ def restore(
     to: Repository = "",
     name: Annotated[str, typer.Option("--backup", help="The newest without it.")] = "",
     at: Annotated[str, typer.Option(help="Any moment since a backup, as 2026-01-31T12:00:00Z.")] = "",
+    files: Annotated[bool, typer.Option("--files", help="Files alone; the suite may run.")] = False,
     only: Annotated[str, typer.Option(help="The schema of this service alone; the rest stays.")] = "",
     aside: Annotated[bool, typer.Option("--aside", help="Move the data that is there aside first.")] = False,
 ) -> None:
     """Make this machine's suite what it was; it must not run. Start it afterwards."""
     with report.working("restoring"):
-        said = recovery.restore(_project(), to, identity, name or None, at or None, only=only, aside=aside)
+        if files:
+            said = recovery.restore_storage(_project(), to, identity)
+        else:
+            said = recovery.restore(
+                _project(), to, identity, name or None, at or None, only=only, aside=aside
+            )
     print("\n".join(said))
 
 

@@ -73,9 +73,8 @@ def restore(
     moment = datetime.fromisoformat(at) if at else None
     if moment is not None and moment.tzinfo is None:
         raise SetupError("--at needs a zone, as in 2026-01-31T12:00:00Z.")
-    lines = identity.read_text().splitlines() if identity.is_file() else []
     try:
-        repository = Repository(url, identities=[line for line in lines if line and not line.startswith("#")])
+        repository = _open(url, identity)
         chosen = plan(repository, choose(all_manifests(repository), backup, moment), moment)
         if only:
             said = _put_schema_back(project, repository, chosen, only)
@@ -84,6 +83,39 @@ def restore(
     except BackupError as error:
         raise SetupError(f"restore: {error}") from error
     return [*said, *_begin_epoch(project, chosen)]
+
+
+def restore_storage(project: Project, url: str, identity: Path) -> list[str]:
+    """Bring back what is missing of the newest backup's files; the suite may run. Raises SetupError."""
+    try:
+        repository = _open(url, identity)
+        backup = choose(all_manifests(repository), None, None)
+        count = restore_files(repository, backup.files, environment(project)["LECTERN_STORAGE_URL"])
+    except BackupError as error:
+        raise SetupError(f"restore: {error}") from error
+    return [f"{count} of {len(backup.files)} files of {backup.id} were missing and are back."]
+
+
+def rebuild_log(project: Project) -> list[str]:
+    """Write Kafka's log anew, where it is lost. Raises SetupError."""
+    if is_locked(project):
+        raise SetupError("The suite runs: stop it with 'make down' first.")
+    end_orphans(project)
+    servers = start_servers(project, ("postgres", "kafka"))
+    try:
+        _run(project, "deploy.local.kafka.set_up")
+        return _run(project, "services.analytics.republish").splitlines()
+    finally:
+        stop_servers(servers)
+
+
+def _open(url: str, identity: Path) -> Repository:
+    if not url:
+        raise SetupError("Name a repository: --repository or LECTERN_BACKUP_URL.")
+    if not identity.is_file():
+        raise SetupError(f"{identity} is not there: it is the file that 'lectern backup key' made.")
+    lines = identity.read_text().splitlines()
+    return Repository(url, identities=[line for line in lines if line and not line.startswith("#")])
 
 
 def _put_schema_back(project: Project, repository: Repository, chosen: Plan, service: str) -> list[str]:

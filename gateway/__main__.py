@@ -10,9 +10,9 @@ import sys
 import uvloop
 
 from gateway.app import Gateway, NotReady
-from gateway.handover import Handover
 from gateway.settings import GatewaySettings
 from libs.common.runtime.logs import configure_logs, get_logger
+from libs.common.service.handover import Handover
 
 log = get_logger(__name__)
 

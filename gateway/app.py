@@ -14,7 +14,6 @@ from gateway.consistency import ConsistencyMemory
 from gateway.cors import Cors
 from gateway.endpoints import OwnEndpoints
 from gateway.forwarding import DateLine, Forwarding
-from gateway.handover import BACKLOG, listen
 from gateway.interfaces import Context, OpenTunnel
 from gateway.limits import Limiter
 from gateway.metrics import Metrics
@@ -28,6 +27,7 @@ from libs.common.runtime.logs import get_logger
 from libs.common.runtime.settings import SERVICES
 from libs.common.security.revocation import Revocation, RevocationList
 from libs.common.security.tokens import KeySet, TokenVerifier
+from libs.common.service.handover import BACKLOG, listen
 
 log = get_logger(__name__)
 

@@ -2,18 +2,18 @@
 
 import json
 import shutil
-import subprocess
 import sys
 from enum import StrEnum
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from deploy.local import checks, control, recovery, report
 from deploy.local import seed as demo
+from deploy.local import upgrade as upgrading
+from deploy.local.cli_backup import Identity, Repository, backup, pass_on, running
 from deploy.local.postgres import delete_data
-from deploy.local.project import CHECKOUT, Project, SetupError, environment
+from deploy.local.project import Project, SetupError, environment
 
 FAILED, USAGE, NOT_RUNNING, IN_THE_WAY = 1, 2, 3, 4
 _EPILOG = (
@@ -30,15 +30,10 @@ app = typer.Typer(
 )
 admin = typer.Typer(help="Accounts that no form can make.", no_args_is_help=True)
 dlq = typer.Typer(help="Dead letters: events that a consumer could not apply.", no_args_is_help=True)
-backup = typer.Typer(help="Backups of the whole suite.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 app.add_typer(backup, name="backup")
 app.add_typer(dlq, name="dlq")
 
-Repository = Annotated[
-    str, typer.Option("--repository", envvar="LECTERN_BACKUP_URL", help="A directory or s3://BUCKET/PREFIX.")
-]
-Identity = Annotated[Path, typer.Option(help="The file that 'backup key' made.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -135,7 +130,7 @@ def seed_command(
     size: Annotated[Size, typer.Option(help="4, 60 or 400 learners.")] = Size.SMALL,
 ) -> None:
     """Make the demo users, courses and weeks of learners where they are missing."""
-    project = _running()
+    project = running()
     with report.Bar() as bar:
         demo.seed(project, bar.say)
         demo.history(project, size.value, bar.show)
@@ -185,73 +180,26 @@ def reset(yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] 
     print("Everything is deleted; 'make up' begins anew.")
 
 
-@backup.command("key")
-def backup_key(file: Annotated[Path, typer.Argument(help="Where the key goes that opens backups.")]) -> None:
-    """Make the pair of keys that backups are encrypted with."""
-    _pass_on("deploy.backup", "key", str(file), env=None)
-
-
-@backup.command("create")
-def backup_create(
-    to: Repository = "",
-    recipient: Annotated[str, typer.Option(envvar="LECTERN_BACKUP_RECIPIENTS", help="For whom: age1…")] = "",
-    incremental: Annotated[bool, typer.Option("--incremental", help="Only what changed since.")] = False,
+@app.command()
+def upgrade(
+    backups: Repository = "",
+    without_backup: Annotated[
+        bool, typer.Option("--without-backup", help="Go on without a way back.")
+    ] = False,
+    back: Annotated[bool, typer.Option("--back", help="To an earlier release; the schema stays.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Only look.")] = False,
 ) -> None:
-    """Make a backup of database, files, keys and offsets, all of one moment."""
-    project = _running()
-    secrets = [f"--secret={project.directory / name}" for name in recovery.SECRETS]
-    options = ["--incremental"] if incremental else []
-    _pass_on(
-        "deploy.backup",
-        *_repository(to, recipient=recipient),
-        "create",
-        *options,
-        *secrets,
-        env=recovery.operator_environment(project),
-    )
-
-
-@backup.command("list")
-def backup_list(to: Repository = "") -> None:
-    """List the backups that are there."""
-    _pass_on("deploy.backup", *_repository(to), "list", env=None)
-
-
-@backup.command("verify")
-def backup_verify(
-    identity: Identity, to: Repository = "", name: Annotated[str, typer.Option("--backup")] = ""
-) -> None:
-    """Read a backup whole, the newest without a name, and compare it with what was stored."""
-    _pass_on(
-        "deploy.backup", *_repository(to, identity=identity), "verify", *([name] if name else []), env=None
-    )
-
-
-@backup.command("prune")
-def backup_prune(
-    to: Repository = "", days: Annotated[int, typer.Option(help="How long to keep.")] = 30
-) -> None:
-    """Delete backups that are too old; the newest full one and what builds upon it always stay."""
-    _pass_on("deploy.backup", *_repository(to), "prune", f"--days={days}", env=None)
-
-
-@backup.command("watch")
-def backup_watch(
-    to: Repository = "",
-    recipient: Annotated[str, typer.Option(envvar="LECTERN_BACKUP_RECIPIENTS", help="For whom: age1…")] = "",
-    every: Annotated[float, typer.Option(help="Seconds that may be lost with this machine.")] = 30,
-) -> None:
-    """Take the log and new files as they come, until interrupted, so that any moment can be restored."""
-    project = _running()
-    spool = f"--spool={project.directory / 'backup-spool'}"
-    _pass_on(
-        "deploy.backup",
-        *_repository(to, recipient=recipient),
-        "watch",
-        spool,
-        f"--every={every}",
-        env=recovery.operator_environment(project),
-    )
+    """Bring the running suite to the release of this checkout while it serves."""
+    project = running()
+    findings = upgrading.preflight(project, backups, without_backup=without_backup, back=back)
+    report.print_findings(findings)
+    for note in upgrading.release_notes():
+        print(f"  note: {note}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(IN_THE_WAY)
+    if not check:
+        upgrading.upgrade(project, lambda what: print(f"  {what}", flush=True), back=back)
+        print("Every process runs this release; 'lectern audit' says whether all is well.")
 
 
 @app.command()
@@ -325,29 +273,9 @@ def _project() -> Project:
     return Project.here()
 
 
-def _running() -> Project:
-    """The project with the ports that the running suite has."""
-    project = _project()
-    control.status(project)
-    return Project.saved(project.directory)
-
-
 def _run(module: str, *arguments: str) -> NoReturn:
     """A command of the suite in its environment; its output and its exit code are ours."""
-    _pass_on(module, *arguments, env=environment(_running()))
-
-
-def _repository(url: str, *, recipient: str = "", identity: Path | None = None) -> list[str]:
-    """The options of deploy.backup that come before its command."""
-    options = [f"--repository={url}"] if url else []
-    options += [f"--recipient={each}" for each in recipient.split(",") if each]
-    return options + ([f"--identity={identity}"] if identity else [])
-
-
-def _pass_on(module: str, *arguments: str, env: dict[str, str] | None) -> NoReturn:
-    """Run a command; its output and its exit code are ours."""
-    argv = [sys.executable, "-m", module, *arguments]
-    raise typer.Exit(subprocess.run(argv, cwd=CHECKOUT, env=env, check=False).returncode)
+    pass_on(module, *arguments, env=environment(running()))
 
 
 def _print_json(value: Any) -> None:

@@ -233,6 +233,8 @@ def environment(project: Project, process: str = "") -> dict[str, str]:
     for each in SERVICES:
         prefix = each.upper()
         values[f"{prefix}_PORT"] = str(project.ports[each])
+        if each == process:  # a replica has a port of its own
+            values[f"{prefix}_HANDOVER"] = str(project.control_socket.with_name(f"{each}.sock"))
         values[f"GATEWAY_{prefix}_URL"] = f"http://127.0.0.1:{project.ports[each]}"
         if each == service or tasks:
             login = f"{role_of(each)}:{role_password(project.postgres_url, each)}"

@@ -236,5 +236,5 @@ def _run(project: Project, module: str, *arguments: str) -> str:
         check=False,
     )
     if done.returncode:
-        raise SetupError(f"{module} failed: {(done.stderr or done.stdout).strip()[-1500:]}")
+        raise SetupError(f"{module} failed: {(done.stderr or done.stdout).strip()[-4000:]}")
     return done.stdout.strip()

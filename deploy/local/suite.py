@@ -44,7 +44,8 @@ def process_command(project: Project, name: str) -> Command:
         command = _python(project, name, ("gateway",), values, (project.ports["gateway"],))
         return replace(command, takes_over=True)
     if name in SERVICES:
-        return _python(project, name, ("libs.common.service.serve", name), values, (project.ports[name],))
+        command = _python(project, name, ("libs.common.service.serve", name), values, (project.ports[name],))
+        return replace(command, takes_over=True)
     if name in ("worker", "beat"):
         return _celery(project, name, values)
     replica = _REPLICA.fullmatch(name)

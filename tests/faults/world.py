@@ -64,8 +64,10 @@ class World:
         return Process(self.project, name)
 
     async def restart(self, name: str, failpoints: str = "", *, wait: bool = True) -> None:
-        environment = {"LECTERN_FAILPOINTS": failpoints}
-        await asyncio.to_thread(self.process(name).restart, environment, wait=wait)
+        """Stop it and start it again: what dies at a failpoint must not be a successor that nobody needs."""
+        process = self.process(name)
+        await asyncio.to_thread(process.stop)
+        await asyncio.to_thread(process.start, {"LECTERN_FAILPOINTS": failpoints}, wait=wait)
 
     def database(self, service: str) -> psycopg.Connection[Any]:
         url = service_url(self.project.postgres_url, service)

@@ -1,5 +1,5 @@
-"""`python -m tests.resilience disaster | pooler | kafka | postgres`: each prints what held, and ends with 1
-where something did not."""
+"""`python -m tests.resilience disaster | pooler | kafka | postgres | upgrade`: each prints what held, and ends
+with 1 where something did not."""
 
 import argparse
 import asyncio
@@ -8,16 +8,18 @@ import time
 import traceback
 from importlib import import_module
 
-PROOFS = ("disaster", "pooler", "kafka", "postgres")
+PROOFS = ("disaster", "pooler", "kafka", "postgres", "upgrade")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.resilience")
     parser.add_argument("proof", choices=PROOFS)
-    proof = parser.parse_args().proof
+    parser.add_argument("only", nargs="*", help="of the disasters, only these")
+    arguments = parser.parse_args()
+    proof = arguments.proof
     began = time.monotonic()
     try:
-        held = asyncio.run(import_module(f"tests.resilience.{proof}").run())
+        held = asyncio.run(import_module(f"tests.resilience.{proof}").run(*arguments.only))
     except Exception:
         traceback.print_exc()
         print(f"{proof}: FAILED after {time.monotonic() - began:.0f} s")

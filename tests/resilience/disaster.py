@@ -13,18 +13,18 @@ import psycopg
 from deploy.local.children import end_orphans
 from deploy.local.postgres import delete_data
 from deploy.local.process import end
-from deploy.local.project import CHECKOUT, DATABASE, environment
+from deploy.local.project import CHECKOUT, DATABASE
 from libs.common.data.bootstrap import with_database
 from libs.common.testing.harness import eventually
 from tests.resilience.suite import Suite, step, suite
 
 
-async def run() -> str:
+async def run(*only: str) -> str:
     async with suite() as ours:
         await ours.lectern("backup", "key", str(ours.directory / "key"))
         recipient = (ours.directory / "key").read_text().split("\n")[0].rpartition(" ")[2]
         backups = Backups(ours, recipient)
-        for disaster in (
+        disasters = (
             backups.are_made,
             backups.bring_back_files,
             backups.undo_a_future,
@@ -32,7 +32,10 @@ async def run() -> str:
             backups.write_a_lost_log,
             backups.do_without_valkey,
             backups.bring_back_everything,
-        ):
+        )
+        for disaster in disasters:
+            if only and disaster.__name__ not in (*only, "are_made"):
+                continue
             with step((disaster.__doc__ or "").strip()):
                 await disaster()
     return "all losses made good"
@@ -151,10 +154,9 @@ class Backups:
     @contextmanager
     def _watching(self) -> Iterator[None]:
         argv = [sys.executable, "-m", "deploy.local.cli", "backup", "watch", "--every=2"]
-        values = {"LECTERN_DIRECTORY": str(self.ours.project.directory), **self.values}
         log = (self.ours.directory / "watch.log").open("wb")
         with log, subprocess.Popen(
-            argv, cwd=CHECKOUT, env=environment(self.ours.project) | values, stdout=log, stderr=log,
+            argv, cwd=CHECKOUT, env=self.ours.operator(**self.values), stdout=log, stderr=log,
             start_new_session=True,
         ) as process:  # fmt: skip
             try:

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import os
 import subprocess
 import sys
 import time
@@ -32,7 +33,7 @@ def step(name: str) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def suite(**extra: str) -> AsyncIterator["Suite"]:
+async def suite(*, seeded: bool = True, **extra: str) -> AsyncIterator["Suite"]:
     """A running suite with the demo course, which ends with the block."""
     with temporary_directory() as directory:
         project = Project.for_tests(directory / "suite", extra={**EXTRA, **extra})
@@ -40,7 +41,8 @@ async def suite(**extra: str) -> AsyncIterator["Suite"]:
         try:
             with step("the suite is up"):
                 await ours.up()
-                await asyncio.to_thread(seed.seed, project)
+                if seeded:
+                    await asyncio.to_thread(seed.seed, project)
                 await ours.world.open()
             yield ours
         finally:
@@ -64,8 +66,13 @@ class Suite:
 
     async def lectern(self, *arguments: str, **environment: str) -> str:
         """A command of the operator's; what it printed. Raises AssertionError with its complaint."""
-        values = {"LECTERN_DIRECTORY": str(self.project.directory), **environment}
-        return await asyncio.to_thread(run_lectern, self.project, values, arguments)
+        values = self.operator(**environment)
+        return await asyncio.to_thread(run_lectern, values, arguments)
+
+    def operator(self, **values: str) -> dict[str, str]:
+        """The environment of an operator of this suite, who knows where it lies and which ports it has."""
+        ports = {f"LECTERN_PORT_{name.upper()}": str(port) for name, port in self.project.ports.items()}
+        return {**os.environ, **ports, "LECTERN_DIRECTORY": str(self.project.directory), **values}
 
     async def write(self, count: int = 20) -> None:
         await self.world.write(count)
@@ -97,14 +104,11 @@ class Suite:
             return answer.json()
 
 
-def run_lectern(project: Project, values: dict[str, str], arguments: tuple[str, ...]) -> str:
-    from deploy.local.project import environment
-
-    ports = {f"LECTERN_PORT_{name.upper()}": str(port) for name, port in project.ports.items()}
+def run_lectern(values: dict[str, str], arguments: tuple[str, ...]) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "deploy.local.cli", *arguments],
         cwd=CHECKOUT,
-        env={**environment(project), **ports, **values},
+        env=values,
         capture_output=True,
         text=True,
         timeout=300,

@@ -129,6 +129,9 @@ class ServiceSettings(SuiteSettings):
         description="the same past a pooler, for relay, wake-ups and migrations; empty: no pooler is used",
     )
     database_pool: int = Field(10, description="most connections of one process")
+    handover: str = Field(
+        "", description="path of a Unix socket by which a new process takes the port over; empty: none does"
+    )
     consumer_batch: int = Field(500, description="most events applied in one transaction")
     relay_poll: float = Field(0.25, description="seconds between safety polls of the outbox")
 

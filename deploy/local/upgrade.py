@@ -88,8 +88,8 @@ def _migrations(project: Project, *, back: bool) -> str:
                     newer.append(service)
                     continue
                 raise SetupError(
-                    f"{service}'s schema is at {row[0]}, which this release does not know: say --back if it is"
-                    " the release before, which works with it"
+                    f"{service}'s schema is at {row[0]}, which this release does not know: say --back if"
+                    " this is the one before, which works with it"
                 )
             steps = list(
                 scripts.iterate_revisions(scripts.get_current_head() or "", row[0] if row else "base")

@@ -1,5 +1,5 @@
-"""`python -m tests.resilience disaster | pooler | kafka | postgres | upgrade`: each prints what held, and ends
-with 1 where something did not."""
+"""`python -m tests.resilience disaster | pooler | kafka | postgres | upgrade`: prints what held, and ends with
+1 where something did not."""
 
 import argparse
 import asyncio

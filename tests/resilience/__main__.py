@@ -1,5 +1,4 @@
-"""`python -m tests.resilience disaster | pooler | kafka | postgres | upgrade`: prints what held, and ends with
-1 where something did not."""
+"""`python -m tests.resilience PROOF` prints what held, and ends with 1 where something did not."""
 
 import argparse
 import asyncio

@@ -178,6 +178,16 @@ class Receiver:
         """Raises BackupError."""
         self._wait(lambda: (self.directory / segment).exists(), f"segment {segment}")
 
+    def wait_past(self, segment: str) -> None:
+        """Until this segment has been taken, now or before. Raises BackupError."""
+
+        def is_past() -> bool:
+            return (self.directory / segment).exists() or any(
+                path.name > f"{segment}.partial" for path in self.directory.glob("*.partial")
+            )
+
+        self._wait(is_past, f"segment {segment}")
+
     def check(self) -> None:
         """Raises BackupError where the tool has ended."""
         if self._process is None or self._process.poll() is not None:

@@ -41,8 +41,8 @@ def watch(
     with Receiver(sources.server, spool, SLOT) as receiver:
         while True:
             receiver.check()
-            _end_segment(sources)
             at = clock()
+            receiver.wait_past(_end_segment(sources))
             wal = store_log(repository, wal_folder(state), receiver.segments())
             files = copy_files(sources.settings.storage_url, repository, known, stored)
             new = {path: digest for path, digest in files.items() if path not in known}
@@ -57,10 +57,12 @@ def watch(
             wait(every)
 
 
-def _end_segment(sources: Sources) -> None:
-    """A segment that has something in it is ended, so that it can be stored; an empty one stays."""
+def _end_segment(sources: Sources) -> str:
+    """A segment that has something in it is ended, so that it can be stored; returns the last that is."""
     with sources.server.connect() as connection:
-        connection.execute("SELECT pg_switch_wal()")
+        row = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone()
+        assert row is not None
+    return str(row[0])
 
 
 def unwatch(sources: Sources, spool: Path) -> None:

@@ -26,7 +26,7 @@ from deploy.local.children import end_orphans
 from deploy.local.control import is_locked
 from deploy.local.database import bootstrap_database
 from deploy.local.postgres import data_home, delete_data, unprivileged_user
-from deploy.local.process import group_of
+from deploy.local.process import group_of, tail
 from deploy.local.project import (
     CHECKOUT,
     DATABASE,
@@ -134,8 +134,7 @@ def _put_schema_back(project: Project, repository: Repository, chosen: Plan, ser
         _restore_data(repository, chosen, home / "data", user)
         servers = [start_servers(each, ("postgres",)) for each in (beside, project)]
         try:
-            with psycopg.connect(beside.postgres_url, autocommit=True) as connection:
-                _wait_until_recovered(connection)
+            _wait_until_recovered(beside)
             _copy_schema(beside, project, service)
         finally:
             for each in servers:
@@ -192,8 +191,8 @@ def _begin_epoch(project: Project, chosen: Plan) -> list[str]:
     """Start PostgreSQL and Kafka alone, and let nobody see the log before it says what is undone."""
     servers = start_servers(project, ("postgres", "kafka"))
     try:
+        _wait_until_recovered(project)
         with psycopg.connect(project.postgres_url, autocommit=True) as connection:
-            _wait_until_recovered(connection)
             forget_recovery(connection)
         home = data_home(project.directory, unprivileged_user(), create=False)
         shutil.rmtree(home / "data" / WAL, ignore_errors=True)
@@ -217,12 +216,24 @@ def _begin_epoch(project: Project, chosen: Plan) -> list[str]:
         stop_servers(servers)
 
 
-def _wait_until_recovered(connection: psycopg.Connection[tuple[bool]]) -> None:
+def _wait_until_recovered(project: Project) -> None:
+    """Raises SetupError where the log does not reach to the moment: PostgreSQL ends then."""
     until = time.monotonic() + PATIENCE
-    while connection.execute("SELECT pg_is_in_recovery()").fetchone() != (False,):
-        if time.monotonic() > until:
-            raise SetupError(f"PostgreSQL has not replayed its log within {PATIENCE:.0f} s.")
+    while time.monotonic() < until:
+        try:
+            with psycopg.connect(project.postgres_url, autocommit=True) as connection:
+                if connection.execute("SELECT pg_is_in_recovery()").fetchone() == (False,):
+                    return
+        except psycopg.OperationalError as error:
+            said = tail(project.logs / "postgres.log")
+            if "recovery ended before" in said:
+                raise SetupError(
+                    "The log in the repository ends before this moment: choose an earlier one, or that of the"
+                    f" backup itself by leaving --at out.\n{said}"
+                ) from error
+            raise SetupError(f"PostgreSQL ended while it replayed its log: {error}\n{said}") from error
         time.sleep(0.1)
+    raise SetupError(f"PostgreSQL has not replayed its log within {PATIENCE:.0f} s.")
 
 
 def _run(project: Project, module: str, *arguments: str) -> str:

@@ -248,7 +248,7 @@ def _observe(consumer: str, ready: Sequence[Received[Any]], outcome: Outcome) ->
     for topic in {item.topic for item in ready}:
         metrics.APPLIED.labels(consumer, topic).inc(sum(item.topic == topic for item in ready))
     if outcome.duplicates:
-        metrics.DUPLICATES.labels(consumer, "all").inc(outcome.duplicates)
+        metrics.DUPLICATES.labels(consumer).inc(outcome.duplicates)
     if ready:
         oldest = min(item.occurred_at for item in ready)
         metrics.APPLY_LAG.labels(consumer).observe((datetime.now(UTC) - oldest).total_seconds())

@@ -8,6 +8,7 @@ overtake an earlier one. A kill at any point can only send something twice.
 
 import asyncio
 import random
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -172,7 +173,6 @@ class Relay:
         async with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
             await cursor.execute(SELECT, (lanes, WAVE))
             rows = await cursor.fetchall()
-        metrics.OUTBOX_PENDING.set(len(rows))
         if not rows:
             return 0
         sent = await self._send(producer, rows)
@@ -189,6 +189,7 @@ class Relay:
             else:
                 acknowledged.extend(batch)
                 metrics.RELAYED.labels(batch[0][3]).inc(len(batch))
+                metrics.OUTBOX_DELAY.observe(time.time() - min(row[7] for row in batch).timestamp())
         if acknowledged:
             await connection.execute(
                 DELETE, ([row[0] for row in acknowledged], [row[1] for row in acknowledged])

@@ -59,8 +59,8 @@ class Backlog:
             parked = {consumer: count for consumer, count in await session.execute(PARKED)}
             for consumer in parked.keys() | {self._consumer}:
                 metrics.PARKED_KEYS.labels(consumer).set(parked.get(consumer, 0))
-            for job, statement in self._jobs.items():
-                metrics.JOB_OLDEST.labels(job).set(await _age(session, text(statement)))
+            for task, statement in self._jobs.items():
+                metrics.JOB_OLDEST.labels(task).set(await _age(session, text(statement)))
 
 
 async def _age(session: AsyncSession, oldest: object) -> float:

@@ -25,6 +25,7 @@ from libs.common.data.outbox import INSERT, Recorder, consistency_token, take_re
 from libs.common.runtime import metrics
 from libs.common.runtime.connections import postgres_url
 from libs.common.runtime.settings import ServiceSettings
+from libs.common.runtime.telemetry import span
 from libs.common.runtime.trace import Trace, current_trace
 
 DIRECT_POOL = 4
@@ -205,6 +206,7 @@ class Database:
         self.notifier = Notifier(conninfo(settings), settings.service)
         self.progressed = asyncio.Condition()
         self._direct: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]] | None = None
+        self._told = {"db.system.name": "postgresql", "db.namespace": settings.service}
         metrics.POOLS.add(self)
 
     @property
@@ -224,6 +226,13 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """Commit at the end, roll back on an error; then wake the relay and run what waits for the commit."""
+        with span("transaction", "client", self._told):
+            async with self._session() as session:
+                yield session
+        await self.committed(session)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[AsyncSession]:
         async with self.sessions() as session:
             try:
                 yield session
@@ -235,7 +244,6 @@ class Database:
                 except Exception:
                     await session.invalidate()
                 raise
-        await self.committed(session)
 
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[Direct]:

@@ -26,6 +26,7 @@ from libs.common.runtime.connections import valkey_url
 from libs.common.runtime.failpoints import arm
 from libs.common.runtime.logs import configure_logs, get_logger
 from libs.common.runtime.settings import ServiceSettings, SuiteSettings
+from libs.common.runtime.telemetry import configure_telemetry, telemetry
 from libs.common.runtime.trace import Trace, from_headers, tracing
 from libs.common.runtime.valkey import BEAT_KEYS, QUEUE_KEYS
 
@@ -173,20 +174,25 @@ class _Runner:
             settings = registry.settings()
             db = self._databases[registry.service] = Database(settings, CeleryQueue(settings))
         with tracing(trace):
-            await self._timed(task, TaskRun(db), arguments)
+            await self._timed(task, TaskRun(db), arguments, trace)
             if task.every is None:
                 log.info("task_done", task=task.name, arguments=list(arguments))
 
     @staticmethod
-    async def _timed(task: Task, run: TaskRun, arguments: Sequence[str]) -> None:
-        began, outcome = time.perf_counter(), "failed"
+    async def _timed(task: Task, run: TaskRun, arguments: Sequence[str], trace: Trace) -> None:
+        began, outcome = time.time_ns(), "failed"
         try:
             await task.function(run, *arguments)
             outcome = "done"
             if task.every is not None:
                 metrics.TASK_SUCCESS.labels(task.name).set_to_current_time()
         finally:
-            metrics.TASKS.labels(task.name, outcome).observe(time.perf_counter() - began)
+            ended = time.time_ns()
+            metrics.TASKS.labels(task.name, outcome).observe(max(0, ended - began) / 1e9)
+            kept = telemetry()
+            if kept is not None and trace.parent:  # what beat starts belongs to no request
+                failed = outcome == "failed"
+                kept.emit(trace, task.name, "consumer", began, ended, {}, linked=True, failed=failed)
 
 
 _runner = _Runner()
@@ -195,6 +201,7 @@ _runner = _Runner()
 def keep_our_logs(**_: Any) -> None:
     settings = SuiteSettings()
     configure_logs("tasks", settings.log_format, settings.log_level)
+    configure_telemetry("tasks", settings)
     arm(settings.failpoints)
 
 

@@ -14,6 +14,7 @@ import aiosmtplib
 from libs.common.runtime import metrics
 from libs.common.runtime.addresses import address
 from libs.common.runtime.settings import SuiteSettings
+from libs.common.runtime.telemetry import span
 from libs.common.runtime.trace import current_trace
 
 TIMEOUT = 10.0
@@ -96,7 +97,8 @@ async def send_mail(
     message.add_alternative(html, subtype="html")
     began = time.perf_counter()
     try:
-        await _hand_over(_client(settings), sender, to, message, before_data)
+        with span("send mail", "client", {"network.protocol.name": "smtp"}):
+            await _hand_over(_client(settings), sender, to, message, before_data)
     except MailUncertain:
         metrics.MAILS.labels("uncertain").inc()
         raise

@@ -74,6 +74,7 @@ class Consumer:
         self.subscription = subscription
         self.settings = db.settings
         self.halted = False
+        metrics.CONSUMER_HALTED.labels(subscription.consumer).set(0)
         self.applied_at: datetime | None = None
         self._applying = False
         self._standing: dict[TopicPartition, Standing] = {}

@@ -1,8 +1,9 @@
 """Watches a real suite with a real Prometheus and Alertmanager: `make observe-test`.
 
 Rules and routes hold by promtool and amtool; every process is scraped; every panel's expression answers; one
-enrolment is one trace from the gateway to the mail; on a healthy suite nothing fires, and a service that keeps
-dying arrives at Alertmanager and in its receiver's mailbox. `LECTERN_TRACE_PAGE=FILE` keeps the trace as text.
+enrolment is one trace from the gateway to the mail; on a healthy suite nothing fires, and a service that dies
+again and again arrives at Alertmanager and in its receiver's mailbox. `LECTERN_TRACE_PAGE=FILE` keeps the
+trace as text.
 """
 
 import asyncio

@@ -233,6 +233,7 @@ def environment(project: Project, process: str = "") -> dict[str, str]:
         "LECTERN_JWKS_URL": f"http://127.0.0.1:{project.ports['identity']}/.well-known/jwks.json",
         "LECTERN_SMTP_URL": f"smtp://127.0.0.1:{project.ports['smtp']}",
         "LECTERN_STORAGE_URL": f"file:{project.directory / 'storage'}",
+        "SUPPORT_STATUS_URL": f"{project.gateway_url}/api/status/",
         "GATEWAY_PORT": str(project.ports["gateway"]),
         "GATEWAY_HANDOVER": str(project.control_socket.with_name("gateway.sock")),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{values.get('PATH', os.defpath)}",

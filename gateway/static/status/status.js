@@ -35,14 +35,17 @@ function part(name) {
   return item;
 }
 
+function showState(name, state) {
+  const [kind, words] = WORDS[state] || ["none", "not known"];
+  const shown = part(name).querySelector(".state");
+  shown.className = `state ${kind}`;
+  shown.textContent = words;
+}
+
 function showNow(services) {
   const states = Object.entries(services);
-  for (const [name, state] of states) {
-    const [kind, words] = WORDS[state] || ["none", "not known"];
-    const shown = part(name).querySelector(".state");
-    shown.className = `state ${kind}`;
-    shown.textContent = words;
-  }
+  showState("gateway", "ok");
+  for (const [name, state] of states) showState(name, state);
   const broken = states.filter(([, state]) => state !== "ok").length;
   const banner = byId("now");
   banner.className = `banner ${broken ? "some" : "good"}`;
@@ -92,6 +95,8 @@ async function refresh() {
   }).catch(() => {
     byId("now").className = "banner bad";
     byId("now").textContent = "The platform cannot be reached from here.";
+    showState("gateway", "down");
+    for (const name of Object.keys(NAMES).slice(1)) showState(name, "");
   });
   const past = ask("/api/status/history/").then(({days, components}) => {
     for (const component of components) showPast(component, days);
@@ -102,5 +107,6 @@ async function refresh() {
   await Promise.all([now, past]);
 }
 
+for (const name of Object.keys(NAMES)) part(name);
 refresh();
 setInterval(refresh, 60000);

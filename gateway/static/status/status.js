@@ -46,10 +46,10 @@ function showNow(services) {
   const states = Object.entries(services);
   showState("gateway", "ok");
   for (const [name, state] of states) showState(name, state);
-  const broken = states.filter(([, state]) => state !== "ok").length;
+  const broken = states.filter(([, state]) => state !== "ok").map(([name]) => NAMES[name] || name);
   const banner = byId("now");
-  banner.className = `banner ${broken ? "some" : "good"}`;
-  banner.textContent = broken ? `${broken} of ${states.length} parts are interrupted.` : "Everything works.";
+  banner.className = `banner ${broken.length ? "some" : "good"}`;
+  banner.textContent = broken.length ? `Interrupted: ${broken.join("; ")}` : "Everything works.";
 }
 
 function kindOf(day) {
@@ -76,14 +76,15 @@ function showPast(component, count) {
     const facts = known.get(day);
     const kind = kindOf(facts);
     const bar = element("span", `day ${kind}`);
-    bar.title = facts ? `${day}: ${facts.checks - facts.good} minutes interrupted` : `${day}: not measured`;
+    bar.title = facts ? `${day}: interrupted for ${facts.checks - facts.good} min` : `${day}: not measured`;
     bars.append(bar);
     if (kind === "some" || kind === "bad") list.prepend(element("li", "", bar.title));
   }
   past.replaceChildren(bars, element("div", "quiet", `${count} days: ${said}`));
   if (list.children.length) {
     const details = element("details", "");
-    details.append(element("summary", "", `${list.children.length} days with interruptions`), list);
+    const days = list.children.length === 1 ? "1 day" : `${list.children.length} days`;
+    details.append(element("summary", "", `${days} with interruptions`), list);
     past.append(details);
   }
 }

@@ -1,7 +1,7 @@
 # `make` alone prints this help. The commands live in bin/, so that CI runs the same ones.
 .DEFAULT_GOAL := help
 LECTERN := .venv/bin/lectern
-.PHONY: help up down status logs seed reset test check mutants security fuzz client bench fmt lock clean
+.PHONY: help up down status logs seed reset observe observe-test test check mutants security fuzz client bench fmt lock clean
 
 ##@ The suite
 up: ## Set up, start and wait for everything; prints URLs and logins
@@ -23,6 +23,14 @@ seed: ## Make the demo data where it is missing (SIZE=medium makes sixty learner
 
 reset: ## Stop everything and delete all data
 	@$(LECTERN) reset
+
+##@ Operate
+observe: ## Start Prometheus and Alertmanager beside the running suite (STOP=1 stops them)
+	@$(LECTERN) observe $(if $(STOP),--stop)
+
+observe-test: ## Rules, routes, dashboards and a trace against a real Prometheus, Alertmanager and suite
+	@bin/setup
+	@.venv/bin/python -m tests.observability
 
 ##@ Work on it
 test: ## Run the tests (T=services/learning narrows)

@@ -12,6 +12,7 @@ import uvloop
 from gateway.app import Gateway, NotReady
 from gateway.settings import GatewaySettings
 from libs.common.runtime.logs import configure_logs, get_logger
+from libs.common.runtime.telemetry import configure_telemetry
 from libs.common.service.handover import Handover
 
 log = get_logger(__name__)
@@ -60,6 +61,7 @@ def allow_files(connections: int) -> None:
 def main() -> None:
     settings = GatewaySettings()
     configure_logs("gateway", settings.log_format, settings.log_level)
+    configure_telemetry("gateway", settings)
     allow_files(settings.connections)
     uvloop.run(serve(settings))
 

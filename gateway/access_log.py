@@ -69,6 +69,7 @@ class AccessLog:
                 "bytes": size,
                 "request_id": request_id,
                 "trace_id": traceparent[3:35],
+                "span_id": traceparent[36:52],
                 "user": user,
             },
             option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_UTC_Z,

@@ -25,6 +25,7 @@ from gateway.settings import GatewaySettings
 from gateway.tasks import Tasks
 from libs.common.runtime.logs import get_logger
 from libs.common.runtime.settings import SERVICES
+from libs.common.runtime.telemetry import telemetry
 from libs.common.security.revocation import Revocation, RevocationList
 from libs.common.security.tokens import KeySet, TokenVerifier
 from libs.common.service.handover import BACKLOG, listen
@@ -70,6 +71,7 @@ class Gateway:
             addresses=Addresses(settings.trusted_proxies),
             forwarding=Forwarding(settings),
             cors=Cors(settings.cors_origins),
+            spans=telemetry(),
         )
         self.limiter = Limiter(settings, self.metrics)
         self.pools = {service: Pool(service, settings, self.metrics) for service in SERVICES}

@@ -1,8 +1,8 @@
-"""Documents of the API: OpenAPI, AsyncAPI, and a page that shows the first.
+"""Documents of the API: OpenAPI, AsyncAPI, and a page that shows the first; the page of the suite's state.
 
-The page loads nothing from outside and its policy forbids it to: scripts and styles come from here, and it
-may call this origin only. OpenAPI is merged at build time (`python -m deploy.openapi`); AsyncAPI comes from
-the event classes.
+The pages load nothing from outside and their policy forbids them to: scripts and styles come from here, and
+they may call this origin only. OpenAPI is merged at build time (`python -m deploy.openapi`); AsyncAPI comes
+from the event classes.
 """
 
 import hashlib
@@ -15,6 +15,8 @@ from gateway.proxy import Exchange
 from libs.common.events.asyncapi import document as asyncapi
 
 OPENAPI = files("gateway") / "static" / "openapi.json"
+STATUS = files("gateway") / "static" / "status"
+HTML, STYLE, SCRIPT = (f"text/{kind}; charset=utf-8" for kind in ("html", "css", "javascript"))
 ASSETS = files("fastapi_offline") / "static"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
@@ -41,12 +43,8 @@ class Document:
         self._body = body
         self._kind = kind
         self._tag = f'"{hashlib.sha256(body).hexdigest()[:16]}"'
-        self._headers = (
-            ("ETag", self._tag),
-            ("Cache-Control", "no-cache"),
-            ("X-Content-Type-Options", "nosniff"),
-            *headers,
-        )
+        given = {"Cache-Control": "no-cache", "X-Content-Type-Options": "nosniff", **dict(headers)}
+        self._headers = (("ETag", self._tag), *given.items())
 
     def answer(self, exchange: Exchange) -> None:
         exchange.answer(200, self._body, self._kind, self._headers)
@@ -54,10 +52,9 @@ class Document:
 
 def documents() -> dict[str, Callable[[Exchange], None]]:
     """Handlers by exact path, without the last slash."""
-    script, style = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
     page = Document(
         PAGE,
-        "text/html; charset=utf-8",
+        HTML,
         ("Content-Security-Policy", POLICY),
         ("Referrer-Policy", "no-referrer"),
     )
@@ -65,9 +62,24 @@ def documents() -> dict[str, Callable[[Exchange], None]]:
         "/api/openapi.json": Document(OPENAPI.read_bytes(), "application/json"),
         "/api/asyncapi.json": Document(orjson.dumps(asyncapi()), "application/json"),
         "/api/docs": page,
-        "/api/docs/start.js": Document(START, script),
-        "/api/docs/swagger-ui.css": Document((ASSETS / "swagger-ui.css").read_bytes(), style),
-        "/api/docs/swagger-ui-bundle.js": Document((ASSETS / "swagger-ui-bundle.js").read_bytes(), script),
+        "/api/docs/start.js": Document(START, SCRIPT),
+        "/api/docs/swagger-ui.css": Document((ASSETS / "swagger-ui.css").read_bytes(), STYLE),
+        "/api/docs/swagger-ui-bundle.js": Document((ASSETS / "swagger-ui-bundle.js").read_bytes(), SCRIPT),
         "/api/docs/favicon.png": Document((ASSETS / "favicon.png").read_bytes(), "image/png"),
     }
+    found |= _status_page()
     return {path: document.answer for path, document in found.items()}
+
+
+def _status_page() -> dict[str, Document]:
+    """The page for everybody about how the platform is. It asks for the state itself, so it may be cached."""
+    kinds = {"index.html": HTML, "status.css": STYLE, "status.js": SCRIPT}
+    cached = ("Cache-Control", "public, max-age=300")
+    found = {}
+    for name, kind in kinds.items():
+        page = (
+            (("Content-Security-Policy", POLICY), ("Referrer-Policy", "no-referrer")) if kind is HTML else ()
+        )
+        found[f"/status/{name}"] = Document((STATUS / name).read_bytes(), kind, cached, *page)
+    found["/status"] = found.pop("/status/index.html")
+    return found

@@ -21,6 +21,7 @@ from gateway.request import Request
 from gateway.routes import Match
 from gateway.settings import GatewaySettings
 from gateway.tasks import Tasks
+from libs.common.runtime.telemetry import Telemetry
 from libs.common.security.tokens import Principal
 
 
@@ -49,6 +50,8 @@ class Context:
     addresses: Addresses
     forwarding: Forwarding
     cors: Cors
+    spans: Telemetry | None = None
+    """Where spans go; None where nobody wants any."""
     tunnels: set[OpenTunnel] = field(default_factory=set)
     draining: bool = False
     """Whether the process is about to stop: every answer closes its connection."""

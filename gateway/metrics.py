@@ -5,18 +5,55 @@ prometheus-client's own histogram takes a lock for every bucket; here one thread
 
 from bisect import bisect_left
 from collections.abc import Iterator
+from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+HELP = {
+    "build_info": "Always 1; the release of this process stands in its label",
+    "gateway_request_seconds": "Time from a request to its whole answer, by route template and class of"
+    " status (`5xx` are errors)",
+    "gateway_clients": "Open client connections",
+    "gateway_sockets": "Open WebSockets",
+    "gateway_in_flight": "Requests being answered",
+    "gateway_retries": "Requests sent to a service again: reads, and writes that surely nobody had read",
+    "gateway_upstream": "Connections to a service, busy with a request or idle",
+    "gateway_upstream_failures": "Connections that a service refused, and answers not given in time",
+    "gateway_service_away": "1 while a service counts as away: one request a second tries whether it is back,"
+    " the others get a 503 at once",
+    "gateway_limited": "Requests answered 429, by class of limit; many of `credentials` are somebody guessing"
+    " passwords",
+    "gateway_connections_refused": "Connections refused because there are too many, in all or of one address",
+    "gateway_limits_shared": "1 while limits are counted in Valkey, 0 while this gateway counts alone",
+    "gateway_cache": "Anonymous reads of the catalogue, by outcome: hit, miss, joined to a miss under way, or"
+    " passed by the cache",
+    "gateway_cache_bytes": "Bytes of cached answers",
+    "gateway_cache_fresh": "1 while the catalogue's tail of events is up to date, 0 while the cache rests",
+}
+"""What each metric says, under its name without `lectern_`."""
+
+
+def _gauge(name: str, value: float | None = None, labels: tuple[str, ...] | None = None) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"lectern_{name}", HELP[name], value=value, labels=labels)
+
+
+def _counter(
+    name: str, value: float | None = None, labels: tuple[str, ...] | None = None
+) -> CounterMetricFamily:
+    return CounterMetricFamily(f"lectern_{name}", HELP[name], value=value, labels=labels)
 
 
 class Metrics(Collector):
     """Durations by route template and status class, and gauges read when they are asked for."""
 
     def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+        ProcessCollector(registry=self._registry)
         self._durations: dict[tuple[str, int], list[float]] = {}
         self.clients = 0
         self.sockets = 0
@@ -47,21 +84,21 @@ class Metrics(Collector):
         self.refused[policy] = self.refused.get(policy, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
+        build = _gauge("build_info", labels=("version",))
+        build.add_metric((version("lectern"),), 1)
+        yield build
         yield self._request_seconds()
-        yield GaugeMetricFamily("lectern_gateway_clients", "Open client connections", value=self.clients)
-        yield GaugeMetricFamily("lectern_gateway_sockets", "Open WebSockets", value=self.sockets)
-        yield GaugeMetricFamily("lectern_gateway_in_flight", "Requests being answered", value=self.in_flight)
-        yield CounterMetricFamily("lectern_gateway_retries", "Requests sent again", value=self.retries)
+        yield _gauge("gateway_clients", self.clients)
+        yield _gauge("gateway_sockets", self.sockets)
+        yield _gauge("gateway_in_flight", self.in_flight)
+        yield _counter("gateway_retries", self.retries)
         yield from self._of_services()
         yield from self._of_limits()
         yield from self._of_cache()
 
     def _request_seconds(self) -> Metric:
-        histogram = HistogramMetricFamily(
-            "lectern_gateway_request_seconds",
-            "Time from a request to its whole answer",
-            labels=("route", "status"),
-        )
+        name = "gateway_request_seconds"
+        histogram = HistogramMetricFamily(f"lectern_{name}", HELP[name], labels=("route", "status"))
         for (route, status), counts in self._durations.items():
             total, buckets = 0.0, []
             for bound, count in zip((*map(str, SECONDS), "+Inf"), counts[:-1], strict=True):
@@ -71,61 +108,36 @@ class Metrics(Collector):
         return histogram
 
     def _of_services(self) -> Iterator[Metric]:
-        upstream = GaugeMetricFamily(
-            "lectern_gateway_upstream", "Connections to services", labels=("service", "state")
-        )
+        # The label is not `service`: that one says whose process a series is of.
+        upstream = _gauge("gateway_upstream", labels=("upstream", "state"))
         for service, (busy, idle) in self.upstream.items():
             upstream.add_metric((service, "busy"), busy)
             upstream.add_metric((service, "idle"), idle)
         yield upstream
-        failures = CounterMetricFamily(
-            "lectern_gateway_upstream_failures", "Connects refused and answers not given", labels=("service",)
-        )
+        failures = _counter("gateway_upstream_failures", labels=("upstream",))
         for service, count in self.failures.items():
             failures.add_metric((service,), count)
         yield failures
-        breakers = GaugeMetricFamily(
-            "lectern_gateway_service_away", "1 while a service counts as away", labels=("service",)
-        )
+        breakers = _gauge("gateway_service_away", labels=("upstream",))
         for service, is_open in self.breakers.items():
             breakers.add_metric((service,), is_open)
         yield breakers
 
     def _of_limits(self) -> Iterator[Metric]:
-        limited = CounterMetricFamily(
-            "lectern_gateway_limited", "Requests answered 429 by class", labels=("policy",)
-        )
+        limited = _counter("gateway_limited", labels=("policy",))
         for policy, count in self.refused.items():
             limited.add_metric((policy,), count)
         yield limited
-        yield CounterMetricFamily(
-            "lectern_gateway_connections_refused",
-            "Connections beyond the most, in all or of one address",
-            value=self.connections_refused,
-        )
-        yield GaugeMetricFamily(
-            "lectern_gateway_limits_shared",
-            "1 while limits are counted in Valkey, 0 while this gateway counts alone",
-            value=self.limits_shared,
-        )
+        yield _counter("gateway_connections_refused", self.connections_refused)
+        yield _gauge("gateway_limits_shared", self.limits_shared)
 
     def _of_cache(self) -> Iterator[Metric]:
-        cache = CounterMetricFamily(
-            "lectern_gateway_cache", "Anonymous reads of the catalogue by outcome", labels=("outcome",)
-        )
+        cache = _counter("gateway_cache", labels=("outcome",))
         for outcome, count in self.cache.items():
             cache.add_metric((outcome,), count)
         yield cache
-        yield GaugeMetricFamily(
-            "lectern_gateway_cache_bytes", "Bytes of cached answers", value=self.cache_bytes
-        )
-        yield GaugeMetricFamily(
-            "lectern_gateway_cache_fresh",
-            "1 while the tail of the catalogue's events is up to date, 0 while the cache is not used",
-            value=self.cache_fresh,
-        )
+        yield _gauge("gateway_cache_bytes", self.cache_bytes)
+        yield _gauge("gateway_cache_fresh", self.cache_fresh)
 
     def render(self) -> bytes:
-        registry = CollectorRegistry()
-        registry.register(self)
-        return generate_latest(registry)
+        return generate_latest(self._registry)

@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine
 
-from gateway import ids, problems
+from gateway import ids, problems, spans
 from gateway.breaker import PROBE_PATIENCE
 from gateway.heads import answer_head, own_head, request_head
 from gateway.interfaces import Client, Context, ServiceConnection
@@ -71,6 +71,8 @@ class Exchange:
         self.traceparent, continued = ids.traceparent(request.traceparent)
         if not continued and request.traceparent is not None:
             request.leave_out({b"tracestate"})
+        if context.spans is not None:
+            self.traceparent = spans.decided(self.traceparent)
         self._out: list[bytes] = []
         self.patience = context.settings.answer_timeout
         self.head_only = request.method == b"HEAD"
@@ -386,6 +388,8 @@ class Exchange:
         seconds = context.now() - self._began
         context.metrics.in_flight -= 1
         context.metrics.observe(self.template, self._status, seconds)
+        if context.spans is not None:
+            spans.emit(context.spans, self, self.template, self._status, seconds)
         context.access_log.add(
             (
                 time.time(), self.request.method, self.path, self.template, self._status,

@@ -128,6 +128,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/api/ws-ticket/", "notify", "required"),
     Route("/ws/notifications/", "notify", socket=True),
     # support
+    Route("/api/status/history/", "support", "ignore"),
     Route("/api/core/support-tickets/**", "support", "required", body=32 * MB, deadline=60),
     # analytics
     Route("/api/core/dashboard/**", "analytics", "required"),

@@ -17,7 +17,7 @@ from deploy.local.docker import docker_is_here
 from deploy.local.kafka.jars import are_cached
 from deploy.local.kafka.server import find_java, java_version
 from deploy.local.postgres import installation, postgres_command
-from deploy.local.project import LAST_PORT, Project, SetupError, environment, port_is_free
+from deploy.local.project import LAST_PORT, OBSERVERS, Project, SetupError, environment, port_is_free
 from deploy.local.servers import server_command
 from deploy.local.valkey import valkey_command
 
@@ -154,6 +154,8 @@ def _docker(_: Project) -> str:
 
 def _ports(project: Project) -> str:
     for name, port in project.ports.items():
+        if name in OBSERVERS:  # started by `lectern observe`, which is not everybody's
+            continue
         server = _OF.get(name, name)
         if server in ("postgres", "valkey", "kafka") and project.given(server):
             continue

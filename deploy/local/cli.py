@@ -13,7 +13,7 @@ from deploy.local import seed as demo
 from deploy.local import upgrade as upgrading
 from deploy.local.cli_backup import Identity, Repository, backup, pass_on, running
 from deploy.local.postgres import delete_data
-from deploy.local.project import Project, SetupError, environment
+from deploy.local.project import OBSERVERS, Project, SetupError, environment
 
 FAILED, USAGE, NOT_RUNNING, IN_THE_WAY = 1, 2, 3, 4
 _EPILOG = (
@@ -110,6 +110,24 @@ def logs(
 ) -> None:
     """Show the logs of one process or of all; `lectern logs | grep REQUEST_ID` finds one story."""
     report.print_logs(_project().logs, service, lines, follow)
+
+
+@app.command()
+def observe(
+    stop: Annotated[bool, typer.Option("--stop", help="Stop them; the suite goes on.")] = False,
+) -> None:
+    """Start Prometheus and Alertmanager beside the suite; they end with it."""
+    project = running()
+    for name in OBSERVERS:
+        process = control.Process(project, name)
+        if stop:
+            process.stop()
+        else:
+            process.start()
+    if stop:
+        print("Prometheus and Alertmanager have stopped.")
+    else:
+        report.print_observers(project)
 
 
 @app.command()

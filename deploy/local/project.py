@@ -26,6 +26,8 @@ from libs.common.runtime.settings import SERVICES
 CHECKOUT = Path(__file__).resolve().parents[2]
 BACKING = ("postgres", "valkey", "kafka")
 WORKERS = ("worker", "beat")
+OBSERVERS = ("prometheus", "alertmanager")
+"""What runs beside the suite when it is asked for."""
 DATABASE = "lectern"
 GATEWAY = "gateway"
 SUPERVISOR = "supervisor"
@@ -44,6 +46,9 @@ DEFAULT_PORTS = {
     "analytics": 8105,
     "notify": 8106,
     "support": 8107,
+    "tasks": 8108,
+    "prometheus": 8090,
+    "alertmanager": 8094,
     "postgres": 8432,
     "valkey": 8379,
     "kafka": 8092,
@@ -131,6 +136,11 @@ class Project:
     @property
     def mail_url(self) -> str:
         return f"http://127.0.0.1:{self.ports['mail']}"
+
+    @property
+    def observer_urls(self) -> dict[str, str]:
+        """Where Prometheus and Alertmanager are, once `lectern observe` has started them."""
+        return {name: f"http://127.0.0.1:{self.ports[name]}" for name in OBSERVERS}
 
     @property
     def production(self) -> bool:
@@ -223,6 +233,7 @@ def environment(project: Project, process: str = "") -> dict[str, str]:
         "LECTERN_JWKS_URL": f"http://127.0.0.1:{project.ports['identity']}/.well-known/jwks.json",
         "LECTERN_SMTP_URL": f"smtp://127.0.0.1:{project.ports['smtp']}",
         "LECTERN_STORAGE_URL": f"file:{project.directory / 'storage'}",
+        "SUPPORT_STATUS_URL": f"{project.gateway_url}/api/status/",
         "GATEWAY_PORT": str(project.ports["gateway"]),
         "GATEWAY_HANDOVER": str(project.control_socket.with_name("gateway.sock")),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{values.get('PATH', os.defpath)}",
@@ -241,6 +252,10 @@ def environment(project: Project, process: str = "") -> dict[str, str]:
             values[f"{prefix}_DATABASE_URL"] = f"postgresql://{login}@{server}/{DATABASE}"
         else:
             values.pop(f"{prefix}_DATABASE_URL", None)
+    if process == "worker":
+        values["LECTERN_TASKS_METRICS_PORT"] = str(project.ports["tasks"])
+    if process == GATEWAY and not values.get("GATEWAY_METRICS_TOKEN"):
+        values["GATEWAY_METRICS_TOKEN"] = project.secret("metrics.token")
     if process == SUPERVISOR and not project.given("kafka"):
         users = (*SERVICES, GATEWAY)
         values[KAFKA_USERS] = json.dumps({user: project.password("kafka", user) for user in users})

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.local.checks import Finding
-from deploy.local.project import Project, SetupError
+from deploy.local.project import OBSERVERS, Project, SetupError
 
 console = Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 _COLOURS = {"ready": "green", "external": "green", "done": "green", "backoff": "red", "failed": "red"}
@@ -138,6 +138,11 @@ def print_welcome(demo: dict[str, Any] | None, project: Project) -> None:
         console.print(f"  {command}", soft_wrap=True)
 
 
+def print_observers(project: Project) -> None:
+    for name, url in project.observer_urls.items():
+        console.print(f"  {name:<13} {url}", soft_wrap=True)
+
+
 def print_status(status: dict[str, Any]) -> None:
     rows = status["processes"]
     table = Table(box=None, pad_edge=False, header_style="dim")
@@ -160,6 +165,10 @@ def print_status(status: dict[str, Any]) -> None:
     console.print(table)
     total = sum(row["memory"] for row in rows) / 2**20
     console.print(f"\n{status['state']}, supervisor {status['pid']}, {total:.0f} MB, {status['gateway']}")
+    console.print(f"status page {status['gateway']}/status/", soft_wrap=True)
+    for row in rows:
+        if row["name"] in OBSERVERS and row["state"] == "ready":
+            console.print(f"{row['name']} {row['url']}", soft_wrap=True)
 
 
 def _consumer(health: dict[str, Any]) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from deploy.local.observe import observer_command
 from deploy.local.process import Command, answers_http, file_exists
-from deploy.local.project import BACKING, CHECKOUT, Project, SetupError, environment, free_ports
+from deploy.local.project import BACKING, CHECKOUT, OBSERVERS, Project, SetupError, environment, free_ports
 from deploy.local.servers import server_command
 from libs.common.runtime.settings import SERVICES
 
@@ -48,6 +49,8 @@ def process_command(project: Project, name: str) -> Command:
         return replace(command, takes_over=True)
     if name in ("worker", "beat"):
         return _celery(project, name, values)
+    if name in OBSERVERS:
+        return observer_command(project, name, values)
     replica = _REPLICA.fullmatch(name)
     if replica and replica["service"] in SERVICES:
         service = replica["service"]
@@ -55,7 +58,7 @@ def process_command(project: Project, name: str) -> Command:
         values[f"{service.upper()}_PORT"] = str(port)
         half = (f"--{replica['half']}",) if replica["half"] else ()
         return _python(project, name, ("libs.common.service.serve", service, *half), values, (port,))
-    known = ", ".join([*BACKING, *process_names(project)])
+    known = ", ".join([*BACKING, *process_names(project), *OBSERVERS])
     raise SetupError(f"There is no process {name!r}: choose one of {known}.")
 
 

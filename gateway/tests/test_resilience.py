@@ -95,7 +95,7 @@ async def test_one_request_at_a_time_tries_a_service_that_was_away(start):
         assert (await waiting.answer()).status == 503
     assert suite.gateway.pools["learning"].breaker.is_open
     text = (await client.get("/metrics", SCRAPE)).body.decode()
-    assert 'lectern_gateway_service_away{service="learning"} 1.0' in text
+    assert 'lectern_gateway_service_away{upstream="learning"} 1.0' in text
     asked = len(learning.seen)
 
     async def probing() -> bool:

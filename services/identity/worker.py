@@ -6,3 +6,7 @@ from services.identity.queries import publish_state
 
 SUBSCRIPTION = Subscription("identity", HANDLERS)
 RESTATE = publish_state
+WAITING = {
+    "identity.send_code": "SELECT min(created_at) FROM code_mails WHERE status IN ('pending', 'sending')",
+    "identity.privacy": "SELECT min(created_at) FROM privacy_jobs WHERE status = 'open'",
+}

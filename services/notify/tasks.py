@@ -14,7 +14,7 @@ from libs.common.events.notify import MailFailed, MailSent
 from libs.common.runtime import mail
 from libs.common.runtime.failpoints import failpoint
 from libs.common.runtime.logs import get_logger
-from libs.common.runtime.trace import from_headers, tracing
+from libs.common.runtime.trace import resume, tracing
 from services.notify.kinds import make_letter
 from services.notify.models import CourseTitle, Delivery, Person
 from services.notify.privacy import PRIVACY
@@ -33,7 +33,7 @@ class NotOurs(Exception):
 
 
 def _trace(delivery: Delivery) -> Any:
-    return from_headers({"x-request-id": delivery.request_id, "traceparent": delivery.traceparent})
+    return resume(delivery.request_id, delivery.traceparent)
 
 
 @TASKS.task()

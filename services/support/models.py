@@ -1,6 +1,6 @@
 """Tables of support."""
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from uuid import UUID, uuid4
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Interval, Sequence, SmallInteger, Text, Uuid, func
@@ -108,6 +108,20 @@ class Seat(Base):
     status: Mapped[str]
 
     __table_args__ = (Index(None, "student", "course"),)
+
+
+class StatusDay(Base):
+    """How one part of the platform was on one day (UTC): checks, one a minute, and how many were good."""
+
+    __tablename__ = "status_days"
+
+    component: Mapped[str] = mapped_column(primary_key=True)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    checks: Mapped[int]
+    good: Mapped[int]
+    counted_at: Mapped[datetime]
+
+    __table_args__ = (CheckConstraint("good BETWEEN 0 AND checks", name="good"),)
 
 
 class PrivacyPart(PrivacyPartTable, Base):

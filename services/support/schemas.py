@@ -1,5 +1,6 @@
 """Request and response bodies of support."""
 
+from datetime import date
 from typing import Annotated
 from uuid import UUID
 
@@ -122,3 +123,25 @@ class TicketSummary(BaseModel):
 
 class TicketRead(TicketSummary):
     messages: list[MessageRead]
+
+
+class StatusDayRead(Answer):
+    """Checks of one day: one a minute, of which so many were good."""
+
+    day: date
+    checks: int
+    good: int
+
+
+class ComponentHistory(Answer):
+    """One part of the platform, with the days on which it was measured, oldest first. `uptime` is per cent of
+    all checks, null before the first."""
+
+    name: Identifier
+    uptime: float | None
+    history: list[StatusDayRead]
+
+
+class StatusHistory(Answer):
+    days: int
+    components: list[ComponentHistory]

@@ -17,4 +17,7 @@ class Settings(ServiceSettings):
     calendar_zone: str = Field("UTC", description="IANA zone of the business calendar")
     calendar_opens: int = Field(9, ge=0, le=23, description="hour at which a business day begins")
     calendar_closes: int = Field(17, ge=1, le=24, description="hour at which a business day ends")
+    status_url: str = Field(
+        "http://127.0.0.1:8000/api/status/", description="where the gateway says how all parts are"
+    )
     reopen_days: int = Field(14, description="days in which a resolved ticket may be reopened")

@@ -184,6 +184,7 @@ TICKET = "401 404 404 2xx 2xx 2xx 2xx 404"
 STAFF = "401 404 404 2xx 2xx 2xx 403 404"
 
 SUPPORT = {
+    "support_get_status_history": Row(EVERYBODY),
     "support_list_tickets": Row(SIGNED_IN),
     "support_open_ticket": Row(
         SIGNED_IN, body={"subject": "It does not play", "description": "The video stays black all day."}

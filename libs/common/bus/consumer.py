@@ -7,7 +7,8 @@ A consumer that parks too much stops itself, because a bad deploy must not drain
 import asyncio
 import random
 import time
-from collections.abc import Coroutine
+from collections import deque
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -37,6 +38,7 @@ STILL_SECONDS = 10.0
 """How long there may be events for a member of the group without it getting on."""
 JOINING_SECONDS = 2 * SESSION_MS / 1000
 """The same while it is given its partitions: members that are gone may have to be given up first."""
+MOST_ENDS = 2_000
 HALT_IN_A_ROW = 100
 HALT_SHARE = 0.01
 HALT_WINDOW = 1_000
@@ -72,10 +74,12 @@ class Consumer:
         self.subscription = subscription
         self.settings = db.settings
         self.halted = False
+        metrics.CONSUMER_HALTED.labels(subscription.consumer).set(0)
         self.applied_at: datetime | None = None
         self._applying = False
         self._standing: dict[TopicPartition, Standing] = {}
         self._voids: Voids | None = None
+        self._ends = EndTimes()
         self._seen = 0
         self._failed = 0
         self._in_a_row = 0
@@ -237,7 +241,7 @@ class Consumer:
                 log.info("watchdog_cannot_see", error=repr(error))
                 behind = await _listens(self.settings.kafka)
             seen = {tp: standing.position for tp, standing in self._standing.items()}
-            metrics.CONSUMER_LAG.labels(self.subscription.consumer).set(self.health()["lag"] or 0)
+            self._measure()
             now = time.monotonic()
             if self._applying or not behind or seen != before:
                 since, before = now, seen
@@ -245,6 +249,11 @@ class Consumer:
             settled = consumer.assignment() and not consumer._subscription.reassignment_in_progress
             if now - since > (STILL_SECONDS if settled else JOINING_SECONDS):
                 raise ConsumerStuck(f"no progress for {now - since:.0f} s; {_coordination(consumer)}")
+
+    def _measure(self) -> None:
+        lag, seconds = self.health()["lag"], self._ends.waiting(self._standing, time.time())
+        metrics.CONSUMER_LAG.labels(self.subscription.consumer).set(lag or 0)
+        metrics.CONSUMER_LAG_SECONDS.labels(self.subscription.consumer).set(seconds)
 
     async def _look(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, "Standing"]:
         """Where this member stands in its partitions; where the group does, while it has none."""
@@ -267,6 +276,32 @@ class Standing:
     @property
     def lag(self) -> int | None:
         return None if self.position is None else max(0, self.end - self.position)
+
+
+class EndTimes:
+    """When each partition's end was first seen where it is: tells how long an unread event has waited.
+
+    Nothing has to be read for it, so it rises while a consumer stands still. What was there before the first
+    look counts from then on.
+    """
+
+    def __init__(self) -> None:
+        self._seen: dict[TopicPartition, deque[tuple[int, float]]] = {}
+
+    def waiting(self, standings: Mapping[TopicPartition, Standing], now: float) -> float:
+        """Seconds that the oldest unread event of all partitions has waited at most; 0 where none is."""
+        self._seen = {tp: self._seen.get(tp) or deque() for tp in standings}
+        longest = 0.0
+        for tp, standing in standings.items():
+            ends = self._seen[tp]
+            while ends and standing.position is not None and ends[0][0] <= standing.position:
+                ends.popleft()
+            known = ends[-1][0] if ends else -1
+            if standing.assigned and standing.lag != 0 and known < standing.end and len(ends) < MOST_ENDS:
+                ends.append((standing.end, now))
+            if ends and standing.lag:
+                longest = max(longest, now - ends[0][1])
+        return longest
 
 
 def _partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:

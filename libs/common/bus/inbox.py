@@ -5,6 +5,7 @@ skips what was seen, applies what is next, and holds what came too early; the sa
 the loss detector, the fence against zombies and the clock of read-your-writes.
 """
 
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.bus import deadletters
 from libs.common.bus.received import MalformedEvent, Outcome, Received, Record, Subscription, decode
+from libs.common.bus.spans import applied
 from libs.common.data.db import Database
 from libs.common.runtime import metrics
 from libs.common.runtime.errors import is_transient
@@ -112,6 +114,7 @@ async def apply_in(
     session: AsyncSession, subscription: Subscription, batch: Sequence[Received[Any]]
 ) -> Outcome:
     """One transaction's worth: lock progress, sort out, handle, advance."""
+    began = time.time_ns()
     consumer = subscription.consumer
     outcome = Outcome()
     progress = await lock_progress(session, consumer, {(item.topic, item.key) for item in batch})
@@ -149,6 +152,7 @@ async def apply_in(
     for topic, key in mended:
         outcome.add(await replay(session, subscription, topic, key, "the missing event arrived"))
     _observe(consumer, ready, outcome)
+    applied(consumer, ready, began)
     return outcome
 
 
@@ -248,7 +252,7 @@ def _observe(consumer: str, ready: Sequence[Received[Any]], outcome: Outcome) ->
     for topic in {item.topic for item in ready}:
         metrics.APPLIED.labels(consumer, topic).inc(sum(item.topic == topic for item in ready))
     if outcome.duplicates:
-        metrics.DUPLICATES.labels(consumer, "all").inc(outcome.duplicates)
+        metrics.DUPLICATES.labels(consumer).inc(outcome.duplicates)
     if ready:
         oldest = min(item.occurred_at for item in ready)
         metrics.APPLY_LAG.labels(consumer).observe((datetime.now(UTC) - oldest).total_seconds())

@@ -41,6 +41,7 @@ class Received(Generic[E]):
     type: str
     event: E | None = None
     error: Exception | None = None
+    _trace: Trace | None = field(default=None, repr=False, compare=False)
 
     @property
     def id(self) -> str:
@@ -52,7 +53,10 @@ class Received(Generic[E]):
 
     @property
     def trace(self) -> Trace:
-        return from_headers(self.record.headers)
+        """The span of its application here, below that of its delivery."""
+        if self._trace is None:
+            self._trace = from_headers(self.record.headers)
+        return self._trace
 
 
 Handler = Callable[[AsyncSession, Sequence[Any]], Awaitable[None]]

@@ -8,6 +8,7 @@ overtake an earlier one. A kill at any point can only send something twice.
 
 import asyncio
 import random
+import time
 from collections import defaultdict
 from typing import Any
 
@@ -17,6 +18,7 @@ from aiokafka.errors import KafkaError
 from aiokafka.partitioner import murmur2
 from psycopg.rows import tuple_row
 
+from libs.common.bus.spans import Deliveries
 from libs.common.data.db import connect_direct
 from libs.common.data.notifier import relay_channel
 from libs.common.data.tables import LANES
@@ -72,6 +74,7 @@ class Relay:
         self.settings = settings
         self.lanes: list[int] = []
         self._partitions: dict[str, int] = {}
+        self._deliveries = Deliveries()
         self._next_lane = 0
         self._source = f"/lectern/{settings.service}"
         self._epoch = 0
@@ -172,10 +175,9 @@ class Relay:
         async with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
             await cursor.execute(SELECT, (lanes, WAVE))
             rows = await cursor.fetchall()
-        metrics.OUTBOX_PENDING.set(len(rows))
         if not rows:
             return 0
-        sent = await self._send(producer, rows)
+        sent = await self._send(producer, self._deliveries.begin(rows))
         failpoint("relay.after_send")
         results = await asyncio.gather(
             *(asyncio.wait_for(future, ACK_TIMEOUT) for future, _ in sent), return_exceptions=True
@@ -189,6 +191,8 @@ class Relay:
             else:
                 acknowledged.extend(batch)
                 metrics.RELAYED.labels(batch[0][3]).inc(len(batch))
+                self._deliveries.end(batch)
+                metrics.OUTBOX_DELAY.observe(time.time() - min(row[7] for row in batch).timestamp())
         if acknowledged:
             await connection.execute(
                 DELETE, ([row[0] for row in acknowledged], [row[1] for row in acknowledged])

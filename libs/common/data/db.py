@@ -17,12 +17,15 @@ from psycopg_pool import AsyncConnectionPool
 from sqlalchemy import event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.pool import QueuePool
 
 from libs.common.data.bootstrap import session_settings
 from libs.common.data.notifier import Notifier
 from libs.common.data.outbox import INSERT, Recorder, consistency_token, take_recorded
+from libs.common.runtime import metrics
 from libs.common.runtime.connections import postgres_url
 from libs.common.runtime.settings import ServiceSettings
+from libs.common.runtime.telemetry import span
 from libs.common.runtime.trace import Trace, current_trace
 
 DIRECT_POOL = 4
@@ -203,10 +206,33 @@ class Database:
         self.notifier = Notifier(conninfo(settings), settings.service)
         self.progressed = asyncio.Condition()
         self._direct: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]] | None = None
+        self._told = {"db.system.name": "postgresql", "db.namespace": settings.service}
+        metrics.POOLS.add(self)
+
+    @property
+    def service(self) -> str:
+        return self.settings.service
+
+    def usage(self) -> tuple[int, int]:
+        """Connections that transactions have taken, and the most that they may take."""
+        pool = cast(QueuePool, self.engine.pool)
+        taken, most = pool.checkedout(), pool.size()
+        if self._direct is not None:
+            figures = self._direct.get_stats()
+            taken += figures["pool_size"] - figures["pool_available"]
+            most += figures["pool_max"]
+        return taken, most
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """Commit at the end, roll back on an error; then wake the relay and run what waits for the commit."""
+        with span("transaction", "client", self._told):
+            async with self._session() as session:
+                yield session
+        await self.committed(session)
+
+    @asynccontextmanager
+    async def _session(self) -> AsyncIterator[AsyncSession]:
         async with self.sessions() as session:
             try:
                 yield session
@@ -218,7 +244,6 @@ class Database:
                 except Exception:
                     await session.invalidate()
                 raise
-        await self.committed(session)
 
     @asynccontextmanager
     async def direct(self) -> AsyncIterator[Direct]:

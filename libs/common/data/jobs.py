@@ -8,6 +8,7 @@ broker loses nothing.
 
 import asyncio
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,17 +20,21 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from libs.common.data.db import Database
+from libs.common.runtime import metrics
 from libs.common.runtime.clock import Clock, system_clock
 from libs.common.runtime.connections import valkey_url
 from libs.common.runtime.failpoints import arm
 from libs.common.runtime.logs import configure_logs, get_logger
 from libs.common.runtime.settings import ServiceSettings, SuiteSettings
+from libs.common.runtime.telemetry import configure_telemetry, telemetry
 from libs.common.runtime.trace import Trace, from_headers, tracing
 from libs.common.runtime.valkey import BEAT_KEYS, QUEUE_KEYS
 
 log = get_logger(__name__)
 
 VISIBILITY_TIMEOUT = 900  # above the longest task, or an acks_late task would run twice
+WANTED = "wanted-at"
+"""Header of a task's message: when the commit that wants it was done, in seconds since 1970."""
 TaskFunction = Callable[..., Awaitable[Any]]
 
 
@@ -129,9 +134,18 @@ def celery_app(settings: SuiteSettings, *registries: Tasks) -> Celery:
 def _register(app: Celery, registry: Tasks, task: Task) -> None:
     def run(celery_task: Any, *arguments: str) -> None:
         headers = dict(getattr(celery_task.request, "headers", None) or {})
+        if (wanted := _moment(headers.get(WANTED))) is not None:
+            metrics.TASK_WAIT.labels(task.name).observe(max(0.0, time.time() - wanted))
         _runner.run(registry, task, arguments, from_headers(headers))
 
     app.task(run, name=task.name, bind=True, shared=False)
+
+
+def _moment(given: Any) -> float | None:
+    try:
+        return float(given)
+    except (TypeError, ValueError):  # a task of beat, or of an older release
+        return None
 
 
 class _Runner:
@@ -160,9 +174,25 @@ class _Runner:
             settings = registry.settings()
             db = self._databases[registry.service] = Database(settings, CeleryQueue(settings))
         with tracing(trace):
-            await task.function(TaskRun(db), *arguments)
+            await self._timed(task, TaskRun(db), arguments, trace)
             if task.every is None:
                 log.info("task_done", task=task.name, arguments=list(arguments))
+
+    @staticmethod
+    async def _timed(task: Task, run: TaskRun, arguments: Sequence[str], trace: Trace) -> None:
+        began, outcome = time.time_ns(), "failed"
+        try:
+            await task.function(run, *arguments)
+            outcome = "done"
+            if task.every is not None:
+                metrics.TASK_SUCCESS.labels(task.name).set_to_current_time()
+        finally:
+            ended = time.time_ns()
+            metrics.TASKS.labels(task.name, outcome).observe(max(0, ended - began) / 1e9)
+            kept = telemetry()
+            if kept is not None and trace.parent:  # what beat starts belongs to no request
+                failed = outcome == "failed"
+                kept.emit(trace, task.name, "consumer", began, ended, {}, linked=True, failed=failed)
 
 
 _runner = _Runner()
@@ -171,10 +201,24 @@ _runner = _Runner()
 def keep_our_logs(**_: Any) -> None:
     settings = SuiteSettings()
     configure_logs("tasks", settings.log_format, settings.log_level)
+    configure_telemetry("tasks", settings)
     arm(settings.failpoints)
 
 
 signals.setup_logging.connect(keep_our_logs)
+
+
+def show_metrics(sender: Any, **_: Any) -> None:
+    """A worker has no HTTP of its own; `LECTERN_TASKS_METRICS_PORT` gives it the metrics alone."""
+    settings = SuiteSettings()
+    metrics.serve_metrics(settings.tasks_metrics_port, settings.host)
+    for name, entry in sender.app.conf.beat_schedule.items():
+        if name in sender.app.tasks:
+            metrics.TASK_INTERVAL.labels(name).set(entry["schedule"])
+            metrics.TASK_SUCCESS.labels(name).set_to_current_time()
+
+
+signals.worker_ready.connect(show_metrics)
 
 
 class CeleryQueue:
@@ -188,6 +232,7 @@ class CeleryQueue:
         try:
             await asyncio.to_thread(self._send, name, list(arguments), trace)
         except (OperationalError, RedisError, OSError) as error:
+            metrics.TASKS_NOT_SENT.inc()
             log.warning("task_not_enqueued", task=name, error=repr(error))
 
     def _send(self, name: str, arguments: list[str], trace: Trace) -> None:
@@ -195,6 +240,6 @@ class CeleryQueue:
             name,
             args=arguments,
             queue=name.partition(".")[0],
-            headers=trace.headers(),
+            headers={**trace.headers(), WANTED: f"{time.time():.3f}"},
             retry=False,
         )

@@ -29,6 +29,7 @@ from libs.common.live.hub import (
     Stream,
 )
 from libs.common.live.tickets import Tickets
+from libs.common.runtime import metrics
 from libs.common.runtime.errors import LecternError, ServiceUnavailable, Unprocessable, is_transient
 from libs.common.runtime.logs import get_logger
 from libs.common.security.tokens import Principal
@@ -105,6 +106,7 @@ async def _converse(hub: Hub, socket: Socket) -> None:
     # In the room before `ready` is sent: whatever is committed or revoked from now on reaches the socket.
     first = not any(s.principal.user == socket.principal.user for s in hub.members(stream.room))
     hub.rooms[stream.room].add(socket)
+    metrics.SOCKETS.inc()
     hub.end_if_revoked(socket)
     if not socket.ended.done():
         await socket.send({"type": "ready", "user": stream.user, "seq": newest})
@@ -281,6 +283,7 @@ def _unchecked(text: str) -> dict[str, Any] | None:
 
 
 async def _close(websocket: WebSocket, closed: SocketClosed) -> None:
+    metrics.SOCKETS_CLOSED.labels(closed.code).inc()
     if websocket.client_state is WebSocketState.CONNECTED:
         try:
             # The close frame stands behind what the peer has not read yet.
@@ -292,6 +295,8 @@ async def _close(websocket: WebSocket, closed: SocketClosed) -> None:
 
 async def _leave(hub: Hub, socket: Socket) -> None:
     room = socket.stream.room
+    if socket in hub.rooms[room]:
+        metrics.SOCKETS.dec()
     hub.rooms[room].discard(socket)
     if not hub.rooms[room]:
         del hub.rooms[room]

@@ -57,6 +57,10 @@ GONE = "[erased]"
 Batch = Sequence[Any]
 
 
+PENDING_PARTS = "SELECT min(requested_at) FROM privacy_parts WHERE status = 'pending'"
+"""When the oldest part that is not done was asked for."""
+
+
 class PrivacyPartTable(Aggregate):
     """What this service was asked to do with somebody's data: pending → done, or failed (an export only).
 

@@ -21,7 +21,8 @@ def _add_trace(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
     trace = peek_trace()
     if trace is not None:
         entry.setdefault("request_id", trace.request_id)
-        entry.setdefault("trace_id", trace.traceparent[3:35])
+        entry.setdefault("trace_id", trace.trace_id)
+        entry.setdefault("span_id", trace.span_id)
     return entry
 
 

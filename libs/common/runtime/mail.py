@@ -1,6 +1,7 @@
 """Sending one mail over SMTP. Which mail goes to whom is decided, and written down, by the services."""
 
 import re
+import time
 from collections.abc import Awaitable, Callable
 from email.headerregistry import Address
 from email.message import EmailMessage
@@ -10,8 +11,10 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
+from libs.common.runtime import metrics
 from libs.common.runtime.addresses import address
 from libs.common.runtime.settings import SuiteSettings
+from libs.common.runtime.telemetry import span
 from libs.common.runtime.trace import current_trace
 
 TIMEOUT = 10.0
@@ -92,7 +95,27 @@ async def send_mail(
         message[header] = _line(value)
     message.set_content(text)
     message.add_alternative(html, subtype="html")
-    client = _client(settings)
+    began = time.perf_counter()
+    try:
+        with span("send mail", "client", {"network.protocol.name": "smtp"}):
+            await _hand_over(_client(settings), sender, to, message, before_data)
+    except MailUncertain:
+        metrics.MAILS.labels("uncertain").inc()
+        raise
+    except (aiosmtplib.SMTPException, OSError):
+        metrics.MAILS.labels("refused").inc()
+        raise
+    metrics.MAILS.labels("sent").inc()
+    metrics.MAIL_SECONDS.observe(time.perf_counter() - began)
+
+
+async def _hand_over(
+    client: aiosmtplib.SMTP,
+    sender: str,
+    to: str,
+    message: EmailMessage,
+    before_data: Callable[[], Awaitable[None]] | None,
+) -> None:
     try:
         await client.connect()
         await client.mail(sender)

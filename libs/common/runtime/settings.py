@@ -93,6 +93,23 @@ class SuiteSettings(BaseSettings):
         "smtp_url", "smtp://127.0.0.1:8026", "smtp[s]://[user:password@]host:port", shown=False
     )
     mail_from: str = shared("mail_from", "Lectern <no-reply@lectern.example>", "sender of all mail")
+    otlp_endpoint: str = Field(
+        "",
+        validation_alias=AliasChoices(
+            "LECTERN_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "otlp_endpoint"
+        ),
+        description="where OpenTelemetry's spans go by OTLP/HTTP, without /v1/traces; empty: none are made",
+    )
+    trace_share: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        validation_alias=AliasChoices("LECTERN_TRACE_SHARE", "trace_share"),
+        description="share of the requests whose spans are kept",
+    )
+    tasks_metrics_port: int = shared(
+        "tasks_metrics_port", 0, "port on which a Celery worker shows /metrics; 0: none"
+    )
     body_limit: int = shared("body_limit", 1_048_576, "bytes of a JSON body; more is a 413")
     failpoints: str = shared("failpoints", "", "fault injection `name=kill[@n]`; refused in production")
 

@@ -21,6 +21,7 @@ from libs.common.runtime.errors import ServiceUnavailable, is_transient
 from libs.common.runtime.failpoints import arm
 from libs.common.runtime.logs import configure_logs, get_logger
 from libs.common.runtime.settings import ServiceSettings
+from libs.common.runtime.telemetry import configure_telemetry, stop_telemetry
 from libs.common.security.revocation import RevocationList
 from libs.common.security.tokens import KeySet, TokenVerifier
 from libs.common.web.idempotency import Idempotency
@@ -77,6 +78,7 @@ def create_app(
     answers for Idempotency-Key. `shortcuts` may answer before the routes of their names.
     """
     configure_logs(settings.service, settings.log_format, settings.log_level)
+    configure_telemetry(settings.service, settings)
     arm(settings.failpoints)
     configure_mappers()  # not within the first request
 
@@ -134,6 +136,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await app.state.revocations.stop()
         await app.state.keys.stop()
         await app.state.db.close()
+        await asyncio.to_thread(stop_telemetry)
 
 
 def _health(app: FastAPI) -> APIRouter:

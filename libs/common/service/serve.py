@@ -26,14 +26,15 @@ KEYS_SECONDS = 20.0
 
 def build(service: str, *, api: bool = True, worker: bool = True) -> FastAPI:
     """The application of a service with the halves that this process hosts."""
-    subscription = import_module(f"services.{service}.worker").SUBSCRIPTION
+    half = import_module(f"services.{service}.worker")
+    subscription = half.SUBSCRIPTION
     if api:
         app: FastAPI = import_module(f"services.{service}.app").make_app()
     else:
         settings = import_module(f"services.{service}.settings").Settings()
         app = create_app(settings, [], subscription=subscription)
     if worker:
-        attach_worker(app, subscription)
+        attach_worker(app, subscription, getattr(half, "WAITING", None))
     return app
 
 

@@ -1,10 +1,11 @@
 """The background half of a service: relay and consumer, in the API's process or in one of their own."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from fastapi import FastAPI
 
+from libs.common.bus.backlog import Backlog
 from libs.common.bus.consumer import Consumer, ConsumerHalted
 from libs.common.bus.received import Subscription
 from libs.common.bus.relay import Relay
@@ -13,10 +14,17 @@ from libs.common.runtime.logs import get_logger
 log = get_logger(__name__)
 
 
-def attach_worker(app: FastAPI, subscription: Subscription | None) -> None:
-    """Have the application's process run the relay, and the consumer where the service subscribes."""
+def attach_worker(
+    app: FastAPI, subscription: Subscription | None, waiting: Mapping[str, str] | None = None
+) -> None:
+    """Have the application's process run the relay, and the consumer where the service subscribes.
+
+    `waiting` names the service's jobs, each with a statement that gives the time of the oldest that waits.
+    """
     app.state.consumers = []
     app.state.background.append(Relay(app.state.settings).run)
+    backlog = Backlog(app.state.db, app.state.settings.service, waiting or {})
+    app.state.background.append(backlog.run)
     if subscription is not None and subscription.topics:
         consumer = Consumer(app.state.db, subscription)
         app.state.consumers.append(consumer)

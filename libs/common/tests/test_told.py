@@ -28,7 +28,7 @@ def numbers() -> dict[str, float]:
         f"parked {reason}": sample("lectern_events_parked_total", consumer="toy", reason=reason)
         for reason in ("error", "behind", "gap", "malformed")
     }
-    found["duplicates"] = sample("lectern_events_duplicate_total", consumer="toy", topic="all")
+    found["duplicates"] = sample("lectern_events_duplicate_total", consumer="toy")
     return found | {
         "lags": sample(f"{LAG}_count", consumer="toy"),
         "lag": sample(f"{LAG}_sum", consumer="toy"),

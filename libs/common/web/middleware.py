@@ -13,7 +13,8 @@ from libs.common.runtime import metrics
 from libs.common.runtime.errors import BadRequest, NotAuthenticated, NotFound, PayloadTooLarge
 from libs.common.runtime.logs import get_logger
 from libs.common.runtime.settings import ServiceSettings
-from libs.common.runtime.trace import new_trace, tracing
+from libs.common.runtime.telemetry import telemetry
+from libs.common.runtime.trace import new_trace, peek_trace, tracing
 from libs.common.security.auth import check_token
 from libs.common.web import strict
 from libs.common.web.border import drop_untrusted, gateway_key
@@ -148,6 +149,12 @@ def _report(scope: Scope, status: int, seconds: float) -> None:
     route = getattr(scope.get("route"), "path", "unmatched")
     metrics.REQUESTS.labels(method, route, f"{status // 100}xx").observe(seconds)
     log.info("request", method=method, path=path, status=status, ms=round(seconds * 1000, 1))
+    kept, trace = telemetry(), peek_trace()
+    if kept is not None and trace is not None:
+        ended = time.time_ns()
+        told = {"http.request.method": method, "http.route": route, "http.response.status_code": status}
+        began = ended - int(seconds * 1e9)
+        kept.emit(trace, f"{method} {route}", "server", began, ended, told, failed=status >= 500)
 
 
 def _is_problem(message: Message) -> bool:

@@ -16,6 +16,7 @@ DECIDED = {
     "messages": "see tickets; staff's words on the tickets of others stay without a name",
     "people": "goes",
     "course_titles": "nothing personal", "seats": "go",
+    "status_days": "nothing personal",
     "privacy_parts": "ids only: the proof",
     "outbox": "ids only", "key_progress": "ids only",
     "dead_letter": "parked states of the person become tombstones", "idempotency_keys": "the person's go",

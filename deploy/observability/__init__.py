@@ -1,0 +1,1 @@
+"""What watches the suite: rules, alerts, dashboards, and the page about metrics."""

@@ -1,7 +1,7 @@
 # `make` alone prints this help. The commands live in bin/, so that CI runs the same ones.
 .DEFAULT_GOAL := help
 LECTERN := .venv/bin/lectern
-.PHONY: help up down status logs seed reset observe observe-test test check mutants security fuzz client bench fmt lock clean
+.PHONY: help up down status logs seed reset observe observe-test disaster kafka-ha pg-ha upgrade-test test check mutants security fuzz client bench fmt lock clean
 
 ##@ The suite
 up: ## Set up, start and wait for everything; prints URLs and logins
@@ -31,6 +31,22 @@ observe: ## Start Prometheus and Alertmanager beside the running suite (STOP=1 s
 observe-test: ## Rules, routes, dashboards and a trace against a real Prometheus, Alertmanager and suite
 	@bin/setup
 	@.venv/bin/python -m tests.observability
+
+disaster: ## Lose a schema, Kafka, files, Valkey, everything on a real suite, and make it good by the runbooks
+	@bin/setup
+	@.venv/bin/python -m tests.resilience disaster
+
+kafka-ha: ## Kill each of three brokers, and two at once, under writes
+	@bin/setup
+	@.venv/bin/python -m tests.resilience kafka
+
+pg-ha: ## Kill a primary under writes; its replica takes over
+	@bin/setup
+	@.venv/bin/python -m tests.resilience postgres
+
+upgrade-test: ## To the next release and back under load, without a 5xx
+	@bin/setup
+	@.venv/bin/python -m tests.resilience upgrade
 
 ##@ Work on it
 test: ## Run the tests (T=services/learning narrows)
@@ -72,4 +88,4 @@ clean: ## Delete caches (not .venv, not data)
 
 ##@ Help
 help: ## Print this
-	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*##"} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*##/ {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

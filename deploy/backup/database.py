@@ -105,7 +105,7 @@ class Server:
         """Name this moment; returns it and the segment of the log that has its name, which is ended."""
         with self.connect() as connection:
             row = connection.execute(
-                "SELECT clock_timestamp(), pg_walfile_name(pg_create_restore_point(%s))", [name]
+                "SELECT clock_timestamp(), pg_walfile_name(pg_create_restore_point(%s) - 1)", [name]
             ).fetchone()
             assert row is not None
             connection.execute("SELECT pg_switch_wal()")

@@ -60,7 +60,7 @@ def watch(
 def _end_segment(sources: Sources) -> str:
     """A segment that has something in it is ended, so that it can be stored; returns the last that is."""
     with sources.server.connect() as connection:
-        row = connection.execute("SELECT pg_walfile_name(pg_switch_wal())").fetchone()
+        row = connection.execute("SELECT pg_walfile_name(pg_switch_wal() - 1)").fetchone()
         assert row is not None
     return str(row[0])
 

@@ -9,6 +9,8 @@
 | `migrate` | the migrations of the services in the image, to the end |
 | `health` | asks the process in this container whether it is ready: exit 0 or 1 |
 | a module, as in `services.identity.admin` | that command with the arguments that follow |
+
+Variables may come as files of their name in `/run/secrets`.
 """
 
 import http.client
@@ -21,7 +23,9 @@ from pathlib import Path
 
 SERVICE = os.environ.get("LECTERN_IMAGE", "")
 PORT = "8000"
-READY = "/dev/shm/lectern-ready"  # a container has this directory to itself, also where its root is read-only
+# A container has this directory to itself, also where its root is read-only.
+READY = "/dev/shm/lectern-ready"  # noqa: S108
+SECRETS = Path("/run/secrets")
 OLDEST = 60.0
 _SERVE = "libs.common.service.serve"
 _TASKS = "libs.common.service.tasks"
@@ -44,6 +48,13 @@ def commands() -> dict[str, list[str]]:
             "all": [_SERVE, SERVICE],
         }
     return found
+
+
+def read_secrets(place: Path = SECRETS) -> None:
+    """A file of this directory is the variable of its name, unless the environment has it."""
+    for path in place.glob("[A-Z]*_*"):
+        if path.is_file():
+            os.environ.setdefault(path.name, path.read_text().rstrip("\n"))
 
 
 def port() -> int:
@@ -71,9 +82,10 @@ def main() -> None:
     known = commands()
     if name not in known and "." not in name:
         sys.exit(f"This image has no {name!r}: choose {', '.join([*known, 'health'])} or a module.")
-    # The first process of a container has no default handlers: without this, SIGTERM would do nothing until the
-    # program sets its own, and uvicorn could not end by raising it again.
+    # The first process of a container has no default handlers: without this, SIGTERM would do nothing until
+    # the program sets its own, and uvicorn could not end by raising it again.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    read_secrets()
     os.environ.setdefault("LECTERN_HOST", "0.0.0.0")
     os.environ.setdefault(f"{SERVICE.upper()}_PORT", PORT)
     if name in ("tasks", "beat"):

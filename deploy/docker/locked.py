@@ -26,7 +26,7 @@ def entries(lock: str) -> dict[str, str]:
 
 
 def part(lock: str, names: str) -> str:
-    """The entries of the packages that stand in `names`, a requirement a line; KeyError names a missing one."""
+    """The entries of the packages in `names`, a requirement a line; KeyError names one that is missing."""
     lines = (line.strip() for line in names.splitlines())
     wanted = {normal(found[0]) for line in lines if (found := _NAME.match(line))}
     there = entries(lock)

@@ -1,7 +1,8 @@
 """Takes out of an environment what no process of Lectern reads: `slim.py VENV SOURCE`.
 
-Debugging symbols of extension modules, stubs and C sources, packages' own tests, scripts of other shells, and
-Babel's data of languages that no `.po` file under SOURCE speaks.
+Debugging symbols of extension modules, stubs and C sources, what packages test themselves with, scripts of
+other shells, Babel's data of languages that no `.po` file under SOURCE speaks, and of Pillow what draws text
+and reads AVIF.
 """
 
 import shutil
@@ -13,11 +14,24 @@ from pathlib import Path
 SOURCES = (".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".cpp")
 
 
+UNUSED = (
+    "sqlalchemy/testing",
+    "alembic/testing",
+    "PIL/_avif.*",
+    "PIL/_imagingft.*",
+    "pillow.libs/libavif-*",
+    "pillow.libs/libharfbuzz-*",
+    "pillow.libs/libfreetype-*",
+)
+
+
 def superfluous(site: Path, languages: set[str]) -> Iterator[Path]:
     """Files and directories to remove."""
     for path in site.rglob("*"):
         if (path.is_dir() and path.name == "tests") or path.suffix in SOURCES:
             yield path
+    for pattern in UNUSED:
+        yield from site.glob(pattern)
     for path in site.glob("babel/locale-data/*.dat"):
         if path.stem not in languages:
             yield path

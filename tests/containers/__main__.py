@@ -3,19 +3,23 @@
 import argparse
 import sys
 
-from tests.containers import engine
+from tests.containers import engine, images
 from tests.containers.packages import MissingTool
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.containers", description=__doc__)
-    parser.add_argument("what", choices=("engine",))
+    parser.add_argument("what", choices=("engine", "images"))
+    parser.add_argument("--tag", default="dev", help="of the images that are built")
+    parser.add_argument("--once", action="store_true", help="build each image once only")
     options = parser.parse_args()
     try:
         if options.what == "engine":
             engine.hold()
-    except MissingTool as missing:
-        print(f"containers: {missing}", file=sys.stderr)
+        elif options.what == "images":
+            images.images(options.tag, again=not options.once)
+    except (MissingTool, AssertionError, RuntimeError) as failure:
+        print(f"{options.what}: {failure}", file=sys.stderr)
         return 1
     return 0
 

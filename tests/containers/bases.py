@@ -4,6 +4,7 @@ A machine without a registry gets Debian's own packages behind the entry points 
 The stand-ins are for tests; nothing of them is shipped.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from pathlib import Path
 
 from deploy.local.kafka.jars import jars
 from tests.containers.engine import Engine
-from tests.containers.packages import KEYRING, cache, mirror, run
+from tests.containers.packages import KEYRING, MissingTool, cache, mirror, run
 
 HERE = Path(__file__).parent / "images"
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
@@ -37,6 +38,8 @@ def stand_in(engine: Engine, name: str) -> None:
         "postgres": _store,
         "valkey/valkey": _store,
         "apache/kafka": _kafka,
+        "chrislusf/seaweedfs": _seaweedfs,
+        "axllent/mailpit": _mailpit,
     }
     made[name.partition(":")[0]](engine, name)
 
@@ -86,3 +89,40 @@ def _store(engine: Engine, name: str) -> None:
 def _kafka(engine: Engine, name: str) -> None:
     have(engine, "debian:trixie-slim")
     _build(engine, name, "kafka.Dockerfile", lambda context: shutil.copytree(jars(), context / "libs"))
+
+
+def _seaweedfs(engine: Engine, name: str) -> None:
+    package = "github.com/seaweedfs/seaweedfs/weed"
+    _program(engine, name, package, "v0.0.0-20261109003541-7506e5f91cd6", "seaweedfs.Dockerfile")
+
+
+def _mailpit(engine: Engine, name: str) -> None:
+    _program(engine, name, "github.com/axllent/mailpit", "v1.33.1", "mailpit.Dockerfile")
+
+
+def _program(engine: Engine, name: str, package: str, version: str, dockerfile: str) -> None:
+    """An image of one program of Go."""
+    program = _compiled(package, version)
+    have(engine, "debian:trixie-slim")
+    _build(engine, name, dockerfile, lambda context: shutil.copy(program, context / "program"))
+
+
+def _compiled(package: str, version: str) -> Path:
+    """A program of Go, compiled once a user: 10 minutes on a quiet machine."""
+    place = cache("docker/go") / f"{package.rpartition('/')[2]}-{version}"
+    if place.exists():
+        return place
+    if shutil.which("go") is None:
+        raise MissingTool(f"No registry has given an image of {package}, and there is no Go to build it.")
+    new = place.with_suffix(".new")
+    with tempfile.TemporaryDirectory() as directory:
+        (Path(directory) / "go.mod").write_text("module stand-in\n")
+        options = {"cwd": directory, "env": os.environ | {"CGO_ENABLED": "0"}}
+        run(["nice", "go", "get", f"{package}@{version}"], timeout=900, **options)
+        run(
+            ["nice", "go", "build", "-trimpath", "-ldflags=-s -w", "-o", new, package],
+            timeout=3600,
+            **options,
+        )
+    new.rename(place)
+    return place

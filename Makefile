@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 LECTERN := .venv/bin/lectern
 .PHONY: help up down status logs seed reset observe observe-test disaster kafka-ha pg-ha upgrade-test test check mutants security fuzz client bench fmt lock clean
+.PHONY: help up down status logs seed reset test check mutants security fuzz client bench fmt lock clean images compose-test
 
 ##@ The suite
 up: ## Set up, start and wait for everything; prints URLs and logins
@@ -85,6 +86,15 @@ lock: ## Compile requirements.lock from pyproject.toml
 clean: ## Delete caches (not .venv, not data)
 	@rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+##@ Operate
+images: ## Build the image of every service and try each, read-only, in 512 MB, on a real engine
+	@bin/setup
+	@.venv/bin/python -m tests.containers images
+
+compose-test: ## Start docker-compose.yml on a real engine, kill every container, and see that nothing is lost
+	@bin/setup
+	@.venv/bin/python -m tests.containers compose
 
 ##@ Help
 help: ## Print this

@@ -118,7 +118,7 @@ def owner_of(directory: str) -> int:
 
 
 def write(path: Path, text: str, owner: int) -> None:
-    """Replaces the file at once; only its owner may read it. Kafka copies it with its mode, and writes more."""
+    """Replaces the file at once; only its owner may read it, and write: Kafka copies it with its mode."""
     new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

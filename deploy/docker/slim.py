@@ -1,8 +1,8 @@
 """Takes out of an environment what no process of Lectern reads: `slim.py VENV SOURCE`.
 
 Debugging symbols of extension modules, stubs and C sources, what packages test themselves with, scripts of
-other shells, Babel's data of languages that no `.po` file under SOURCE speaks, and of Pillow what draws text
-and reads AVIF.
+other shells, a second viewer of OpenAPI, what Pillow draws text and reads AVIF with, and Babel's data of
+languages that no `.po` file under SOURCE speaks.
 """
 
 import shutil
@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 SOURCES = (".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".cpp")
-
-
 UNUSED = (
     "sqlalchemy/testing",
     "alembic/testing",
+    "fastapi_offline/static/redoc*",
     "PIL/_avif.*",
     "PIL/_imagingft.*",
     "pillow.libs/libavif-*",

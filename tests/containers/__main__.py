@@ -3,13 +3,13 @@
 import argparse
 import sys
 
-from tests.containers import engine, images
+from tests.containers import compose, engine, images
 from tests.containers.packages import MissingTool
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.containers", description=__doc__)
-    parser.add_argument("what", choices=("engine", "images"))
+    parser.add_argument("what", choices=("engine", "images", "compose"))
     parser.add_argument("--tag", default="dev", help="of the images that are built")
     parser.add_argument("--once", action="store_true", help="build each image once only")
     options = parser.parse_args()
@@ -18,6 +18,8 @@ def main() -> int:
             engine.hold()
         elif options.what == "images":
             images.images(options.tag, again=not options.once)
+        else:
+            compose.compose_test()
     except (MissingTool, AssertionError, RuntimeError) as failure:
         print(f"{options.what}: {failure}", file=sys.stderr)
         return 1

@@ -23,7 +23,7 @@ OURS, VALKEY, KAFKA, ROOT = 10001, 999, 1000, 0
 """The users that read the files in their images."""
 OTHERS = {
     "postgres": ROOT, "kafka": KAFKA, "seaweedfs": ROOT,
-    "prometheus": 65534, "alertmanager": 65534, "grafana": 472,
+    "prometheus": 65534, "alertmanager": 65534, "grafana": 472, "bi": ROOT,
 }  # fmt: skip
 SERVERS = {"cache": "LECTERN_VALKEY_URL", "broker": "LECTERN_BROKER_URL"}
 BUCKET = "lectern"
@@ -57,6 +57,7 @@ def files(passwords: Passwords) -> Files:
         ("alertmanager", "page.url"): os.environ.get("LECTERN_ALERT_PAGE_URL") or NOBODY,
         ("alertmanager", "ticket.url"): os.environ.get("LECTERN_ALERT_TICKET_URL") or NOBODY,
         ("grafana", "password"): passwords.of("grafana"),
+        ("bi", "password"): passwords.of("postgres:reader"),
     }
     for server in SERVERS:
         found[f"valkey-{server}", "users.acl"] = valkey_users(passwords, server)
@@ -71,6 +72,7 @@ def process_values(passwords: Passwords, process: str) -> Iterator[tuple[str, st
     if process == "operator":
         login = f"postgres:{passwords.of('postgres')}"
         yield "LECTERN_DATABASE_ADMIN_URL", f"postgresql://{login}@postgres:5432/postgres"
+        yield "LECTERN_READER_PASSWORD", passwords.of("postgres:reader")
         yield "LECTERN_KAFKA_PASSWORD", passwords.of(f"kafka:{SUPERVISOR}")
         yield KAFKA_USERS, json.dumps({user: passwords.of(f"kafka:{user}") for user in USERS})
     elif process != TASKS:

@@ -12,6 +12,7 @@ def main() -> int:
     parser.add_argument("what", choices=("engine", "images", "compose"))
     parser.add_argument("--tag", default="dev", help="of the images that are built")
     parser.add_argument("--once", action="store_true", help="build each image once only")
+    parser.add_argument("--built", action="store_true", help="use the images that are there")
     options = parser.parse_args()
     try:
         if options.what == "engine":
@@ -19,7 +20,7 @@ def main() -> int:
         elif options.what == "images":
             images.images(options.tag, again=not options.once)
         else:
-            compose.compose_test()
+            compose.compose_test(built=options.built)
     except (MissingTool, AssertionError, RuntimeError) as failure:
         print(f"{options.what}: {failure}", file=sys.stderr)
         return 1

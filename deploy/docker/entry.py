@@ -13,20 +13,16 @@
 Variables may come as files of their name in `/run/secrets`.
 """
 
-import http.client
 import os
 import runpy
 import signal
 import sys
-import time
 from pathlib import Path
 
+from libs.common.service import health
+
 SERVICE = os.environ.get("LECTERN_IMAGE", "")
-PORT = "8000"
-# A container has this directory to itself, also where its root is read-only.
-READY = "/dev/shm/lectern-ready"  # noqa: S108
 SECRETS = Path("/run/secrets")
-OLDEST = 60.0
 _SERVE = "libs.common.service.serve"
 _TASKS = "libs.common.service.tasks"
 
@@ -57,28 +53,10 @@ def read_secrets(place: Path = SECRETS) -> None:
             os.environ.setdefault(path.name, path.read_text().rstrip("\n"))
 
 
-def port() -> int:
-    return int(os.environ.get(f"{SERVICE.upper()}_PORT", PORT))
-
-
-def health() -> int:
-    """Of Celery's processes by the age of their file, of all others by `/readyz`."""
-    try:
-        age = time.time() - Path(READY).stat().st_mtime
-    except FileNotFoundError:
-        connection = http.client.HTTPConnection("127.0.0.1", port(), timeout=4)
-        try:
-            connection.request("GET", "/readyz")
-            return int(connection.getresponse().status != 200)
-        except OSError:
-            return 1
-    return int(age > OLDEST)
-
-
 def main() -> None:
     name, *arguments = sys.argv[1:] or ["api"]
     if name == "health":
-        sys.exit(health())
+        sys.exit(not health.is_ready())
     known = commands()
     if name not in known and "." not in name:
         sys.exit(f"This image has no {name!r}: choose {', '.join([*known, 'health'])} or a module.")
@@ -87,12 +65,11 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     read_secrets()
     os.environ.setdefault("LECTERN_HOST", "0.0.0.0")
-    os.environ.setdefault(f"{SERVICE.upper()}_PORT", PORT)
+    os.environ.setdefault(f"{SERVICE.upper()}_PORT", health.PORT)
     if name in ("tasks", "beat"):
-        os.environ.setdefault("LECTERN_READY_FILE", READY)
+        os.environ.setdefault("LECTERN_READY_FILE", health.READY)
     module, *given = known.get(name, [name])
     sys.argv = [module, *given, *arguments]
-    sys.path[0] = str(Path(__file__).resolve().parent)
     runpy.run_module(module, run_name="__main__", alter_sys=True)
 
 

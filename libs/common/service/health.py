@@ -1,4 +1,4 @@
-"""Whether the process in this container is ready: exit 0 or 1. Run every few seconds, so it imports next to nothing.
+"""Whether the process in this container is ready: exit 0 or 1. It runs often, so it imports next to nothing.
 
 Celery's processes are asked by the age of their file, all others by `/readyz`.
 """

@@ -1,7 +1,7 @@
 # `make` alone prints this help. The commands live in bin/, so that CI runs the same ones.
 .DEFAULT_GOAL := help
 LECTERN := .venv/bin/lectern
-.PHONY: help up down status logs seed reset observe observe-test disaster kafka-ha pg-ha upgrade-test test check mutants security fuzz client bench fmt lock clean
+.PHONY: help up down status logs seed reset observe observe-test disaster kafka-ha pg-ha upgrade-test images compose-test test check mutants security fuzz client bench fmt lock clean
 
 ##@ The suite
 up: ## Set up, start and wait for everything; prints URLs and logins
@@ -47,6 +47,14 @@ pg-ha: ## Kill a primary under writes; its replica takes over
 upgrade-test: ## To the next release and back under load, without a 5xx
 	@bin/setup
 	@.venv/bin/python -m tests.resilience upgrade
+
+images: ## Build the image of every service and try each, read-only, in 512 MB, on a real engine
+	@bin/setup
+	@.venv/bin/python -m tests.containers images
+
+compose-test: ## Start docker-compose.yml on a real engine, kill every container, and see that nothing is lost
+	@bin/setup
+	@.venv/bin/python -m tests.containers compose
 
 ##@ Work on it
 test: ## Run the tests (T=services/learning narrows)

@@ -1,11 +1,9 @@
 """The processes of the suite, as commands: what the supervisor starts, and in which order."""
 
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 from deploy.local.observe import observer_command
 from deploy.local.process import Command, answers_http, file_exists
@@ -79,14 +77,9 @@ def _python(
 
 def _celery(project: Project, name: str, values: dict[str, str]) -> Command:
     ready = project.directory / f"{name}.ready"
-    celery = shutil.which("celery", path=str(Path(sys.executable).parent)) or "celery"
-    argv = [celery, "-A", "deploy.local.tasks", name, "--loglevel", "INFO"]
+    argv = [sys.executable, "-m", "libs.common.service.tasks", name]
     if name == "worker":
-        argv += ["--pool", "threads", "--concurrency", "4", "--queues", ",".join(SERVICES)]
         argv += ["--hostname", f"lectern-{project.mark}@%h"]
-        argv += ["--without-gossip", "--without-mingle", "--without-heartbeat"]
-    else:
-        argv += ["--scheduler", "redbeat.RedBeatScheduler", "--pidfile", ""]
     return Command(
         name,
         tuple(argv),

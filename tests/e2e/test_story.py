@@ -39,6 +39,23 @@ class Story:
     number: str
     before: dict[str, int]
 
+    async def tell(self, stage: Stage, admin: Visitor) -> None:
+        """All chapters, from the first account to the last number."""
+        self.stage, self.admin = stage, admin
+        await self.people()
+        await self.publish()
+        await self.enrol()
+        await self.learn()
+        await self.take_quiz()
+        await self.hand_in()
+        await self.certificate()
+        await self.discuss()
+        await self.get_help()
+        await self.numbers()
+        await self.leave()
+        await self.one_id()
+        await self.audit()
+
     async def people(self) -> None:
         """The admin promotes a manager; a teacher and two students register by mailed code."""
         stage = self.stage
@@ -426,18 +443,4 @@ async def _holds(check: Any) -> bool:
 
 
 async def test_one_learners_story(stage: Stage, admin: Visitor):
-    story = Story()
-    story.stage, story.admin = stage, admin
-    await story.people()
-    await story.publish()
-    await story.enrol()
-    await story.learn()
-    await story.take_quiz()
-    await story.hand_in()
-    await story.certificate()
-    await story.discuss()
-    await story.get_help()
-    await story.numbers()
-    await story.leave()
-    await story.one_id()
-    await story.audit()
+    await Story().tell(stage, admin)

@@ -1,0 +1,1 @@
+"""The images, and what docker-compose.yml needs beside them."""

@@ -1,0 +1,85 @@
+"""Celery's two processes: `python -m libs.common.service.tasks worker | beat`.
+
+They serve every service whose code is here: all of them on one machine, one of them in its image. Both touch
+`LECTERN_READY_FILE` when they are ready and every few seconds as long as they make progress.
+"""
+
+import argparse
+import os
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from celery import bootsteps, signals
+from redbeat import RedBeatScheduler
+
+from libs.common.data.jobs import Tasks, celery_app
+from libs.common.runtime.settings import SERVICES, SuiteSettings
+
+ALIVE_EVERY = 5.0
+SCHEDULER = "libs.common.service.tasks:Scheduler"
+
+
+def registries() -> list[Tasks]:
+    """The `Tasks` that each service declares in its `tasks.py`, if it has one."""
+    found: list[Tasks] = []
+    for service in SERVICES:
+        name = f"services.{service}.tasks"
+        if find_spec(f"services.{service}") and find_spec(name):
+            found += [value for value in vars(import_module(name)).values() if isinstance(value, Tasks)]
+    return found
+
+
+def say_alive(**_: Any) -> None:
+    """Neither process has a port of its own: supervisors and probes look at the age of this file."""
+    path = os.environ.get("LECTERN_READY_FILE")
+    if path:
+        Path(path).touch()
+
+
+class Heartbeat(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Says that the worker's loop turns; a timer of another thread would say so of a stuck one too."""
+
+    requires = ("celery.worker.components:Timer",)
+
+    def start(self, worker: Any) -> None:
+        self.timer = worker.timer.call_repeatedly(ALIVE_EVERY, say_alive)
+
+    def stop(self, worker: Any) -> None:
+        self.timer.cancel()
+
+
+class Scheduler(RedBeatScheduler):  # type: ignore[misc]
+    """RedBeat, which says at every tick that it goes on."""
+
+    def tick(self, *arguments: Any, **options: Any) -> Any:
+        wait = super().tick(*arguments, **options)
+        say_alive()
+        return wait
+
+
+signals.worker_ready.connect(say_alive)
+signals.beat_init.connect(say_alive)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m libs.common.service.tasks", description=__doc__)
+    parser.add_argument("process", choices=("worker", "beat"))
+    parser.add_argument("--concurrency", type=int, default=4, help="tasks run at once by a worker")
+    parser.add_argument("--hostname", default="lectern@%h", help="name of a worker; %%h is the host's")
+    options = parser.parse_args()
+    found = registries()
+    app = celery_app(SuiteSettings(), *found)
+    app.steps["worker"].add(Heartbeat)
+    if options.process == "beat":
+        app.start(["beat", "--scheduler", SCHEDULER, "--pidfile", "", "--loglevel", "INFO"])
+        return
+    queues = ",".join(registry.service for registry in found)
+    argv = ["worker", "--pool", "threads", "--concurrency", str(options.concurrency), "--queues", queues]
+    argv += ["--hostname", options.hostname, "--loglevel", "INFO"]
+    app.start([*argv, "--without-gossip", "--without-mingle", "--without-heartbeat"])
+
+
+if __name__ == "__main__":
+    main()

@@ -120,7 +120,8 @@ def print_welcome(demo: dict[str, Any] | None, project: Project) -> None:
     """URLs, logins, and what to try next."""
     gateway = project.gateway_url
     mail = "" if project.production else f"\n  Mail   {project.mail_url}/"
-    console.print(f"\nLectern is up.\n\n  API    {gateway}/api/docs/{mail}\n")
+    status = f"\n  Status {gateway}/status/"
+    console.print(f"\nLectern is up.\n\n  API    {gateway}/api/docs/{status}{mail}\n")
     if demo:
         password = next(iter(demo["users"].values()))["password"]
         console.print(f"Demo logins, all with the password {password}:")

@@ -1,7 +1,7 @@
 # `make` alone prints this help. The commands live in bin/, so that CI runs the same ones.
 .DEFAULT_GOAL := help
 LECTERN := .venv/bin/lectern
-.PHONY: help up down status logs seed reset observe observe-test disaster kafka-ha pg-ha upgrade-test images compose-test test check mutants security fuzz client bench fmt lock clean
+.PHONY: help up down status logs seed reset observe observe-test disaster pooler-test kafka-ha pg-ha upgrade-test images compose-test test check mutants security fuzz client bench fmt lock clean
 
 ##@ The suite
 up: ## Set up, start and wait for everything; prints URLs and logins
@@ -35,6 +35,10 @@ observe-test: ## Rules, routes, dashboards and a trace against a real Prometheus
 disaster: ## Lose a schema, Kafka, files, Valkey, everything on a real suite, and make it good by the runbooks
 	@bin/setup
 	@.venv/bin/python -m tests.resilience disaster
+
+pooler-test: ## The suite through PgBouncer in transaction mode; what needs a session is refused there
+	@bin/setup
+	@.venv/bin/python -m tests.resilience pooler
 
 kafka-ha: ## Kill each of three brokers, and two at once, under writes
 	@bin/setup

@@ -90,3 +90,22 @@ def unpack(place: Path, packages: dict[str, tuple[str, ...]]) -> Path:
     shutil.rmtree(scratch / "debs")
     scratch.rename(place)
     return place
+
+
+def unpack_whole(release: str, *names: str) -> Path:
+    """A directory with these packages and all that they depend on, the C library too: for programs of a later
+    release than the machine's, run by the loader that lies there."""
+    place = cache("debian") / f"{release}-{'-'.join(names)}"
+    if place.exists():
+        return place
+    scratch = place.with_name(f".{place.name}.{os.getpid()}")
+    shutil.rmtree(scratch, ignore_errors=True)
+    debs = scratch / "debs"
+    (debs / "partial").mkdir(parents=True)
+    install = ["apt-get", "install", "-y", "-qq", "--download-only", "--no-install-recommends"]
+    run([*install, "-o", f"Dir::Cache::archives={debs}", *names], env=apt(release))
+    for deb in sorted(debs.glob("*.deb")):
+        run(["dpkg", "-x", deb, scratch])
+    shutil.rmtree(debs)
+    scratch.rename(place)
+    return place

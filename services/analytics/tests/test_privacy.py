@@ -22,6 +22,7 @@ DECIDED = {
     "live_projection": "nothing personal",
     "privacy_parts": "ids only: the proof",
     "outbox": "ids only", "key_progress": "ids only",
+    "epochs": "nothing personal", "void_events": "ids only",
     "dead_letter": "parked states of the person become tombstones", "idempotency_keys": "the person's go",
 }  # fmt: skip
 WITHOUT_PEOPLE = {"courses"}

@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import psycopg
+from psycopg.rows import dict_row
 
 from deploy.local.control import Process
 from deploy.local.postgres import unprivileged_user
@@ -138,9 +139,11 @@ class PgBouncer:
             f"postgresql://postgres:the-superuser-of-a-test@127.0.0.1:{self.port}/pgbouncer", autocommit=True,
             prepare_threshold=None, cursor_factory=psycopg.ClientCursor,
         ) as connection:  # fmt: skip
-            rows = connection.execute("SHOW LISTS").fetchall()
-        counts = {row[0]: int(row[1]) for row in rows}
-        return counts["used_clients"], counts["used_servers"] + counts["free_servers"]
+            pools = connection.cursor(row_factory=dict_row).execute("SHOW POOLS").fetchall()
+        services = [pool for pool in pools if pool["database"] == DATABASE]
+        clients = sum(int(pool["cl_active"]) + int(pool["cl_waiting"]) for pool in services)
+        servers = sum(int(pool[f"sv_{state}"]) for pool in services for state in ("active", "idle", "used"))
+        return clients, servers
 
     def _probe(self) -> str | None:
         try:

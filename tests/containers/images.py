@@ -19,7 +19,7 @@ from tests.containers.engine import Engine, engine
 DOCKERFILE = CHECKOUT / "deploy" / "docker" / "Dockerfile"
 BASE = "python:3.13-slim"
 IMAGES = (*SERVICES, "gateway", "worker")
-BARS = {"learning": 250, "identity": 150, "catalog": 150, "worker": 330}
+BARS = {"learning": 250, "identity": 150, "catalog": 150, "worker": 280}
 BAR = 130
 """MB over the base image. Learning has Typst, which makes certificates; it, identity and catalog have Pillow;
 the worker has everything."""

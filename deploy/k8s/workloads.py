@@ -13,7 +13,7 @@ REGISTRY = "lectern"
 """Images are named `lectern/<service>`; an overlay says where they really are, and their tag."""
 TAG = "unset"
 UID = 10001
-HEALTH = ["python", "/app/entry.py", "health"]
+HEALTH = ["python", "-I", "-S", "/app/libs/common/service/health.py"]
 """How a process without HTTP is probed: it touches a file every five seconds while it gets on."""
 
 

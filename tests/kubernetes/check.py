@@ -21,6 +21,8 @@ from tests.observability import tools as observability
 
 VERSION = "1.37"
 DEPLOY = CHECKOUT / "deploy"
+ALLOWED = ("DL3003", "DL3008", "DL4006")
+"""Of hadolint: `cd` within one step, packages of Debian without a version, pipes without `pipefail`."""
 
 
 class Failed(Exception):
@@ -90,7 +92,8 @@ def dockerfiles() -> str:
     found = sorted(DEPLOY.rglob("Dockerfile*"))
     if not found:
         raise Skipped("there is no Dockerfile")
-    run(tool("hadolint"), "--failure-threshold", "warning", *found)
+    allowed = [option for rule in ALLOWED for option in ("--ignore", rule)]
+    run(tool("hadolint"), "--failure-threshold", "warning", *allowed, *found)
     return f"hadolint: {', '.join(str(path.relative_to(CHECKOUT)) for path in found)}"
 
 
@@ -104,19 +107,8 @@ def compose() -> str:
     if not plugins:
         return "compose schema; docker compose is not here"
     every = [profile for each in ("demo", "observability", "bi", "ha") for profile in ("--profile", each)]
-    example = CHECKOUT / ".env.example"
-    run(
-        plugins[-1],
-        "compose",
-        "-f",
-        path,
-        "--env-file",
-        example,
-        *every,
-        "config",
-        "--quiet",
-        "--no-interpolate",
-    )
+    files = ("-f", path, "--env-file", CHECKOUT / ".env.example")
+    run(plugins[-1], *files, *every, "config", "--quiet", "--no-interpolate")
     return "compose schema and docker compose config"
 
 

@@ -1,7 +1,7 @@
 # `make` alone prints this help. The commands live in bin/, so that CI runs the same ones.
 .DEFAULT_GOAL := help
 LECTERN := .venv/bin/lectern
-.PHONY: help up down status logs seed reset observe observe-test disaster pooler-test kafka-ha pg-ha upgrade-test images compose-test test check mutants security fuzz client bench fmt lock clean
+.PHONY: help up down status logs seed reset observe observe-test disaster pooler-test kafka-ha pg-ha upgrade-test images compose-test deploy-check k8s-test k8s-real test check mutants security fuzz client bench fmt lock clean
 
 ##@ The suite
 up: ## Set up, start and wait for everything; prints URLs and logins
@@ -59,6 +59,18 @@ images: ## Build the image of every service and try each, read-only, in 512 MB, 
 compose-test: ## Start docker-compose.yml on a real engine, kill every container, and see that nothing is lost
 	@bin/setup
 	@.venv/bin/python -m tests.containers compose
+
+deploy-check: ## Hold everything under deploy/ against its rules, without a cluster; seconds
+	@bin/setup
+	@.venv/bin/python -m tests.kubernetes check
+
+k8s-test: ## Apply, roll and drain on a real control plane with fake nodes (builds it once with Go)
+	@bin/setup
+	@.venv/bin/python -m tests.kubernetes cluster
+
+k8s-real: ## Run the images as real pods: story, roll-out under load, drain, kills (root; TAG=dev MINUTES=5)
+	@bin/setup
+	@.venv/bin/python -m tests.kubernetes real --tag $(or $(TAG),dev) --minutes $(or $(MINUTES),5)
 
 ##@ Work on it
 test: ## Run the tests (T=services/learning narrows)

@@ -1,18 +1,23 @@
 """Migrations: one Alembic history per service, in the service's own schema.
 
 `python -m libs.common.data.migrations upgrade|check [SERVICE…]` (all without a name),
-`python -m libs.common.data.migrations revision SERVICE -m "Add …"`.
+`python -m libs.common.data.migrations revision SERVICE -m "Add …"`, and for a cluster, where a release is
+rolled out and back while others serve: `upgrade --newer-is-fine` leaves the schema of a newer release as it
+is, `wait` ends when the schema is that of this release or of a newer one.
 """
 
 import argparse
 import re
 import sys
+import time
+from importlib import import_module
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import psycopg
 from alembic import command, context
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, MetaData, create_engine, text
 
@@ -21,6 +26,8 @@ from libs.common.runtime.connections import postgres_url
 from libs.common.runtime.settings import SERVICES, ServiceSettings
 
 ROOT = Path(__file__).resolve().parents[3]
+WAIT_EVERY = 1.0
+WAIT_AT_MOST = 900.0
 
 
 def migrate(settings: ServiceSettings, metadata: MetaData) -> None:
@@ -70,12 +77,63 @@ def upgrade(service: str) -> None:
     command.upgrade(config(service), "head")
 
 
+def standing(service: str, settings: ServiceSettings) -> Literal["behind", "current", "newer"]:
+    """Where the schema is, seen from this release; psycopg.OperationalError while PostgreSQL is away."""
+    script = ScriptDirectory.from_config(config(service))
+    url = postgres_url(settings, direct=True).render_as_string(hide_password=False)
+    with psycopg.connect(url, connect_timeout=5, options=connect_options(service)) as connection:
+        if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
+            return "behind"
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    if found is None:
+        return "behind"
+    (revision,) = found
+    if revision == script.get_current_head():
+        return "current"
+    return "behind" if any(each.revision == revision for each in script.walk_revisions()) else "newer"
+
+
+def wait(service: str, settings: ServiceSettings, at_most: float = WAIT_AT_MOST) -> str:
+    """Returns `current` or `newer` as soon as it is so; raises CommandError after `at_most` seconds."""
+    deadline = time.monotonic() + at_most
+    while True:
+        try:
+            where = standing(service, settings)
+        except psycopg.OperationalError as error:
+            where = "behind"
+            reason = f"PostgreSQL does not answer: {error}"
+        else:
+            reason = "its migrations have not run"
+        if where != "behind":
+            return where
+        if time.monotonic() > deadline:
+            raise CommandError(f"not ready after {at_most:.0f} s: {reason}")
+        time.sleep(WAIT_EVERY)
+
+
+def _run(name: str, service: str, arguments: argparse.Namespace) -> str:
+    """One command for one service; answers what was done."""
+    if name == "check":
+        command.check(config(service))
+    elif name == "revision":
+        command.revision(config(service), message=arguments.message, autogenerate=True)
+    else:
+        settings = import_module(f"services.{service}.settings").Settings()
+        if name == "wait":
+            return f"schema is {wait(service, settings)}"
+        if arguments.newer_is_fine and standing(service, settings) == "newer":
+            return "schema is newer, left as it is"
+        upgrade(service)
+    return f"{name} done"
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Migrate the services' schemas.")
-    parser.add_argument("command", choices=("upgrade", "check", "revision"))
+    parser.add_argument("command", choices=("upgrade", "check", "revision", "wait"))
     parser.add_argument("services", nargs="*", help="all without a name")
     parser.add_argument("-m", "--message")
-    arguments = parser.parse_args()
+    parser.add_argument("--newer-is-fine", action="store_true", help="leave the schema of a newer release")
+    arguments = parser.parse_intermixed_args()
     services = [s for s in arguments.services if s != "all"] or list(SERVICES)
     unknown = set(services) - set(SERVICES)
     if unknown:
@@ -83,17 +141,12 @@ def main() -> int:
     status = 0
     for service in services:
         try:
-            if arguments.command == "upgrade":
-                upgrade(service)
-            elif arguments.command == "check":
-                command.check(config(service))
-            else:
-                command.revision(config(service), message=arguments.message, autogenerate=True)
+            done = _run(arguments.command, service, arguments)
         except (CommandError, PoolerRefused) as error:
             print(f"{service}: {error}", file=sys.stderr)
             status = 1
         else:
-            print(f"{service}: {arguments.command} done")
+            print(f"{service}: {done}")
     return status
 
 

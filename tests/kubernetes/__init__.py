@@ -1,0 +1,1 @@
+"""A real Kubernetes on this machine: `python -m tests.kubernetes`."""

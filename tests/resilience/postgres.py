@@ -23,7 +23,7 @@ async def run(*_: str) -> str:
                 with first.connect() as connection:  # to rewind takes what a checkpoint would throw away
                     connection.execute("ALTER SYSTEM SET wal_keep_size = '256MB'")
                 await until(lambda: _is_followed(first, "sync"), 20)
-            async with Address(first.port) as address:
+            with Address(first.port) as address:
                 url = urlsplit(first.project.postgres_url)
                 given = url._replace(netloc=f"postgres:{password}@127.0.0.1:{address.port}").geturl()
                 async with suite(seeded=False, LECTERN_POSTGRES_URL=given) as ours:

@@ -7,10 +7,12 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -116,23 +118,29 @@ class Address:
     def __init__(self, target: int) -> None:
         (self.port,) = free_ports(1)
         self.target = target
-        self._server: asyncio.Server | None = None
         self._open: set[asyncio.StreamWriter] = set()
+        # In a thread of its own: what connects through it may block the loop of the proof.
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="address")
 
-    async def __aenter__(self) -> "Address":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+    def __enter__(self) -> "Address":
+        self._thread.start()
+        self._do(asyncio.start_server(self._serve, "127.0.0.1", self.port))
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        if self._server is not None:
-            self._server.close()
-        self._cut()
+    def __exit__(self, *_: object) -> None:
+        self._do(self._cut())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
 
     def turn(self, target: int) -> None:
         self.target = target
-        self._cut()
+        self._do(self._cut())
 
-    def _cut(self) -> None:
+    def _do(self, work: Coroutine[Any, Any, Any]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _cut(self) -> None:
         for writer in self._open:
             writer.close()
 

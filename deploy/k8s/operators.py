@@ -1,7 +1,5 @@
 """Resources of the operators that the components bring: topics and users, roles, scaling by lag, secrets."""
 
-import yaml
-
 from deploy.k8s.processes import PROCESSES, WORKER
 from deploy.k8s.workloads import PART_OF, Json
 from deploy.local.project import CHECKOUT
@@ -206,6 +204,8 @@ def _valkey_users() -> Json:
 
 def alerts() -> list[Json]:
     """The rules of deploy/observability, as Prometheus' operator takes them."""
+    import yaml  # of development: the rest of this module is for `lectern doctor` too
+
     made: list[Json] = []
     for path in sorted(RULES.glob("*.yml")):
         spec = yaml.safe_load(path.read_text())

@@ -4,10 +4,12 @@ import json
 import shutil
 import sys
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from deploy.k8s.doctor import doctor as cluster_doctor
 from deploy.local import checks, control, recovery, report
 from deploy.local import seed as demo
 from deploy.local import upgrade as upgrading
@@ -131,10 +133,19 @@ def observe(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Say what this machine has and lacks, and which command mends it."""
-    project = _project()
-    findings = checks.doctor(project, running=control.is_locked(project))
+def doctor(
+    as_json: AsJson = False,
+    kubeconfig: Annotated[
+        Path | None, typer.Option(exists=True, dir_okay=False, help="Look at this cluster instead.")
+    ] = None,
+    namespace: Annotated[str, typer.Option(help="Of the suite in the cluster.")] = "lectern",
+) -> None:
+    """Say what this machine or a cluster has and lacks, and what mends it."""
+    if kubeconfig:
+        findings = cluster_doctor(kubeconfig, namespace)
+    else:
+        project = _project()
+        findings = checks.doctor(project, running=control.is_locked(project))
     if as_json:
         _print_json([vars(finding) for finding in findings])
     else:

@@ -6,13 +6,14 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from alembic import command
+from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from pydantic import SecretStr
 
 from conftest import DATABASE
 from deploy.local.database import bootstrap_database, service_url
 from deploy.local.testing import SuiteServers
-from libs.common.data import migrations
+from libs.common.data import clock, migrations
 from libs.common.data.migrations import config, main, standing, wait
 from services.support.settings import Settings
 
@@ -59,3 +60,27 @@ def test_an_absent_server_is_waited_for_and_named(settings: Settings):
     away = Settings(database_url=SecretStr("postgresql://lectern_support:x@127.0.0.1:1/lectern"))
     with pytest.raises(CommandError, match="PostgreSQL does not answer"):
         wait("support", away, at_most=0)
+
+
+def test_status_tells_the_revisions_of_the_schema_and_of_the_release(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    head = ScriptDirectory.from_config(config("support")).get_current_head()
+    monkeypatch.setattr(sys, "argv", ["migrations", "status", "support"])
+    assert main() == 0
+    assert capsys.readouterr().out == f"support: schema none, release {head}\n"
+    command.upgrade(config("support"), "0001")
+    capsys.readouterr()
+    assert main() == 0
+    assert capsys.readouterr().out == f"support: schema 0001, release {head}\n"
+    monkeypatch.setenv("SUPPORT_DATABASE_URL", "postgresql://lectern_support:x@127.0.0.1:1/lectern")
+    assert main() == 1
+    assert "support: " in capsys.readouterr().err
+
+
+def test_the_clock_of_postgres_is_compared_with_this_one(
+    settings: Settings, capsys: pytest.CaptureFixture[str]
+):
+    assert clock.main(["support"]) == 0
+    assert capsys.readouterr().out == "0.000\n"
+    assert clock.main(["nobody"]) == 2

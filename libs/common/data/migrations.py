@@ -3,7 +3,8 @@
 `python -m libs.common.data.migrations upgrade|check [SERVICE…]` (all without a name),
 `python -m libs.common.data.migrations revision SERVICE -m "Add …"`, and for a cluster, where a release is
 rolled out and back while others serve: `upgrade --newer-is-fine` leaves the schema of a newer release as it
-is, `wait` ends when the schema is that of this release or of a newer one.
+is, `wait` ends when the schema is that of this release or of a newer one. `status` tells the revisions of
+both.
 """
 
 import argparse
@@ -77,17 +78,22 @@ def upgrade(service: str) -> None:
     command.upgrade(config(service), "head")
 
 
-def standing(service: str, settings: ServiceSettings) -> Literal["behind", "current", "newer"]:
-    """Where the schema is, seen from this release; psycopg.OperationalError while PostgreSQL is away."""
-    script = ScriptDirectory.from_config(config(service))
+def schema_revision(service: str, settings: ServiceSettings) -> str | None:
+    """Where the schema is; None before its first migration, and OperationalError without PostgreSQL."""
     url = postgres_url(settings, direct=True).render_as_string(hide_password=False)
     with psycopg.connect(url, connect_timeout=5, options=connect_options(service)) as connection:
         if connection.execute("SELECT to_regclass('alembic_version')").fetchone() == (None,):
-            return "behind"
+            return None
         found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
-    if found is None:
+    return None if found is None else str(found[0])
+
+
+def standing(service: str, settings: ServiceSettings) -> Literal["behind", "current", "newer"]:
+    """Where the schema is, seen from this release; psycopg.OperationalError while PostgreSQL is away."""
+    script = ScriptDirectory.from_config(config(service))
+    revision = schema_revision(service, settings)
+    if revision is None:
         return "behind"
-    (revision,) = found
     if revision == script.get_current_head():
         return "current"
     return "behind" if any(each.revision == revision for each in script.walk_revisions()) else "newer"
@@ -121,6 +127,9 @@ def _run(name: str, service: str, arguments: argparse.Namespace) -> str:
         settings = import_module(f"services.{service}.settings").Settings()
         if name == "wait":
             return f"schema is {wait(service, settings)}"
+        if name == "status":
+            head = ScriptDirectory.from_config(config(service)).get_current_head()
+            return f"schema {schema_revision(service, settings) or 'none'}, release {head}"
         if arguments.newer_is_fine and standing(service, settings) == "newer":
             return "schema is newer, left as it is"
         upgrade(service)
@@ -129,7 +138,7 @@ def _run(name: str, service: str, arguments: argparse.Namespace) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Migrate the services' schemas.")
-    parser.add_argument("command", choices=("upgrade", "check", "revision", "wait"))
+    parser.add_argument("command", choices=("upgrade", "check", "revision", "wait", "status"))
     parser.add_argument("services", nargs="*", help="all without a name")
     parser.add_argument("-m", "--message")
     parser.add_argument("--newer-is-fine", action="store_true", help="leave the schema of a newer release")
@@ -142,7 +151,7 @@ def main() -> int:
     for service in services:
         try:
             done = _run(arguments.command, service, arguments)
-        except (CommandError, PoolerRefused) as error:
+        except (CommandError, PoolerRefused, psycopg.OperationalError) as error:
             print(f"{service}: {error}", file=sys.stderr)
             status = 1
         else:

@@ -86,13 +86,17 @@ async def connect_direct(
     Through a pooler both fail without an error: wake-ups never come, and two relays own one lane. So what
     hands out a made-up process number in place of the server's is refused with `PoolerRefused`.
     """
-    connection = await psycopg.AsyncConnection.connect(
-        conninfo(settings, direct=True),
-        autocommit=True,
-        connect_timeout=5,
-        application_name=application_name or f"lectern-{settings.service}",
-        options=options or None,
-    )
+    try:
+        connection = await psycopg.AsyncConnection.connect(
+            conninfo(settings, direct=True),
+            autocommit=True,
+            connect_timeout=5,
+            application_name=application_name or f"lectern-{settings.service}",
+            options=options or None,
+        )
+    except psycopg.OperationalError as error:
+        refuse_poolers_complaint(settings.service, error)
+        raise
     try:
         cursor = await connection.execute("SELECT pg_backend_pid()")
         real = (await cursor.fetchone() or (None,))[0]
@@ -101,6 +105,12 @@ async def connect_direct(
         await connection.close()
         raise
     return connection
+
+
+def refuse_poolers_complaint(service: str, error: Exception) -> None:
+    """PgBouncer refuses the options of a session's start; PostgreSQL does not."""
+    if "unsupported startup parameter" in str(error):
+        refuse_pooler(service, 0, None)
 
 
 def refuse_pooler(service: str, told: int, real: int | None) -> None:

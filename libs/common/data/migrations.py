@@ -21,8 +21,9 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection, MetaData, create_engine, text
+from sqlalchemy.exc import OperationalError
 
-from libs.common.data.db import PoolerRefused, connect_options, refuse_pooler
+from libs.common.data.db import PoolerRefused, connect_options, refuse_pooler, refuse_poolers_complaint
 from libs.common.runtime.connections import postgres_url
 from libs.common.runtime.settings import SERVICES, ServiceSettings
 
@@ -59,6 +60,9 @@ def migrate(settings: ServiceSettings, metadata: MetaData) -> None:
             with context.begin_transaction():
                 context.run_migrations()
             connection.commit()
+    except OperationalError as error:
+        refuse_poolers_complaint(settings.service, error)
+        raise
     finally:
         engine.dispose()  # a failed one must not keep the lock
 

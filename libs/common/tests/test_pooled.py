@@ -8,7 +8,13 @@ from sqlalchemy import text
 
 from conftest import DATABASE
 from libs.common.data.bootstrap import role_of, session_settings
-from libs.common.data.db import Database, PoolerRefused, connect_direct, refuse_pooler
+from libs.common.data.db import (
+    Database,
+    PoolerRefused,
+    connect_direct,
+    refuse_pooler,
+    refuse_poolers_complaint,
+)
 from libs.common.runtime.settings import ServiceSettings
 from libs.common.testing.harness import CollectedQueue, Harness
 
@@ -60,6 +66,13 @@ def test_a_made_up_process_number_is_a_pooler_s():
     refuse_pooler("learning", 77, 77)
     with pytest.raises(PoolerRefused, match=r"LEARNING_DATABASE_DIRECT_URL .*address of PostgreSQL itself"):
         refuse_pooler("learning", 77, 78)
+
+
+def test_the_complaint_of_a_pooler_is_understood():
+    complaint = psycopg.OperationalError("FATAL:  unsupported startup parameter in options: search_path")
+    with pytest.raises(PoolerRefused, match="LEARNING_DATABASE_DIRECT_URL"):
+        refuse_poolers_complaint("learning", complaint)
+    refuse_poolers_complaint("learning", psycopg.OperationalError("connection refused"))
 
 
 async def test_direct_sessions_take_the_direct_address(pooled: ServiceSettings):

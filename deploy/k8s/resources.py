@@ -15,6 +15,8 @@ LATELY = timedelta(hours=1)
 """A restart before that is history."""
 LEAST_LEFT = timedelta(days=14)
 """Of a certificate; a third of its life where that is shorter."""
+LEAST_OWNED = timedelta(days=5)
+"""Of one that an operator owns and renews by itself: CloudNativePG does so in the last week."""
 _WAITS = ("ContainerCreating", "PodInitializing")
 
 
@@ -90,6 +92,8 @@ def _why_waiting(pod: Json, hint: str) -> str:
 
 
 def _restarts(pod: Json, hint: str) -> Iterator[str]:
+    if pod.get("status", {}).get("phase") == "Succeeded":  # a Job's, which has waited for a server
+        return
     for container in _containers(pod):
         ended = container.get("lastState", {}).get("terminated", {})
         if not container.get("restartCount") or not ended.get("finishedAt"):
@@ -131,8 +135,8 @@ def topics(found: list[Json]) -> list[str]:
         differs = [f"{key}={has}, declared {wanted}" for key, has, wanted in pairs if str(has) != str(wanted)]
         if differs:
             todo = _APPLY
-            if (actual.get("partitions") or 0) > spec["partitions"]:
-                todo = "partitions cannot be taken away: make the topic anew, see docs/runbooks"
+            if actual.get("partitions") != spec["partitions"]:
+                todo = "keys would move between partitions: keep its width in your overlay, or make it anew"
             faults.append(f"The topic {name} differs ({'; '.join(differs)}): {todo}.")
         faults += _not_ready(there[name], "KafkaTopic")
     return faults
@@ -223,17 +227,20 @@ def _stored(secret: Json) -> list[str]:
     except (ValueError, binascii.Error):
         return [f"The Secret {name} holds no certificate that can be read: make it anew."]
     first = min(chain, key=lambda each: each.not_valid_after_utc)
-    ending = _ending(first.not_valid_before_utc, first.not_valid_after_utc)
+    owned = bool(secret["metadata"].get("ownerReferences"))
+    least = LEAST_OWNED if owned else LEAST_LEFT
+    ending = _ending(first.not_valid_before_utc, first.not_valid_after_utc, least)
     return [f"The certificate in the Secret {name} {ending}: renew it."] if ending else []
 
 
-def _ending(begin: datetime | None, end: datetime) -> str:
+def _ending(begin: datetime | None, end: datetime, most: timedelta = LEAST_LEFT) -> str:
+    """What is wrong with the time of a certificate; empty where nothing is."""
     now = datetime.now(UTC)
     if begin and begin > now:
         return f"is valid only from {begin:%Y-%m-%d %H:%M} UTC on"
     if end <= now:
         return f"ended on {end:%Y-%m-%d}"
-    least = min(LEAST_LEFT, (end - begin) / 3) if begin else LEAST_LEFT
+    least = min(most, (end - begin) / 3) if begin else most
     return f"ends on {end:%Y-%m-%d}, in {(end - now).days} days" if end - now < least else ""
 
 

@@ -34,8 +34,8 @@ import json, sys, time
 from pathlib import Path
 state = json.loads(Path(__file__).with_name("cluster.json").read_text())
 words = sys.argv[1:]
-assert words[:1] + words[2:3] + words[4:5] == ["--kubeconfig", "-n", "--request-timeout=20s"], words
-verb, *rest = words[5:]
+assert words[:1] + words[2:3] == ["--kubeconfig", "-n"], words
+verb, *rest = [word for word in words[4:] if word != "--request-timeout=20s"]
 def refuse(text):
     sys.exit(print(text, file=sys.stderr) or 1)
 if state["refuses"].get(verb) or state["refuses"].get(rest[0]):
@@ -67,7 +67,7 @@ def days(count: float) -> str:
 
 def pem(left: float, life: float = 90) -> str:
     """A certificate that ends in so many days, as a Secret has it."""
-    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kafka")])
     end = datetime.now(UTC) + timedelta(days=left)
     built = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
@@ -144,7 +144,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Json:
 
 
 def findings(cluster: Json, tmp_path: Path) -> dict[str, list[str]]:
-    """Sentences of the faults by check; asserts that the exit code tells of them and that no value is told."""
+    """Sentences of the faults by check; the exit code tells of them, and no value is shown."""
     (tmp_path / "cluster.json").write_text(json.dumps(cluster))
     result = CliRunner().invoke(app, ["doctor", "--json", "--kubeconfig", str(tmp_path / "kubeconfig")])
     rows = json.loads(result.stdout)
@@ -210,6 +210,9 @@ def test_workloads(cluster: Json, tmp_path: Path):
     killed |= {"restartCount": 2, "lastState": terminated("OOMKilled", 137, timedelta(minutes=5))}
     old = named(cluster, "pods", "notify-api-x1")["status"]["containerStatuses"][0]
     old |= {"restartCount": 1, "lastState": terminated("Error", 1, timedelta(days=3))}
+    waited = deepcopy(named(cluster, "pods", "learning-tasks-x1"))
+    waited["metadata"]["name"], waited["status"]["phase"] = "of-a-job", "Succeeded"
+    pods.append(waited)
     named(cluster, "jobs", "migrate-forum-unset")["status"] = {
         "conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]
     }
@@ -247,7 +250,7 @@ def test_topics_and_rights(cluster: Json, tmp_path: Path):
     assert "The topic forum.events is missing: apply your overlay" in told
     assert "identity.users differs (cleanup.policy=delete, declared compact)" in told
     assert "identity.events differs (replicas=1, declared 3)" in told
-    assert "support.events differs (partitions=12, declared 6): partitions cannot be taken away" in told
+    assert "support.events differs (partitions=12, declared 6): keys would move" in told
     assert "KafkaTopic notify.events is not ready (not authorised)" in told
     lacks, more = found["acls"]
     assert lacks.startswith(f"The user forum may not {gone['operations'][0].lower()} ")
@@ -277,15 +280,15 @@ def test_schemas(cluster: Json, tmp_path: Path):
 @pytest.mark.parametrize(
     ("whose", "apart", "told"),
     [
-        ("node", 30, "node-1 is 29.|node-1 is 30."),
-        ("node", -30, "behind this"),
+        ("node", 30, "ahead of this machine's"),
+        ("node", -30, "behind this machine's"),
         ("postgres", -5, "5.0 s behind"),
     ],
 )
 def test_clocks(cluster: Json, tmp_path: Path, whose: str, apart: float, told: str):
     cluster[whose] = apart
     (sentence,) = findings(cluster, tmp_path)["clocks"]
-    assert any(part in sentence for part in told.split("|"))
+    assert told in sentence
     assert "NTP client" in sentence
 
 
@@ -295,6 +298,11 @@ def test_certificates(cluster: Json, tmp_path: Path):
     for name, content in (("ended", pem(-1)), ("broken", "bm9uZQ=="), ("short", pem(0.9, life=1))):
         secret = {"metadata": {"name": name}, "type": "kubernetes.io/tls", "data": {"tls.crt": content}}
         cluster["kinds"]["secrets"].append(secret)
+    owned = {
+        "metadata": {"name": "owned", "ownerReferences": [{"kind": "Cluster"}]},
+        "type": "kubernetes.io/tls",
+    }
+    cluster["kinds"]["secrets"].append(owned | {"data": {"tls.crt": pem(8)}})
     found = findings(cluster, tmp_path)
     assert set(found) == {"certificates"}
     soon, ended, broken = found["certificates"]

@@ -5,11 +5,12 @@ prometheus-client's own histogram takes a lock for every bucket; here one thread
 
 from bisect import bisect_left
 from collections.abc import Iterator
-from importlib.metadata import version
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+
+from libs.common.runtime.release import release
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
@@ -85,7 +86,7 @@ class Metrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         build = _gauge("build_info", labels=("version",))
-        build.add_metric((version("lectern"),), 1)
+        build.add_metric((release(),), 1)
         yield build
         yield self._request_seconds()
         yield _gauge("gateway_clients", self.clients)

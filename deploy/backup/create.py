@@ -14,7 +14,6 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC
-from importlib.metadata import version
 from pathlib import Path
 
 from aiokafka.admin import AIOKafkaAdminClient
@@ -26,6 +25,7 @@ from deploy.backup.manifest import Manifest, all_manifests
 from deploy.backup.repository import BackupError, Digest, Repository
 from libs.common.runtime.clock import Clock, system_clock
 from libs.common.runtime.connections import kafka_arguments
+from libs.common.runtime.release import release as suite_release
 from libs.common.runtime.settings import SERVICES, SuiteSettings
 
 Offsets = dict[str, dict[str, dict[str, int]]]
@@ -191,7 +191,7 @@ def release() -> str:
         check=False,
     )
     commit = f"+{done.stdout.strip()}" if done.returncode == 0 else ""
-    return f"{version('lectern')}{commit}"
+    return f"{suite_release()}{commit}"
 
 
 def summary(manifest: Manifest, known: Mapping[str, object]) -> str:

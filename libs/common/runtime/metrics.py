@@ -6,7 +6,6 @@ is of (`service`, `instance`) is added by Prometheus, from the target that it sc
 """
 
 from collections.abc import Iterable, Iterator
-from importlib.metadata import version
 from typing import Protocol
 from weakref import WeakSet
 
@@ -21,6 +20,8 @@ from prometheus_client import (
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from libs.common.runtime.release import release
+
 disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, which no rule reads
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -28,7 +29,7 @@ LAG_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 18
 TASK_SECONDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900)
 
 BUILD = Gauge("lectern_build_info", "Always 1; the release of this process stands in its label", ("version",))
-BUILD.labels(version("lectern")).set(1)
+BUILD.labels(release()).set(1)
 
 # Requests
 REQUESTS = Histogram(

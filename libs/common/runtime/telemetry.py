@@ -13,10 +13,10 @@ import atexit
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from libs.common.runtime.release import release
 from libs.common.runtime.settings import SuiteSettings
 from libs.common.runtime.trace import Trace, peek_trace, set_share, tracing
 
@@ -40,7 +40,7 @@ class Telemetry:
             {
                 "service.namespace": "lectern",
                 "service.name": service,
-                "service.version": version("lectern"),
+                "service.version": release(),
                 "service.instance.id": str(uuid4()),
             }
         )

@@ -16,9 +16,9 @@ MONTHS_AHEAD = 3
 
 @TASKS.task(every=3600)
 async def make_partitions(run: TaskRun) -> None:
-    """Make the log's partitions of this month and the next three."""
+    """Make the log's partitions of last month, whose events may be on their way, this, and the next three."""
     async with run.db.session() as session:
-        for number in range(MONTHS_AHEAD + 1):
+        for number in range(-1, MONTHS_AHEAD + 1):
             await make_partition(session, run.clock(), number)
 
 

@@ -16,7 +16,7 @@ from deploy.backup.database import Server
 from deploy.backup.files import restore_files
 from deploy.backup.manifest import all_manifests, choose
 from deploy.backup.prune import prune
-from deploy.backup.repository import BackupError, Repository, new_identity
+from deploy.backup.repository import BackupError, Repository, new_identity, read_identities
 from deploy.backup.restore import plan, read_secrets, restore_database, verify
 from deploy.backup.watch import EVERY, unwatch, watch
 from libs.common.runtime.settings import SuiteSettings
@@ -30,12 +30,7 @@ def repository_of(arguments: argparse.Namespace) -> Repository:
             "name a repository: --repository or LECTERN_BACKUP_URL, a directory or s3://BUCKET/PREFIX"
         )
     recipients = arguments.recipient or os.environ.get("LECTERN_BACKUP_RECIPIENTS", "").split(",")
-    identities: list[str] = []
-    if arguments.identity:
-        if not arguments.identity.is_file():
-            raise BackupError(f"{arguments.identity} is not there: it is the file that 'backup key' made")
-        lines = arguments.identity.read_text().splitlines()
-        identities = [line for line in lines if line and not line.startswith("#")]
+    identities = read_identities(arguments.identity) if arguments.identity else []
     return Repository(url, [each for each in recipients if each], identities)
 
 

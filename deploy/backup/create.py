@@ -19,9 +19,9 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from deploy.backup.database import Receiver, Server, State, first_segment, next_segment
+from deploy.backup.database import Receiver, Server, first_segment, next_segment
 from deploy.backup.files import copy_files, digest_of
-from deploy.backup.manifest import Manifest, all_manifests
+from deploy.backup.manifest import Manifest, all_manifests, wal_folder
 from deploy.backup.repository import BackupError, Digest, Repository
 from libs.common.runtime.clock import Clock, system_clock
 from libs.common.runtime.connections import kafka_arguments
@@ -67,7 +67,7 @@ def create(
             offsets = asyncio.run(read_offsets(sources.settings))
             point_at, wal_to = sources.server.mark(f"lectern-{name}")
             receiver.wait_for(wal_to)
-            wal = _copy_log(repository, receiver, wal_folder(before), wal_from, wal_to)
+            wal = _copy_log(repository, receiver, wal_folder(before.system, before.epoch), wal_from, wal_to)
         later = copy_files(sources.settings.storage_url, repository, files, stored)
         secrets = _copy_secrets(repository, f"{folder}/secrets.tar.age", sources.secrets)
         manifest = Manifest(
@@ -92,11 +92,6 @@ def create(
         )
         manifest.save(repository)
     return manifest
-
-
-def wal_folder(state: State) -> str:
-    """Where the log of this history of this server lies."""
-    return f"wal/{state.system}/{state.epoch}"
 
 
 def _parent(manifests: list[Manifest], system: str, epoch: int, timeline: int) -> Manifest | None:

@@ -43,7 +43,7 @@ class Manifest:
     @property
     def wal_folder(self) -> str:
         """Of this history of this server: each restore begins another."""
-        return f"wal/{self.system}/{self.epoch}"
+        return wal_folder(self.system, self.epoch)
 
     def save(self, repository: Repository) -> None:
         repository.write_json(f"{self.folder}/manifest.json", {"format": FORMAT, **asdict(self)})
@@ -63,6 +63,16 @@ class Manifest:
         for table in ("wal", "files"):
             values[table] = {each: Digest(**digest) for each, digest in values[table].items()}
         return cls(**values)
+
+
+def wal_folder(system: str, epoch: int) -> str:
+    """Where the log of one history of a server lies."""
+    return f"wal/{system}/{epoch}"
+
+
+def watched_folder(system: str, epoch: int) -> str:
+    """Where it says what came between the backups of that history."""
+    return f"watched/{system}/{epoch}"
 
 
 def blob(digest: Digest) -> str:

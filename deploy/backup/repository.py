@@ -62,6 +62,13 @@ def new_identity() -> tuple[str, str]:
     return str(identity), str(identity.to_public())
 
 
+def read_identities(path: Path) -> list[str]:
+    """The identities in the file that `backup key` made. Raises BackupError."""
+    if not path.is_file():
+        raise BackupError(f"{path} is not there: it is the file that 'backup key' made")
+    return [line for line in path.read_text().splitlines() if line and not line.startswith("#")]
+
+
 class Repository:
     """A store of backups. To write takes recipients (`age1…`), to read sealed things identities."""
 

@@ -4,7 +4,7 @@
 keys. What follows once it runs (an epoch, the log) is the caller's: see deploy/local/recovery.py.
 """
 
-import io
+import shutil
 import tarfile
 import tempfile
 from dataclasses import dataclass
@@ -78,10 +78,8 @@ def restore_database(repository: Repository, plan: Plan, data: Path) -> None:
         log = made / WAL
         log.mkdir(mode=0o700)
         for name, digest in plan.wal.items():
-            with (log / name).open("wb") as file:
-                repository.unseal(f"{plan.backup.wal_folder}/{name}.age", file)
-            if (log / name).stat().st_size != digest.size:
-                raise BackupError(f"segment {name} of the write-ahead log is not what was stored")
+            with repository.unsealed(f"{plan.backup.wal_folder}/{name}.age", digest) as segment:
+                shutil.copyfile(segment, log / name)
         recover_to(made, WAL, _target(plan))
         if data.exists():
             data.rmdir()
@@ -98,11 +96,11 @@ def read_secrets(repository: Repository, manifest: Manifest) -> dict[str, str]:
     """Keys and passwords by the name of their file; empty where the backup has none."""
     if manifest.secrets is None:
         return {}
-    tar = io.BytesIO()
-    repository.unseal(f"{manifest.folder}/secrets.tar.age", tar)
-    tar.seek(0)
     found = {}
-    with tarfile.open(fileobj=tar) as archive:
+    with (
+        repository.unsealed(f"{manifest.folder}/secrets.tar.age", manifest.secrets) as tar,
+        tarfile.open(tar) as archive,
+    ):
         for member in archive.getmembers():
             file = archive.extractfile(member)
             if file is not None:

@@ -11,10 +11,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from deploy.backup.create import Sources, store_log, wal_folder
+from deploy.backup.create import Sources, store_log
 from deploy.backup.database import Receiver
 from deploy.backup.files import copy_files
-from deploy.backup.manifest import Manifest, all_manifests
+from deploy.backup.manifest import Manifest, all_manifests, wal_folder, watched_folder
 from deploy.backup.repository import Digest, Repository
 from libs.common.runtime.clock import Clock, system_clock
 
@@ -35,7 +35,7 @@ def watch(
     """Runs until it is interrupted. Raises BackupError where the server or the repository is away; `spool`
     keeps what was taken and not stored yet, so start it again."""
     state = sources.server.state()
-    folder = f"watched/{state.system}/{state.epoch}"
+    folder = watched_folder(state.system, state.epoch)
     known: dict[str, Digest] = dict(manifests[-1].files) if (manifests := all_manifests(repository)) else {}
     stored = set(repository.names("files"))
     with Receiver(sources.server, spool, SLOT) as receiver:
@@ -43,7 +43,7 @@ def watch(
             receiver.check()
             at = clock()
             receiver.wait_past(_end_segment(sources))
-            wal = store_log(repository, wal_folder(state), receiver.segments())
+            wal = store_log(repository, wal_folder(state.system, state.epoch), receiver.segments())
             files = copy_files(sources.settings.storage_url, repository, known, stored)
             new = {path: digest for path, digest in files.items() if path not in known}
             if wal or new:
@@ -76,8 +76,8 @@ def unwatch(sources: Sources, spool: Path) -> None:
 
 
 def _looks(repository: Repository, backup: Manifest) -> list[dict[str, Any]]:
-    folder = f"watched/{backup.system}/{backup.epoch}"
-    return [repository.read_json(name) for name in repository.names(folder)]
+    names = repository.names(watched_folder(backup.system, backup.epoch))
+    return [repository.read_json(name) for name in names]
 
 
 def watched_wal(repository: Repository, backup: Manifest) -> dict[str, Digest]:

@@ -20,7 +20,7 @@ from psycopg import sql
 from deploy.backup.database import Server, find_tools, forget_recovery, run_tool
 from deploy.backup.files import restore_files
 from deploy.backup.manifest import all_manifests, choose
-from deploy.backup.repository import BackupError, Repository
+from deploy.backup.repository import BackupError, Repository, read_identities
 from deploy.backup.restore import WAL, Plan, plan, read_secrets, restore_database
 from deploy.local.children import end_orphans
 from deploy.local.control import is_locked
@@ -67,9 +67,7 @@ def restore(
 
     With `only` one service's schema is taken from the backup, and everything else stays as it is.
     """
-    if is_locked(project):
-        raise SetupError("The suite runs: stop it with 'make down' first.")
-    end_orphans(project)
+    _refuse_running(project)
     moment = datetime.fromisoformat(at) if at else None
     if moment is not None and moment.tzinfo is None:
         raise SetupError("--at needs a zone, as in 2026-01-31T12:00:00Z.")
@@ -85,6 +83,12 @@ def restore(
     return [*said, *_begin_epoch(project, chosen)]
 
 
+def _refuse_running(project: Project) -> None:
+    if is_locked(project):
+        raise SetupError("The suite runs: stop it with 'make down' first.")
+    end_orphans(project)
+
+
 def restore_storage(project: Project, url: str, identity: Path) -> list[str]:
     """Bring back what is missing of the newest backup's files; the suite may run. Raises SetupError."""
     try:
@@ -98,9 +102,7 @@ def restore_storage(project: Project, url: str, identity: Path) -> list[str]:
 
 def rebuild_log(project: Project) -> list[str]:
     """Write Kafka's log anew, where it is lost. Raises SetupError."""
-    if is_locked(project):
-        raise SetupError("The suite runs: stop it with 'make down' first.")
-    end_orphans(project)
+    _refuse_running(project)
     servers = start_servers(project, ("postgres", "kafka"))
     try:
         _run(project, "deploy.local.kafka.set_up")
@@ -112,10 +114,7 @@ def rebuild_log(project: Project) -> list[str]:
 def _open(url: str, identity: Path) -> Repository:
     if not url:
         raise SetupError("Name a repository: --repository or LECTERN_BACKUP_URL.")
-    if not identity.is_file():
-        raise SetupError(f"{identity} is not there: it is the file that 'lectern backup key' made.")
-    lines = identity.read_text().splitlines()
-    return Repository(url, identities=[line for line in lines if line and not line.startswith("#")])
+    return Repository(url, identities=read_identities(identity))
 
 
 def _put_schema_back(project: Project, repository: Repository, chosen: Plan, service: str) -> list[str]:

@@ -26,7 +26,7 @@ def program(name: str) -> Path:
     found = shutil.which(name) or shutil.which(name.removeprefix("prometheus-"))
     if found:
         return Path(found)
-    package = unpacked(SUITE, PACKAGES)
+    package = unpacked({SUITE: PACKAGES})
     path = package / "usr" / "bin" / name
     return _movable(path) if name == "prometheus-alertmanager" else path
 
@@ -107,6 +107,6 @@ def _write_alertmanager(project: Project, directory: Path) -> None:
     )
     (directory / "alertmanager.yml").write_text(text)
     if shutil.which("alertmanager") is None and shutil.which("prometheus-alertmanager") is None:
-        texts = unpacked(SUITE, PACKAGES) / "usr" / "share" / "prometheus" / "alertmanager"
+        texts = unpacked({SUITE: PACKAGES}) / "usr" / "share" / "prometheus" / "alertmanager"
         for file in texts.glob("*.tmpl"):
             shutil.copyfile(file, directory / file.name)

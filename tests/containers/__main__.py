@@ -3,8 +3,8 @@
 import argparse
 import sys
 
+from deploy.local.project import SetupError
 from tests.containers import compose, engine, images
-from tests.containers.packages import MissingTool
 
 
 def main() -> int:
@@ -21,7 +21,7 @@ def main() -> int:
             images.images(options.tag, again=not options.once)
         else:
             compose.compose_test(built=options.built)
-    except (MissingTool, AssertionError, RuntimeError) as failure:
+    except (SetupError, AssertionError, RuntimeError) as failure:
         print(f"{options.what}: {failure}", file=sys.stderr)
         return 1
     return 0

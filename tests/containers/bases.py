@@ -10,9 +10,11 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from deploy.local.debian import source
 from deploy.local.kafka.jars import jars
+from deploy.local.project import SetupError
+from tests.containers.commands import cache, run
 from tests.containers.engine import Engine
-from tests.containers.packages import KEYRING, MissingTool, cache, mirror, run
 
 HERE = Path(__file__).parent / "images"
 AUTHORITIES = Path("/usr/local/share/ca-certificates")
@@ -50,11 +52,10 @@ def _import(engine: Engine, name: str) -> None:
     archive = cache("docker") / f"root-{release}.tar"
     if not archive.exists():
         new = archive.with_suffix(".new.tar")
-        source = f"deb [signed-by={KEYRING}] {mirror()[0]} {release} main"
         words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}"]
         options = ['Acquire::Languages "none"', 'Acquire::Check-Valid-Until "false"']
         words += [f"--aptopt={option}" for option in options]
-        run([*words, release, new, source], env=engine.environment)
+        run([*words, release, new, source(release)], env=engine.environment)
         new.rename(archive)
     engine.docker("import", archive, name)
 
@@ -113,7 +114,7 @@ def _compiled(package: str, version: str) -> Path:
     if place.exists():
         return place
     if shutil.which("go") is None:
-        raise MissingTool(f"No registry has given an image of {package}, and there is no Go to build it.")
+        raise SetupError(f"No registry has given an image of {package}, and there is no Go to build it.")
     new = place.with_suffix(".new")
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "go.mod").write_text("module stand-in\n")

@@ -6,7 +6,6 @@ Images and build caches stay in the user's cache.
 """
 
 import fcntl
-import hashlib
 import json
 import os
 import re
@@ -20,18 +19,20 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.containers.packages import MissingTool, cache, run, unpack
+from deploy.local.debian import own_suite, unpacked
+from deploy.local.project import SetupError
+from tests.containers.commands import cache, run
 
 PACKAGES = {
     "trixie": ("docker.io", "docker-cli", "containerd", "tini"),
     # Compose wants buildx 0.17 or newer.
     "forky": ("docker-compose", "docker-buildx"),
-    # runc of trixie needs a newer C library than bookworm has.
-    "": (
-        "runc", "libseccomp2", "mmdebstrap", "iptables", "libip4tc2", "libip6tc2", "libxtables12",
-        "libnftnl11", "libnetfilter-conntrack3", "libnfnetlink0", "libmnl0",
-    ),
-}  # fmt: skip
+}
+# Of this machine's own release: runc of trixie needs a newer C library than bookworm has.
+OWN = (
+    "runc", "libseccomp2", "mmdebstrap", "iptables", "libip4tc2", "libip6tc2", "libxtables12",
+    "libnftnl11", "libnetfilter-conntrack3", "libnfnetlink0", "libmnl0",
+)  # fmt: skip
 EXECUTION = Path("/run/lectern-docker")
 SOCKET = Path("/run/lectern-docker.sock")
 PID = Path("/run/lectern-docker.pid")
@@ -64,7 +65,7 @@ def engine() -> Iterator[Engine]:
         yield Engine(dict(os.environ), own=False)
         return
     if os.geteuid() != 0:
-        raise MissingTool(
+        raise SetupError(
             "No Docker engine answers and only root can start one: start Docker, or set DOCKER_HOST."
         )
     place = _programs()
@@ -106,8 +107,7 @@ def _answers(environment: dict[str, str]) -> bool:
 
 def _programs() -> Path:
     """The directory with everything that the engine is made of; fetched once."""
-    mark = hashlib.sha256(json.dumps(PACKAGES, sort_keys=True).encode()).hexdigest()[:12]
-    place = unpack(cache("docker") / f"programs-{mark}", PACKAGES)
+    place = unpacked({**PACKAGES, own_suite(): OWN})
     programs = place / "bin"
     if not programs.exists():
         scratch = place / f"bin.{os.getpid()}"
@@ -187,7 +187,7 @@ def _start(place: Path, environment: dict[str, str]) -> None:
     while not _answers(environment):
         if process.poll() is not None or time.monotonic() > deadline:
             last = "\n".join(log.read_text(errors="replace").splitlines()[-15:])
-            raise MissingTool(f"The Docker engine did not start:\n{last}")
+            raise SetupError(f"The Docker engine did not start:\n{last}")
         time.sleep(0.2)
 
 

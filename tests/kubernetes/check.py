@@ -103,7 +103,7 @@ def compose() -> str:
     if not path.exists():
         raise Skipped("there is no docker-compose.yml")
     run(tool("check-jsonschema"), "--builtin-schema", "vendor.compose-spec", path)
-    plugins = sorted((cache() / "docker").glob("programs-*/configuration/cli-plugins/docker-compose"))
+    plugins = sorted(cache().glob("debian-*/configuration/cli-plugins/docker-compose"))
     if not plugins:
         return "compose schema; docker compose is not here"
     every = [profile for each in ("demo", "observability", "bi", "ha") for profile in ("--profile", each)]

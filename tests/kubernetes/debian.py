@@ -3,7 +3,7 @@
 import platform
 from pathlib import Path
 
-from deploy.local.debian import unpacked
+from deploy.local.debian import own_suite, unpacked
 
 # Not of a newer release: its runc needs a newer C library.
 OLD = (
@@ -13,17 +13,17 @@ OLD = (
 
 
 def etcd() -> Path:
-    return unpacked("trixie", ("etcd-server",)) / "usr" / "bin" / "etcd"
+    return unpacked({"trixie": ("etcd-server",)}) / "usr" / "bin" / "etcd"
 
 
 def containerd() -> Path:
     """A kubelet of today wants a current one."""
-    return unpacked("forky", ("containerd",)) / "usr" / "bin"
+    return unpacked({"forky": ("containerd",)}) / "usr" / "bin"
 
 
 def node() -> Path:
     """The directory of what else a node is made of; its `bin` has wrappers that find their libraries."""
-    place = unpacked(platform.freedesktop_os_release()["VERSION_CODENAME"], OLD)
+    place = unpacked({own_suite(): OLD})
     programs = place / "bin"
     if not programs.exists():
         libraries = place / "usr" / "lib" / f"{platform.machine()}-linux-gnu"

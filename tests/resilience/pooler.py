@@ -12,6 +12,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from deploy.local.control import Process
+from deploy.local.debian import unpacked
 from deploy.local.postgres import unprivileged_user
 from deploy.local.process import Command, end, spawn, wait_ready
 from deploy.local.project import DATABASE, Project, environment, free_ports, role_password
@@ -19,7 +20,6 @@ from deploy.local.testing import temporary_directory
 from libs.common.data.bootstrap import role_of
 from libs.common.runtime.settings import SERVICES
 from libs.common.testing.harness import eventually
-from tests.containers.packages import unpack_whole
 from tests.resilience.servers import Node
 from tests.resilience.suite import step, suite
 
@@ -105,7 +105,7 @@ class PgBouncer:
         return f"postgresql://{role_of(service)}:{password}@127.0.0.1:{port}/{DATABASE}"
 
     def start(self) -> None:
-        root = unpack_whole(RELEASE, "pgbouncer")
+        root = unpacked({RELEASE: ["pgbouncer"]}, whole=True)
         self.directory.mkdir()
         users = self.directory / "users.txt"
         passwords = {role_of(each): role_password(self.node.project.postgres_url, each) for each in SERVICES}

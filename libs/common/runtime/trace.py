@@ -104,8 +104,8 @@ def peek_trace() -> Trace | None:
 
 
 @contextmanager
-def tracing(trace: Trace) -> Iterator[Trace]:
-    """Make `trace` current inside the block."""
+def tracing(trace: Trace | None) -> Iterator[Trace | None]:
+    """Make `trace` current inside the block; None begins a block of no trace."""
     token = _current.set(trace)
     try:
         yield trace

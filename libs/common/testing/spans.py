@@ -7,6 +7,7 @@ from typing import Any
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from libs.common.runtime.telemetry import Telemetry, use
+from libs.common.runtime.trace import tracing
 
 
 class KeptSpans:
@@ -23,11 +24,15 @@ class KeptSpans:
 
 @contextmanager
 def kept_spans(share: float = 1.0) -> Iterator[KeptSpans]:
-    """Let this process write spans down inside the block."""
+    """Let this process write spans down inside the block.
+
+    It begins outside any trace: the context of the tests' loop keeps the one that an earlier test began.
+    """
     kept = KeptSpans(share)
     use(kept.telemetry)
     try:
-        yield kept
+        with tracing(None):
+            yield kept
     finally:
         use(None)
         kept.telemetry.stop()

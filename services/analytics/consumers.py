@@ -7,43 +7,33 @@ it again with the same handlers.
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Table, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.bus.received import Handler
 from libs.common.events import forum, identity, learning, quizzes, support
 from libs.common.events.catalog import CourseState
-from services.analytics import projection as p
+from services.analytics import read_models as p
 from services.analytics.event_log import Batch
+from services.analytics.merging import merge
 from services.analytics.privacy import PRIVACY
 
 
-async def merge(session: AsyncSession, table: Table, rows: Iterable[dict[str, Any]]) -> None:
-    """Insert rows; where the key exists, replace the columns that are given."""
-    rows = list(rows)
-    if not rows:
-        return
-    keys = [column.name for column in table.primary_key]
-    statement = insert(table)
-    given = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-    await session.execute(
-        statement.on_conflict_do_update(index_elements=keys, set_=given)
-        if given
-        else statement.on_conflict_do_nothing(),
-        rows,
-    )
-
-
 async def _active(session: AsyncSession, pairs: Iterable[tuple[Any, Any]]) -> None:
-    days = sorted({(at.date(), user) for user, at in pairs}, key=str)
-    await merge(session, p.active_days, [{"day": day, "user": user} for day, user in days])
+    await merge(session, p.active_days, [{"day": at.date(), "user": user} for user, at in pairs])
 
 
 async def _learned(session: AsyncSession, batch: Batch) -> None:
-    days = sorted({(i.event.student, i.event.local_date) for i in batch}, key=str)
-    await merge(session, p.learning_days, [{"student": s, "local_date": d} for s, d in days])
+    names = ("course", "student", "local_date")
+    days = [{n: getattr(i.event, n) for n in names} for i in batch]
+    await merge(session, p.course_days, days)
+    await merge(session, p.learning_days, [{n: day[n] for n in names[1:]} for day in days])
     await _active(session, ((i.event.student, i.occurred_at) for i in batch))
+
+
+async def _visited(session: AsyncSession, batch: Batch) -> None:
+    names = ("enrollment", "lesson", "course", "student")
+    await merge(session, p.lesson_visits, [{n: getattr(i.event, n) for n in names} for i in batch])
 
 
 async def _feed(session: AsyncSession, batch: Batch, kind: str, user: str, title: str | None = None) -> None:
@@ -137,6 +127,8 @@ async def on_enrollment(session: AsyncSession, batch: Batch) -> None:
                 "started_at": e.started_at,
                 "completed_at": e.completed_at,
                 "last_accessed": e.last_accessed,
+                "study_seconds": e.study_seconds,
+                "points": e.points,
             }
             for e in (item.event for item in batch)
             if e is not None
@@ -153,22 +145,15 @@ async def on_lesson_completed(session: AsyncSession, batch: Batch) -> None:
     names = ("enrollment", "lesson", "course", "student", "local_date")
     rows = [{n: getattr(i.event, n) for n in names} | {"completed_at": i.occurred_at} for i in batch]
     await merge(session, p.lesson_completions, rows)
+    await _visited(session, batch)
     await _learned(session, batch)
     await _feed(session, batch, "lesson_completed", "student")
 
 
 async def on_study_time_recorded(session: AsyncSession, batch: Batch) -> None:
-    statement = insert(p.study)
-    total = p.study.c.seconds + statement.excluded.seconds
-    await session.execute(
-        statement.on_conflict_do_update(
-            index_elements=["student", "course", "local_date"], set_={"seconds": total}
-        ),
-        [
-            {n: getattr(i.event, n) for n in ("student", "course", "local_date", "seconds")}
-            for i in sorted(batch, key=lambda i: (str(i.event.student), str(i.event.course)))
-        ],
-    )
+    names = ("student", "course", "local_date", "seconds")
+    await merge(session, p.study, [{n: getattr(i.event, n) for n in names} for i in batch], add=("seconds",))
+    await _visited(session, batch)
     await _learned(session, batch)
 
 
@@ -177,14 +162,18 @@ async def on_course_completed(session: AsyncSession, batch: Batch) -> None:
 
 
 async def on_quiz_started(session: AsyncSession, batch: Batch) -> None:
-    names = ("attempt", "quiz", "kind", "title", "course", "student")
+    names = (
+        "attempt", "number", "quiz", "kind", "title", "course", "lesson", "enrollment", "student",
+        "local_date",
+    )  # fmt: skip
     rows = [{n: getattr(i.event, n) for n in names} | {"started_at": i.occurred_at} for i in batch]
     await merge(session, p.attempts, rows)
     await _learned(session, batch)
 
 
 async def on_quiz_submitted(session: AsyncSession, batch: Batch) -> None:
-    rows = [{"attempt": i.event.attempt, "submitted_at": i.occurred_at} for i in batch]
+    names = ("attempt", "seconds_taken")
+    rows = [{n: getattr(i.event, n) for n in names} | {"submitted_at": i.occurred_at} for i in batch]
     await merge(session, p.attempts, rows)
     await _learned(session, batch)
     await _feed(session, batch, "quiz_submitted", "student", "title")
@@ -208,7 +197,9 @@ async def on_quiz_graded(session: AsyncSession, batch: Batch) -> None:
 
 
 async def on_assignment_submitted(session: AsyncSession, batch: Batch) -> None:
-    names = ("submission", "assignment", "title", "course", "student", "late_seconds")
+    names = (
+        "submission", "assignment", "title", "course", "enrollment", "student", "late_seconds", "local_date",
+    )  # fmt: skip
     rows = [{n: getattr(i.event, n) for n in names} | {"submitted_at": i.occurred_at} for i in batch]
     await merge(session, p.submissions, rows)
     await _learned(session, batch)
@@ -258,6 +249,12 @@ async def on_discussion_resolved(session: AsyncSession, batch: Batch) -> None:
 
 async def on_discussion_reopened(session: AsyncSession, batch: Batch) -> None:
     rows = [{"discussion": i.event.discussion, "is_resolved": False} for i in batch]
+    await merge(session, p.discussions, rows)
+
+
+async def on_discussion(session: AsyncSession, batch: Batch) -> None:
+    """A tombstone hides a discussion, a state after it shows it again."""
+    rows = [{"discussion": i.key, "is_hidden": i.event is None} for i in batch]
     await merge(session, p.discussions, rows)
 
 
@@ -345,6 +342,7 @@ READ_MODELS: dict[type[Any], Handler] = {
     learning.CertificateRevoked: on_certificate_revoked,
     learning.CertificateSuperseded: on_certificate_revoked,
     forum.DiscussionStarted: on_discussion_started,
+    forum.DiscussionState: on_discussion,
     forum.DiscussionResolved: on_discussion_resolved,
     forum.DiscussionReopened: on_discussion_reopened,
     forum.ReplyPosted: on_reply_posted,

@@ -14,9 +14,12 @@ from services.analytics.projection import use_live
 Batch = Sequence[Any]
 PERSONAL = ("email", "first_name", "last_name", "full_name", "bio")
 APPEND = text(
-    "INSERT INTO analytics.event_log (occurred_at, event_id, topic, key, seq, type, payload)"
+    "WITH added AS (INSERT INTO analytics.event_log (occurred_at, event_id, topic, key, seq, type, payload)"
     " SELECT * FROM unnest(CAST(:at AS timestamptz[]), CAST(:id AS uuid[]), CAST(:topic AS text[]),"
     " CAST(:key AS text[]), CAST(:seq AS bigint[]), CAST(:type AS text[]), CAST(:payload AS jsonb[]))"
+    " RETURNING position, occurred_at)"
+    " UPDATE analytics.live_projection SET position = a.position, as_of = greatest(as_of, a.newest)"
+    " FROM (SELECT max(position) AS position, max(occurred_at) AS newest FROM added) a"
 )
 
 

@@ -50,13 +50,20 @@ class LoggedEvent(Base):
 
 
 class LiveProjection(Base):
-    """One row: the number of the schema `projection_<number>` that is read and written."""
+    """One row: the number of the schema `projection_<number>` that is read and written, and how far it is.
+
+    `version` is that of the code that folded it (`projection.VERSION`), `position` the last of the log that
+    it holds, `as_of` the newest occurrence.
+    """
 
     __tablename__ = "live_projection"
 
     id: Mapped[int] = mapped_column(SmallInteger, primary_key=True, default=1)
     number: Mapped[int]
     since: Mapped[datetime] = mapped_column(server_default=func.now())
+    version: Mapped[int] = mapped_column(server_default="1")
+    position: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    as_of: Mapped[datetime | None]
 
     __table_args__ = (CheckConstraint("id = 1", name="single"),)
 

@@ -14,8 +14,9 @@ from libs.common.events.analytics import ExportPartFailed, ExportPartPacked, Per
 from libs.common.events.identity import UserState
 from libs.common.privacy.content import PersonalData, rows_of
 from libs.common.privacy.parts import Erasure, Privacy
-from services.analytics import projection as p
+from services.analytics import read_models as p
 from services.analytics.models import PrivacyPart
+from services.analytics.projection import use_live
 
 # Which column of which read model says who it is.
 PEOPLE: dict[Table, str] = {
@@ -25,6 +26,8 @@ PEOPLE: dict[Table, str] = {
     p.attempts: "student",
     p.submissions: "student",
     p.study: "student",
+    p.lesson_visits: "student",
+    p.course_days: "student",
     p.learning_days: "student",
     p.active_days: "user",
     p.certificates: "student",
@@ -41,7 +44,7 @@ BLANK = text(
 
 async def gather(session: AsyncSession, user: UUID) -> PersonalData:
     """Every row of the read models; the log behind them holds the same facts."""
-    await p.use_live(session)
+    await use_live(session)
     return PersonalData(
         {
             str(table.name): await rows_of(session, select(table).where(table.c[column] == user))

@@ -1,116 +1,97 @@
-"""The read models: tables of one projection, each a fold of the event log.
+"""A projection: a schema `projection_<number>` with the read models, their aggregates and what keeps these.
 
-A projection is a schema `projection_<number>`. Sessions find its tables by `search_path`, so the same
-handlers fill the live one and one that is being rebuilt beside it. Rows of different keys must not depend on
-each other: a rebuild applies the events of different keys in another order.
+Sessions find its tables by `search_path`, so the same handlers fill the live one and one that is being
+rebuilt beside it. The live projection has one writer at a time, who holds the row of `live_projection`: what
+the database derives from several rows (`aggregates.py`) needs no other lock, and the log's positions are in
+the order of commits.
 """
 
-from typing import Any
+from collections.abc import Iterator
 
-from sqlalchemy import (
-    BigInteger,
-    Boolean,
-    Column,
-    Date,
-    DateTime,
-    Float,
-    Index,
-    Integer,
-    MetaData,
-    Table,
-    Text,
-    Uuid,
-    text,
-)
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy import Connection, Executable, MetaData, Table, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-TABLES = MetaData()
-Moment = DateTime(timezone=True)
+from services.analytics import read_models
+from services.analytics.aggregates import AGGREGATES, triggers
+from services.analytics.aggregates import DERIVED as KEPT
 
-
-def _key(name: str, kind: Any = None) -> Column[Any]:
-    return Column(name, kind or Uuid(), primary_key=True)
-
-
-users = Table(
-    "users", TABLES, _key("uuid"), Column("role", Text), Column("is_active", Boolean),
-    Column("time_zone", Text), Column("date_joined", Moment, index=True),
-)  # fmt: skip
-courses = Table(
-    "courses", TABLES, _key("uuid"), Column("title", Text), Column("status", Text),
-    Column("instructor", Uuid, index=True), Column("instructors", JSONB), Column("category", Text),
-    Column("level", Text), Column("lessons", JSONB), Column("created_at", Moment),
-    Column("published_at", Moment), Column("average_rating", Float), Column("reviews_count", Integer),
-)  # fmt: skip
-enrollments = Table(
-    "enrollments", TABLES, _key("uuid"), Column("course", Uuid, index=True),
-    Column("student", Uuid, index=True), Column("status", Text), Column("progress", Float),
-    Column("completed_lessons", JSONB), Column("enrolled_at", Moment, index=True),
-    Column("started_at", Moment), Column("completed_at", Moment), Column("last_accessed", Moment),
-)  # fmt: skip
-lesson_completions = Table(
-    "lesson_completions", TABLES, _key("enrollment"), _key("lesson"), Column("course", Uuid, index=True),
-    Column("student", Uuid, index=True), Column("completed_at", Moment), Column("local_date", Date),
-)  # fmt: skip
-attempts = Table(
-    "attempts", TABLES, _key("attempt"), Column("quiz", Uuid), Column("kind", Text), Column("title", Text),
-    Column("course", Uuid, index=True), Column("student", Uuid, index=True), Column("started_at", Moment),
-    Column("submitted_at", Moment), Column("percentage", Float), Column("passed", Boolean),
-    Column("score_visible", Boolean), Column("questions", JSONB),
-)  # fmt: skip
-submissions = Table(
-    "submissions", TABLES, _key("submission"), Column("assignment", Uuid), Column("title", Text),
-    Column("course", Uuid, index=True), Column("student", Uuid, index=True), Column("submitted_at", Moment),
-    Column("late_seconds", Integer), Column("percentage", Float), Column("excused", Boolean),
-    Column("posted", Boolean),
-)  # fmt: skip
-study = Table(
-    "study", TABLES, _key("student"), _key("course"), _key("local_date", Date()),
-    Column("seconds", BigInteger, nullable=False),
-)  # fmt: skip
-learning_days = Table("learning_days", TABLES, _key("student"), _key("local_date", Date()))
-active_days = Table("active_days", TABLES, _key("day", Date()), _key("user"))
-certificates = Table(
-    "certificates", TABLES, _key("certificate"), Column("course", Uuid), Column("student", Uuid, index=True),
-    Column("issued_at", Moment), Column("revoked", Boolean, nullable=False),
-)  # fmt: skip
-discussions = Table(
-    "discussions", TABLES, _key("discussion"), Column("course", Uuid, index=True), Column("author", Uuid),
-    Column("discussion_type", Text), Column("started_at", Moment), Column("is_resolved", Boolean),
-)  # fmt: skip
-replies = Table(
-    "replies", TABLES, _key("reply"), Column("discussion", Uuid), Column("course", Uuid, index=True),
-    Column("author", Uuid, index=True), Column("posted_at", Moment), Column("is_chat", Boolean),
-    Column("is_instructor_reply", Boolean), Column("is_solution", Boolean), Column("upvotes", Integer),
-)  # fmt: skip
-tickets = Table(
-    "tickets", TABLES, _key("ticket"), Column("requester", Uuid), Column("course", Uuid),
-    Column("category", Text), Column("priority", Text), Column("status", Text), Column("opened_at", Moment),
-    Column("first_response_at", Moment), Column("resolved_at", Moment), Column("rating", Integer),
-)  # fmt: skip
-activities = Table(
-    "activities", TABLES, _key("event_id"), Column("user", Uuid), Column("kind", Text),
-    Column("course", Uuid), Column("title", Text), Column("at", Moment),
-    Index("ix_activities_user_at", "user", "at", "event_id"), Index("ix_activities_at", "at", "event_id"),
-)  # fmt: skip
+VERSION = 2
+"""Of the read models' shape and meaning: one that was filled by an older release is folded anew."""
 
 
 def schema_name(number: int) -> str:
     return f"projection_{number}"
 
 
-async def create_projection(session: AsyncSession, number: int) -> None:
-    """Make the empty tables of a projection, in place of any that were left behind."""
+def _indexes(metadata: MetaData) -> Iterator[Executable]:
+    for table in metadata.sorted_tables:
+        for index in sorted(table.indexes, key=lambda i: str(i.name)):
+            yield CreateIndex(index, if_not_exists=True)
+
+
+def kept() -> Iterator[Executable]:
+    """Statements that make indexes, derived tables and aggregates of filled base tables, and keep them."""
+    yield from _indexes(read_models.TABLES)
+    for derived in KEPT:
+        yield CreateTable(derived.table)
+        yield text(derived.filled())
+    yield from _indexes(read_models.DERIVED)
+    for aggregate in AGGREGATES:
+        yield text(aggregate.create())
+        yield text(aggregate.fill())
+    for statement in triggers():
+        yield text(statement)
+
+
+async def create_projection(session: AsyncSession, number: int, *, bulk: bool = False) -> None:
+    """Make the empty tables of a projection, in place of any that were left behind, and use it.
+
+    With `bulk` only the base tables: whoever fills them calls `keep_projection` then.
+    """
     schema = schema_name(number)
     await session.execute(text(f"DROP SCHEMA IF EXISTS {schema} CASCADE"))
     await session.execute(text(f"CREATE SCHEMA {schema}"))
     await use_projection(session, number)
-    for table in TABLES.sorted_tables:
+    for table in read_models.TABLES.sorted_tables:
         await session.execute(CreateTable(table))
-        for index in sorted(table.indexes, key=lambda i: str(i.name)):
-            await session.execute(CreateIndex(index))
+    if not bulk:
+        await keep_projection(session)
+
+
+async def keep_projection(session: AsyncSession) -> None:
+    """Aggregates from scratch, and the triggers that keep them from now on."""
+    for statement in kept():
+        await session.execute(statement)
+
+
+def widen(connection: Connection) -> None:
+    """Give the live projection of an older release the base tables and columns that this one writes. They are
+    empty until it is folded anew."""
+    if not _use_live(connection):
+        return
+    for table in read_models.TABLES.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
+        for column in table.columns:
+            if not column.primary_key:
+                kind = column.type.compile(connection.dialect)
+                connection.exec_driver_sql(
+                    f'ALTER TABLE {table.name} ADD COLUMN IF NOT EXISTS "{column.name}" {kind}'
+                )
+
+
+def keep_live(connection: Connection) -> None:
+    """Give the live projection of an older release its aggregates. Writers wait meanwhile."""
+    if _use_live(connection):
+        for statement in kept():
+            connection.execute(statement)
+
+
+def _use_live(connection: Connection) -> bool:
+    number = connection.scalar(text("SELECT number FROM live_projection FOR UPDATE"))
+    if number is not None:
+        connection.exec_driver_sql(f"SET LOCAL search_path = {schema_name(number)}, analytics, public")
+    return number is not None
 
 
 async def use_projection(session: AsyncSession, number: int) -> None:
@@ -124,30 +105,51 @@ async def use_projection(session: AsyncSession, number: int) -> None:
 async def use_live(session: AsyncSession, *, writing: bool = False) -> int:
     """Find the live projection's tables in the rest of the transaction; returns its number.
 
-    A writer keeps the swap of a rebuild waiting until its commit. The first projection is made here.
+    A writer keeps other writers, and the swap of a rebuild, waiting until its commit. The first projection is
+    made here.
     """
-    share = " FOR SHARE" if writing else ""
-    number = await session.scalar(text(f"SELECT number FROM live_projection{share}"))
+    lock = " FOR UPDATE" if writing else ""
+    number = await session.scalar(text(f"SELECT number FROM live_projection{lock}"))
     if number is None:
         await session.execute(text("SELECT pg_advisory_xact_lock(hashtext('analytics.projection'))"))
-        number = await session.scalar(text("SELECT number FROM live_projection"))
+        number = await session.scalar(text(f"SELECT number FROM live_projection{lock}"))
         if number is None:
             number = 1
             await create_projection(session, number)
             await session.execute(
-                text("INSERT INTO live_projection (id, number) VALUES (1, :n)"), {"n": number}
+                text("INSERT INTO live_projection (id, number, version) VALUES (1, :n, :v)"),
+                {"n": number, "v": VERSION},
             )
     await use_projection(session, number)
     return int(number)
 
 
 async def digest(session: AsyncSession, number: int) -> dict[str, str]:
-    """MD5 over every row of each table, in key order: equal digests mean equal read models."""
+    """Number of rows and sum of their hashes of each table: equal digests mean equal read models.
+
+    A sum needs no order and no memory, however large the table. Groups of nothing do not count, nor does how
+    many decimals a sum was once given to.
+    """
     await use_projection(session, number)
     found: dict[str, str] = {}
-    for table in TABLES.sorted_tables:
-        keys = ", ".join(f't."{column.name}"' for column in table.primary_key)
-        rows = f"string_agg(t::text, '|' ORDER BY {keys})"
-        query = f"SELECT count(*) || ':' || coalesce(md5({rows}), '') FROM {table.name} t"
-        found[str(table.name)] = str(await session.scalar(text(query)))
+    for metadata in (read_models.TABLES, read_models.DERIVED):
+        for table in metadata.sorted_tables:
+            found[str(table.name)] = await _digest(session, table.name, "t::text", _some(table))
+    for aggregate in AGGREGATES:
+        numbers = [f"trim_scale({n}::numeric)" for n in aggregate.measures]
+        row = f"ROW({', '.join((*aggregate.keys, *numbers))})::text"
+        some = " OR ".join(f"{n} <> 0" for n in aggregate.measures)
+        found[aggregate.name] = await _digest(session, aggregate.name, row, some)
     return found
+
+
+def _some(table: Table) -> str:
+    return "people <> 0" if table is read_models.returning_days else "true"
+
+
+async def _digest(session: AsyncSession, name: str, row: str, some: str) -> str:
+    query = (
+        f"SELECT count(*) || ':' || coalesce(sum(hashtextextended({row}, 0)::numeric), 0)"
+        f" FROM {name} t WHERE {some}"
+    )
+    return str(await session.scalar(text(query)))

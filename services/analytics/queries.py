@@ -9,13 +9,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.web.zones import local_date
-
-TAKING_PART = "status IN ('enrolled', 'in_progress', 'completed')"
+from services.analytics.rules import TAKING_PART
 
 
 async def as_of(session: AsyncSession, now: datetime) -> datetime:
     """When the newest applied event occurred; now, while there is none."""
-    newest = await session.scalar(text("SELECT max(occurred_at) FROM analytics.event_log"))
+    newest = await session.scalar(text("SELECT as_of FROM analytics.live_projection"))
     return newest or now
 
 

@@ -1,8 +1,10 @@
 """Rebuilding the read models beside the live ones: `python -m services.analytics.rebuild [--json]`.
 
-The event log is folded into a new projection while the live one goes on. At the end writers wait for a
-moment, what has come meanwhile is folded too, the digests are compared, and the new projection becomes the
-live one in the same transaction. Digests that differ mean that a handler is not a fold: nothing is swapped.
+The event log is folded into a new projection while the live one goes on: base tables first, then the
+aggregates from scratch. Writers wait for a moment while the rest is folded and a snapshot of both is taken;
+the digests are compared in that snapshot, however long it takes. What has come meanwhile is folded, too, and
+the new projection becomes the live one while writers wait again. Digests that differ mean that a handler is
+not a fold, or that an aggregate was not kept: nothing is swapped.
 """
 
 import argparse
@@ -20,13 +22,22 @@ from libs.common.bus.received import Received, Record, Subscription, decode
 from libs.common.data.db import Database
 from libs.common.data.jobs import CeleryQueue
 from services.analytics.consumers import READ_MODELS
-from services.analytics.projection import create_projection, digest, schema_name, use_live, use_projection
+from services.analytics.projection import (
+    VERSION,
+    create_projection,
+    digest,
+    keep_projection,
+    schema_name,
+    use_live,
+    use_projection,
+)
 from services.analytics.settings import Settings
 
 READ = text(
     "SELECT position, event_id, topic, key, seq, type, occurred_at, payload::text AS payload"
     " FROM analytics.event_log WHERE position > :after AND position <= :upto ORDER BY position LIMIT :most"
 )
+SWAP = text("UPDATE analytics.live_projection SET number = :n, version = :v, since = now()")
 # The log itself is not written again, and nobody is exported or erased again.
 FOLD = Subscription("analytics", READ_MODELS)
 
@@ -47,46 +58,91 @@ async def rebuild(db: Database, batch: int, *, swap_differing: bool = False) -> 
     async with db.session() as session:
         live = await use_live(session)
         number = live + 1
-        await create_projection(session, number)
+        await create_projection(session, number, bulk=True)
+    fold = Fold(db, number, batch)
+    await fold.up_to(await _last(db))
     async with db.session() as session:
-        barrier = await _hold_writers(session)
-    position = events = 0
-    while position < barrier:
-        async with db.session() as session:
-            await use_projection(session, number)
-            count, position = await _fold(session, position, barrier, batch)
-        events += count
-    async with db.session() as session:
-        last = await _hold_writers(session)
+        await _patiently(session)
         await use_projection(session, number)
-        while position < last:
-            count, position = await _fold(session, position, last, batch)
-            events += count
-        before, after = await digest(session, live), await digest(session, number)
-        differing = [name for name in before if before[name] != after[name]]
-        if not differing or swap_differing:
-            await session.execute(
-                text("UPDATE analytics.live_projection SET number = :n, since = now()"), {"n": number}
-            )
-            await session.execute(text(f"DROP SCHEMA IF EXISTS {schema_name(live - 1)} CASCADE"))
-    return Rebuilt(events, number, differing, before, after)
+        await keep_projection(session)
+    await fold.nearly()
+    async with db.sessions() as snapshot:
+        async with db.session() as holder:
+            await fold.up_to(await _hold_writers(holder))
+            await _take_snapshot(snapshot)
+        before, after = await digest(snapshot, live), await digest(snapshot, number)
+    differing = [name for name in after if before.get(name) != after[name]]
+    if not differing or swap_differing:
+        await fold.nearly()
+        async with db.session() as holder:
+            await fold.up_to(await _hold_writers(holder))
+            await holder.execute(SWAP, {"n": number, "v": VERSION})
+            await holder.execute(text(f"DROP SCHEMA IF EXISTS {schema_name(live - 1)} CASCADE"))
+    return Rebuilt(fold.events, number, differing, before, after)
+
+
+class Fold:
+    """How far the log has been folded into a projection, batch by batch, each in a transaction of its own."""
+
+    def __init__(self, db: Database, number: int, batch: int) -> None:
+        self._db, self._number, self._batch = db, number, batch
+        self._position = self.events = 0
+
+    async def nearly(self) -> None:
+        """Fold what has come, until little is left that writers would have to wait for."""
+        while (last := await _last(self._db)) - self._position > self._batch:
+            await self.up_to(last)
+
+    async def up_to(self, last: int) -> None:
+        """Fold everything up to this position; the next batch is read and decoded while one is written."""
+        ahead = asyncio.ensure_future(self._read(self._position, last))
+        try:
+            while self._position < last:
+                items, position = await ahead
+                ahead = asyncio.ensure_future(self._read(position, last))
+                async with self._db.session() as session:
+                    await _patiently(session)
+                    await use_projection(session, self._number)
+                    await handle(session, FOLD, items)
+                self._position = position
+                self.events += len(items)
+        finally:
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
+
+    async def _read(self, after: int, last: int) -> tuple[list[Received[Any]], int]:
+        async with self._db.sessions() as session:
+            rows = (await session.execute(READ, {"after": after, "upto": last, "most": self._batch})).all()
+        items = [_received(row) for row in rows]
+        return items, rows[-1].position if len(rows) == self._batch else last
+
+
+async def _last(db: Database) -> int:
+    """The last position of the log. Only a writer's lock makes sure that no lower one is still to come."""
+    async with db.session() as session:
+        return await _hold_writers(session)
+
+
+async def _patiently(session: AsyncSession) -> None:
+    await session.execute(text("SET LOCAL lock_timeout = '60s'"))
+    await session.execute(text("SET LOCAL statement_timeout = '3600s'"))
 
 
 async def _hold_writers(session: AsyncSession) -> int:
-    """Wait for writers, who hold this row shared until they commit; returns the log's last position.
+    """Wait for the writer, who holds this row until its commit; returns the log's last position.
 
     While the lock is held the log stands still, so that no lower position can still appear below it.
     """
-    await session.execute(text("SET LOCAL lock_timeout = '60s'"))
-    await session.execute(text("SET LOCAL statement_timeout = '600s'"))
+    await _patiently(session)
     await session.execute(text("SELECT number FROM analytics.live_projection FOR UPDATE"))
     return int(await session.scalar(text("SELECT max(position) FROM analytics.event_log")) or 0)
 
 
-async def _fold(session: AsyncSession, after: int, upto: int, most: int) -> tuple[int, int]:
-    rows = (await session.execute(READ, {"after": after, "upto": upto, "most": most})).all()
-    await handle(session, FOLD, [_received(row) for row in rows])
-    return len(rows), rows[-1].position if rows else upto
+async def _take_snapshot(session: AsyncSession) -> None:
+    """From here on the session sees what is committed now, and nothing later."""
+    await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+    await _patiently(session)
+    await session.execute(text("SELECT 1"))
 
 
 def _received(row: Any) -> Received[Any]:

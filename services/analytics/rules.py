@@ -3,6 +3,8 @@
 from collections.abc import Collection, Iterable
 from datetime import date, timedelta
 
+# Enrolments that count: who waits for a seat or has left does not.
+TAKING_PART = "status IN ('enrolled', 'in_progress', 'completed')"
 POSTS_FOR_FULL_PARTICIPATION = 10
 CONSISTENCY_DAYS = 14
 DAYS_PER_FREEZE = 7

@@ -7,7 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.analytics import rules
 from services.analytics.charts import chart
-from services.analytics.queries import TAKING_PART, active_students, as_of, one, progress_distribution, rows
+from services.analytics.queries import active_students, as_of, one, progress_distribution, rows
+from services.analytics.rules import TAKING_PART
 
 # Discrimination: mean share of the better half of the attempts less that of the other half.
 QUESTIONS = (

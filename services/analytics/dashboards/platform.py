@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.analytics import rules
 from services.analytics.charts import chart
 from services.analytics.dashboards.student import recent_activity
-from services.analytics.queries import TAKING_PART, as_of, one, rows
+from services.analytics.queries import as_of, one, rows
+from services.analytics.rules import TAKING_PART
 
 STATS = (
     "SELECT (SELECT count(*) FROM users) AS total_users,"

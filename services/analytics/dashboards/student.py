@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.data.uuids import as_v4
 from services.analytics import rules
 from services.analytics.charts import chart
-from services.analytics.queries import TAKING_PART, as_of, local_today, rows
+from services.analytics.queries import as_of, local_today, rows
+from services.analytics.rules import TAKING_PART
 
 COURSES = (
     "SELECT e.course AS course_uuid, coalesce(c.title, '') AS course_title, e.progress, e.status,"

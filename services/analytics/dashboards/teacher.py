@@ -8,7 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.analytics import rules
 from services.analytics.charts import chart
-from services.analytics.queries import TAKING_PART, active_students, as_of, one, progress_distribution, rows
+from services.analytics.queries import active_students, as_of, one, progress_distribution, rows
+from services.analytics.rules import TAKING_PART
 
 COURSES = (
     "SELECT uuid, title, status, average_rating, reviews_count FROM courses"

@@ -11,7 +11,7 @@ from libs.common.testing.harness import Harness, as_record
 from libs.common.testing.privacy import answers_to, apply, erase, export, tables_with, tombstone
 from services.analytics.models import Base
 from services.analytics.privacy import PEOPLE
-from services.analytics.projection import TABLES
+from services.analytics.read_models import TABLES
 from services.analytics.rebuild import rebuild
 from services.analytics.tests.conftest import Story, scalar
 

@@ -1,4 +1,4 @@
-"""The event log: every event that was applied, in order, for a rebuild to fold again."""
+"""The event log: every event that was applied, in order, and what the read models become by it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events import forum, identity
+from services.analytics.fold import fold
 from services.analytics.projection import use_live
 
 # Received[…] of the class that the handler is registered for.
@@ -18,8 +19,14 @@ APPEND = text(
     " SELECT * FROM unnest(CAST(:at AS timestamptz[]), CAST(:id AS uuid[]), CAST(:topic AS text[]),"
     " CAST(:key AS text[]), CAST(:seq AS bigint[]), CAST(:type AS text[]), CAST(:payload AS jsonb[]))"
     " RETURNING position, occurred_at)"
-    " UPDATE analytics.live_projection SET position = a.position, as_of = greatest(as_of, a.newest)"
-    " FROM (SELECT max(position) AS position, max(occurred_at) AS newest FROM added) a"
+    " UPDATE analytics.live_projection SET position = a.last, as_of = greatest(as_of, a.newest)"
+    " FROM (SELECT min(position) AS first, max(position) AS last, min(occurred_at) AS oldest,"
+    " max(occurred_at) AS newest FROM added) a RETURNING a.first, a.last, a.oldest, a.newest"
+)
+# The log's partitions are found by time, and the events in them by position.
+ADDED = (
+    "(SELECT * FROM analytics.event_log WHERE position BETWEEN :first AND :last"
+    " AND occurred_at BETWEEN :oldest AND :newest)"
 )
 
 
@@ -37,9 +44,9 @@ def without_personal(kind: str, value: bytes | None) -> str | None:
 
 
 async def append_to_log(session: AsyncSession, batch: Batch) -> None:
-    """Keep every applied event, whatever its type. Also points the transaction at the live projection."""
+    """Keep every applied event, whatever its type, and fold it into the live projection."""
     await use_live(session, writing=True)
-    await session.execute(
+    added = await session.execute(
         APPEND,
         {
             "at": [item.occurred_at for item in batch],
@@ -51,3 +58,4 @@ async def append_to_log(session: AsyncSession, batch: Batch) -> None:
             "payload": [without_personal(item.type, item.record.value) for item in batch],
         },
     )
+    await fold(session, ADDED, {item.type for item in batch}, **added.one()._mapping)

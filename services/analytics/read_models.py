@@ -26,6 +26,16 @@ from sqlalchemy.dialects.postgresql import JSONB
 TABLES = MetaData()
 DERIVED = MetaData()
 Moment = DateTime(timezone=True)
+SQL_TYPES: dict[type[Any], str] = {
+    Uuid: "uuid",
+    Text: "text",
+    Boolean: "boolean",
+    Integer: "integer",
+    BigInteger: "bigint",
+    Float: "double precision",
+    Date: "date",
+    DateTime: "timestamptz",
+}
 
 
 def _key(name: str, kind: Any = None) -> Column[Any]:

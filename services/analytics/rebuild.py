@@ -10,18 +10,17 @@ not a fold, or that an aggregate was not kept: nothing is swapped.
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import orjson
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from libs.common.bus.inbox import handle
-from libs.common.bus.received import Received, Record, Subscription, decode
 from libs.common.data.db import Database
 from libs.common.data.jobs import CeleryQueue
-from services.analytics.consumers import READ_MODELS
+from services.analytics import read_models as m
+from services.analytics.fold import FOLDS, Fold, fold
 from services.analytics.projection import (
     VERSION,
     create_projection,
@@ -33,13 +32,14 @@ from services.analytics.projection import (
 )
 from services.analytics.settings import Settings
 
-READ = text(
-    "SELECT position, event_id, topic, key, seq, type, occurred_at, payload::text AS payload"
-    " FROM analytics.event_log WHERE position > :after AND position <= :upto ORDER BY position LIMIT :most"
+BATCH = text("CREATE TEMP TABLE batch (LIKE analytics.event_log) ON COMMIT DROP")
+FILL = text(
+    "WITH added AS (INSERT INTO pg_temp.batch SELECT * FROM analytics.event_log"
+    " WHERE position > :after AND position <= :upto RETURNING type)"
+    " SELECT count(*) AS events, array_agg(DISTINCT type) AS kinds FROM added"
 )
+DAYS = (m.lesson_visits, m.lesson_completions, m.course_days, m.learning_days, m.active_days)
 SWAP = text("UPDATE analytics.live_projection SET number = :n, version = :v, since = now()")
-# The log itself is not written again, and nobody is exported or erased again.
-FOLD = Subscription("analytics", READ_MODELS)
 
 
 @dataclass
@@ -59,34 +59,43 @@ async def rebuild(db: Database, batch: int, *, swap_differing: bool = False) -> 
         live = await use_live(session)
         number = live + 1
         await create_projection(session, number, bulk=True)
-    fold = Fold(db, number, batch)
-    await fold.up_to(await _last(db))
+    last = await _last(db)
+    # Without triggers tables do not depend on each other: days are filled beside the rest.
+    days, rest = (
+        Folding(db, number, batch, [fold for fold in FOLDS if (fold.table in DAYS) is chosen])
+        for chosen in (True, False)
+    )
+    await asyncio.gather(days.up_to(last), rest.up_to(last))
+    folding = Folding(db, number, batch, FOLDS, last)
     async with db.session() as session:
         await _patiently(session)
         await use_projection(session, number)
         await keep_projection(session)
-    await fold.nearly()
+    await folding.nearly()
     async with db.sessions() as snapshot:
         async with db.session() as holder:
-            await fold.up_to(await _hold_writers(holder))
+            await folding.up_to(await _hold_writers(holder))
             await _take_snapshot(snapshot)
         before, after = await digest(snapshot, live), await digest(snapshot, number)
     differing = [name for name in after if before.get(name) != after[name]]
     if not differing or swap_differing:
-        await fold.nearly()
+        await folding.nearly()
         async with db.session() as holder:
-            await fold.up_to(await _hold_writers(holder))
+            await folding.up_to(await _hold_writers(holder))
             await holder.execute(SWAP, {"n": number, "v": VERSION})
             await holder.execute(text(f"DROP SCHEMA IF EXISTS {schema_name(live - 1)} CASCADE"))
-    return Rebuilt(fold.events, number, differing, before, after)
+    return Rebuilt(rest.events + folding.events, number, differing, before, after)
 
 
-class Fold:
+class Folding:
     """How far the log has been folded into a projection, batch by batch, each in a transaction of its own."""
 
-    def __init__(self, db: Database, number: int, batch: int) -> None:
+    def __init__(
+        self, db: Database, number: int, batch: int, folds: Sequence[Fold], position: int = 0
+    ) -> None:
         self._db, self._number, self._batch = db, number, batch
-        self._position = self.events = 0
+        self._folds, self._position = folds, position
+        self.events = 0
 
     async def nearly(self) -> None:
         """Fold what has come, until little is left that writers would have to wait for."""
@@ -94,27 +103,17 @@ class Fold:
             await self.up_to(last)
 
     async def up_to(self, last: int) -> None:
-        """Fold everything up to this position; the next batch is read and decoded while one is written."""
-        ahead = asyncio.ensure_future(self._read(self._position, last))
-        try:
-            while self._position < last:
-                items, position = await ahead
-                ahead = asyncio.ensure_future(self._read(position, last))
-                async with self._db.session() as session:
-                    await _patiently(session)
-                    await use_projection(session, self._number)
-                    await handle(session, FOLD, items)
-                self._position = position
-                self.events += len(items)
-        finally:
-            ahead.cancel()
-            await asyncio.gather(ahead, return_exceptions=True)
-
-    async def _read(self, after: int, last: int) -> tuple[list[Received[Any]], int]:
-        async with self._db.sessions() as session:
-            rows = (await session.execute(READ, {"after": after, "upto": last, "most": self._batch})).all()
-        items = [_received(row) for row in rows]
-        return items, rows[-1].position if len(rows) == self._batch else last
+        """Fold everything up to this position."""
+        while self._position < last:
+            async with self._db.session() as session:
+                await _patiently(session)
+                await use_projection(session, self._number)
+                await session.execute(BATCH)
+                upto = min(self._position + self._batch, last)
+                found = (await session.execute(FILL, {"after": self._position, "upto": upto})).one()
+                await fold(session, "pg_temp.batch", found.kinds or (), self._folds)
+            self._position = upto
+            self.events += found.events
 
 
 async def _last(db: Database) -> int:
@@ -143,18 +142,6 @@ async def _take_snapshot(session: AsyncSession) -> None:
     await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
     await _patiently(session)
     await session.execute(text("SELECT 1"))
-
-
-def _received(row: Any) -> Received[Any]:
-    headers = {
-        "ce_specversion": "1.0",
-        "ce_id": str(row.event_id),
-        "ce_type": row.type,
-        "ce_time": row.occurred_at.isoformat(),
-        "ce_sequence": str(row.seq),
-    }
-    value = row.payload.encode() if row.payload is not None else None
-    return decode(FOLD, Record(row.topic, row.key, value, headers))
 
 
 async def run(batch: int, *, swap_differing: bool) -> Rebuilt:

@@ -14,4 +14,4 @@ class Settings(ServiceSettings):
     service: str = "analytics"
     port: int = 8105
     database_url: SecretStr = development_database("analytics")
-    rebuild_batch: int = Field(2000, description="events folded in one transaction of a rebuild")
+    rebuild_batch: int = Field(10_000, description="events folded in one transaction of a rebuild")

@@ -167,10 +167,10 @@ AGGREGATES = [
     Aggregate(
         # The scores of a question by the score of the whole attempt: few rows, however many attempts.
         "question_scores",
-        COURSE | {"quiz": "uuid", "question": "uuid", "percentage": AMOUNT},
+        COURSE | {"quiz": "uuid", "question": "uuid", "kind": "text", "percentage": AMOUNT},
         {"answers": COUNT, "share": AMOUNT},
-        "SELECT a.course, a.quiz, (q->>'question')::uuid AS question, a.percentage::numeric AS percentage,"
-        " 1 AS answers, (q->>'share')::numeric AS share"
+        "SELECT a.course, a.quiz, (q->>'question')::uuid AS question, q->>'kind' AS kind,"
+        " a.percentage::numeric AS percentage, 1 AS answers, (q->>'share')::numeric AS share"
         " FROM {attempts} a CROSS JOIN LATERAL jsonb_array_elements(a.questions) q"
         " WHERE a.percentage IS NOT NULL AND a.quiz IS NOT NULL AND q->>'share' IS NOT NULL",
     ),

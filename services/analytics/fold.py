@@ -166,6 +166,12 @@ FOLDS = [
         ),
         {"started_at": AT},
     ),
+    # Attempts name their quiz, too: those of before its own events were kept.
+    Fold(
+        m.quizzes,
+        (quizzes.QuizCreated, quizzes.QuizChanged, quizzes.QuizPublished, quizzes.QuizStarted),
+        ("quiz", "course", "title", "kind"),
+    ),
     Fold(m.attempts, (quizzes.QuizSubmitted,), ("attempt", "seconds_taken"), {"submitted_at": AT}),
     Fold(
         m.attempts, (quizzes.QuizGraded,), ("attempt", "percentage", "passed", "score_visible"),

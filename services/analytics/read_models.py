@@ -77,6 +77,10 @@ attempts = Table(
     Column("enrollment", Uuid), Column("lesson", Uuid), Column("local_date", Date),
     Column("seconds_taken", Integer), Index("ix_attempts_student_quiz", "student", "quiz"),
 )  # fmt: skip
+quizzes = Table(
+    "quizzes", TABLES, _key("quiz"), Column("course", Uuid, index=True), Column("title", Text),
+    Column("kind", Text),
+)  # fmt: skip
 submissions = Table(
     "submissions", TABLES, _key("submission"), Column("assignment", Uuid), Column("title", Text),
     Column("course", Uuid, index=True), Column("student", Uuid, index=True), Column("submitted_at", Moment),

@@ -18,8 +18,9 @@ from services.analytics.dashboards.course import course_dashboard
 from services.analytics.dashboards.platform import for_moderators, platform_dashboard
 from services.analytics.dashboards.student import student_dashboard
 from services.analytics.dashboards.teacher import teacher_dashboard
+from services.analytics.period import Asked, Period, asked_period, settle
 from services.analytics.projection import use_live
-from services.analytics.queries import one, rows
+from services.analytics.queries import one, rows, zone_of
 from services.analytics.schemas import (
     ActivityPage,
     CourseDashboard,
@@ -29,6 +30,8 @@ from services.analytics.schemas import (
     TeacherDashboard,
 )
 
+COUNTED = "SELECT coalesce(sum(activities), 0) AS n FROM activity_totals WHERE person = :u"
+COUNTED_ALL = "SELECT coalesce(sum(activities), 0) AS n FROM activity_kinds"
 router = APIRouter(tags=["analytics"])
 
 
@@ -41,45 +44,57 @@ async def live_session(session: SessionDep) -> AsyncIterator[AsyncSession]:
 LiveSession = Annotated[AsyncSession, Depends(live_session, scope="function")]
 
 
+async def chosen_period(
+    asked: Annotated[Asked, Depends(asked_period)], session: LiveSession, who: CurrentUser, now: Now
+) -> Period:
+    """The period that the request is about, in the caller's time zone."""
+    return settle(asked, now, await zone_of(session, who.user))
+
+
+PeriodDep = Annotated[Period, Depends(chosen_period)]
+
+
 @router.get("/api/core/analytics/student/", response_model=StudentDashboard)
-async def get_student_analytics(session: LiveSession, who: CurrentUser, now: Now) -> Any:
+async def get_student_analytics(session: LiveSession, who: CurrentUser, period: PeriodDep, now: Now) -> Any:
     """The caller's own learning."""
-    return await student_dashboard(session, who.user, now)
+    return await student_dashboard(session, who.user, period, now)
 
 
 @router.get("/api/core/analytics/teacher/", response_model=TeacherDashboard)
-async def get_teacher_analytics(session: LiveSession, who: Teacher, now: Now) -> Any:
+async def get_teacher_analytics(session: LiveSession, who: Teacher, period: PeriodDep, now: Now) -> Any:
     """The caller's own courses, drafts too."""
-    return await teacher_dashboard(session, who.user, now)
+    return await teacher_dashboard(session, who.user, period, now)
 
 
 @router.get("/api/core/analytics/platform/", response_model=PlatformDashboard)
-async def get_platform_analytics(session: LiveSession, who: Manager, now: Now) -> Any:
+async def get_platform_analytics(session: LiveSession, who: Manager, period: PeriodDep, now: Now) -> Any:
     """Everything, for managers."""
-    return await platform_dashboard(session, now)
+    return await platform_dashboard(session, period, now)
 
 
 @router.get("/api/core/dashboard/", response_model=StudentDashboard | TeacherDashboard | PlatformDashboard)
-async def get_dashboard(session: LiveSession, who: CurrentUser, now: Now) -> Any:
+async def get_dashboard(session: LiveSession, who: CurrentUser, period: PeriodDep, now: Now) -> Any:
     """The dashboard of the caller's role."""
     if at_least(who, "manager"):
-        return await platform_dashboard(session, now)
+        return await platform_dashboard(session, period, now)
     if who.role == "teacher":
-        return await teacher_dashboard(session, who.user, now)
-    return await student_dashboard(session, who.user, now)
+        return await teacher_dashboard(session, who.user, period, now)
+    return await student_dashboard(session, who.user, period, now)
 
 
 @router.get("/api/core/dashboard/summary/", response_model=SummaryDashboard)
-async def get_dashboard_summary(session: LiveSession, who: Moderator, now: Now) -> Any:
+async def get_dashboard_summary(session: LiveSession, who: Moderator, period: PeriodDep, now: Now) -> Any:
     """The platform's numbers; for moderators without the suite's health and what single people do."""
-    dashboard = await platform_dashboard(session, now)
+    dashboard = await platform_dashboard(session, period, now)
     return dashboard if at_least(who, "manager") else for_moderators(dashboard)
 
 
 @router.get("/api/courses/{uuid}/analytics/", response_model=CourseDashboard)
-async def get_course_analytics(uuid: UUID, session: LiveSession, who: Teacher, now: Now) -> Any:
-    """One course, for those who teach it."""
-    return await course_dashboard(session, await access_course(session, who, uuid), now)
+async def get_course_analytics(
+    uuid: UUID, session: LiveSession, who: Teacher, period: PeriodDep, page: PagingDep, now: Now
+) -> Any:
+    """One course, for those who teach it; `page` and `page_size` are of its `students`."""
+    return await course_dashboard(session, await access_course(session, who, uuid), period, page, now)
 
 
 @router.get("/api/core/activities/", response_model=ActivityPage)
@@ -90,8 +105,8 @@ async def list_activities(
     chosen = choose_uuid("user", user)
     whose = chosen if at_least(who, "manager") else who.user
     after = decode_cursor(page.cursor, datetime, UUID) if page.cursor else (None, None)
-    where = '(CAST(:u AS uuid) IS NULL OR a."user" = :u)'
-    counted = await one(session, f"SELECT count(*) AS n FROM activities a WHERE {where}", u=whose)
+    where = 'a."user" = :u' if whose else "true"
+    counted = await one(session, COUNTED if whose else COUNTED_ALL, u=whose)
     found = await rows(
         session,
         'SELECT a.event_id AS uuid, a."user", a.kind, a.course AS course_uuid, c.title AS course_title,'

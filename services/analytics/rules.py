@@ -1,6 +1,6 @@
 """How numbers come about: rounding, streaks, scores. Percentages are 0 to 100."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from datetime import date, timedelta
 
 # Enrolments that count: who waits for a seat or has left does not.
@@ -69,6 +69,42 @@ def consistency(days: Collection[date], today: date) -> float:
 def engagement(active_share: float, average_progress: float) -> float:
     """60 % who were active within a week, 40 % how far they are."""
     return rounded(0.6 * active_share + 0.4 * average_progress)
+
+
+def idle_since(today: date) -> date:
+    """Who learned last before this day is idle."""
+    return today - timedelta(days=AT_RISK_IDLE_DAYS)
+
+
+def risks(last_day: date | None, enrolled: date, score: float | None, idle: date) -> list[str]:
+    """Codes of `AT_RISK_RULE`; `score` is the average of the best results of each quiz, in percent."""
+    reasons = []
+    if last_day is None and enrolled < idle:
+        reasons.append("never_started")
+    elif last_day is not None and last_day < idle:
+        reasons.append("idle")
+    if score is not None and score < AT_RISK_SCORE:
+        reasons.append("low_score")
+    return reasons
+
+
+def discrimination(scores: Sequence[tuple[float, int, float]]) -> float | None:
+    """How much better the better half of the attempts answered a question, in points of percent.
+
+    `scores` are `(percentage of the attempt, attempts with it, sum of their shares of the question)`.
+    Attempts with one percentage are alike: the halves part them in proportion. None for fewer than two.
+    """
+    total = sum(number for _, number, _ in scores)
+    if total < 2:
+        return None
+    upper = (total + 1) // 2
+    room, gained = upper, 0.0
+    for _, number, shares in sorted(scores, reverse=True):
+        taken = min(number, room)
+        gained += shares * taken / number
+        room -= taken
+    rest = sum(shares for _, _, shares in scores) - gained
+    return rounded(gained / upper - rest / (total - upper), 3)
 
 
 def last_days(today: date, count: int) -> list[date]:

@@ -1,11 +1,12 @@
 """Response bodies of analytics. Every dashboard has numbers, `charts` and `as_of`."""
 
-from typing import Any, Literal
+import datetime
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
-from libs.common.web.schemas import Day, Identifier, Moment, PlainText, Uri
+from libs.common.web.schemas import Identifier, Moment, PlainText, Uri
 
 
 class ChartData(BaseModel):
@@ -21,7 +22,24 @@ class Chart(BaseModel):
     data: ChartData
 
 
+class PeriodRead(BaseModel):
+    """The days that a dashboard is about, in the caller's time zone."""
+
+    first: datetime.date = Field(alias="from")
+    to: datetime.date
+
+
+class Compared(BaseModel):
+    """A number at the end of the period, what it was at the end of the one before, and the difference; null
+    where nobody knows what it was."""
+
+    value: float | None
+    previous: float | None
+    change: float | None
+
+
 class Dashboard(BaseModel):
+    period: PeriodRead
     charts: dict[str, Chart]
     as_of: Moment
 
@@ -74,17 +92,20 @@ class CourseProgress(BaseModel):
 
 
 class DayMinutes(BaseModel):
-    date: Day
+    date: datetime.date
     minutes: float
 
 
 class StudyTime(BaseModel):
+    """Without a chosen period `daily_breakdown` is of the last seven days."""
+
     daily_breakdown: list[DayMinutes]
+    total_minutes: float
     weekly_average: float
 
 
 class QuizPoint(BaseModel):
-    date: Day
+    date: datetime.date
     title: PlainText | None
     score: float
 
@@ -98,6 +119,7 @@ class SubjectPerformance(BaseModel):
 
 class StudentDashboard(Dashboard):
     summary: StudentSummary
+    comparison: dict[str, Compared] | None
     performance: Performance
     course_progress: list[CourseProgress]
     study_time: StudyTime
@@ -145,8 +167,9 @@ class LearnerAtRisk(BaseModel):
     student: UUID
     course_uuid: UUID
     progress: float
-    last_active: Day | None
+    last_active: datetime.date | None
     avg_quiz_score: float | None
+    reasons: list[Identifier]
 
 
 class AtRisk(BaseModel):
@@ -154,15 +177,22 @@ class AtRisk(BaseModel):
     learners: list[LearnerAtRisk]
 
 
-class Period(BaseModel):
+class PeriodTotals(BaseModel):
     enrollments: int
     completions: int
 
 
 class Comparison(BaseModel):
-    days: Literal[30]
-    current: Period
-    previous: Period
+    """The period against as many days before it; with `compare=previous` the numbers of the summary, too."""
+
+    days: int
+    current: PeriodTotals
+    previous: PeriodTotals
+    total_courses: Compared | None = None
+    published_courses: Compared | None = None
+    total_students: Compared | None = None
+    active_students_7d: Compared | None = None
+    avg_course_rating: Compared | None = None
 
 
 class TeacherDashboard(Dashboard):
@@ -184,7 +214,9 @@ class CourseSummary(BaseModel):
 
 class FunnelStep(BaseModel):
     lesson_uuid: UUID
+    title: PlainText
     lesson_title: PlainText
+    reached: int
     completed: int
     completion_rate: float
     drop_off: float
@@ -194,19 +226,74 @@ class QuestionStatistics(BaseModel):
     quiz: UUID
     quiz_title: PlainText | None
     question: UUID
-    kind: Identifier
+    title: PlainText | None
+    kind: Identifier | None
     answers: int
     difficulty: float
     discrimination: float | None
+    time_median_s: float | None
+
+
+class MediaStatistics(BaseModel):
+    """`replays` are how often each twentieth of the video was watched."""
+
+    lesson_uuid: UUID
+    title: PlainText
+    watched_median: float
+    replays: list[int]
+
+
+class Learner(BaseModel):
+    uuid: UUID
+
+
+class CourseLearnerAtRisk(BaseModel):
+    student: Learner
+    reasons: list[Identifier]
+    last_active: datetime.date | None
+    progress: float
+    score: float | None
+
+
+class Cohort(BaseModel):
+    """Learners by week of enrolment (its Monday); `retained` are percent of them who learned in each week
+    since."""
+
+    week: datetime.date
+    enrolled: int
+    retained: list[float]
+
+
+class CourseStudent(BaseModel):
+    student: Learner
+    status: Identifier
+    progress: float
+    score: float | None
+    minutes: float
+    last_active: datetime.date | None
+    enrolled_at: Moment
+
+
+class CourseStudents(BaseModel):
+    count: int
+    next: Uri | None
+    previous: Uri | None
+    results: list[CourseStudent]
 
 
 class CourseDashboard(Dashboard):
     course_uuid: UUID
     course_title: PlainText
     summary: CourseSummary
+    comparison: dict[str, Compared] | None
     studentActivity: StudentActivity
     funnel: list[FunnelStep]
     questions: list[QuestionStatistics]
+    media: list[MediaStatistics]
+    at_risk: list[CourseLearnerAtRisk]
+    at_risk_rule: PlainText
+    cohorts: list[Cohort]
+    students: CourseStudents
 
 
 class PlatformStats(BaseModel):
@@ -229,7 +316,7 @@ class PlatformActivity(BaseModel):
 
 
 class GrowthDay(BaseModel):
-    date: Day
+    date: datetime.date
     new_users: int
     enrollments: int
     completions: int
@@ -251,20 +338,36 @@ class Health(BaseModel):
 
 
 class Engagement(BaseModel):
+    """`active_users` and `study_minutes` are of the period."""
+
+    active_users: int
+    study_minutes: float
     active_share_7d: float
     completion_rate: float
 
 
-class SupportLoad(BaseModel):
+class TicketLoad(BaseModel):
+    priority: Identifier
     open: int
+    tickets: int
+
+
+class SupportLoad(BaseModel):
+    """`first_response_minutes` and `rating` are means of the tickets opened in the period."""
+
+    open: int
+    opened: int
+    resolved: int
     opened_7d: int
     resolved_7d: int
     first_response_minutes: float
     rating: float
+    by_priority: list[TicketLoad]
 
 
 class PlatformDashboard(Dashboard):
     platform_stats: PlatformStats
+    comparison: dict[str, Compared] | None
     recent_activity: PlatformActivity
     growth_metrics: list[GrowthDay]
     category_insights: list[CategoryInsight]

@@ -1,92 +1,126 @@
 """What the people who teach one course see of it."""
 
-from datetime import datetime, timedelta
+from collections import defaultdict
+from datetime import date, datetime, timedelta
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.web.paging import Paging
 from services.analytics import rules
 from services.analytics.charts import chart
-from services.analytics.queries import active_students, as_of, one, progress_distribution, rows
+from services.analytics.period import Period, compared
+from services.analytics.queries import (
+    active_students,
+    as_of,
+    at_risk,
+    by_day,
+    progress_distribution,
+    rows,
+    students_at,
+)
 from services.analytics.rules import TAKING_PART
 
-# Discrimination: mean share of the better half of the attempts less that of the other half.
+MOST_AT_RISK, MOST_COHORTS = 100, 26
 QUESTIONS = (
-    "WITH ranked AS (SELECT a.quiz, a.title, q->>'question' AS question, q->>'kind' AS kind,"
-    " (q->>'share')::float AS share,"
-    " ntile(2) OVER (PARTITION BY a.quiz, q->>'question' ORDER BY a.percentage DESC, a.attempt) AS half"
-    " FROM attempts a, jsonb_array_elements(a.questions) q"
-    " WHERE a.course = :c AND a.questions IS NOT NULL AND a.percentage IS NOT NULL"
-    " AND q->>'share' IS NOT NULL)"
-    " SELECT quiz, max(title) AS quiz_title, question, max(kind) AS kind, count(*) AS answers,"
-    " avg(share) AS difficulty, avg(share) FILTER (WHERE half = 1) - avg(share) FILTER (WHERE half = 2)"
-    " AS discrimination FROM ranked GROUP BY quiz, question ORDER BY difficulty, question"
+    "SELECT s.quiz, q.title, s.question, s.kind, s.percentage, s.answers, s.share FROM question_scores s"
+    " LEFT JOIN quizzes q ON q.quiz = s.quiz WHERE s.course = :c AND s.answers > 0"
+)
+STUDENTS = (
+    "SELECT e.student, e.status, e.progress, e.enrolled_at, l.last_day,"
+    " s.score / nullif(s.quizzes, 0) AS score, coalesce(t.seconds, 0) AS seconds FROM enrollments e"
+    " LEFT JOIN learners l ON l.course = e.course AND l.student = e.student"
+    " LEFT JOIN learner_scores s ON s.course = e.course AND s.student = e.student"
+    " LEFT JOIN learner_study t ON t.course = e.course AND t.student = e.student"
+    f" WHERE e.course = :c AND e.{TAKING_PART} ORDER BY e.enrolled_at, e.uuid LIMIT :most OFFSET :skip"
 )
 
 
-async def course_dashboard(session: AsyncSession, course: Any, now: datetime) -> dict[str, Any]:
+async def course_dashboard(
+    session: AsyncSession, course: Any, period: Period, page: Paging, now: datetime
+) -> dict[str, Any]:
     """Numbers of one course (a row of `access_course`). The session uses a projection already."""
-    row = await one(
-        session,
-        "SELECT count(*) AS students, avg(progress) AS progress,"
-        " count(*) FILTER (WHERE status = 'completed') AS completed"
-        f" FROM enrollments WHERE course = :c AND {TAKING_PART}",
-        c=course.uuid,
-    )
-    active = await active_students(session, [course.uuid], now.date() - timedelta(days=6))
     distribution = await progress_distribution(session, [course.uuid])
-    funnel = await _funnel(session, course, row.students)
-    questions = await rows(session, QUESTIONS, c=course.uuid)
+    students = sum(distribution.values())
+    summary = await _summary(session, course, period, now=True)
+    funnel = await _funnel(session, course, students)
+    questions = await _questions(session, course)
+    activity: dict[str, list[int]] = {
+        "enrollments": await by_day(session, "course_enrollments", "enrollments", period, [course.uuid]),
+        "completions": await by_day(session, "course_enrollments", "completions", period, [course.uuid]),
+        "discussions": await by_day(session, "course_discussions", "discussions", period, [course.uuid]),
+        "replies": await by_day(session, "course_replies", "replies", period, [course.uuid]),
+    }
+    minutes = await _minutes(session, course, period)
     return {
         "course_uuid": course.uuid,
         "course_title": course.title,
-        "summary": {
-            "total_students": row.students,
-            "active_students_7d": len(active.get(course.uuid, ())),
-            "avg_progress": rules.rounded(row.progress),
-            "completion_rate": rules.share(row.completed, row.students),
-            "avg_course_rating": rules.rating([(course.average_rating, course.reviews_count)]),
-        },
+        "period": {"from": period.first, "to": period.last},
+        "summary": summary,
+        "comparison": compared(summary, await _summary(session, course, period.previous, now=False))
+        if period.compare
+        else None,
         "studentActivity": {"progress_distribution": distribution},
         "funnel": funnel,
-        "questions": [
+        "questions": questions,
+        "media": [],
+        "at_risk": [
             {
-                "quiz": q.quiz,
-                "quiz_title": q.quiz_title,
-                "question": q.question,
-                "kind": q.kind,
-                "answers": q.answers,
-                "difficulty": rules.rounded(q.difficulty, 3),
-                "discrimination": _rounded_or_none(q.discrimination),
+                "student": {"uuid": row.student},
+                "reasons": reasons,
+                "last_active": row.last_day,
+                "progress": rules.rounded(row.progress),
+                "score": None if row.score is None else rules.rounded(row.score),
             }
-            for q in questions
+            for row, reasons in await at_risk(session, [course.uuid], period.today, MOST_AT_RISK)
         ],
+        "at_risk_rule": rules.AT_RISK_RULE,
+        "cohorts": await _cohorts(session, course, period.today),
+        "students": await _students(session, course, students, page),
         "charts": {
             "progress_distribution": chart(
                 "doughnut", "Where the learners are", list(distribution), learners=list(distribution.values())
             ),
             "funnel": chart(
-                "bar", "Completed by lesson", [f["lesson_title"] for f in funnel],
-                completed=[f["completed"] for f in funnel],
+                "bar", "Lessons reached and completed", [f["title"] for f in funnel],
+                reached=[f["reached"] for f in funnel], completed=[f["completed"] for f in funnel],
+            ),
+            "activity": chart(
+                "line", "Activity by day", period.days, study_minutes=minutes, **activity
+            ),
+            "questions": chart(
+                "bar", "Questions: share of right answers", [str(q["title"]) for q in questions],
+                difficulty=[q["difficulty"] for q in questions],
             ),
         },
         "as_of": await as_of(session, now),
     }  # fmt: skip
 
 
-def _rounded_or_none(value: float | None) -> float | None:
-    return None if value is None else rules.rounded(value, 3)
+async def _summary(session: AsyncSession, course: Any, period: Period, *, now: bool) -> dict[str, Any]:
+    """At the end of the period, of those who take part now; progress and rating are known for now alone."""
+    ids = [course.uuid]
+    counted = await students_at(session, ids, period.end)
+    week = period.week
+    progress = None
+    if now:
+        found = await rows(session, "SELECT progress FROM course_totals WHERE course = :c", c=course.uuid)
+        progress = rules.rounded(found[0].progress / counted["seats"]) if counted["seats"] and found else 0.0
+    return {
+        "total_students": counted["seats"],
+        "active_students_7d": await active_students(session, ids, week.first, week.last),
+        "avg_progress": progress,
+        "completion_rate": rules.share(counted["completed"], counted["seats"]),
+        "avg_course_rating": rules.rating([(course.average_rating, course.reviews_count)]) if now else None,
+    }
 
 
 async def _funnel(session: AsyncSession, course: Any, students: int) -> list[dict[str, Any]]:
-    """Lessons in order: how many have completed each, and what share is lost from one to the next."""
-    counted = await rows(
-        session,
-        "SELECT l.lesson::text AS lesson, count(*) AS n FROM lesson_completions l"
-        f" JOIN enrollments e ON e.uuid = l.enrollment AND e.{TAKING_PART} WHERE l.course = :c GROUP BY 1",
-        c=course.uuid,
-    )
-    completed = {row.lesson: row.n for row in counted}
+    """Lessons in order: how many reached and completed each, and what share is lost from one to the next."""
+    reached = await rows(session, "SELECT lesson, reached FROM lesson_reach WHERE course = :c", c=course.uuid)
+    done = await rows(session, "SELECT lesson, completed FROM lesson_totals WHERE course = :c", c=course.uuid)
+    seen = {str(row.lesson): row.reached for row in reached}
+    completed = {str(row.lesson): row.completed for row in done}
     funnel = []
     before = students
     for lesson in course.lessons or []:
@@ -94,7 +128,9 @@ async def _funnel(session: AsyncSession, course: Any, students: int) -> list[dic
         funnel.append(
             {
                 "lesson_uuid": lesson["uuid"],
+                "title": lesson["title"],
                 "lesson_title": lesson["title"],
+                "reached": max(seen.get(lesson["uuid"], 0), number),
                 "completed": number,
                 "completion_rate": rules.share(number, students),
                 "drop_off": rules.share(max(before - number, 0), before),
@@ -102,3 +138,89 @@ async def _funnel(session: AsyncSession, course: Any, students: int) -> list[dic
         )
         before = number
     return funnel
+
+
+async def _questions(session: AsyncSession, course: Any) -> list[dict[str, Any]]:
+    """Hardest first: `difficulty` is the mean share of right answers, in percent."""
+    found: dict[tuple[Any, Any], list[Any]] = defaultdict(list)
+    for row in await rows(session, QUESTIONS, c=course.uuid):
+        found[row.quiz, row.question].append(row)
+    questions = []
+    for (quiz, question), scores in found.items():
+        answers = sum(row.answers for row in scores)
+        questions.append(
+            {
+                "quiz": quiz,
+                "quiz_title": scores[0].title,
+                "question": question,
+                "title": scores[0].title,
+                "kind": scores[0].kind,
+                "answers": answers,
+                "difficulty": rules.rounded(sum(row.share for row in scores) / answers, 3),
+                "discrimination": rules.discrimination(
+                    [(float(row.percentage), row.answers, float(row.share)) for row in scores]
+                ),
+                "time_median_s": None,
+            }
+        )
+    return sorted(questions, key=lambda q: (q["difficulty"], str(q["question"])))
+
+
+async def _minutes(session: AsyncSession, course: Any, period: Period) -> list[float]:
+    found = await rows(
+        session,
+        "SELECT local_date, seconds FROM course_study"
+        " WHERE course = :c AND local_date BETWEEN :first AND :last",
+        c=course.uuid,
+        **period.values(),
+    )
+    seconds = {row.local_date: row.seconds for row in found}
+    return [rules.rounded(seconds.get(day, 0) / 60) for day in period.days]
+
+
+async def _cohorts(session: AsyncSession, course: Any, today: date) -> list[dict[str, Any]]:
+    """By week of enrolment: how many, and what percent of them learned something in each week since."""
+    monday = today - timedelta(days=today.weekday())
+    cohorts = await rows(
+        session,
+        "SELECT week, enrolled FROM cohorts"
+        " WHERE course = :c AND enrolled > 0 AND week > :first ORDER BY week",
+        c=course.uuid,
+        first=monday - timedelta(weeks=MOST_COHORTS),
+    )
+    active = {
+        (row.week, row.age): row.active
+        for row in await rows(
+            session, "SELECT week, age, active FROM cohort_weeks WHERE course = :c", c=course.uuid
+        )
+    }
+    return [
+        {
+            "week": row.week,
+            "enrolled": row.enrolled,
+            "retained": [
+                rules.share(active.get((row.week, age), 0), row.enrolled)
+                for age in range((monday - row.week).days // 7 + 1)
+            ],
+        }
+        for row in cohorts
+    ]
+
+
+async def _students(session: AsyncSession, course: Any, count: int, page: Paging) -> dict[str, Any]:
+    found = await rows(session, STUDENTS, c=course.uuid, most=page.size, skip=page.offset)
+    return page.answer(
+        count,
+        [
+            {
+                "student": {"uuid": row.student},
+                "status": row.status,
+                "progress": rules.rounded(row.progress),
+                "score": None if row.score is None else rules.rounded(row.score),
+                "minutes": rules.rounded(row.seconds / 60),
+                "last_active": row.last_day,
+                "enrolled_at": row.enrolled_at,
+            }
+            for row in found
+        ],
+    )

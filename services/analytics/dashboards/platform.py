@@ -1,86 +1,79 @@
 """What managers see of the whole platform."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from services.analytics import rules
 from services.analytics.charts import chart
-from services.analytics.dashboards.student import recent_activity
-from services.analytics.queries import as_of, one, rows
-from services.analytics.rules import TAKING_PART
+from services.analytics.period import Period, compared
+from services.analytics.queries import as_of, by_day, one, recent_activity, rows
 
-STATS = (
-    "SELECT (SELECT count(*) FROM users) AS total_users,"
-    ' (SELECT count(DISTINCT "user") FROM active_days WHERE day >= :week) AS active_users_7d,'
+NOW = (
+    "SELECT (SELECT coalesce(sum(people), 0) FROM people_totals) AS total_users,"
     " (SELECT count(*) FROM courses WHERE status <> 'archived') AS total_courses,"
     " (SELECT count(*) FROM courses WHERE status = 'published') AS published_courses,"
-    f" (SELECT count(*) FROM enrollments WHERE {TAKING_PART}) AS total_enrollments,"
-    " (SELECT count(*) FROM enrollments WHERE status = 'completed') AS completions,"
-    " (SELECT count(*) FROM certificates WHERE NOT revoked) AS certificates,"
-    " (SELECT count(*) FROM discussions) AS discussions,"
-    " (SELECT count(*) FROM tickets WHERE status NOT IN ('resolved', 'closed')) AS active_tickets"
+    " (SELECT coalesce(sum(students), 0) FROM course_totals) AS total_enrollments,"
+    " (SELECT coalesce(sum(completed), 0) FROM course_totals) AS completions,"
+    " (SELECT coalesce(sum(certificates), 0) FROM certificate_totals) AS certificates,"
+    " (SELECT coalesce(sum(discussions), 0) FROM discussion_totals) AS discussions,"
+    " (SELECT coalesce(sum(tickets), 0) FROM ticket_totals WHERE status NOT IN ('resolved', 'closed'))"
+    " AS active_tickets"
 )
-GROWTH = (
-    "SELECT d::date AS date,"
-    " (SELECT count(*) FROM users WHERE date_joined >= d AND date_joined < d + interval '1 day')"
-    " AS new_users,"
-    " (SELECT count(*) FROM enrollments WHERE enrolled_at >= d AND enrolled_at < d + interval '1 day'"
-    " AND status <> 'waitlisted')"
-    " AS enrollments,"
-    " (SELECT count(*) FROM enrollments WHERE completed_at >= d AND completed_at < d + interval '1 day')"
-    " AS completions,"
-    " (SELECT count(*) FROM active_days WHERE day = d::date) AS active_users"
-    " FROM generate_series(CAST(:first AS timestamptz), CAST(:last AS timestamptz), interval '1 day') d"
-    " ORDER BY 1"
+# What has come since the end of an earlier period is taken away from what there is now.
+SINCE = (
+    "SELECT (SELECT coalesce(sum(people), 0) FROM sign_ups WHERE quarter >= :end) AS total_users,"
+    " (SELECT count(*) FROM courses WHERE status <> 'archived' AND created_at >= :end) AS total_courses,"
+    " (SELECT count(*) FROM courses WHERE status = 'published' AND published_at >= :end)"
+    " AS published_courses,"
+    " (SELECT coalesce(sum(enrollments), 0) FROM platform_enrollments WHERE quarter >= :end)"
+    " AS total_enrollments,"
+    " (SELECT coalesce(sum(completions), 0) FROM platform_enrollments WHERE quarter >= :end) AS completions,"
+    " (SELECT coalesce(sum(certificates), 0) FROM certificates_issued WHERE quarter >= :end) AS certificates,"
+    " (SELECT coalesce(sum(discussions), 0) FROM platform_discussions WHERE quarter >= :end) AS discussions,"
+    " (SELECT coalesce(sum(opened), 0) FROM tickets_opened WHERE quarter >= :end)"
+    " - (SELECT coalesce(sum(resolved), 0) FROM tickets_resolved WHERE quarter >= :end) AS active_tickets"
+)
+# Active on a day of the period, and on none of it before that: everybody once.
+ACTIVE = (
+    "SELECT coalesce(sum(people), 0) AS people FROM returning_days"
+    " WHERE day BETWEEN :first AND :last AND (before IS NULL OR before < :first)"
 )
 CATEGORIES = (
-    "SELECT coalesce(c.category, 'Uncategorised') AS category, count(DISTINCT c.uuid) AS courses,"
-    " count(e.uuid) AS enrollments, coalesce(avg(e.progress), 0) AS progress,"
-    " count(e.uuid) FILTER (WHERE e.status = 'completed') AS completed"
-    f" FROM courses c LEFT JOIN enrollments e ON e.course = c.uuid AND e.{TAKING_PART}"
+    "SELECT coalesce(c.category, 'Uncategorised') AS category, count(*) AS courses,"
+    " coalesce(sum(t.students), 0) AS enrollments, coalesce(sum(t.progress), 0) AS progress,"
+    " coalesce(sum(t.completed), 0) AS completed"
+    " FROM courses c LEFT JOIN course_totals t ON t.course = c.uuid"
     " WHERE c.status = 'published' GROUP BY 1 ORDER BY 3 DESC, 1"
 )
 HEALTH = (
     "SELECT (SELECT count(*) FROM analytics.dead_letter WHERE resolved_at IS NULL) AS dead_letters,"
     " (SELECT count(*) FROM analytics.key_progress WHERE parked IS NOT NULL) AS parked_keys,"
-    " (SELECT max(position) FROM analytics.event_log) AS events_applied"
+    " (SELECT nullif(position, 0) FROM analytics.live_projection) AS events_applied"
 )
 SUPPORT = (
-    "SELECT count(*) FILTER (WHERE status NOT IN ('resolved', 'closed')) AS open,"
-    " count(*) FILTER (WHERE opened_at > :since) AS opened_7d,"
-    " count(*) FILTER (WHERE resolved_at > :since) AS resolved_7d,"
-    " avg(extract(epoch FROM first_response_at - opened_at)) / 60 AS first_response_minutes,"
-    " avg(rating) AS rating FROM tickets"
+    "SELECT coalesce(sum(opened), 0) AS opened, coalesce(sum(answered), 0) AS answered,"
+    " coalesce(sum(response_seconds), 0) AS response_seconds, coalesce(sum(rated), 0) AS rated,"
+    " coalesce(sum(rating), 0) AS rating FROM tickets_opened WHERE quarter >= :start AND quarter < :end"
+)
+RESOLVED = (
+    "SELECT coalesce(sum(resolved), 0) AS n FROM tickets_resolved WHERE quarter >= :start AND quarter < :end"
 )
 
 
-async def platform_dashboard(session: AsyncSession, now: datetime) -> dict[str, Any]:
+async def platform_dashboard(session: AsyncSession, period: Period, now: datetime) -> dict[str, Any]:
     """Numbers over everything. The session uses a projection already."""
-    week = now.date() - timedelta(days=6)
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    stats = dict((await one(session, STATS, week=week))._mapping)
-    growth = [
-        {"date": row.date.isoformat(), "new_users": row.new_users, "enrollments": row.enrollments,
-         "completions": row.completions, "active_users": row.active_users}
-        for row in await rows(session, GROWTH, first=midnight - timedelta(days=29), last=midnight)
-    ]  # fmt: skip
-    categories = [
-        {
-            "category": row.category,
-            "courses": row.courses,
-            "enrollments": row.enrollments,
-            "avg_progress": rules.rounded(row.progress),
-            "completion_rate": rules.share(row.completed, row.enrollments),
-        }
-        for row in await rows(session, CATEGORIES)
-    ]
-    support = await one(session, SUPPORT, since=now - timedelta(days=7))
-    newest = growth[-7:]
-    applied = await as_of(session, now)
+    stats = await _stats(session, period)
+    growth = await _growth(session, period)
+    newest = growth[-7:] if len(growth) >= 7 else await _growth(session, period.week)
+    categories = await _categories(session)
+    support = await _support(session, period)
+    minutes = await _minutes(session, period)
     return {
+        "period": {"from": period.first, "to": period.last},
         "platform_stats": stats,
+        "comparison": compared(stats, await _stats(session, period.previous)) if period.compare else None,
         "recent_activity": {
             "new_users_7d": sum(day["new_users"] for day in newest),
             "enrollments_7d": sum(day["enrollments"] for day in newest),
@@ -91,19 +84,15 @@ async def platform_dashboard(session: AsyncSession, now: datetime) -> dict[str, 
         "category_insights": categories,
         "health": dict((await one(session, HEALTH))._mapping),
         "engagement": {
+            "active_users": await _active(session, period),
             "active_share_7d": rules.share(stats["active_users_7d"], stats["total_users"]),
             "completion_rate": rules.share(stats["completions"], stats["total_enrollments"]),
+            "study_minutes": rules.rounded(sum(minutes)),
         },
-        "support_load": {
-            "open": support.open,
-            "opened_7d": support.opened_7d,
-            "resolved_7d": support.resolved_7d,
-            "first_response_minutes": rules.rounded(support.first_response_minutes),
-            "rating": rules.rounded(support.rating, 2),
-        },
+        "support_load": support,
         "charts": {
             "growth": chart(
-                "line", "Growth over 30 days", [day["date"] for day in growth],
+                "line", "Growth by day", [day["date"] for day in growth],
                 new_users=[day["new_users"] for day in growth],
                 enrollments=[day["enrollments"] for day in growth],
                 active_users=[day["active_users"] for day in growth],
@@ -112,9 +101,110 @@ async def platform_dashboard(session: AsyncSession, now: datetime) -> dict[str, 
                 "pie", "Enrolments by category", [c["category"] for c in categories],
                 enrollments=[c["enrollments"] for c in categories],
             ),
+            "engagement": chart("line", "Minutes studied by day", period.days, minutes=minutes),
+            "support": chart(
+                "bar", "Tickets by priority", [load["priority"] for load in support["by_priority"]],
+                open=[load["open"] for load in support["by_priority"]],
+            ),
         },
-        "as_of": applied,
+        "as_of": await as_of(session, now),
     }  # fmt: skip
+
+
+async def _stats(session: AsyncSession, period: Period) -> dict[str, int]:
+    """The platform as it was at the end of the period."""
+    found = {name: int(n) for name, n in (await one(session, NOW))._mapping.items()}
+    if not period.is_now:
+        since = (await one(session, SINCE, end=period.end))._mapping
+        found = {name: max(0, n - int(since[name])) for name, n in found.items()}
+    week = period.week
+    return {
+        "total_users": found.pop("total_users"),
+        "active_users_7d": await _active(session, week),
+        **found,
+    }
+
+
+async def _active(session: AsyncSession, period: Period) -> int:
+    row = await one(session, ACTIVE, first=period.first, last=period.last)
+    return int(row.people)
+
+
+async def _growth(session: AsyncSession, period: Period) -> list[dict[str, Any]]:
+    """Days of the period in the caller's zone; who was active counts by days of UTC."""
+    people = await by_day(session, "sign_ups", "people", period)
+    enrollments = await by_day(session, "platform_enrollments", "enrollments", period)
+    completions = await by_day(session, "platform_enrollments", "completions", period)
+    active = {
+        row.day: row.people
+        for row in await rows(
+            session,
+            "SELECT day, people FROM active_users WHERE day BETWEEN :first AND :last",
+            first=period.first,
+            last=period.last,
+        )
+    }
+    return [
+        {
+            "date": day.isoformat(),
+            "new_users": people[place],
+            "enrollments": enrollments[place],
+            "completions": completions[place],
+            "active_users": active.get(day, 0),
+        }
+        for place, day in enumerate(period.days)
+    ]
+
+
+async def _categories(session: AsyncSession) -> list[dict[str, Any]]:
+    return [
+        {
+            "category": row.category,
+            "courses": row.courses,
+            "enrollments": int(row.enrollments),
+            "avg_progress": rules.rounded(row.progress / row.enrollments) if row.enrollments else 0.0,
+            "completion_rate": rules.share(row.completed, row.enrollments),
+        }
+        for row in await rows(session, CATEGORIES)
+    ]
+
+
+async def _minutes(session: AsyncSession, period: Period) -> list[float]:
+    found = await rows(
+        session,
+        "SELECT local_date, seconds FROM platform_study WHERE local_date BETWEEN :first AND :last",
+        first=period.first,
+        last=period.last,
+    )
+    seconds = {row.local_date: row.seconds for row in found}
+    return [rules.rounded(seconds.get(day, 0) / 60) for day in period.days]
+
+
+async def _support(session: AsyncSession, period: Period) -> dict[str, Any]:
+    row = await one(session, SUPPORT, start=period.start, end=period.end)
+    resolved = await one(session, RESOLVED, start=period.start, end=period.end)
+    week = period.week
+    loads = await rows(
+        session,
+        "SELECT priority, sum(tickets) FILTER (WHERE status NOT IN ('resolved', 'closed')) AS open,"
+        " sum(tickets) AS tickets FROM ticket_totals GROUP BY priority HAVING sum(tickets) > 0 ORDER BY 1",
+    )
+    by_priority = [
+        {"priority": load.priority, "open": int(load.open or 0), "tickets": int(load.tickets)}
+        for load in loads
+    ]
+    return {
+        "open": sum(load["open"] for load in by_priority),
+        "opened": int(row.opened),
+        "resolved": int(resolved.n),
+        "opened_7d": sum(await by_day(session, "tickets_opened", "opened", week)),
+        "resolved_7d": sum(await by_day(session, "tickets_resolved", "resolved", week)),
+        "first_response_minutes": rules.rounded(row.response_seconds / row.answered / 60)
+        if row.answered
+        else 0.0,
+        "rating": rules.rounded(row.rating / row.rated, 2) if row.rated else 0.0,
+        "by_priority": by_priority,
+    }
 
 
 def for_moderators(dashboard: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Analytics in-process, fed with events as other services publish them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -12,7 +12,7 @@ from conftest import OpenHarness
 from libs.common.bus.inbox import apply_batch
 from libs.common.bus.received import Record
 from libs.common.events import forum, learning, quizzes, support
-from libs.common.events.base import Event
+from libs.common.events.base import Event, State
 from libs.common.runtime.clock import system_clock
 from libs.common.testing.harness import Harness, Person, as_record
 from libs.common.testing.states import course_state, enrollment_state, module_state, user_state
@@ -33,6 +33,12 @@ class Story:
         at = self.now - timedelta(days=days_ago)
         self.records.append(as_record(event, self.versions[place], at))
         return event
+
+    def bury(self, state: State) -> None:
+        """A tombstone after the newest version of this state."""
+        place = (state.topic, state.key)
+        self.versions[place] = self.versions.get(place, 0) + 1
+        self.records.append(replace(as_record(state, self.versions[place], self.now), value=None))
 
     async def tell(self) -> None:
         await apply_batch(self.service.db, self.service.subscription, self.records)

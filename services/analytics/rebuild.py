@@ -53,8 +53,23 @@ class Rebuilt:
     rebuilt: dict[str, str]
 
 
+class RebuildRunning(Exception):
+    """Somebody else is folding the log anew."""
+
+
 async def rebuild(db: Database, batch: int, *, swap_differing: bool = False) -> Rebuilt:
-    """Fold the log anew. With `swap_differing` new handlers take over although their result differs."""
+    """Fold the log anew. With `swap_differing` new folds take over although their result differs.
+
+    Raises RebuildRunning while another one is under way.
+    """
+    async with db.session() as guard:
+        await guard.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+        if not await guard.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('analytics.rebuild'))")):
+            raise RebuildRunning("another rebuild is running; wait for it, or end its process")
+        return await _rebuild(db, batch, swap_differing=swap_differing)
+
+
+async def _rebuild(db: Database, batch: int, *, swap_differing: bool) -> Rebuilt:
     async with db.session() as session:
         live = await use_live(session)
         number = live + 1

@@ -1,17 +1,22 @@
 """Tasks of analytics."""
 
-from datetime import datetime
+import contextlib
+from datetime import datetime, timedelta
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.jobs import TaskRun, Tasks
 from services.analytics.privacy import PRIVACY
+from services.analytics.projection import VERSION
+from services.analytics.rebuild import RebuildRunning, rebuild
 from services.analytics.settings import Settings
 
 TASKS = Tasks("analytics", Settings)
 PRIVACY.declare(TASKS)
 MONTHS_AHEAD = 3
+ROLLING = timedelta(minutes=15)
+"""How long consumers of two releases may be at work."""
 
 
 @TASKS.task(every=3600)
@@ -20,6 +25,20 @@ async def make_partitions(run: TaskRun) -> None:
     async with run.db.session() as session:
         for number in range(-1, MONTHS_AHEAD + 1):
             await make_partition(session, run.clock(), number)
+
+
+@TASKS.task(every=300)
+async def fold_anew(run: TaskRun) -> None:
+    """Fold the log anew after an upgrade whose read models are others, once the release before is gone.
+
+    Its consumers do not fill what is new; meanwhile the projection lacks what they applied.
+    """
+    async with run.db.session() as session:
+        live = (await session.execute(text("SELECT version, since FROM live_projection"))).one_or_none()
+    if live is None or live.version >= VERSION or run.clock() - live.since < ROLLING:
+        return
+    with contextlib.suppress(RebuildRunning):
+        await rebuild(run.db, Settings().rebuild_batch, swap_differing=True)
 
 
 async def make_partition(session: AsyncSession, now: datetime, months_ahead: int) -> None:

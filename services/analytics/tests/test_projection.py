@@ -14,10 +14,11 @@ from libs.common.bus.received import Record
 from libs.common.events import EVENTS
 from libs.common.events.topics import TOPICS
 from libs.common.testing.harness import Harness, as_record
+from services.analytics.aggregates import AGGREGATES, DERIVED
 from services.analytics.event_log import without_personal
-from services.analytics.projection import digest, use_live
+from services.analytics.projection import digest, keep_live, use_live, widen
 from services.analytics.read_models import TABLES
-from services.analytics.rebuild import rebuild
+from services.analytics.rebuild import RebuildRunning, rebuild
 from services.analytics.tasks import make_partition
 from services.analytics.tests.conftest import Story, scalar
 from services.analytics.worker import SUBSCRIPTION
@@ -73,6 +74,59 @@ async def test_a_rebuild_beside_new_events_loses_none(analytics: Harness, story:
     result, *_ = await asyncio.gather(rebuild(analytics.db, batch=5), *(other.tell() for other in others))
     assert result.differing == []
     assert (await rebuild(analytics.db, batch=500)).differing == []
+
+
+async def test_two_rebuilds_at_once_are_one(analytics: Harness, story: Story):
+    busy(story)
+    await story.tell()
+    results = await asyncio.gather(
+        *(rebuild(analytics.db, batch=5) for _ in range(2)), return_exceptions=True
+    )
+    assert [type(result) for result in results].count(RebuildRunning) == 1
+    assert await scalar(analytics, "SELECT number FROM live_projection") == 2
+    assert (await rebuild(analytics.db, batch=500)).differing == []
+
+
+async def test_what_an_older_release_folded_is_folded_anew_when_it_is_gone(analytics: Harness, story: Story):
+    busy(story)
+    await story.tell()
+    whole = await live_digest(analytics)
+    async with analytics.db.session() as session:
+        await use_live(session)
+        await session.execute(text("UPDATE live_projection SET version = version - 1, since = now()"))
+        await session.execute(text("DELETE FROM course_days"))
+    assert await live_digest(analytics) != whole
+    await analytics.run_task("analytics.fold_anew")
+    assert await scalar(analytics, "SELECT number FROM live_projection") == 1
+    async with analytics.db.session() as session:
+        await session.execute(text("UPDATE live_projection SET since = now() - interval '1 hour'"))
+    for _ in range(2):
+        await analytics.run_task("analytics.fold_anew")
+        assert await scalar(analytics, "SELECT number FROM live_projection") == 2
+    assert await live_digest(analytics) == whole
+
+
+async def test_the_live_projection_of_an_older_release_gets_what_this_one_keeps(
+    analytics: Harness, story: Story
+):
+    busy(story)
+    await story.tell()
+    whole = await live_digest(analytics)
+    async with analytics.db.session() as session:
+        await use_live(session)
+        for name in [a.name for a in AGGREGATES] + [str(d.table.name) for d in DERIVED]:
+            await session.execute(text(f"DROP TABLE {name}"))
+        await session.execute(text("DROP TABLE lesson_visits CASCADE"))
+        await session.execute(text("ALTER TABLE attempts DROP COLUMN seconds_taken"))
+        await session.execute(text("DROP FUNCTION keep_lesson_completions_insert CASCADE"))
+    async with analytics.db.engine.begin() as connection:
+        await connection.run_sync(widen)
+    async with analytics.db.engine.begin() as connection:
+        await connection.run_sync(keep_live)
+    missing = {"lesson_visits", "lesson_reach", "attempts"}
+    kept = await live_digest(analytics)
+    assert {name for name in whole if kept[name] != whole[name]} == missing
+    assert (await rebuild(analytics.db, batch=100, swap_differing=True)).rebuilt == whole
 
 
 async def test_a_handler_that_is_no_fold_is_found_and_not_swapped_in(analytics: Harness, story: Story):

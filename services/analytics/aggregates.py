@@ -27,12 +27,20 @@ PLACE = re.compile(r"\{(\w+)\} (\w+)")
 
 @dataclass(frozen=True)
 class Aggregate:
-    """`keys` with their types, `measures` with theirs; `query` names base tables as `{table} alias`."""
+    """`keys` with their types, `measures` with theirs; `query` names base tables as `{table} alias`.
+
+    `table` is where its measures are columns among others; by default it is a table of its own.
+    """
 
     name: str
     keys: dict[str, str]
     measures: dict[str, str]
     query: str
+    table: str = ""
+
+    @property
+    def into(self) -> str:
+        return self.table or self.name
 
     @cached_property
     def tables(self) -> list[str]:
@@ -65,7 +73,15 @@ class Aggregate:
         return f"CREATE TABLE {self.name} ({', '.join(columns)}, UNIQUE NULLS NOT DISTINCT ({keys}))"
 
     def fill(self) -> str:
-        return f"INSERT INTO {self.name} {self.grouped}"
+        return self._add(self.grouped)
+
+    def _add(self, rows: str) -> str:
+        names = ", ".join((*self.keys, *self.measures))
+        added = ", ".join(f"{n} = t.{n} + excluded.{n}" for n in self.measures)
+        return (
+            f"INSERT INTO {self.into} AS t ({names}) {rows}"
+            f" ON CONFLICT ({', '.join(self.keys)}) DO UPDATE SET {added}"
+        )
 
     def keep(self, table: str, operation: str) -> str:
         """One statement of the trigger of `table`: what a statement of this kind adds and takes away."""
@@ -77,11 +93,7 @@ class Aggregate:
             parts.append(f"SELECT {names} FROM ({self.over(**{table: after})}) a")
         if before:
             parts.append(f"SELECT {taken} FROM ({self.over(**{table: before})}) b")
-        added = ", ".join(f"{n} = t.{n} + excluded.{n}" for n in self.measures)
-        return (
-            f"INSERT INTO {self.name} AS t {self._sums(' UNION ALL '.join(parts))}"
-            f" ON CONFLICT ({', '.join(self.keys)}) DO UPDATE SET {added};"
-        )
+        return self._add(self._sums(" UNION ALL ".join(parts))) + ";"
 
 
 def _changed(table: str, operation: str, columns: list[str]) -> tuple[str, str]:
@@ -177,11 +189,11 @@ AGGREGATES = [
     Aggregate(
         "learner_scores", COURSE | {"student": "uuid"}, {"quizzes": COUNT, "score": AMOUNT},
         "SELECT b.course, b.student, 1 AS quizzes, b.best::numeric AS score"
-        " FROM {quiz_results} b WHERE b.best IS NOT NULL",
+        " FROM {quiz_results} b WHERE b.best IS NOT NULL", "learners",
     ),
     Aggregate(
         "learner_study", COURSE | {"student": "uuid"}, {"seconds": COUNT},
-        "SELECT s.course, s.student, s.seconds FROM {study} s",
+        "SELECT s.course, s.student, s.seconds FROM {study} s", "learners",
     ),
     Aggregate(
         "course_study", COURSE | {"local_date": "date"}, {"seconds": COUNT},
@@ -261,7 +273,8 @@ DERIVED = [
     Derived(
         m.learners,
         m.course_days,
-        "INSERT INTO learners AS t SELECT course, student, max(local_date) FROM {rows} GROUP BY 1, 2"
+        "INSERT INTO learners AS t (course, student, last_day) SELECT course, student, max(local_date)"
+        " FROM {rows} GROUP BY 1, 2"
         " ON CONFLICT (course, student) DO UPDATE SET last_day = greatest(t.last_day, excluded.last_day);",
     ),
     Derived(

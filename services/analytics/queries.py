@@ -17,11 +17,11 @@ from services.analytics.rules import TAKING_PART
 DAY = "(quarter AT TIME ZONE :zone)::date"
 AT_RISK = (
     "SELECT e.student, e.course, e.progress, e.enrolled_at, l.last_day,"
-    " s.score / nullif(s.quizzes, 0) AS score"
-    " FROM enrollments e LEFT JOIN learners l ON l.course = e.course AND l.student = e.student"
-    " LEFT JOIN learner_scores s ON s.course = e.course AND s.student = e.student"
+    " l.score / nullif(l.quizzes, 0) AS score"
+    " FROM enrollments e LEFT JOIN (SELECT * FROM learners WHERE course = ANY(:courses)) l"
+    " ON l.course = e.course AND l.student = e.student"
     " WHERE e.course = ANY(:courses) AND e.status IN ('enrolled', 'in_progress')"
-    " AND (coalesce(l.last_day, e.enrolled_at::date) < :idle OR s.score < :score * s.quizzes)"
+    " AND (coalesce(l.last_day, e.enrolled_at::date) < :idle OR l.score < :score * l.quizzes)"
     " ORDER BY e.progress, e.student LIMIT :most"
 )
 
@@ -47,19 +47,23 @@ async def one(session: AsyncSession, query: str, **values: Any) -> Any:
 
 
 async def by_day(
-    session: AsyncSession, table: str, measure: str, period: Period, courses: list[UUID] | None = None
-) -> list[int]:
-    """A measure of an aggregate by quarters of an hour, for each day of the period in its zone."""
+    session: AsyncSession, period: Period, courses: list[UUID] | None, *measures: tuple[str, str]
+) -> list[list[int]]:
+    """Measures, each an aggregate's `(name, measure)` by quarters of an hour, for each day of the period in
+    its zone; over these courses, or over the platform for None."""
     where = "" if courses is None else " AND course = ANY(:courses)"
     found = await rows(
         session,
-        f"SELECT {DAY} AS day, sum({measure}) AS n FROM {table}"
-        f" WHERE quarter >= :start AND quarter < :end{where} GROUP BY 1",
+        " UNION ALL ".join(
+            f"SELECT {place} AS place, {DAY} AS day, sum({measure}) AS n FROM {name}"
+            f" WHERE quarter >= :start AND quarter < :end{where} GROUP BY 2"
+            for place, (name, measure) in enumerate(measures)
+        ),
         courses=courses,
         **period.values(),
     )
-    counted = {row.day: int(row.n) for row in found}
-    return [counted.get(day, 0) for day in period.days]
+    counted = {(row.place, row.day): int(row.n) for row in found}
+    return [[counted.get((place, day), 0) for day in period.days] for place in range(len(measures))]
 
 
 async def progress_distribution(session: AsyncSession, courses: list[UUID]) -> dict[str, int]:

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    Numeric,
     Table,
     Text,
     UniqueConstraint,
@@ -131,11 +132,15 @@ quiz_results = Table(
     "quiz_results", DERIVED, _key("student"), _key("quiz"), Column("course", Uuid, index=True),
     Column("title", Text), Column("best", Float), Column("best_visible", Float),
 )  # fmt: skip
-# When a learner last learned something on a course, and the weeks (their Mondays) in which they did.
+# One row a learner and course: when they last learned something, for how long in all, and the sum of their
+# best results. Side by side, for who teaches asks for all learners of a course at once.
 learners = Table(
     "learners", DERIVED, _key("course"), _key("student"), Column("last_day", Date),
-    Index("ix_learners_course_last_day", "course", "last_day"),
+    Column("seconds", BigInteger, nullable=False, server_default="0"),
+    Column("quizzes", BigInteger, nullable=False, server_default="0"),
+    Column("score", Numeric, nullable=False, server_default="0"),
 )  # fmt: skip
+# The weeks (their Mondays) in which a learner learned something on a course.
 course_weeks = Table("course_weeks", DERIVED, _key("course"), _key("student"), _key("week", Date()))
 # How many people were active on `day` and before that last on `before` (null: never). Those active in a
 # period are they who were active on a day of it and on none of it before: a sum, where people would have to

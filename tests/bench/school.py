@@ -4,7 +4,7 @@ Seeded: the same numbers give the same events. Rows are made for `COPY` into `an
 """
 
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -104,14 +104,15 @@ class School:
         yield self.row(at, state.topic, seat.uuid, seat.state, state.type, payload)
         seat.state += 1
 
-    def events(self, most: int) -> Iterator[Row]:
-        """Evenings of learning, `most` events in all, in the order of days."""
+    def events(self, most: int, courses: Collection[int] = ()) -> Iterator[Row]:
+        """Evenings of learning, `most` events in all, in the order of days; on these courses, if given."""
+        seats = [seat for seat in self.seats if not courses or seat.course in courses]
         day, made = 0, 0
         per_day = most / DAYS
         while made < most:
             day = min(day + 1, DAYS)
             while made < most and (made < per_day * day or day == DAYS):
-                seat = self.random.choice(self.seats)
+                seat = self.random.choice(seats)
                 hour = self.random.choice(HOURS)
                 at = self.first + timedelta(
                     days=day - 1, hours=hour - self.first.hour, seconds=self.random.random() * 3600

@@ -28,11 +28,10 @@ QUESTIONS = (
 )
 STUDENTS = (
     "SELECT e.student, e.status, e.progress, e.enrolled_at, l.last_day,"
-    " s.score / nullif(s.quizzes, 0) AS score, coalesce(t.seconds, 0) AS seconds FROM enrollments e"
-    " LEFT JOIN learners l ON l.course = e.course AND l.student = e.student"
-    " LEFT JOIN learner_scores s ON s.course = e.course AND s.student = e.student"
-    " LEFT JOIN learner_study t ON t.course = e.course AND t.student = e.student"
-    f" WHERE e.course = :c AND e.{TAKING_PART} ORDER BY e.enrolled_at, e.uuid LIMIT :most OFFSET :skip"
+    " l.score / nullif(l.quizzes, 0) AS score, coalesce(l.seconds, 0) AS seconds"
+    f" FROM (SELECT * FROM enrollments WHERE course = :c AND {TAKING_PART}"
+    "  ORDER BY enrolled_at, uuid LIMIT :most OFFSET :skip) e"
+    " LEFT JOIN learners l ON l.course = :c AND l.student = e.student ORDER BY e.enrolled_at, e.uuid"
 )
 
 
@@ -45,12 +44,12 @@ async def course_dashboard(
     summary = await _summary(session, course, period, now=True)
     funnel = await _funnel(session, course, students)
     questions = await _questions(session, course)
-    activity: dict[str, list[int]] = {
-        "enrollments": await by_day(session, "course_enrollments", "enrollments", period, [course.uuid]),
-        "completions": await by_day(session, "course_enrollments", "completions", period, [course.uuid]),
-        "discussions": await by_day(session, "course_discussions", "discussions", period, [course.uuid]),
-        "replies": await by_day(session, "course_replies", "replies", period, [course.uuid]),
-    }
+    series = (
+        ("course_enrollments", "enrollments"), ("course_enrollments", "completions"),
+        ("course_discussions", "discussions"), ("course_replies", "replies"),
+    )  # fmt: skip
+    days = await by_day(session, period, [course.uuid], *series)
+    activity = {measure: counted for (_, measure), counted in zip(series, days, strict=True)}
     minutes = await _minutes(session, course, period)
     return {
         "course_uuid": course.uuid,

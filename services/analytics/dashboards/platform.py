@@ -132,9 +132,11 @@ async def _active(session: AsyncSession, period: Period) -> int:
 
 async def _growth(session: AsyncSession, period: Period) -> list[dict[str, Any]]:
     """Days of the period in the caller's zone; who was active counts by days of UTC."""
-    people = await by_day(session, "sign_ups", "people", period)
-    enrollments = await by_day(session, "platform_enrollments", "enrollments", period)
-    completions = await by_day(session, "platform_enrollments", "completions", period)
+    people, enrollments, completions = await by_day(
+        session, period, None,
+        ("sign_ups", "people"), ("platform_enrollments", "enrollments"),
+        ("platform_enrollments", "completions"),
+    )  # fmt: skip
     active = {
         row.day: row.people
         for row in await rows(
@@ -183,7 +185,9 @@ async def _minutes(session: AsyncSession, period: Period) -> list[float]:
 async def _support(session: AsyncSession, period: Period) -> dict[str, Any]:
     row = await one(session, SUPPORT, start=period.start, end=period.end)
     resolved = await one(session, RESOLVED, start=period.start, end=period.end)
-    week = period.week
+    opened, resolved_7d = await by_day(
+        session, period.week, None, ("tickets_opened", "opened"), ("tickets_resolved", "resolved")
+    )
     loads = await rows(
         session,
         "SELECT priority, sum(tickets) FILTER (WHERE status NOT IN ('resolved', 'closed')) AS open,"
@@ -197,8 +201,8 @@ async def _support(session: AsyncSession, period: Period) -> dict[str, Any]:
         "open": sum(load["open"] for load in by_priority),
         "opened": int(row.opened),
         "resolved": int(resolved.n),
-        "opened_7d": sum(await by_day(session, "tickets_opened", "opened", week)),
-        "resolved_7d": sum(await by_day(session, "tickets_resolved", "resolved", week)),
+        "opened_7d": sum(opened),
+        "resolved_7d": sum(resolved_7d),
         "first_response_minutes": rules.rounded(row.response_seconds / row.answered / 60)
         if row.answered
         else 0.0,

@@ -22,6 +22,7 @@ from services.analytics.queries import (
 from services.analytics.rules import TAKING_PART
 
 MOST_AT_RISK = 50
+MEASURES = (("course_enrollments", "enrollments"), ("course_enrollments", "completions"))
 COURSES = (
     "SELECT uuid, title, status, average_rating, reviews_count, created_at, published_at FROM courses"
     " WHERE status <> 'archived' AND (instructor = :u OR instructors ? CAST(:u AS text)) ORDER BY title, uuid"
@@ -46,8 +47,7 @@ async def teacher_dashboard(
     performance = await _performance(session, courses, period)
     distribution = await progress_distribution(session, ids)
     summary = await _summary(session, courses, period, now=True)
-    enrollments = await by_day(session, "course_enrollments", "enrollments", period, ids)
-    completions = await by_day(session, "course_enrollments", "completions", period, ids)
+    enrollments, completions = await by_day(session, period, ids, *MEASURES)
     comparison: dict[str, Any] = await _comparison(session, ids, period, enrollments, completions)
     if period.compare:
         before = await _summary(session, courses, period.previous, now=False)
@@ -150,7 +150,7 @@ async def _discussions(session: AsyncSession, courses: list[UUID], period: Perio
         "discussions": int(row.discussions),
         "open_questions": int(row.open_questions),
         "replies": int(replies.n),
-        "replies_7d": sum(await by_day(session, "course_replies", "replies", period.week, courses)),
+        "replies_7d": sum(*await by_day(session, period.week, courses, ("course_replies", "replies"))),
     }
 
 
@@ -162,12 +162,9 @@ async def _comparison(
     completions: list[int],
 ) -> dict[str, Any]:
     """The period against as many days before it."""
-    before = period.previous
+    before = await by_day(session, period.previous, courses, *MEASURES)
     return {
         "days": len(period.days),
         "current": {"enrollments": sum(enrollments), "completions": sum(completions)},
-        "previous": {
-            name: sum(await by_day(session, "course_enrollments", name, before, courses))
-            for name in ("enrollments", "completions")
-        },
+        "previous": {"enrollments": sum(before[0]), "completions": sum(before[1])},
     }

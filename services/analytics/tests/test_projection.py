@@ -114,7 +114,7 @@ async def test_the_live_projection_of_an_older_release_gets_what_this_one_keeps(
     whole = await live_digest(analytics)
     async with analytics.db.session() as session:
         await use_live(session)
-        for name in [a.name for a in AGGREGATES] + [str(d.table.name) for d in DERIVED]:
+        for name in [a.name for a in AGGREGATES if not a.table] + [str(d.table.name) for d in DERIVED]:
             await session.execute(text(f"DROP TABLE {name}"))
         await session.execute(text("DROP TABLE lesson_visits CASCADE"))
         await session.execute(text("ALTER TABLE attempts DROP COLUMN seconds_taken"))
@@ -136,7 +136,7 @@ async def test_a_handler_that_is_no_fold_is_found_and_not_swapped_in(analytics: 
         await use_live(session)
         await session.execute(text("UPDATE study SET seconds = seconds + 1"))
     result = await rebuild(analytics.db, batch=100)
-    assert result.differing == ["study", "learner_study", "course_study", "platform_study"]
+    assert result.differing == ["study", "learners", "course_study", "platform_study"]
     assert await scalar(analytics, "SELECT number FROM live_projection") == 1
 
 

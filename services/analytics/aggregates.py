@@ -177,6 +177,14 @@ AGGREGATES = [
         " JOIN {enrollments} e ON e.uuid = l.enrollment WHERE " + PART,
     ),
     Aggregate(
+        "media_plays", COURSE | {"lesson": "uuid", "stretch": COUNT}, {"plays": COUNT},
+        "SELECT v.course, v.lesson, v.stretch, v.plays FROM {media} v",
+    ),
+    Aggregate(
+        "media_learners", COURSE | {"lesson": "uuid", "student": "uuid"}, {"stretches": COUNT},
+        "SELECT v.course, v.lesson, v.student, 1 AS stretches FROM {media} v",
+    ),
+    Aggregate(
         # The scores of a question by the score of the whole attempt: few rows, however many attempts.
         "question_scores",
         COURSE | {"quiz": "uuid", "question": "uuid", "kind": "text", "percentage": AMOUNT},

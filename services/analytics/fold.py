@@ -18,6 +18,7 @@ from libs.common.events import forum, identity, learning, quizzes, support
 from libs.common.events.base import Event
 from libs.common.events.catalog import CourseState
 from services.analytics import read_models as m
+from services.analytics import rules
 
 AT = "b.occurred_at"
 DAY = "(b.occurred_at AT TIME ZONE 'UTC')::date"
@@ -40,6 +41,8 @@ class Fold:
     columns: dict[str, str] = field(default_factory=dict)
     add: tuple[str, ...] = ()
     where: str = "true"
+    lateral: str = ""
+    """What is joined to each event, one row of the table for each row of it."""
     delete: bool = False
 
     @cached_property
@@ -52,7 +55,7 @@ class Fold:
         values = {name: self._field(name) for name in self.fields} | self.columns
         keys = [column.name for column in self.table.primary_key]
         types = ", ".join(f"'{kind}'" for kind in sorted(self.types))
-        source = f"FROM {{batch}} b WHERE b.type IN ({types}) AND ({self.where})"
+        source = f"FROM {{batch}} b {self.lateral} WHERE b.type IN ({types}) AND ({self.where})"
         names = ", ".join(f'"{name}"' for name in values)
         key = ", ".join(f'"{name}"' for name in keys)
         rest = [name for name in values if name not in keys]
@@ -61,7 +64,8 @@ class Fold:
             chosen = f"SELECT {self._list(values)} FROM ({latest}) b WHERE b.payload IS NOT NULL"
         elif self.add:
             sums = {n: f"sum({v})" if n in self.add else v for n, v in values.items()}
-            chosen = f"SELECT {self._list(sums)} {source} GROUP BY {', '.join(values[k] for k in keys)}"
+            alike = ", ".join(value for name, value in values.items() if name not in self.add)
+            chosen = f"SELECT {self._list(sums)} {source} GROUP BY {alike}"
         elif rest:
             on = ", ".join(values[k] for k in keys)
             chosen = f"SELECT DISTINCT ON ({on}) {self._list(values)} {source} ORDER BY {on}, b.position DESC"
@@ -154,6 +158,15 @@ FOLDS = [
     Fold(
         m.study, (learning.StudyTimeRecorded,), ("student", "course", "local_date", "seconds"),
         add=("seconds",),
+    ),
+    # A heartbeat has played the seconds before its position; it comes once a minute or more often.
+    Fold(
+        m.media, (learning.StudyTimeRecorded,), ("lesson", "student", "course"),
+        {"stretch": "stretch", "plays": "1::bigint"}, add=("plays",),
+        lateral="CROSS JOIN LATERAL generate_series("
+        "greatest((b.payload->>'position')::bigint - least((b.payload->>'seconds')::bigint, 60), 0)"
+        f" / {rules.STRETCH}, greatest((b.payload->>'position')::bigint - 1, 0) / {rules.STRETCH}) stretch",
+        where="b.payload->>'position' IS NOT NULL AND (b.payload->>'seconds')::bigint > 0",
     ),
     Fold(m.course_days, LEARNED, ("course", "student", "local_date")),
     Fold(m.learning_days, LEARNED, ("student", "local_date")),

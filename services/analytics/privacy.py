@@ -27,6 +27,7 @@ PEOPLE: dict[Table, str] = {
     p.submissions: "student",
     p.study: "student",
     p.lesson_visits: "student",
+    p.media: "student",
     p.course_days: "student",
     p.learning_days: "student",
     p.active_days: "user",

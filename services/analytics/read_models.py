@@ -88,6 +88,11 @@ submissions = Table(
     Column("late_seconds", Integer), Column("percentage", Float), Column("excused", Boolean),
     Column("posted", Boolean), Column("enrollment", Uuid), Column("local_date", Date),
 )  # fmt: skip
+# How often a learner has played each stretch (`rules.STRETCH` seconds) of a lesson's video or audio.
+media = Table(
+    "media", TABLES, _key("lesson"), _key("student"), _key("stretch", BigInteger()),
+    Column("course", Uuid, index=True), Column("plays", BigInteger, nullable=False),
+)  # fmt: skip
 study = Table(
     "study", TABLES, _key("student"), _key("course"), _key("local_date", Date()),
     Column("seconds", BigInteger, nullable=False),

@@ -1,10 +1,13 @@
 """How numbers come about: rounding, streaks, scores. Percentages are 0 to 100."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date, timedelta
 
 # Enrolments that count: who waits for a seat or has left does not.
 TAKING_PART = "status IN ('enrolled', 'in_progress', 'completed')"
+STRETCH = 10
+"""Seconds of a video that are counted together."""
+SLICES = 20
 POSTS_FOR_FULL_PARTICIPATION = 10
 CONSISTENCY_DAYS = 14
 DAYS_PER_FREEZE = 7
@@ -105,6 +108,22 @@ def discrimination(scores: Sequence[tuple[float, int, float]]) -> float | None:
         room -= taken
     rest = sum(shares for _, _, shares in scores) - gained
     return rounded(gained / upper - rest / (total - upper), 3)
+
+
+def slices(plays: Mapping[int, int]) -> list[int]:
+    """How often each twentieth of a video was played: the most that a stretch of it was.
+
+    `plays` are by stretch; the last one that anybody played is the end of the video.
+    """
+    if not plays:
+        return [0] * SLICES
+    length = max(plays) + 1
+    counted = [0] * SLICES
+    for stretch, number in plays.items():
+        first, last = stretch * SLICES // length, ((stretch + 1) * SLICES - 1) // length
+        for place in range(first, last + 1):
+            counted[place] = max(counted[place], number)
+    return counted
 
 
 def last_days(today: date, count: int) -> list[date]:

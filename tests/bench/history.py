@@ -26,7 +26,7 @@ LIMIT = 3000.0
 def write(url: str, rows: Iterable[Row]) -> int:
     """Copy events into the log; returns how many."""
     written = 0
-    with psycopg.connect(url) as connection, connection.cursor() as cursor:
+    with psycopg.connect(url, options="-c statement_timeout=0") as connection, connection.cursor() as cursor:
         with cursor.copy(f"COPY analytics.event_log ({COLUMNS}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
@@ -34,7 +34,7 @@ def write(url: str, rows: Iterable[Row]) -> int:
         cursor.execute(
             "UPDATE analytics.live_projection SET as_of = (SELECT max(occurred_at) FROM analytics.event_log)"
         )
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True, options="-c statement_timeout=0") as connection:
         connection.execute("ANALYZE analytics.event_log")
     return written
 
@@ -43,7 +43,7 @@ async def fold(url: str, *, accept: bool) -> tuple[Rebuilt, float]:
     began = time.perf_counter()
     result = await run(0, swap_differing=accept)
     seconds = time.perf_counter() - began
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True, options="-c statement_timeout=0") as connection:
         connection.execute("VACUUM ANALYZE")
     return result, seconds
 

@@ -86,14 +86,15 @@ class ProgressRecalculated(EnrollmentFact):
 
 
 class StudyTimeRecorded(EnrollmentFact):
-    """Trigger: a heartbeat adds study time, idle-capped, to a lesson. Key: enrollment.
-    Consumers: analytics."""
+    """Trigger: a heartbeat adds study time, idle-capped, to a lesson; `position` is where its video or audio
+    is by now, in seconds from its beginning. Key: enrollment. Consumers: analytics."""
 
     type = "learning.study_time_recorded.v1"
 
     lesson: UUID
     seconds: Count
     local_date: date
+    position: Count | None = None
 
 
 class CourseCompleted(EnrollmentFact):

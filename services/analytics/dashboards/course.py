@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from datetime import date, datetime, timedelta
+from statistics import median
 from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,10 +23,13 @@ from services.analytics.queries import (
 from services.analytics.rules import TAKING_PART
 
 MOST_AT_RISK, MOST_COHORTS = 100, 26
+MEDIA = ("video", "audio")
 QUESTIONS = (
     "SELECT s.quiz, q.title, s.question, s.kind, s.percentage, s.answers, s.share FROM question_scores s"
     " LEFT JOIN quizzes q ON q.quiz = s.quiz WHERE s.course = :c AND s.answers > 0"
 )
+PLAYS = "SELECT lesson, stretch, plays FROM media_plays WHERE course = :c"
+WATCHED = "SELECT lesson, stretches FROM media_learners WHERE course = :c"
 STUDENTS = (
     "SELECT e.student, e.status, e.progress, e.enrolled_at, l.last_day,"
     " l.score / nullif(l.quizzes, 0) AS score, coalesce(l.seconds, 0) AS seconds"
@@ -62,7 +66,7 @@ async def course_dashboard(
         "studentActivity": {"progress_distribution": distribution},
         "funnel": funnel,
         "questions": questions,
-        "media": [],
+        "media": await _media(session, course),
         "at_risk": [
             {
                 "student": {"uuid": row.student},
@@ -163,6 +167,30 @@ async def _questions(session: AsyncSession, course: Any) -> list[dict[str, Any]]
             }
         )
     return sorted(questions, key=lambda q: (q["difficulty"], str(q["question"])))
+
+
+async def _media(session: AsyncSession, course: Any) -> list[dict[str, Any]]:
+    """Videos and audios in order: the median share that learners have played, and where they go back to."""
+    plays: dict[str, dict[int, int]] = defaultdict(dict)
+    for row in await rows(
+        session, "SELECT lesson, stretch, plays FROM media_plays WHERE course = :c", c=course.uuid
+    ):
+        plays[str(row.lesson)][row.stretch] = row.plays
+    watched: dict[str, list[int]] = defaultdict(list)
+    for row in await rows(
+        session, "SELECT lesson, stretches FROM media_learners WHERE course = :c", c=course.uuid
+    ):
+        watched[str(row.lesson)].append(row.stretches)
+    return [
+        {
+            "lesson_uuid": lesson["uuid"],
+            "title": lesson["title"],
+            "watched_median": rules.share(median(watched[lesson["uuid"]]), max(plays[lesson["uuid"]]) + 1),
+            "replays": rules.slices(plays[lesson["uuid"]]),
+        }
+        for lesson in course.lessons or []
+        if lesson["content_type"] in MEDIA and plays.get(lesson["uuid"])
+    ]
 
 
 async def _minutes(session: AsyncSession, course: Any, period: Period) -> list[float]:

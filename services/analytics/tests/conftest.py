@@ -148,14 +148,18 @@ class Story:
             )
         )  # fmt: skip
 
-    def study(self, student: UUID, course: UUID, seconds: int, *, days_ago: int = 0) -> None:
+    def study(
+        self, student: UUID, course: UUID, seconds: int, *, days_ago: int = 0, lesson: UUID | None = None,
+        position: int | None = None,
+    ) -> None:  # fmt: skip
         self.add(
             learning.StudyTimeRecorded(
                 enrollment=uuid4(),
                 course=course,
                 student=student,
-                lesson=uuid4(),
+                lesson=lesson or uuid4(),
                 seconds=seconds,
+                position=position,
                 local_date=(self.now - timedelta(days=days_ago)).date(),
             ),
             days_ago=days_ago,

@@ -4,6 +4,7 @@ from uuid import uuid4
 
 from libs.common.events import support
 from libs.common.testing.harness import Harness
+from libs.common.testing.states import module_state
 from services.analytics.tests.conftest import Story
 
 STUDENT, TEACHER = "/api/core/analytics/student/", "/api/core/analytics/teacher/"
@@ -115,6 +116,26 @@ async def test_questions_have_difficulty_and_discrimination(analytics: Harness, 
     rows = (await read(teacher, f"/api/courses/{course}/analytics/"))["questions"]
     found = {row["question"]: (row["difficulty"], row["discrimination"]) for row in rows}
     assert found == {str(easy): (100.0, 0.0), str(hard): (50.0, 100.0)}
+
+
+async def test_a_video_shows_how_much_of_it_is_watched_and_what_is_watched_again(
+    analytics: Harness, story: Story
+):
+    teacher, course, ada, eve = analytics.person("teacher"), uuid4(), uuid4(), uuid4()
+    video, text_ = uuid4(), uuid4()
+    modules = (module_state(video, kind="video"), module_state(text_))
+    story.course(course, teacher.uuid, modules=modules)
+    for position in (60, 120, 200):
+        story.study(ada, course, 60, lesson=video, position=position)
+    story.study(ada, course, 20, lesson=video, position=20)
+    story.study(eve, course, 50, lesson=video, position=50)
+    story.study(eve, course, 60, lesson=text_, position=60)
+    story.study(eve, course, 60, lesson=video)
+    await story.tell()
+    (media,) = (await read(teacher, f"/api/courses/{course}/analytics/"))["media"]
+    assert media["lesson_uuid"] == str(video)
+    assert media["watched_median"] == round(100 * (18 + 5) / 2 / 20, 1)
+    assert media["replays"] == [3, 3, 2, 2, 2, 1, 1, 1, 1, 1, 1, 1, 0, 0, 1, 1, 1, 1, 1, 1]
 
 
 async def test_a_day_is_a_day_at_the_learners_place(analytics: Harness, story: Story):

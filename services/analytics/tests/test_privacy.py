@@ -53,7 +53,7 @@ async def test_an_export_holds_every_read_model(story: Story):
     ada = await learned(story)
     part = await export(story.service, ada)
     filled = {name for name, rows in part["data"].items() if rows}
-    assert filled == set(part["data"]) - {"submissions", "certificates", "replies"}
+    assert filled == set(part["data"]) - {"submissions", "certificates", "replies", "media"}
     assert part["data"]["study"][0]["seconds"] == 600
 
 

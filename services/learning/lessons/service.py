@@ -96,7 +96,10 @@ async def record_heartbeat(
         enrollment.started_at = enrollment.started_at or now
         if enrollment.status == "enrolled":
             enrollment.status = "in_progress"
-        publish(session, enrollment, StudyTimeRecorded, lesson=lesson, seconds=seconds, local_date=day)
+        publish(
+            session, enrollment, StudyTimeRecorded, lesson=lesson, seconds=seconds, local_date=day,
+            position=position,
+        )  # fmt: skip
     stored = await session.execute(
         queries.STORE_HEARTBEAT,
         {

@@ -4,11 +4,21 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from libs.common.data.db import Database
 from libs.common.service.app import create_app
+from services.analytics.dictionary import dictionary
+from services.analytics.query.routes import router as queries
 from services.analytics.routes import router
 from services.analytics.settings import Settings
 from services.analytics.worker import SUBSCRIPTION
 
 
 def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
-    return create_app(settings or Settings(), [router], subscription=SUBSCRIPTION, **parts)
+    """Raises DictionaryError when metrics.yml says what cannot be."""
+    assert dictionary()
+    settings = settings or Settings()
+    app = create_app(settings, [router, queries], subscription=SUBSCRIPTION, **parts)
+    own = settings.model_copy(update={"database_pool": settings.query_pool})
+    app.state.queries = Database(own, app.state.db.queue)
+    app.state.closers.append(app.state.queries.close)
+    return app

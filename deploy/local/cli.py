@@ -13,6 +13,7 @@ from deploy.k8s.doctor import doctor as cluster_doctor
 from deploy.local import checks, control, recovery, report
 from deploy.local import seed as demo
 from deploy.local import upgrade as upgrading
+from deploy.local.cli_analyst import analyst
 from deploy.local.cli_backup import Identity, Repository, backup, pass_on, running
 from deploy.local.postgres import delete_data
 from deploy.local.project import OBSERVERS, Project, SetupError, environment
@@ -20,7 +21,8 @@ from deploy.local.project import OBSERVERS, Project, SetupError, environment
 FAILED, USAGE, NOT_RUNNING, IN_THE_WAY = 1, 2, 3, 4
 _EPILOG = (
     "Exit codes: 0 done; 1 failed, or not everything is ready; 2 wrong usage; 3 the suite does not run; "
-    "4 something on this machine is in the way. audit, dlq, rebuild and admin pass on their command's code."
+    "4 something on this machine is in the way. audit, dlq, rebuild, admin and analyst pass on their"
+    " command's code."
 )
 
 app = typer.Typer(
@@ -33,6 +35,7 @@ app = typer.Typer(
 admin = typer.Typer(help="Accounts that no form can make.", no_args_is_help=True)
 dlq = typer.Typer(help="Dead letters: events that a consumer could not apply.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
+app.add_typer(analyst, name="analyst")
 app.add_typer(backup, name="backup")
 app.add_typer(dlq, name="dlq")
 

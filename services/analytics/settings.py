@@ -15,6 +15,5 @@ class Settings(ServiceSettings):
     port: int = 8105
     database_url: SecretStr = development_database("analytics")
     rebuild_batch: int = Field(10_000, description="events folded in one transaction of a rebuild")
-    rebuild_batch: int = Field(2000, description="events folded in one transaction of a rebuild")
     query_pool: int = Field(3, description="most connections of one process for analysts' queries")
     query_seconds: float = Field(5, gt=0, description="how long a statement of a query may take")

@@ -7,10 +7,12 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.jobs import TaskRun, Tasks
+from services.analytics.analysts import end_long_statements
 from services.analytics.privacy import PRIVACY
 from services.analytics.projection import VERSION
 from services.analytics.rebuild import RebuildRunning, rebuild
 from services.analytics.settings import Settings
+from services.analytics.views import publish_if_stale
 
 TASKS = Tasks("analytics", Settings)
 PRIVACY.declare(TASKS)
@@ -39,6 +41,20 @@ async def fold_anew(run: TaskRun) -> None:
         return
     with contextlib.suppress(RebuildRunning):
         await rebuild(run.db, Settings().rebuild_batch, swap_differing=True)
+
+
+@TASKS.task(every=60)
+async def publish_stale_views(run: TaskRun) -> None:
+    """Make the analysts' views where there are none, or those of another release's dictionary."""
+    async with run.db.session() as session:
+        await publish_if_stale(session)
+
+
+@TASKS.task(every=10)
+async def end_long_analyst_statements(run: TaskRun) -> None:
+    """Hold analysts to 30 seconds a statement, whatever their sessions have set."""
+    async with run.db.session() as session:
+        await end_long_statements(session)
 
 
 async def make_partition(session: AsyncSession, now: datetime, months_ahead: int) -> None:

@@ -69,7 +69,7 @@ def test_bootstrapping_twice_changes_nothing(admin: str):
         roles = connection.execute(
             "SELECT count(*) FROM pg_roles WHERE rolname LIKE 'lectern\\_%' AND NOT rolsuper"
         ).fetchone()
-    assert roles == (len(SERVICES) + 1,)  # and the auditor
+    assert roles == (len(SERVICES) + 3,)  # and the auditor, and two of analysts
 
 
 def test_a_service_cannot_connect_to_another_database(admin: str):

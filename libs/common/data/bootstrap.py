@@ -6,6 +6,10 @@ migrations.
 
 Beside its schema `<service>` a service has `<service>_audit` with one table, `audit_entries`: it belongs to a
 role that nobody logs in as, and the service's role may only add to it and read it.
+
+Analysts have two roles that nobody logs in as either, `lectern_analyst` and `lectern_analyst_people`:
+analytics lets them read its views, and `lectern analyst create` makes their logins
+(services/analytics/analysts.py).
 """
 
 import argparse
@@ -21,6 +25,15 @@ from libs.common.runtime.settings import SERVICES
 
 EXTENSIONS = ("citext", "pg_trgm", "unaccent")
 AUDITOR = "lectern_audit"
+ANALYST, ANALYST_PEOPLE = "lectern_analyst", "lectern_analyst_people"
+VIEWS = "analytics_views"
+# What everybody may call unless told otherwise, and what would let a reader hold up or write to the suite: it
+# owns lanes and keys by advisory locks, wakes by notifications, and large objects are a place to write to.
+CLOSED_FUNCTIONS = (
+    "SELECT oid::regprocedure::text, proname !~ '^lo' FROM pg_proc"
+    " WHERE pronamespace = 'pg_catalog'::regnamespace"
+    " AND proname ~ '^(pg_advisory_|pg_try_advisory_|pg_notify$|lo_|loread$|lowrite$)'"
+)
 AUDIT_TABLE = """
 CREATE TABLE IF NOT EXISTS {schema}.audit_entries (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -100,6 +113,7 @@ def _make_schemas(connection: psycopg.Connection, database: str, services: Mappi
         )
     if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [AUDITOR]).fetchone():
         connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(AUDITOR)))
+    _make_analysts(connection, database)
     for service in services:
         role, schema = sql.Identifier(role_of(service)), sql.Identifier(service)
         name = sql.Identifier(database)
@@ -121,6 +135,29 @@ def _make_schemas(connection: psycopg.Connection, database: str, services: Mappi
             )
         if service == "analytics":  # a projection is rebuilt side by side, in a schema of its own
             connection.execute(sql.SQL("GRANT CREATE ON DATABASE {} TO {}").format(name, role))
+    _close_functions(connection, services)
+
+
+def _make_analysts(connection: psycopg.Connection, database: str) -> None:
+    """What analysts' logins are members of. They may connect, and read what analytics grants them."""
+    for name in (ANALYST, ANALYST_PEOPLE):
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [name]).fetchone():
+            connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(name)))
+        connection.execute(
+            sql.SQL("GRANT CONNECT ON DATABASE {} TO {}").format(
+                sql.Identifier(database), sql.Identifier(name)
+            )
+        )
+
+
+def _close_functions(connection: psycopg.Connection, services: Mapping[str, str]) -> None:
+    """Leave some functions to the services alone, and large objects to nobody."""
+    roles = sql.SQL(", ").join(sql.Identifier(role_of(service)) for service in services)
+    for signature, used in connection.execute(CLOSED_FUNCTIONS).fetchall():
+        function = sql.SQL(signature)
+        connection.execute(sql.SQL("REVOKE EXECUTE ON FUNCTION {} FROM PUBLIC").format(function))
+        if used:
+            connection.execute(sql.SQL("GRANT EXECUTE ON FUNCTION {} TO {}").format(function, roles))
 
 
 def _make_audit(connection: psycopg.Connection, service: str, role: sql.Identifier) -> None:

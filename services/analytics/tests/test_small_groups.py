@@ -5,7 +5,7 @@ from datetime import date
 from itertools import product
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from services.analytics.query.small_groups import (
@@ -23,7 +23,7 @@ DAYS = [date(2026, 1, 5), date(2026, 1, 6), date(2026, 2, 1), date(2026, 4, 1), 
 ROWS = st.lists(
     st.tuples(st.sampled_from("ABC"), st.sampled_from("xyz"), st.sampled_from(DAYS), st.integers(0, 14)),
     min_size=20,
-    max_size=90,
+    max_size=60,
 )
 FINEST = st.sampled_from([(WHOLE, WHOLE, "day"), (WHOLE, WHOLE, "month"), (WHOLE, "day"), (WHOLE, WHOLE)])
 
@@ -57,6 +57,7 @@ def _hidden(rows: list[tuple[Any, ...]], levels: Levels) -> set[Key]:
     return {tuple(key[places.index(i)] if i in places else None for i in range(len(levels))) for key in wide}
 
 
+@settings(max_examples=50)
 @given(rows=ROWS, finest=FINEST, data=st.data())
 def test_what_two_shown_groups_differ_by_is_nobody_or_five_people(
     rows: list[tuple[Any, ...]], finest: tuple[str, ...], data: st.DataObject

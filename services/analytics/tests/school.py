@@ -113,7 +113,7 @@ class School:
         return {"course": self.pick(*self.courses)["uuid"], "student": self.pick(*self.people)}
 
     def enrollment(self) -> Row:
-        status = self.pick("enrolled", "in_progress", "completed", "completed", "withdrawn", "waitlisted")
+        status = self.pick("enrolled", "in_progress", "completed", "completed", "dropped", "waitlisted")
         return self.where() | {
             "uuid": self.uuid(),
             "status": status,

@@ -17,6 +17,7 @@ from services.analytics.dictionary import DIALECT, dictionary
 from services.analytics.query.conditions import Subject, Values, sql_of
 from services.analytics.query.periods import UNITS
 from services.analytics.query.plan import Asked, Grouping, Plan, column_of
+from services.analytics.query.row_sets import row_sets
 from services.analytics.query.small_groups import WHOLE, tables_of
 
 MEASURE_TYPES = {"integer": "BIGINT", "number": "DOUBLE PRECISION"}
@@ -34,7 +35,8 @@ class OutputColumn:
 
 @dataclass(frozen=True)
 class Statement:
-    """SQL for the driver, its values, and what its columns are; columns after these count people by fact."""
+    """SQL for the driver, its values, and what its columns are. Of a teacher, columns after these count
+    people: for each fact in each of its sets of rows."""
 
     sql: str
     values: Mapping[str, Any]
@@ -113,16 +115,21 @@ class _Fact:
     def condition(self) -> exp.Expr:
         return sql_of(self.plan.where, self.subject, self.values)
 
-    def people(self) -> exp.Expr:
+    def people(self, among: exp.Expr) -> exp.Expr:
+        """Different people in these rows."""
         if self.body.person is None:
             return exp.cast(exp.Null(), "BIGINT")
-        return exp.Count(this=exp.Distinct(expressions=[self.own(self.body.person)]))
+        return _people_among(self.own(self.body.person), self.qualified(among))
 
-    def measure(self, one: Asked) -> exp.Expr:
-        tree = one.measure.tree
+    def qualified(self, tree: exp.Expr) -> exp.Expr:
+        """An expression of the dictionary, its columns those of this fact."""
+        tree = exp.Paren(this=tree.copy())
         for column in list(tree.find_all(exp.Column)):
             column.replace(self.own(column.name))
-        return exp.cast(tree, MEASURE_TYPES[one.measure.type])
+        return tree
+
+    def measure(self, one: Asked) -> exp.Expr:
+        return exp.cast(self.qualified(one.measure.tree), MEASURE_TYPES[one.measure.type])
 
     def rows(self, statement: exp.Select, me: UUID | None) -> exp.Select:
         """Put FROM, the joins that columns have asked for, and for a teacher the own courses."""
@@ -173,7 +180,7 @@ def compile_plan(
     for j, one in enumerate(plan.measures):
         columns.append(_as(_top(f"m{j}", one.measure.of_nothing), f"m{j}"))
     if me is not None:
-        columns += [_as(_top(f"n{k}", None), f"n{k}") for k in range(len(plan.facts))]
+        columns += [_as(_top(name, None), name) for name, _, _ in _counts(plan)]
     joined = exp.select(*columns, copy=False).from_(stacked.subquery("facts", copy=False), copy=False)
     if keys:
         joined = joined.group_by(*map(_named, keys), copy=False)
@@ -214,13 +221,27 @@ def _of_fact(fact: _Fact, me: UUID | None) -> exp.Select:
         value = fact.measure(one) if mine else exp.cast(exp.Null(), MEASURE_TYPES[one.measure.type])
         columns.append(_as(value, f"m{j}"))
     if me is not None:
-        for k, name in enumerate(plan.facts):
-            value = fact.people() if name == fact.name else exp.cast(exp.Null(), "BIGINT")
-            columns.append(_as(value, f"n{k}"))
+        for name, of, among in _counts(plan):
+            value = fact.people(among) if of == fact.name else exp.cast(exp.Null(), "BIGINT")
+            columns.append(_as(value, name))
     where = fact.condition()
     statement = fact.rows(exp.select(*columns, copy=False), me).where(where, copy=False)
     places = (exp.Literal.number(i + 1) for i in range(len(plan.groups)))
     return statement.group_by(*places, copy=False)
+
+
+def _people_among(person: exp.Expr, among: exp.Expr) -> exp.Expr:
+    count = exp.Count(this=exp.Distinct(expressions=[person]))
+    return exp.Filter(this=count, expression=exp.Where(this=among))
+
+
+def _counts(plan: Plan) -> list[tuple[str, str, exp.Expr]]:
+    """Column, fact and set of rows of each number of people."""
+    return [
+        (f"n{k}_{n}", fact, among)
+        for k, fact in enumerate(plan.facts)
+        for n, among in enumerate(row_sets(plan, fact).conditions)
+    ]
 
 
 def _ordered(plan: Plan, outer: exp.Select, values: Values) -> exp.Select:
@@ -260,7 +281,8 @@ def compile_cells(
     """People by cell, of the finest table and of all coarser ones (`small_groups`), whatever the filters.
 
     Columns: for each level of each dimension whether the cell's table leaves it out; these levels; then of
-    finest cells whether the filters take it, and the group of the answer that it is in; the people.
+    finest cells whether the filters take it, and the group of the answer that it is in; then the people in
+    each set of rows of the fact.
     """
     values = Values()
     fact = _Fact(fact_name, plan, values)
@@ -272,6 +294,9 @@ def compile_cells(
     ]
     chosen = exp.Coalesce(this=exp.Paren(this=fact.condition()), expressions=[exp.false()])
     groups = [f"d{i}" for i in range(len(plan.groups))]
+    sets_of_rows = row_sets(plan, fact_name).conditions
+    among = [f"in{n}" for n in range(len(sets_of_rows))]
+    inner += [_as(fact.qualified(rows), name) for rows, name in zip(sets_of_rows, among, strict=True)]
     inner += [_as(chosen, "chosen"), _as(fact.own(fact.body.person), "person")]
     inner += [_as(fact.group(group), name) for name, group in zip(groups, plan.groups, strict=True)]
     outer = [
@@ -279,7 +304,7 @@ def compile_cells(
         *(_named(name) for name, _, _ in levels),
         _call("bool_or", _named("chosen")),
         *(_call("any_value", _named(name)) for name in groups),
-        exp.Count(this=exp.Distinct(expressions=[_named("person")])),
+        *(_people_among(_named("person"), _named(name)) for name in among),
     ]
     sets = [
         exp.Tuple(expressions=[_named(f"c{i}_{level}") for i, level in enumerate(table) if level])

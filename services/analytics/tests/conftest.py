@@ -148,6 +148,14 @@ class Story:
             )
         )  # fmt: skip
 
+    def begin_quiz(self, student: UUID, course: UUID, *, attempt: UUID, quiz: UUID) -> None:
+        self.add(
+            quizzes.QuizStarted(
+                attempt=attempt, number=1, quiz=quiz, kind="graded", title="Quiz", course=course, lesson=None,
+                enrollment=uuid4(), student=student, deadline=None, local_date=self.now.date(),
+            )
+        )  # fmt: skip
+
     def study(
         self, student: UUID, course: UUID, seconds: int, *, days_ago: int = 0, lesson: UUID | None = None,
         position: int | None = None,

@@ -134,6 +134,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/api/core/dashboard/**", "analytics", "required"),
     Route("/api/core/analytics/**", "analytics", "required"),
     Route("/api/core/activities/**", "analytics", "required"),
+    Route("/api/analytics/**", "analytics", "required"),
     Route("/api/courses/{uuid}/analytics/", "analytics", "required"),
     # files behind signed or public URLs
     *(

@@ -147,8 +147,14 @@ class Dataset(Entry):
             raise ValueError(f"its time, {self.time}, is a {self.columns[self.time].type}")
         if self.measures and self.course is None and self.audience == "teacher":
             raise ValueError("it has no course to hold teachers to: its audience is manager")
+        for name, column in self.columns.items():
+            if column.within and not self.columns[column.within].title:
+                raise ValueError(f"{name} is within {column.within}, which is no dimension")
         for name, measure in self.measures.items():
+            if name in self.columns and self.columns[name].title:
+                raise ValueError(f"{name} is a measure and a dimension")
             _check_measure(name, measure, set(self.columns))
+        assert self.select
         return self
 
 
@@ -239,13 +245,7 @@ def read(text: str) -> Dictionary:
 @cache
 def dictionary() -> Dictionary:
     """The dictionary of this release."""
-    found = read(FILE.read_text())
-    for name, dataset in found.datasets.items():
-        try:
-            assert dataset.select
-        except DictionaryError as error:
-            raise DictionaryError(f"metrics.yml: {name}: {error}") from error
-    return found
+    return read(FILE.read_text())
 
 
 @cache
@@ -259,10 +259,11 @@ def measures() -> dict[str, tuple[str, Measure]]:
     return {name: (dataset, measure) for name, dataset, measure in dictionary().measures()}
 
 
-def entries() -> list[dict[str, Any]]:
+@cache
+def entries() -> tuple[dict[str, Any], ...]:
     """What `GET /api/analytics/metrics/` answers: every measure, dimension and rule."""
     known = dictionary()
-    return [*_measures(known), _time(known), *_dimensions(known), *_rules(known)]
+    return (*_measures(known), _time(known), *_dimensions(known), *_rules(known))
 
 
 def _measures(known: Dictionary) -> Iterator[dict[str, Any]]:

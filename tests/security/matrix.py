@@ -167,6 +167,8 @@ ANALYTICS = {
     "analytics_get_dashboard_summary": Row("401 403 403 2xx 2xx 2xx 403 403"),
     "analytics_get_course_analytics": Row("401 403 404 404 2xx 2xx 2xx 403", things.seat),
     "analytics_list_activities": Row(SIGNED_IN),
+    "analytics_list_metrics": Row(SIGNED_IN),
+    "analytics_run_query": Row(TEACHERS, body={"measures": ["enrollments.count"]}),
 }
 
 NOTIFY = {

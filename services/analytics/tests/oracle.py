@@ -100,7 +100,7 @@ MEASURES: Mapping[str, Callable[[list[Row]], Any]] = {
     "tickets.count": len,
     "tickets.open": lambda rows: sum(r["status"] not in ("resolved", "closed") for r in rows),
     "tickets.first_response_minutes": lambda rows: mean(map(_minutes, rows)),
-    "tickets.rating": lambda rows: mean(r["rating"] for r in rows),
+    "tickets.average_rating": lambda rows: mean(r["rating"] for r in rows),
     "learning_days.days": len,
     "learning_days.learners": lambda rows: len({r["student"] for r in rows}),
 }

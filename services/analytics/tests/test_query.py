@@ -1,6 +1,7 @@
 """The query endpoint: its answers, what it refuses and how, its limits and its budget."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
@@ -10,7 +11,6 @@ import psycopg
 import pytest
 import uvicorn
 
-from deploy.local.project import free_ports
 from libs.common.testing.harness import Harness, access_token, eventually
 from services.analytics.projection import use_live
 from services.analytics.query.plan import make_plan
@@ -368,12 +368,11 @@ async def test_a_long_statement_is_refused_as_too_expensive(analytics: Harness, 
 @pytest.fixture
 async def served(analytics: Harness) -> AsyncIterator[str]:
     """The application behind a real server."""
-    [port] = free_ports(1)
-    config = uvicorn.Config(analytics.app, port=port, lifespan="off", log_config=None)
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server.serve())
+    server = uvicorn.Server(uvicorn.Config(analytics.app, lifespan="off", log_config=None))
+    listening = socket.create_server(("127.0.0.1", 0))
+    serving = asyncio.create_task(server.serve([listening]))
     await eventually(lambda: server.started)
-    yield f"http://127.0.0.1:{port}"
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     server.should_exit = True
     await serving
 

@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 from sqlalchemy.pool import QueuePool
 
 from libs.common.data.bootstrap import session_settings
-from libs.common.data.notifier import Notifier
+from libs.common.data.notifier import Notifier, live_key
 from libs.common.data.outbox import INSERT, Recorder, consistency_token, take_recorded
 from libs.common.runtime import metrics
 from libs.common.runtime.connections import postgres_url
@@ -213,7 +213,7 @@ class Database:
         self.queue = queue
         self.engine = make_engine(settings)
         self.sessions = async_sessionmaker(self.engine, expire_on_commit=False)
-        self.notifier = Notifier(conninfo(settings), settings.service)
+        self.notifier = Notifier(conninfo(settings), settings.service, live_key(settings.secret))
         self.progressed = asyncio.Condition()
         self._direct: AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]] | None = None
         self._told = {"db.system.name": "postgresql", "db.namespace": settings.service}

@@ -2,12 +2,18 @@
 
 NOTIFY inside a business transaction serialises commits, so it goes over an autocommit connection of its own:
 the first at once, later ones at most one per 5 ms. A lost wake-up costs a poll interval, never an event.
+
+Whoever may connect to the database may NOTIFY, analysts too: what goes to sockets carries a code made of the
+suite's secret, and what has none is not listened to.
 """
 
 import asyncio
+import hashlib
+import hmac
 from collections import OrderedDict
 
 import psycopg
+from pydantic import SecretStr
 
 from libs.common.runtime.logs import get_logger
 
@@ -24,10 +30,31 @@ def live_channel(service: str) -> str:
     return f"live_{service}"
 
 
+def live_key(secret: SecretStr) -> bytes:
+    """What notices to sockets are sealed with, made of `LECTERN_SECRET`."""
+    return hmac.digest(secret.get_secret_value().encode(), b"live", hashlib.sha256)
+
+
+def sealed(key: bytes, notice: str) -> str:
+    """A JSON object with its code as the last member, which a release that knows none reads past."""
+    return f'{notice[:-1]},"code":"{_code(key, notice)}"}}'
+
+
+def is_ours(key: bytes, notice: str) -> bool:
+    """Whether a notice was sealed with the key."""
+    said, _, code = notice.rpartition(',"code":"')
+    return hmac.compare_digest(f'{_code(key, said + "}")}"}}'.encode(), code.encode())
+
+
+def _code(key: bytes, notice: str) -> str:
+    return hmac.digest(key, notice.encode(), hashlib.sha256).hex()[:32]
+
+
 class Notifier:
     """Sends coalesced notifications; one connection, opened on first use and again after a loss."""
 
-    def __init__(self, conninfo: str, service: str) -> None:
+    def __init__(self, conninfo: str, service: str, key: bytes = b"") -> None:
+        self._key = key
         self._conninfo = conninfo
         self._service = service
         self._pending: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -38,8 +65,8 @@ class Notifier:
         self._push(relay_channel(self._service), "")
 
     def publish(self, payload: str) -> None:
-        """Tell every replica of this service `payload` (under 8,000 bytes); equal ones are merged."""
-        self._push(live_channel(self._service), payload)
+        """Tell every replica of this service a JSON object (under 7,900 bytes); equal ones are merged."""
+        self._push(live_channel(self._service), sealed(self._key, payload))
 
     def _push(self, channel: str, payload: str) -> None:
         if len(self._pending) < MOST_WAITING:

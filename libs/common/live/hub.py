@@ -20,7 +20,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.websockets import WebSocketDisconnect
 
 from libs.common.data.db import Database, connect_direct, publish_live
-from libs.common.data.notifier import live_channel
+from libs.common.data.notifier import is_ours, live_channel, live_key
 from libs.common.live.tickets import Tickets
 from libs.common.runtime.logs import get_logger
 from libs.common.security.tokens import Principal
@@ -149,6 +149,7 @@ class Hub:
     async def run(self) -> None:
         """Listen for wake-ups of all replicas until cancelled."""
         channel = live_channel(self.db.settings.service)
+        key = live_key(self.db.settings.secret)
         while True:
             try:
                 async with await connect_direct(self.db.settings) as connection:
@@ -156,7 +157,8 @@ class Hub:
                     self._wake_all()
                     while True:
                         async for notice in connection.notifies(timeout=POLL_SECONDS):
-                            self._deliver(notice.payload)
+                            if is_ours(key, notice.payload):
+                                self._deliver(notice.payload)
                         self._wake_all()
             except (psycopg.Error, OSError) as error:
                 log.warning("live_listener_interrupted", error=repr(error))
@@ -186,7 +188,7 @@ def wake_room(session: AsyncSession, room: str) -> None:
 def broadcast(hub: Hub, room: str, frame: dict[str, Any], *, skip: UUID | None = None) -> None:
     """Send a small unnumbered frame (typing) to the room on every replica, at most once, but not to `skip`.
 
-    It must fit a NOTIFY (8,000 bytes); what may grow is told by `refresh_room`.
+    It must fit a NOTIFY (7,900 bytes); what may grow is told by `refresh_room`.
     """
     notice = {"room": room, "frame": frame} | ({"skip": skip} if skip else {})
     hub.db.notifier.publish(orjson.dumps(notice).decode())

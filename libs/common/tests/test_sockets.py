@@ -18,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from deploy.local.project import free_ports
 from deploy.local.testing import SuiteServers
+from libs.common.data.notifier import live_channel, sealed
 from libs.common.events.topics import TOPICS, create_topics
 from libs.common.live import hub as hubs
 from libs.common.live import sockets
@@ -397,6 +398,22 @@ async def test_both_replicas_of_a_service_get_everything(replicas: tuple[Running
         assert await right.messages(2) == [1, 2]
         await left.send(action="typing")
         assert (await right.frame("typing"))["user"]["uuid"] == str(typist)
+
+
+async def test_what_others_notify_reaches_no_socket(server):
+    """Whoever may connect to the database may NOTIFY: analysts, and other services."""
+    forged = json.dumps({"room": server.room, "frame": {"type": "typing", "user": "forged"}})
+    guessed = sealed(b"", forged)
+    async with server.open() as peer:
+        await peer.frame("ready")
+        async with server.hub.db.engine.begin() as connection:
+            for payload in ("no JSON", "{}", '"', forged, guessed, f'{forged[:-1]},"code":""}}'):
+                await connection.execute(
+                    text("SELECT pg_notify(:channel, :payload)"),
+                    {"channel": live_channel("toy"), "payload": payload},
+                )
+        await post(server.hub, server.room, "real")
+        assert (await peer.frame("message", "typing"))["type"] == "message"
 
 
 async def test_joins_and_leaves_are_told_to_the_room(server: Running):

@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from libs.common.web.schemas import Body, Identifier, Moment, PlainText, TimeZone
+from libs.common.web.schemas import Body, Identifier, Moment, PlainText, TimeZone, Uri
 
 MOST_ROWS = 10_000
 MOST_OFFSET = 1_000_000
@@ -152,6 +152,6 @@ class MetricList(BaseModel):
     """The whole dictionary on one page."""
 
     count: int
-    next: None = None
-    previous: None = None
+    next: Uri | None = None
+    previous: Uri | None = None
     results: list[MetricRead]

@@ -7,15 +7,18 @@ that is shown once. analytics may end what a login does, because it is a member 
 """
 
 import argparse
+import getpass
 import os
 import re
 import secrets
 import sys
 from collections.abc import Mapping
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Json
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -89,6 +92,7 @@ def create(admin_url: str, name: str, *, people: bool = False) -> str:
             connection.execute(
                 sql.SQL("ALTER ROLE {} SET {} = {}").format(role, sql.Identifier(setting), sql.Literal(value))
             )
+        _note(connection, "analyst_login_created", login, {"people": people})
     parts = urlsplit(admin_url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit(parts._replace(scheme="postgresql", netloc=f"{login}:{password}@{host}"))
@@ -112,6 +116,16 @@ def drop(admin_url: str, name: str) -> None:
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE usename = %s", [login]
         )
         connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(login)))
+        _note(connection, "analyst_login_dropped", login, {})
+
+
+def _note(connection: psycopg.Connection, action: str, login: str, details: Mapping[str, Any]) -> None:
+    """In the audit log of analytics, as an act of who is at the command line."""
+    connection.execute(
+        "INSERT INTO analytics_audit.audit_entries (operator, action, target, details)"
+        " VALUES (%s, %s, %s, %s)",
+        (getpass.getuser(), action, login, Json(details)),
+    )
 
 
 async def end_long_statements(

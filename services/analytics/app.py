@@ -12,12 +12,15 @@ from services.analytics.routes import router
 from services.analytics.settings import Settings
 from services.analytics.worker import SUBSCRIPTION
 
+# It answers a lot and changes nothing: its answers are not kept for an Idempotency-Key.
+READS = ("/api/analytics/query/",)
+
 
 def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
     """Raises DictionaryError when metrics.yml says what cannot be."""
     assert dictionary()
     settings = settings or Settings()
-    app = create_app(settings, [router, queries], subscription=SUBSCRIPTION, **parts)
+    app = create_app(settings, [router, queries], subscription=SUBSCRIPTION, exempt=READS, **parts)
     own = settings.model_copy(update={"database_pool": settings.query_pool})
     app.state.queries = Database(own, app.state.db.queue)
     app.state.closers.append(app.state.queries.close)

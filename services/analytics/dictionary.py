@@ -56,6 +56,7 @@ class Column(Entry):
     sql: Text | None = None
     title: Text | None = None
     within: Name | None = None
+    part_of: Name | None = None
     personal: bool = False
     caveats: tuple[Text, ...] = ()
     since_version: str | None = None
@@ -139,7 +140,7 @@ class Dataset(Entry):
     def _names_its_columns(self) -> Self:
         named = [self.time, self.person, self.course, *self.distinct_on]
         named += [own for join in self.joins.values() for own in join.values()]
-        named += [column.within for column in self.columns.values()]
+        named += [name for column in self.columns.values() for name in (column.within, column.part_of)]
         for name in filter(None, named):
             if name not in self.columns:
                 raise ValueError(f"{name} is no column of it")
@@ -148,8 +149,9 @@ class Dataset(Entry):
         if self.measures and self.course is None and self.audience == "teacher":
             raise ValueError("it has no course to hold teachers to: its audience is manager")
         for name, column in self.columns.items():
-            if column.within and not self.columns[column.within].title:
-                raise ValueError(f"{name} is within {column.within}, which is no dimension")
+            for other in filter(None, (column.within, column.part_of)):
+                if not self.columns[other].title:
+                    raise ValueError(f"{name} is within {other}, which is no dimension")
         for name, measure in self.measures.items():
             if name in self.columns and self.columns[name].title:
                 raise ValueError(f"{name} is a measure and a dimension")

@@ -5,7 +5,7 @@ for nobody who is reading; the schema before is dropped by a later publishing, o
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from psycopg import sql
 from sqlalchemy import text
@@ -20,9 +20,10 @@ NEW, RETIRED = f"{VIEWS}_new", f"{VIEWS}_retired"
 LOCK = "SELECT pg_advisory_xact_lock(hashtext('analytics.views'))"
 
 
-def stamp(number: int) -> str:
-    """What the schema's comment says: of which dictionary and projection the views are."""
-    return f"dictionary {hashlib.sha256(FILE.read_bytes()).hexdigest()[:16]} on {schema_name(number)}"
+def stamp(number: int, roles: Sequence[str]) -> str:
+    """What the schema's comment says: of which dictionary and projection the views are, and for whom."""
+    of = hashlib.sha256(FILE.read_bytes()).hexdigest()[:16]
+    return f"dictionary {of} for {', '.join(roles) or 'nobody'} on {schema_name(number)}"
 
 
 async def publish_views(session: AsyncSession, number: int) -> None:
@@ -33,46 +34,51 @@ async def publish_views(session: AsyncSession, number: int) -> None:
     connection = await driver(session)
     await connection.execute(LOCK)
     await _drop_retired(session)
-    cursor = await connection.execute(
-        "SELECT to_regnamespace(%s) IS NOT NULL,"
-        " ARRAY(SELECT rolname::text FROM pg_roles WHERE rolname = ANY(%s))",
-        (VIEWS, [ANALYST, ANALYST_PEOPLE]),
-    )
-    there, roles = await cursor.fetchone() or (False, [])
-    before = (await (await connection.execute("SHOW search_path")).fetchone() or ("",))[0]
+    roles = await _roles(session)
+    there = await session.scalar(text("SELECT to_regnamespace(:name) IS NOT NULL"), {"name": VIEWS})
+    before = await session.scalar(text("SHOW search_path"))
     for statement in _statements(number, roles):
         await connection.execute(statement)
     if there:
-        name = f"{RETIRED}_{await session.scalar(text('SELECT txid_current()'))}"
-        await connection.execute(_sql("ALTER SCHEMA {} RENAME TO {}", VIEWS, name))
-        await connection.execute(_sql("REVOKE ALL ON SCHEMA {} FROM PUBLIC", name))
+        retired = f"{RETIRED}_{await session.scalar(text('SELECT txid_current()'))}"
+        await connection.execute(_sql("ALTER SCHEMA {} RENAME TO {}", VIEWS, retired))
         for role in roles:
-            await connection.execute(_sql("REVOKE ALL ON SCHEMA {} FROM {}", name, role))
+            await connection.execute(_sql("REVOKE ALL ON SCHEMA {} FROM {}", retired, role))
     await connection.execute(_sql("ALTER SCHEMA {} RENAME TO {}", NEW, VIEWS))
     await connection.execute("SELECT set_config('search_path', %s, true)", (before,))
 
 
 async def publish_if_stale(session: AsyncSession) -> bool:
     """Publish where the views are of another dictionary or projection; says whether they were."""
+    await session.execute(text(LOCK))  # before the number is read: a rebuild may be swapping
     number = await use_live(session)
     said = await session.scalar(
         text("SELECT obj_description(to_regnamespace(:name), 'pg_namespace')"), {"name": VIEWS}
     )
-    if said == stamp(number):
+    if said == stamp(number, await _roles(session)):
         return False
     await publish_views(session, number)
     return True
+
+
+async def _roles(session: AsyncSession) -> list[str]:
+    """Of the analysts' roles those that the bootstrap has made."""
+    found = await session.scalars(
+        text("SELECT rolname FROM pg_roles WHERE rolname = ANY(:names) ORDER BY 1"),
+        {"names": [ANALYST, ANALYST_PEOPLE]},
+    )
+    return [str(name) for name in found]
 
 
 def _sql(template: str, *names: str) -> sql.Composed:
     return sql.SQL(template).format(*map(sql.Identifier, names))
 
 
-def _statements(number: int, roles: list[str]) -> Iterator[sql.Composed]:
+def _statements(number: int, roles: Sequence[str]) -> Iterator[sql.Composed]:
     yield _sql("DROP SCHEMA IF EXISTS {} CASCADE", NEW)
     yield _sql("CREATE SCHEMA {}", NEW)
     yield _sql("REVOKE ALL ON SCHEMA {} FROM PUBLIC", NEW)
-    yield sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(NEW), sql.Literal(stamp(number)))
+    yield sql.SQL("COMMENT ON SCHEMA {} IS {}").format(sql.Identifier(NEW), sql.Literal(stamp(number, roles)))
     yield _sql("SET LOCAL search_path TO {}", schema_name(number))
     for role in roles:
         yield _sql("GRANT USAGE ON SCHEMA {} TO {}", NEW, role)

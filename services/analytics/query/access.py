@@ -57,6 +57,8 @@ def cells_of(plan: Plan, fact: str) -> list[CellDimension]:
             column = dimension.of.within or dimension.column
             atom = f"{dimension.dataset}.{column}"
             found[atom] = WHOLE
+            if whole := dimensions()[atom].of.part_of:
+                found[f"{dimension.dataset}.{whole}"] = WHOLE
             # What has an id belongs to one course, so its cells are parts of the course's.
             if dimensions()[atom].type == "uuid" and "courses" in reach:
                 found["courses.uuid"] = WHOLE

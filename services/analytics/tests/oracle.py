@@ -18,7 +18,9 @@ FACTS: Mapping[str, tuple[str, str, str | None]] = {
     "completions": ("enrollments", "completed_at", "student"),
     "lesson_completions": ("lesson_completions", "completed_at", "student"),
     "attempts": ("attempts", "started_at", "student"),
+    "answers": ("attempts", "submitted_at", "student"),
     "submissions": ("submissions", "submitted_at", "student"),
+    "course_days": ("course_days", "local_date", "student"),
     "study": ("study", "local_date", "student"),
     "certificates": ("certificates", "issued_at", "student"),
     "discussions": ("discussions", "started_at", "author"),
@@ -80,6 +82,9 @@ MEASURES: Mapping[str, Callable[[list[Row]], Any]] = {
     "attempts.pass_rate": lambda rows: ratio(
         sum(r["passed"] is True for r in rows), sum(r["passed"] is not None for r in rows)
     ),
+    "attempts.seconds": lambda rows: mean(r["seconds_taken"] for r in rows),
+    "answers.count": lambda rows: sum(r["share"] is not None for r in rows),
+    "answers.difficulty": lambda rows: mean(r["share"] for r in rows),
     "submissions.count": lambda rows: sum(r["submitted_at"] is not None for r in rows),
     "submissions.graded": lambda rows: sum(r["percentage"] is not None for r in rows),
     "submissions.average_grade": lambda rows: mean(r["percentage"] for r in rows if not r["excused"]),
@@ -101,12 +106,15 @@ MEASURES: Mapping[str, Callable[[list[Row]], Any]] = {
     "tickets.open": lambda rows: sum(r["status"] not in ("resolved", "closed") for r in rows),
     "tickets.first_response_minutes": lambda rows: mean(map(_minutes, rows)),
     "tickets.average_rating": lambda rows: mean(r["rating"] for r in rows),
+    "course_days.days": len,
+    "course_days.learners": lambda rows: len({r["student"] for r in rows}),
     "learning_days.days": len,
     "learning_days.learners": lambda rows: len({r["student"] for r in rows}),
 }
 OWN_DIMENSIONS: Mapping[str, tuple[str, ...]] = {
     "enrollments": ("status", "takes_part", "progress_band"),
     "attempts": ("quiz", "kind", "quiz_title", "is_submitted", "passed"),
+    "answers": ("question", "question_kind", "quiz"),
     "submissions": ("is_late", "excused"),
     "discussions": ("discussion_type", "is_resolved"),
     "replies": ("is_chat", "is_solution"),
@@ -140,6 +148,12 @@ class Oracle:
             return [row for row in rows if row["status"] == "completed"]
         if fact == "certificates":
             return [row for row in rows if not row["revoked"]]
+        if fact == "discussions":
+            return [row for row in rows if not row["is_hidden"]]
+        if fact == "replies":
+            return [row for row in rows if not row["is_deleted"]]
+        if fact == "answers":
+            return [row | answer for row in rows for answer in row["questions"] or ()]
         return rows
 
     def value(self, fact: str, row: Row, member: str) -> Any:
@@ -224,7 +238,7 @@ COMPUTED: Mapping[str, Callable[[Row], Any]] = {
     "attempts.is_submitted": lambda r: r["submitted_at"] is not None,
     "submissions.is_late": lambda r: None if r["late_seconds"] is None else r["late_seconds"] > 0,
 }
-RENAMED = {"attempts.quiz_title": "title", "people.joined_at": "date_joined"}
+RENAMED = {"answers.question_kind": "kind", "attempts.quiz_title": "title", "people.joined_at": "date_joined"}
 
 
 def compare(operator: str, value: Any, values: list[Any], on: date | None) -> bool:

@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from services.analytics import projection as p
+from services.analytics.projection import use_live
+from services.analytics.read_models import TABLES
 
 Row = dict[str, Any]
 # Clocks that jump over midnight or back across it, by half an hour, over a whole day, and common ones.
@@ -51,17 +52,20 @@ class School:
             ("replies", self.reply, 60),
             ("tickets", self.ticket, 20),
             ("learning_days", self.learning_day, 60),
+            ("course_days", self.course_day, 90),
+            ("lesson_visits", self.lesson_visit, 90),
+            ("media", self.play, 90),
         ):
             self.rows[name] = self.distinct(name, (make() for _ in range(times * count)))
 
     def distinct(self, name: str, rows: Iterable[Row]) -> list[Row]:
-        keys = [c.name for c in p.TABLES.tables[name].primary_key]
+        keys = [c.name for c in TABLES.tables[name].primary_key]
         return list({tuple(row[k] for k in keys): row for row in rows}.values())
 
     async def fill(self, session: AsyncSession) -> None:
         """Put the school in place of what the live projection has."""
-        await p.use_live(session)
-        for table in p.TABLES.sorted_tables:
+        await use_live(session)
+        for table in TABLES.sorted_tables:
             await session.execute(table.delete())
             if rows := self.rows.get(str(table.name)):
                 await session.execute(insert(table), rows)
@@ -148,8 +152,33 @@ class School:
             "percentage": self.pick(10.0, 55.5, 100.0) if graded else None,
             "passed": self.pick(True, False) if graded else None,
             "score_visible": True,
-            "questions": None,
+            "questions": [self.answer(n) for n in range(3)] if graded else None,
+            "seconds_taken": self.random.randrange(900) if submitted else None,
         }
+
+    def answer(self, number: int) -> Row:
+        kind = ("numeric", "matching", "true_false")[number]
+        return {
+            "question": str(UUID(int=number, version=4)),
+            "kind": kind,
+            "share": self.pick(None, 0.0, 50.0, 100.0),
+        }
+
+    def lesson_visit(self) -> Row:
+        where = self.where()
+        return where | {"enrollment": self.uuid(), "lesson": self.pick(*self.lessons[where["course"]])}
+
+    def play(self) -> Row:
+        where = self.where()
+        stretch, plays = self.random.randrange(5), self.random.randrange(1, 4)
+        return where | {
+            "lesson": self.pick(*self.lessons[where["course"]]),
+            "stretch": stretch,
+            "plays": plays,
+        }
+
+    def course_day(self) -> Row:
+        return self.where() | {"local_date": self.day()}
 
     def submission(self) -> Row:
         return self.where() | {
@@ -181,6 +210,7 @@ class School:
             "discussion_type": self.pick("question", "discussion"),
             "started_at": self.moment(),
             "is_resolved": self.pick(True, False),
+            "is_hidden": self.pick(None, None, True),
         }
 
     def reply(self) -> Row:
@@ -192,6 +222,7 @@ class School:
             "is_instructor_reply": False,
             "is_solution": self.pick(True, False),
             "upvotes": self.random.randrange(4),
+            "is_deleted": self.pick(None, None, True),
         }
 
     def ticket(self) -> Row:

@@ -85,7 +85,9 @@ async def test_an_analysts_sql_gives_the_numbers_of_the_api(
         names = [name for name in measured if name.startswith(f"{dataset}.")]
         if not names:
             continue
-        answer = (await manager.post("/api/analytics/query/", json={"measures": names})).json()["data"][0]
+        response = await manager.post("/api/analytics/query/", json={"measures": names})
+        assert response.status_code == 200, response.text
+        answer = response.json()["data"][0]
         for measure in names:
             told = one(analyst, measured[measure])
             assert answer[measure] == pytest.approx(told if told is None else float(str(told))), measure
@@ -239,6 +241,9 @@ async def test_views_follow_the_projection_and_roll_back_with_it(
 
 def test_a_login_is_made_once_listed_and_dropped_with_its_sessions(admin_url: str, name: str):
     url = create(admin_url, name)
+    with psycopg.connect(admin_url) as admin:
+        kept = "SELECT action FROM analytics_audit.audit_entries WHERE target = 'analyst_{}'"
+        assert one(admin, kept.format(name)) == "analyst_login_created"
     assert len(urlsplit(url).password or "") >= 32
     assert (f"analyst_{name}", False) in logins(admin_url)
     with pytest.raises(AnalystError, match="is there already"):

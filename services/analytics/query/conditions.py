@@ -1,8 +1,10 @@
 """Filters with their types checked: what a column must be, and the SQL of it."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import cache
 from math import isfinite
 from typing import Any
 from uuid import UUID
@@ -55,6 +57,11 @@ class Either:
 Tree = Condition | Either
 
 
+@cache
+def _type(name: str) -> exp.DataType:
+    return exp.DataType.build(name, dialect="postgres")
+
+
 @dataclass
 class Values:
     """The values of a statement: each is bound, and none is ever part of its text."""
@@ -64,7 +71,11 @@ class Values:
     def bind(self, value: Any, sql_type: str) -> exp.Expr:
         name = f"p{len(self.bound)}"
         self.bound[name] = value
-        return exp.cast(exp.Placeholder(this=name), sql_type, dialect="postgres")
+        return exp.Cast(this=exp.Placeholder(this=name), to=_type(sql_type).copy())
+
+    def any_of(self, values: list[Any], sql_type: str) -> exp.Expr:
+        """One parameter, however many values."""
+        return exp.Any(this=exp.Paren(this=self.bind(values, f"{sql_type}[]")))
 
 
 def condition(given: Filter, kind: str, today: date) -> Condition:
@@ -159,26 +170,25 @@ def sql_of(tree: Tree, subject: Callable[[str], Subject], values: Values) -> exp
         return exp.Is(this=column.copy(), expression=exp.Not(this=exp.Null()))
     if tree.operator == "notSet":
         return exp.Is(this=column.copy(), expression=exp.Null())
-    bound = [values.bind(value, sql_type) for value in tree.values]
-    if tree.operator == "equals":
-        return exp.In(this=column.copy(), expressions=bound)
-    if tree.operator == "notEquals":
-        other = exp.Not(this=exp.In(this=column.copy(), expressions=bound))
-        return exp.or_(other, exp.Is(this=column.copy(), expression=exp.Null()))
     if tree.operator == "contains":
-        lower = exp.Lower(this=column.copy())
-        found = (
-            exp.GT(
-                this=exp.Anonymous(this="strpos", expressions=[lower.copy(), exp.Lower(this=value)]),
-                expression=exp.Literal.number(0),
-            )
-            for value in bound
-        )
-        return exp.or_(*found, copy=False)
+        patterns = [f"%{_literal(value)}%" for value in tree.values]
+        return exp.ILike(this=column.copy(), expression=values.any_of(patterns, sql_type))
+    if tree.operator in ("equals", "notEquals"):
+        same = exp.EQ(this=column.copy(), expression=values.any_of(list(tree.values), sql_type))
+        if tree.operator == "equals":
+            return same
+        none = exp.Is(this=column.copy(), expression=exp.Null())
+        return exp.or_(exp.Not(this=same), none, copy=False)
+    bound = [values.bind(value, sql_type) for value in tree.values]
     if tree.operator == "inDateRange":
         exact = exp.Between(this=column.copy(), low=bound[0], high=bound[1])
-        return exp.and_(exact, *_near(about.moment, tree.values, values))
+        return exp.and_(exact, *_near(about.moment, tree.values, values), copy=False)
     return _COMPARISONS[tree.operator](this=column.copy(), expression=bound[0])
+
+
+def _literal(text: str) -> str:
+    """A text as a pattern of LIKE that is it alone."""
+    return re.sub(r"([\\\\%_])", r"\\\1", text)
 
 
 def _near(moment: exp.Expr | None, days: Sequence[date], values: Values) -> list[exp.Expr]:

@@ -135,11 +135,12 @@ ROUTES: tuple[Route, ...] = (
     Route("/api/core/analytics/**", "analytics", "required"),
     Route("/api/core/activities/**", "analytics", "required"),
     Route("/api/analytics/**", "analytics", "required"),
+    Route("/api/jobs/analytics/{uuid}/", "analytics", "required"),
     Route("/api/courses/{uuid}/analytics/", "analytics", "required"),
     # files behind signed or public URLs
     *(
         Route(f"/media/{service}/**", service, deadline=60, limit="media", slash=False)
-        for service in ("identity", "catalog", "learning")
+        for service in ("identity", "catalog", "learning", "analytics")
     ),
 )  # fmt: skip
 

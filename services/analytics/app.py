@@ -5,8 +5,12 @@ from typing import Any
 from fastapi import FastAPI
 
 from libs.common.data.db import Database
+from libs.common.files.media import media_router
+from libs.common.files.storage import Storage
 from libs.common.service.app import create_app
 from services.analytics.dictionary import dictionary
+from services.analytics.exports.routes import ROUTERS as EXPORTS
+from services.analytics.exports.routes import may_read
 from services.analytics.query.routes import router as queries
 from services.analytics.routes import router
 from services.analytics.settings import Settings
@@ -20,7 +24,9 @@ def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
     """Raises DictionaryError when metrics.yml says what cannot be."""
     assert dictionary()
     settings = settings or Settings()
-    app = create_app(settings, [router, queries], subscription=SUBSCRIPTION, exempt=READS, **parts)
+    routers = [router, queries, *EXPORTS, media_router(settings.service, may_read)]
+    app = create_app(settings, routers, subscription=SUBSCRIPTION, exempt=READS, **parts)
+    app.state.storage = Storage(settings)
     own = settings.model_copy(update={"database_pool": settings.query_pool})
     app.state.queries = Database(own, app.state.db.queue)
     app.state.closers.append(app.state.queries.close)

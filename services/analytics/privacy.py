@@ -7,7 +7,7 @@ the fold stays the same, for the tombstone ends it.
 
 from uuid import UUID
 
-from sqlalchemy import Table, select, text
+from sqlalchemy import Table, case, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.analytics import ExportPartFailed, ExportPartPacked, PersonErased
@@ -15,6 +15,7 @@ from libs.common.events.identity import UserState
 from libs.common.privacy.content import PersonalData, rows_of
 from libs.common.privacy.parts import Erasure, Privacy
 from services.analytics import read_models as p
+from services.analytics.exports.models import Export
 from services.analytics.models import PrivacyPart
 from services.analytics.projection import use_live
 
@@ -37,6 +38,7 @@ PEOPLE: dict[Table, str] = {
     p.tickets: "requester",
     p.activities: "user",
 }
+EXPORTS = select(Export.uuid, Export.asked, Export.format, Export.status, Export.created_at)
 BLANK = text(
     "UPDATE analytics.event_log SET payload = payload || CAST(:blank AS jsonb)"
     " WHERE topic = :topic AND key = :key AND payload IS NOT NULL"
@@ -51,10 +53,22 @@ async def gather(session: AsyncSession, user: UUID) -> PersonalData:
             str(table.name): await rows_of(session, select(table).where(table.c[column] == user))
             for table, column in PEOPLE.items()
         }
+        | {"exports": await rows_of(session, EXPORTS.where(Export.owner == user))}
     )
 
 
 async def erase(erasure: Erasure) -> None:
+    # The sweep deletes the files of what has expired.
+    await erasure.run(
+        update(Export)
+        .where(Export.owner == erasure.user)
+        .values(
+            asked={},
+            manifest=None,
+            expires_at=func.now(),
+            status=case((Export.status.in_(("queued", "running")), "cancelled"), else_=Export.status),
+        )
+    )
     await erasure.run(
         BLANK.bindparams(
             blank='{"locale": "", "time_zone": "UTC"}', topic=UserState.topic, key=str(erasure.user)

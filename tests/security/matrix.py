@@ -22,6 +22,8 @@ from tests.security.row import (
 )
 from tests.support import PASSWORD
 
+OWN_EXPORT = "401 403 404 404 404 404 2xx 403"
+
 CATALOG = {
     "catalog_list_all_courses": Row(EVERYBODY),
     "catalog_create_course": Row(TEACHERS, body=COURSE),
@@ -169,6 +171,11 @@ ANALYTICS = {
     "analytics_list_activities": Row(SIGNED_IN),
     "analytics_list_metrics": Row(SIGNED_IN),
     "analytics_run_query": Row(TEACHERS, body={"measures": ["enrollments.count"]}),
+    "analytics_create_export": Row(TEACHERS, body={"query": {"measures": ["enrollments.count"]}}),
+    "analytics_list_exports": Row(TEACHERS),
+    "analytics_get_export": Row(OWN_EXPORT, things.numbers),
+    "analytics_get_job": Row(OWN_EXPORT, things.numbers),
+    "analytics_cancel_job": Row(OWN_EXPORT, things.numbers),
 }
 
 NOTIFY = {

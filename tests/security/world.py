@@ -344,6 +344,12 @@ async def export(world: World) -> Json:
     return await world.owner.post("/api/accounts/users/me/export/", status=202)
 
 
+async def numbers(world: World) -> Json:
+    """An export of numbers of the owner's courses."""
+    body = {"query": {"measures": ["enrollments.count"]}}
+    return await world.owner.post("/api/analytics/exports/", json=body, status=202)
+
+
 async def login(world: World) -> Visitor:
     """One more login of the owner, beside the one that calls."""
     other = world.stage.visitor()

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.datastructures import UploadFile
 
 from libs.common.data.audit_log import write_entry
+from libs.common.files.sheets import unguarded
 from libs.common.runtime.errors import PayloadTooLarge, Unprocessable
 from libs.common.security.auth import Teacher
 from libs.common.security.tokens import Principal
@@ -33,7 +34,7 @@ from services.learning.assignments.submissions import new_submission
 from services.learning.errors import FileMissing, ImportRefused
 from services.learning.gradebook.queries import CourseGrades, GradeItem, RecordedGrade, emails_of, load_grades
 from services.learning.gradebook.service import number
-from services.learning.gradebook.sheets import FIRST, LAST, unguarded
+from services.learning.gradebook.sheets import FIRST, LAST
 from services.learning.models import ENROLLED, Assignment, Enrollment, Submission
 
 RESERVED = frozenset({*FIRST, *LAST, ""})

@@ -6,7 +6,6 @@ either is taken for a formula.
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Mapping
 from tempfile import TemporaryFile
 from typing import IO, Any
@@ -14,15 +13,13 @@ from uuid import UUID
 
 import xlsxwriter
 
+from libs.common.files.sheets import FORMULA, guarded
 from services.learning.gradebook.queries import CourseGrades
 from services.learning.gradebook.service import row
 
 CHUNK = 256 * 1024
 FIRST, LAST = ("user", "name", "email"), ("current", "final", "letter")
 """Columns before and after those of the items."""
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-"""What a spreadsheet takes for the beginning of one (OWASP, CSV Injection)."""
-GUARDED = re.compile(f"'+[{re.escape(''.join(FORMULA))}]")
 Cell = str | float | None
 
 
@@ -46,16 +43,6 @@ def as_csv(grades: CourseGrades, emails: Mapping[UUID, str]) -> str:
     for cells in table(grades, emails):
         writer.writerow(["" if cell is None else guarded(str(cell)) for cell in cells])
     return text.getvalue()
-
-
-def guarded(cell: str) -> str:
-    """Text that a spreadsheet does not take for a formula."""
-    return f"'{cell}" if cell[:1] in FORMULA or GUARDED.match(cell) else cell
-
-
-def unguarded(cell: str) -> str:
-    """What was guarded, as it was."""
-    return cell[1:] if GUARDED.match(cell) else cell
 
 
 def as_xlsx(grades: CourseGrades, emails: Mapping[UUID, str]) -> IO[bytes]:

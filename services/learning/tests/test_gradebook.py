@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from sqlalchemy import text
 
+from libs.common.files.sheets import guarded, unguarded
 from libs.common.testing.harness import Person
-from services.learning.gradebook.sheets import guarded, unguarded
 from services.learning.tests.conftest import CHOICE, TRUTH, School, done, refused
 
 

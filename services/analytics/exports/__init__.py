@@ -1,0 +1,1 @@
+"""Exports: the rows of a query or a dataset as a file, written by a job."""

@@ -1,0 +1,139 @@
+"""HTTP of exports and their jobs (api.md §1, §8a)."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID, uuid4
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.data.audit_log import write_entry
+from libs.common.data.db import SessionDep, enqueue
+from libs.common.files.storage import Storage
+from libs.common.runtime.errors import Conflict, NotFound
+from libs.common.security.auth import Teacher
+from libs.common.security.tokens import Principal
+from libs.common.web.clock import Now
+from libs.common.web.openapi import raises
+from libs.common.web.paging import Page, PagingDep
+from libs.common.web.zones import local_date
+from services.analytics.exports import rules
+from services.analytics.exports.models import Export
+from services.analytics.exports.schemas import ExportRead, ExportRequest
+from services.analytics.exports.source import check
+from services.analytics.query.errors import MembersForbidden, MembersNotShared, UnknownMember
+
+router = APIRouter(prefix="/api/analytics/exports", tags=["analytics"])
+jobs = APIRouter(prefix="/api/jobs/analytics", tags=["jobs"])
+ROUTERS = [router, jobs]
+
+
+class TooManyExports(Conflict):
+    code = "too_many_exports"
+    detail = f"At most {rules.MOST_OPEN} exports may be waiting or running: cancel one, or wait."
+
+
+@router.post(
+    "/", status_code=202, response_model=ExportRead,
+    responses=raises(TooManyExports, UnknownMember, MembersNotShared, MembersForbidden),
+)  # fmt: skip
+async def create_export(
+    body: ExportRequest, session: SessionDep, who: Teacher, request: Request, response: Response, now: Now
+) -> Any:
+    """Start to write a query or a dataset to a file. Teachers get own courses; datasets are for managers."""
+    asked = body.model_dump(mode="json", by_alias=True, include={"query", "dataset"}, exclude_unset=True)
+    zone = body.query.timezone if body.query else "UTC"
+    check(body, who, local_date(now, zone))
+    # Two requests at once must not both find room.
+    await session.execute(select(func.pg_advisory_xact_lock(func.hashtext(f"analytics.exports {who.user}"))))
+    is_open = (Export.owner == who.user, Export.status.in_(("queued", "running")))
+    if (await session.scalar(select(func.count()).where(*is_open)) or 0) >= rules.MOST_OPEN:
+        raise TooManyExports
+    export = Export(
+        uuid=uuid4(), owner=who.user, role=who.role, asked=asked, format=body.format, created_at=now,
+        status="queued", percent=0, attempts=0,
+    )  # fmt: skip
+    session.add(export)
+    await write_entry(session, "analytics_exported", export.uuid, actor=who.user, details=asked)
+    enqueue(session, "analytics.write_export", str(export.uuid))
+    await session.flush()
+    response.headers["Location"] = f"/api/jobs/analytics/{export.uuid}/"
+    return _answer(request, who, export, now)
+
+
+@router.get("/", response_model=Page[ExportRead])
+async def list_exports(session: SessionDep, who: Teacher, request: Request, page: PagingDep, now: Now) -> Any:
+    """The caller's exports, newest first."""
+    mine = Export.owner == who.user
+    count = await session.scalar(select(func.count()).where(mine)) or 0
+    found = await session.scalars(
+        select(Export)
+        .where(mine)
+        .order_by(Export.created_at.desc(), Export.uuid)
+        .limit(page.size)
+        .offset(page.offset)
+    )
+    return page.answer(count, [_answer(request, who, export, now) for export in found])
+
+
+@router.get("/{uuid}/", response_model=ExportRead)
+async def get_export(uuid: UUID, session: SessionDep, who: Teacher, request: Request, now: Now) -> Any:
+    """One's own export; `result_url` is there when it is done."""
+    return _answer(request, who, await access_export(session, who, uuid), now)
+
+
+@jobs.get("/{uuid}/", response_model=ExportRead)
+async def get_job(uuid: UUID, session: SessionDep, who: Teacher, request: Request, now: Now) -> Any:
+    """The same, as a job."""
+    return await get_export(uuid, session, who, request, now)
+
+
+@jobs.delete("/{uuid}/", response_model=ExportRead)
+async def cancel_job(uuid: UUID, session: SessionDep, who: Teacher, request: Request, now: Now) -> Any:
+    """Cancel it while it is written, or delete its file."""
+    export = await access_export(session, who, uuid, lock=True)
+    if export.status in ("queued", "running"):
+        export.status, export.ended_at = "cancelled", now
+    export.expires_at = now
+    await session.flush()
+    return _answer(request, who, export, now)
+
+
+async def access_export(session: AsyncSession, who: Principal, uuid: UUID, *, lock: bool = False) -> Export:
+    """One's own. Raises NotFound."""
+    export = await session.get(Export, uuid, with_for_update=lock)
+    if export is None or export.owner != who.user:
+        raise NotFound
+    return export
+
+
+def _answer(request: Request, who: Principal, export: Export, now: datetime) -> dict[str, Any]:
+    storage: Storage = request.app.state.storage
+    link = None
+    if export.object is not None and export.expires_at is not None and now < export.expires_at:
+        name = f"lectern-{export.created_at:%Y-%m-%d}.{export.format}"
+        kind = rules.TYPES[export.format]
+        link = storage.seen_by(who).url(export.object, kind, name, f"export:{export.uuid}")
+    running = export.status == "running"
+    return {
+        "uuid": export.uuid,
+        "kind": "analytics_export",
+        "status": export.status,
+        "percent": export.percent,
+        "eta_seconds": rules.eta_seconds(export.created_at, now, export.percent) if running else None,
+        "result_url": link,
+        "expires_at": export.expires_at if link else None,
+        "error": rules.ERRORS.get(export.error) if export.error else None,
+        "created_at": export.created_at,
+        "format": export.format,
+        "manifest": export.manifest,
+    }
+
+
+async def may_read(session: AsyncSession, who: Principal | None, of: str, path: str) -> bool:
+    """Whether a file, `export:<uuid>`, is the reader's own and still there."""
+    export = await session.get(Export, UUID(of.removeprefix("export:")))
+    if who is None or export is None or export.owner != who.user or export.status != "done":
+        return False
+    return export.object == path

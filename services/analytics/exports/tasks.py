@@ -1,0 +1,187 @@
+"""Writing exports, and forgetting them."""
+
+import asyncio
+import hashlib
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from sqlalchemy import or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from libs.common.data.db import enqueue
+from libs.common.data.jobs import TaskRun, Tasks
+from libs.common.files.storage import CHUNK, NO_LIMIT, Storage
+from libs.common.runtime.errors import LecternError
+from libs.common.runtime.failpoints import failpoint
+from libs.common.runtime.logs import get_logger
+from libs.common.security.tokens import Principal
+from libs.common.web.zones import local_date
+from services.analytics.exports import rules
+from services.analytics.exports.models import Export
+from services.analytics.exports.schemas import ExportRequest
+from services.analytics.exports.source import Source, check, role_of
+from services.analytics.exports.writing import WRITERS, TooManyRows
+from services.analytics.queries import as_of
+from services.analytics.query.errors import QueryTooExpensive
+from services.analytics.query.run import begin
+from services.analytics.settings import Settings
+
+log = get_logger(__name__)
+
+TASKS = Tasks("analytics", Settings)
+
+
+class Unwanted(Exception):
+    """The export was cancelled, or another writer has taken over."""
+
+
+@TASKS.task()
+async def write_export(run: TaskRun, uuid: str) -> None:
+    """Write the file from the beginning, whatever an earlier try has left; the fifth failure ends it."""
+    now = run.clock()
+    async with run.db.session() as session:
+        export = await session.get(Export, UUID(uuid), with_for_update={"skip_locked": True})
+        if export is None or export.status not in ("queued", "running"):
+            return
+        if export.tried_at is not None and now - export.tried_at < rules.LEASE:
+            return
+        if export.attempts >= rules.MOST_TRIES:
+            _end(export, "failed", now, "not_written")
+            return
+        export.attempts += 1
+        export.status, export.tried_at, export.percent = "running", now, 0
+    writing = _Writing(run, export)
+    try:
+        await writing.write()
+    except Unwanted:
+        await writing.forget()
+    except (TooManyRows, QueryTooExpensive, LecternError) as error:
+        codes = {TooManyRows: "too_many_rows", QueryTooExpensive: "query_too_expensive"}
+        await writing.fail(codes.get(type(error), "not_allowed"))
+    except Exception as error:
+        log.warning("export_not_written", export=uuid, error=type(error).__name__)
+        await writing.forget()
+        raise
+
+
+def _end(export: Export, status: str, now: Any, error: str | None = None) -> None:
+    export.status, export.ended_at, export.error = status, now, error
+
+
+class _Writing:
+    """One try. Its file has a path of its own, so that two writers never write to one."""
+
+    def __init__(self, run: TaskRun, export: Export) -> None:
+        self._run, self._export, self._attempt = run, export, export.attempts
+        self._storage = Storage(run.settings)
+        self._path = f"exports/{export.uuid}/{uuid4()}"
+        self._said = time.monotonic()
+
+    async def write(self) -> None:
+        with tempfile.TemporaryDirectory(prefix="lectern-export-") as folder:
+            file = Path(folder) / "export"
+            async with self._run.db.sessions() as session:
+                await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
+                await begin(session, rules.SECONDS)
+                newest = await as_of(session, self._run.clock())
+                source = await self._source(session)
+                failpoint("export.opened")
+                rows = await self._copy(session, source, file)
+            failpoint("export.written")
+            stored = await self._storage.put(self._path, _chunks(file), NO_LIMIT, hashlib.sha256())
+        failpoint("export.stored")
+        manifest = {
+            "rows": rows,
+            "columns": [{"name": name, "type": kind} for name, kind in source.columns],
+            "size": stored.size,
+            "sha256": stored.sha256,
+            "format": self._export.format,
+            "as_of": newest.isoformat(),
+            **self._export.asked,
+        }
+        async with self._run.db.session() as session:
+            export = await self._mine(session)
+            now = self._run.clock()
+            export.object, export.size, export.manifest = self._path, stored.size, manifest
+            export.percent, export.expires_at = 100, now + rules.KEPT
+            _end(export, "done", now)
+
+    async def _source(self, session: AsyncSession) -> Source:
+        """What may be written today, by what the owner is today."""
+        body = ExportRequest.model_validate(self._export.asked | {"format": self._export.format})
+        role = await role_of(session, self._export.owner, self._export.role)
+        if role is None:
+            await self.fail("not_allowed")
+            raise Unwanted
+        owner = Principal(self._export.owner, self._export.uuid, role, 0, 0)
+        zone = body.query.timezone if body.query else "UTC"
+        return check(body, owner, local_date(self._export.created_at, zone))
+
+    async def _copy(self, session: AsyncSession, source: Source, file: Path) -> int:
+        total, done = await source.count(session), 0
+        writer = await asyncio.to_thread(WRITERS[self._export.format], file, source.columns)
+        try:
+            async for rows in source.batches(session):
+                await asyncio.to_thread(writer.write, rows)
+                done += len(rows)
+                if time.monotonic() - self._said > rules.PULSE:
+                    await self._say(rules.percent(done, total))
+        finally:
+            await asyncio.to_thread(writer.close)
+        return done
+
+    async def _say(self, percent: int) -> None:
+        async with self._run.db.session() as session:
+            export = await self._mine(session)
+            export.percent, export.tried_at = percent, self._run.clock()
+        self._said = time.monotonic()
+
+    async def _mine(self, session: AsyncSession) -> Export:
+        export = await session.get_one(Export, self._export.uuid, with_for_update=True)
+        if export.status != "running" or export.attempts != self._attempt:
+            raise Unwanted
+        return export
+
+    async def fail(self, error: str) -> None:
+        await self._storage.delete(self._path)
+        async with self._run.db.session() as session:
+            export = await session.get_one(Export, self._export.uuid, with_for_update=True)
+            if export.status == "running" and export.attempts == self._attempt:
+                _end(export, "failed", self._run.clock(), error)
+
+    async def forget(self) -> None:
+        await self._storage.delete(self._path)
+        async with self._run.db.session() as session:
+            export = await session.get_one(Export, self._export.uuid, with_for_update=True)
+            if export.status == "running" and export.attempts == self._attempt:
+                export.tried_at = None
+
+
+async def _chunks(file: Path) -> AsyncIterator[bytes]:
+    with file.open("rb") as content:
+        while chunk := await asyncio.to_thread(content.read, CHUNK):
+            yield chunk
+
+
+@TASKS.task(every=30)
+async def sweep_exports(run: TaskRun) -> None:
+    """Write again what was lost with its writer; delete files that are kept no longer."""
+    now = run.clock()
+    silent = or_(Export.tried_at.is_(None), Export.tried_at <= now - rules.LEASE)
+    async with run.db.session() as session:
+        waiting = select(Export.uuid).where(Export.status.in_(("queued", "running")), silent)
+        for uuid in await session.scalars(waiting):
+            enqueue(session, "analytics.write_export", str(uuid))
+        over = select(Export).where(Export.object.is_not(None), Export.expires_at <= now)
+        gone = list(await session.scalars(over))
+    storage = Storage(run.settings)
+    for export in gone:
+        for path in await storage.list_folder(f"exports/{export.uuid}"):
+            await storage.delete(path)
+        async with run.db.session() as session:
+            row = await session.get_one(Export, export.uuid, with_for_update=True)
+            row.object = None

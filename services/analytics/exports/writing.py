@@ -1,0 +1,159 @@
+"""Rows as files. Each format takes batches and keeps none of them, so that memory stays flat."""
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Protocol
+from uuid import UUID
+
+import orjson
+
+from libs.common.files.sheets import FORMULA, guarded
+from services.analytics.exports.rules import MOST_SHEET_ROWS
+
+Row = Sequence[Any]
+
+
+class TooManyRows(Exception):
+    """More than the format has room for."""
+
+
+class Writer(Protocol):
+    """One file. Its methods block: call them in a thread."""
+
+    def write(self, rows: Iterable[Row]) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON has it: moments in UTC, ids and days as text, decimals as numbers."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, (UUID, date)):
+        return str(value)
+    if isinstance(value, Decimal):
+        return float(value)
+    return value
+
+
+def _cell(value: Any) -> Any:
+    value = plain(value)
+    if isinstance(value, (dict, list)):
+        return orjson.dumps(value).decode()
+    return value
+
+
+class CsvWriter:
+    """RFC 4180 with a header; no text is taken for a formula."""
+
+    def __init__(self, path: Path, columns: Sequence[tuple[str, str]]) -> None:
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._csv = csv.writer(self._file)
+        self._csv.writerow([guarded(name) for name, _ in columns])
+
+    def write(self, rows: Iterable[Row]) -> None:
+        self._csv.writerows([self._text(_cell(value)) for value in row] for row in rows)
+
+    @staticmethod
+    def _text(value: Any) -> Any:
+        if isinstance(value, bool):
+            return str(value).lower()
+        return guarded(value) if isinstance(value, str) else "" if value is None else value
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class NdjsonWriter:
+    """An object a line."""
+
+    def __init__(self, path: Path, columns: Sequence[tuple[str, str]]) -> None:
+        self._file = path.open("wb")
+        self._names = [name for name, _ in columns]
+
+    def write(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            values = dict(zip(self._names, map(plain, row), strict=True))
+            self._file.write(orjson.dumps(values, option=orjson.OPT_APPEND_NEWLINE))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class XlsxWriter:
+    """One sheet, written row by row. Raises TooManyRows."""
+
+    def __init__(self, path: Path, columns: Sequence[tuple[str, str]]) -> None:
+        import xlsxwriter
+
+        self._book = xlsxwriter.Workbook(str(path), {"constant_memory": True, "tmpdir": str(path.parent)})
+        self._quoted = self._book.add_format({"quote_prefix": True})
+        self._sheet = self._book.add_worksheet("Export")
+        self._sheet.freeze_panes(1, 0)
+        self._row = 0
+        self._line([name for name, _ in columns])
+
+    def write(self, rows: Iterable[Row]) -> None:
+        for row in rows:
+            if self._row > MOST_SHEET_ROWS:
+                raise TooManyRows
+            self._line([_cell(value) for value in row])
+
+    def _line(self, cells: Iterable[Any]) -> None:
+        for column, cell in enumerate(cells):
+            if isinstance(cell, str):
+                quoted = self._quoted if cell[:1] in FORMULA else None
+                self._sheet.write_string(self._row, column, cell, quoted)
+            elif isinstance(cell, bool):
+                self._sheet.write_boolean(self._row, column, cell)
+            elif cell is not None:
+                self._sheet.write_number(self._row, column, cell)
+        self._row += 1
+
+    def close(self) -> None:
+        self._book.close()
+
+
+class ParquetWriter:
+    """Typed columns, a row group a batch."""
+
+    def __init__(self, path: Path, columns: Sequence[tuple[str, str]]) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        kinds = {
+            "integer": pyarrow.int64(), "number": pyarrow.float64(), "boolean": pyarrow.bool_(),
+            "time": pyarrow.timestamp("us", tz="UTC"), "date": pyarrow.date32(),
+        }  # fmt: skip
+        self._arrow = pyarrow
+        self._schema = pyarrow.schema([(name, kinds.get(kind, pyarrow.string())) for name, kind in columns])
+        self._writer = pyarrow.parquet.ParquetWriter(path, self._schema, compression="zstd")
+
+    def write(self, rows: Iterable[Row]) -> None:
+        columns = list(zip(*rows, strict=True))
+        arrays = [
+            self._arrow.array([self._value(value, each.type) for value in column], type=each.type)
+            for each, column in zip(self._schema, columns, strict=True)
+        ]
+        self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+
+    def _value(self, value: Any, kind: Any) -> Any:
+        if value is None or isinstance(value, (datetime, date)):
+            return value
+        if self._arrow.types.is_string(kind):
+            return value if isinstance(value, str) else str(_cell(value))
+        return float(value) if self._arrow.types.is_floating(kind) else value
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+WRITERS: dict[str, Callable[[Path, Sequence[tuple[str, str]]], Writer]] = {
+    "csv": CsvWriter,
+    "ndjson": NdjsonWriter,
+    "xlsx": XlsxWriter,
+    "parquet": ParquetWriter,
+}

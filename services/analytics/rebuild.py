@@ -31,6 +31,7 @@ from services.analytics.projection import (
     use_projection,
 )
 from services.analytics.settings import Settings
+from services.analytics.views import publish_views
 
 BATCH = text("CREATE TEMP TABLE batch (LIKE analytics.event_log) ON COMMIT DROP")
 FILL = text(
@@ -98,6 +99,7 @@ async def _rebuild(db: Database, batch: int, *, swap_differing: bool) -> Rebuilt
         async with db.session() as holder:
             await folding.up_to(await _hold_writers(holder))
             await holder.execute(SWAP, {"n": number, "v": VERSION})
+            await publish_views(holder, number)
             await holder.execute(text(f"DROP SCHEMA IF EXISTS {schema_name(live - 1)} CASCADE"))
     return Rebuilt(rest.events + folding.events, number, differing, before, after)
 

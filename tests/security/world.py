@@ -347,7 +347,7 @@ async def export(world: World) -> Json:
 async def numbers(world: World) -> Json:
     """An export of numbers of the owner's courses."""
     body = {"query": {"measures": ["enrollments.count"]}}
-    return await world.owner.post("/api/analytics/exports/", json=body, status=202)
+    return await world.owner.post("/api/analytics/exports/", body, status=202)
 
 
 async def login(world: World) -> Visitor:

@@ -15,6 +15,7 @@ from sqlalchemy import text
 from libs.common.runtime.clock import system_clock
 from libs.common.runtime.failpoints import InjectedFault, arm
 from libs.common.testing.harness import Harness, Person
+from libs.common.testing.privacy import erase
 from services.analytics.exports import rules, writing
 from services.analytics.tests.conftest import Story, scalar
 
@@ -222,6 +223,20 @@ async def test_who_is_no_manager_any_more_gets_no_dataset(analytics: Harness, st
     await analytics.run_tasks()
     failed = await job(manager, asked["uuid"])
     assert (failed["status"], failed["error"]) == ("failed", rules.ERRORS["not_allowed"])
+
+
+async def test_an_erased_owner_leaves_no_file_and_no_question(analytics: Harness, story: Story):
+    manager = analytics.person("manager")
+    story.user(manager, "manager")
+    await story.tell()
+    _, manifest = await exported(analytics, manager, query=BY_COURSE)
+    assert manifest["query"]
+    await erase(analytics, manager.uuid)
+    await analytics.run_task("analytics.sweep_exports", clock=lambda: system_clock() + timedelta(seconds=5))
+    left = await scalar(analytics, "SELECT count(*) FROM exports WHERE object IS NULL AND asked = '{}'")
+    assert left == 1
+    uuid = await scalar(analytics, "SELECT uuid FROM exports")
+    assert await analytics.app.state.storage.list_folder(f"exports/{uuid}") == []
 
 
 async def test_files_are_forgotten_after_a_week(analytics: Harness):

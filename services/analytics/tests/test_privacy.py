@@ -20,7 +20,7 @@ from services.analytics.tests.conftest import Story, scalar
 DECIDED = {
     "event_log": "ids; states of an erased user lose language and time zone, names never come here",
     "live_projection": "nothing personal",
-    "privacy_parts": "ids only: the proof",
+    "exports": "what the person asked for goes, and the file", "privacy_parts": "ids only: the proof",
     "outbox": "ids only", "key_progress": "ids only",
     "epochs": "nothing personal", "void_events": "ids only",
     "dead_letter": "parked states of the person become tombstones", "idempotency_keys": "the person's go",
@@ -53,7 +53,7 @@ async def test_an_export_holds_every_read_model(story: Story):
     ada = await learned(story)
     part = await export(story.service, ada)
     filled = {name for name, rows in part["data"].items() if rows}
-    assert filled == set(part["data"]) - {"submissions", "certificates", "replies", "media"}
+    assert filled == set(part["data"]) - {"submissions", "certificates", "replies", "media", "exports"}
     assert part["data"]["study"][0]["seconds"] == 600
 
 

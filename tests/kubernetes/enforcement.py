@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from deploy.k8s.processes import PROCESSES
+from deploy.k8s.processes import API, PROCESSES, WORKER
 from deploy.local.project import CHECKOUT
 from tests.kubernetes import build, debian
 from tests.kubernetes.cluster import NAMESPACE, Cluster
@@ -109,8 +109,10 @@ def _end(pod: Json) -> End:
 
 
 def _serving(pods: dict[str, Json]) -> list[str]:
-    """Tasks serve nothing but metrics, and only where they are asked to."""
-    return [each for each, pod in pods.items() if _which(pod)[1] in ("", "api", "worker")]
+    """Those that always listen: beat does not, and tasks only where metrics are asked for."""
+    return [
+        each for each, pod in pods.items() if _which(pod)[0] == "gateway" or _which(pod)[1] in (API, WORKER)
+    ]
 
 
 def _reached(cluster: Cluster, pods: dict[str, Json]) -> dict[tuple[str, str], bool]:

@@ -5,6 +5,7 @@ import asyncio
 from gateway.breaker import PROBE_PATIENCE
 from gateway.interfaces import ServiceConnection
 from gateway.pool import Pool, ServiceAway
+from gateway.repeats import connect
 
 MOST_BYTES = 1024 * 1024
 
@@ -109,7 +110,7 @@ async def _ask(pool: Pool, head: bytes, *, retry: bool) -> Reply:
         async with asyncio.timeout(PROBE_PATIENCE if probing else None):
             connection = None if retry else pool.take()
             if connection is None:
-                connection = await pool.connect()
+                connection = await connect(pool, reply)
             connection.begin(reply)
             connection.sent += len(head)
             connection.transport.write(head)
@@ -117,8 +118,9 @@ async def _ask(pool: Pool, head: bytes, *, retry: bool) -> Reply:
         whole = True
         return reply
     except (OSError, TimeoutError, _Lost):
-        stale = connection is not None and connection.used and not connection.answered
-        if not stale:
+        if connection is None:
+            raise ServiceAway(1) from None
+        if connection.answered or not connection.used:
             pool.failed(reply)
         if reply.status or retry or pool.breaker.is_open or not pool.breaker.may_retry():
             raise ServiceAway(1) from None

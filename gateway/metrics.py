@@ -21,7 +21,7 @@ HELP = {
     "gateway_clients": "Open client connections",
     "gateway_sockets": "Open WebSockets",
     "gateway_in_flight": "Requests being answered",
-    "gateway_retries": "Requests sent to a service again: reads, and writes that surely nobody had read",
+    "gateway_retries": "Further attempts for a request: to connect, or to have it done if that is safe",
     "gateway_upstream": "Connections to a service, busy with a request or idle",
     "gateway_upstream_failures": "Connections that a service refused, and answers not given in time",
     "gateway_service_away": "1 while a service counts as away: one request a second tries whether it is back,"

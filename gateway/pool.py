@@ -114,6 +114,10 @@ class Pool:
         if self.on_written is not None:
             self.on_written()
 
+    def retrying(self) -> None:
+        """Count one more attempt for the same request."""
+        self._metrics.retries += 1
+
     def failed(self, request: PooledRequest) -> None:
         """Count a failure: the service could not be reached, broke off or did not answer."""
         self._metrics.failed(self.service)

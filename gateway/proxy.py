@@ -14,6 +14,7 @@ from gateway.heads import answer_head, own_head, request_head
 from gateway.interfaces import Client, Context, ServiceConnection
 from gateway.pool import Pool, ServiceAway
 from gateway.problems import Problem
+from gateway.repeats import HELD_BODY, connect, is_repeatable
 from gateway.request import READS, Request
 from gateway.routes import Match
 from gateway.sockets import Tunnel
@@ -21,7 +22,6 @@ from gateway.unread import DeliveryCheck, delivery_check
 from gateway.upstream import UpstreamConnection
 from libs.common.security.tokens import Principal
 
-HELD_BODY = 64 * 1024
 JOIN_BELOW = 64 * 1024
 NEVER = float("inf")
 LAST_CHUNK = b"0\r\n\r\n"
@@ -134,28 +134,29 @@ class Exchange:
 
     async def _connect(self, pool: Pool) -> None:
         try:
-            connection = await pool.connect()
+            connection = await connect(pool, self)
         except ServiceAway as away:
             self.refuse(problems.unavailable(pool.service, away.retry_after, away.code))
         except (OSError, TimeoutError):
-            pool.failed(self)
-            if not self._retry(pool):
-                self.refuse(problems.unavailable(pool.service))
+            self.refuse(problems.unavailable(pool.service))
         else:
             self._send(connection)
             self.client.gate()
 
     def _retry(self, pool: Pool) -> bool:
-        """Retry a read on a new connection, within the same deadline; False if that is not allowed."""
-        request = self.request
-        repeatable = request.method in READS and request.body_bytes == 0 and request.complete
-        if self._retried or not repeatable or pool.breaker.is_open or not pool.breaker.may_retry():
+        """Send it once more on a new connection, within the same deadline; False if that is not allowed."""
+        breaker = pool.breaker
+        if self._retried or not is_repeatable(self) or breaker.is_open or not breaker.may_retry():
             return False
+        self.start(self._repeat(pool))
+        return True
+
+    async def _repeat(self, pool: Pool) -> None:
         self._retried = True
         self.sent_whole = False
-        self.context.metrics.retries += 1
-        self.start(self._connect(pool))
-        return True
+        self.request.body = list(self._sent_body)
+        pool.retrying()
+        await self._connect(pool)
 
     def start(self, work: Coroutine[None, None, None]) -> None:
         """Continue in a task that ends with the client's connection."""
@@ -358,11 +359,7 @@ class Exchange:
         """Send a write again, on a new connection, if surely nobody has read it."""
         if not await check.surely_unread():
             return self.fail(problems.unavailable(pool.service))
-        self._retried = True
-        self.sent_whole = False
-        self.request.body = list(self._sent_body)
-        self.context.metrics.retries += 1
-        await self._connect(pool)
+        await self._repeat(pool)
 
     def client_gone(self) -> None:
         if self._task is not None:

@@ -39,6 +39,8 @@ class Route:
     """Whether everybody who is not signed in gets the same answer, so that it may be kept."""
     slash: bool = True
     """Whether the canonical form ends in a slash."""
+    keyed: bool = True
+    """Whether a write with an `Idempotency-Key` is done once: not where answers hold tokens or secrets."""
 
 
 ALIASES: tuple[tuple[str, str], ...] = (
@@ -63,9 +65,10 @@ ROUTES: tuple[Route, ...] = (
     ),
     # Nobody can guess 256 bits, and a whole school refreshes from one address.
     Route("/api/accounts/refresh/", "identity", "ignore", limit="refresh"),
-    Route("/api/accounts/logout/", "identity", "required"),
-    Route("/api/accounts/change-password/", "identity", "required"),
+    Route("/api/accounts/logout/", "identity", "required", keyed=False),
+    Route("/api/accounts/change-password/", "identity", "required", keyed=False),
     Route("/api/accounts/users/me/avatar/", "identity", "required", body=8 * MB),
+    Route("/api/accounts/users/me/mfa/**", "identity", "required", keyed=False),
     Route("/api/accounts/users/me/**", "identity", "required"),
     Route("/api/accounts/users/", "identity", "required"),
     Route("/api/accounts/users/{uuid}/", "identity", "write"),
@@ -125,7 +128,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/ws/chat/{uuid}/", "forum", socket=True),
     # notify
     Route("/api/core/notifications/**", "notify", "required"),
-    Route("/api/ws-ticket/", "notify", "required"),
+    Route("/api/ws-ticket/", "notify", "required", keyed=False),
     Route("/ws/notifications/", "notify", socket=True),
     # support
     Route("/api/status/history/", "support", "ignore"),

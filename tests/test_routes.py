@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute, APIWebSocketRoute
 from gateway.routes import ALIASES, ROUTES, Match, RouteTable
 from gateway.settings import GatewaySettings
 from libs.common.runtime.settings import SERVICES
+from libs.common.web.idempotency import Idempotency
 
 UUID = "0b5e2f6a-3c1d-4e8f-9a7b-6c5d4e3f2a1b"
 INTERNAL = {"/livez", "/readyz", "/metrics"}
@@ -69,3 +70,19 @@ def test_all_that_a_service_serves_can_be_reached(service: str, route: APIRoute 
 
 def test_every_class_of_limits_that_a_route_names_is_a_setting():
     assert {route.limit for route in ROUTES} - {None} <= set(GatewaySettings().limit_classes())
+
+
+EXEMPT = [
+    (service, path)
+    for service in SERVICES
+    for middleware in import_module(f"services.{service}.app").make_app().user_middleware
+    if middleware.cls is Idempotency
+    for path in sorted(middleware.kwargs["exempt"])
+]
+
+
+@pytest.mark.parametrize(("service", "path"), EXEMPT)
+def test_where_a_service_keeps_no_answers_the_gateway_sends_no_write_twice(service: str, path: str) -> None:
+    route = match(path).route
+    assert route.service == service
+    assert route.auth == "ignore" or not route.keyed

@@ -191,6 +191,29 @@ async def test_a_read_that_met_a_dead_replica_is_asked_again(start):
     assert (await client.ask(quizzes())).status == 200
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_a_request_that_no_replica_has_taken_waits_for_one(start, method):
+    """While a connection is refused nothing has been sent, so a write may wait as well."""
+    suite = await start(breaker_failures=10)
+    learning, client = suite.upstreams["learning"], await suite.client()
+    await learning.stop()
+    client.send(f"{method} /api/quizzes/ HTTP/1.1\r\nHost: x\r\n{bearer()}Content-Length: 2\r\n\r\n{{}}")
+    await eventually(lambda: suite.gateway.metrics.retries >= 2)
+    await learning.start(learning.port)
+    assert (await client.answer()).status == 200
+    assert [seen.body for seen in learning.seen] == [b"{}"]
+
+
+async def test_an_anonymous_read_of_the_catalogue_waits_for_a_replica_too(start):
+    suite = await start(breaker_failures=10)
+    catalog, client = suite.upstreams["catalog"], await suite.client()
+    await catalog.stop()
+    client.send("GET /api/courses/ HTTP/1.1\r\nHost: x\r\n\r\n")
+    await eventually(lambda: suite.gateway.metrics.retries >= 2)
+    await catalog.start(catalog.port)
+    assert (await client.answer()).status == 200
+
+
 async def test_uploads_under_way_do_not_count_as_waiting(start):
     suite = await start(service_waiting=2)
     catalog, client = suite.upstreams["catalog"], await suite.client()

@@ -26,12 +26,15 @@ from libs.common.web.schemas import Body
 WRITERS = 30
 
 
-def write(number: int | str, chunked: bool = False) -> bytes:
+def write(
+    number: int | str, chunked: bool = False, key: str = "", path: str = "/api/quizzes/", token: bool = True
+) -> bytes:
     body = f'{{"value":"{number}"}}'
     framing, sent = f"Content-Length: {len(body)}", body
     if chunked:
         framing, sent = "Transfer-Encoding: chunked", f"{len(body):x}\r\n{body}\r\n0\r\n\r\n"
-    return f"POST /api/quizzes/ HTTP/1.1\r\nHost: x\r\n{bearer()}{framing}\r\n\r\n{sent}".encode()
+    who, once = bearer() if token else "", f"Idempotency-Key: {key}\r\n" if key else ""
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\n{who}{once}{framing}\r\n\r\n{sent}".encode()
 
 
 class Plain:
@@ -140,6 +143,68 @@ async def test_a_write_that_may_have_been_read_is_never_sent_twice(start, then, 
         assert (await client.ask(write("first"))).status == 200
     answer = await client.ask(write("doomed"))
     assert (answer.status, json.loads(answer.body)["code"]) == (503, "service_unavailable")
+    assert b"".join(service.read).count(b"doomed") == 1
+    service.stop()
+
+
+class Once:
+    """Ends the first connection that it is given, answers on the next."""
+
+    def __init__(self, how: Callable[[socket.socket], None]) -> None:
+        self.how = how
+        self.calls = 0
+
+    def __call__(self, connection: socket.socket) -> None:
+        self.calls += 1
+        if self.calls > 1:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+        self.how(connection)
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("then", [end, reset])
+async def test_a_write_with_a_key_is_sent_once_more(start, then, chunked):
+    service = Plain(Once(then))
+    suite = await start((), learning_url=service.url)
+    client = await suite.client()
+    assert (await client.ask(write("doomed", chunked, key="k-1"))).status == 200
+    read = b"".join(service.read)
+    assert read.count(b"doomed") == 2
+    assert read.count(b"k-1") == 2
+    service.stop()
+
+
+async def test_a_write_with_a_key_is_not_sent_for_the_third_time(start):
+    service = Plain(end)
+    suite = await start((), learning_url=service.url)
+    client = await suite.client()
+    assert (await client.ask(write("doomed", key="k-1"))).status == 503
+    assert b"".join(service.read).count(b"doomed") == 2
+    service.stop()
+
+
+@pytest.mark.parametrize(
+    ("path", "token"),
+    [
+        ("/api/accounts/register/", False),  # who is not signed in has no keys
+        ("/api/accounts/change-password/", True),  # its answers hold tokens, and are not kept
+        ("/api/accounts/users/me/mfa/enrol/", True),
+    ],
+)
+async def test_a_key_that_the_service_does_not_look_at_repeats_nothing(start, path, token):
+    service = Plain(end)
+    suite = await start((), identity_url=service.url)
+    client = await suite.client()
+    assert (await client.ask(write("doomed", key="k-1", path=path, token=token))).status == 503
+    assert b"".join(service.read).count(b"doomed") == 1
+    service.stop()
+
+
+async def test_a_write_with_a_key_whose_body_is_not_kept_is_not_sent_twice(start):
+    service = Plain(end)
+    suite = await start((), learning_url=service.url)
+    client = await suite.client()
+    assert (await client.ask(write("doomed" + "x" * 70_000, key="k-1"))).status == 503
     assert b"".join(service.read).count(b"doomed") == 1
     service.stop()
 

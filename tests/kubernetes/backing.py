@@ -130,6 +130,7 @@ class Backing:
             made[name]["stringData"]["password"] = password
         made["kafka-admin"]["stringData"]["username"] = SUPERVISOR
         made["mail"]["stringData"]["url"] = "smtp://mail:8026"
+        made["storage"]["stringData"] = dict.fromkeys(made["storage"]["stringData"], "files-lie-on-a-volume")
         made["lectern"]["stringData"]["secret"] = project.secret("suite.secret") * 2
         for secret in made.values():
             secret["metadata"] = {**secret["metadata"], "namespace": NAMESPACE}

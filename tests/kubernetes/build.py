@@ -1,7 +1,7 @@
 """The programs of a Kubernetes cluster, built from the Go module proxy once a user.
 
-No package registry has them ready-made. `python -m tests.kubernetes.build [kube|kwok|coredns …]` builds what
-is missing (about 25 CPU-minutes for all, once) into ~/.cache/lectern/kubernetes-<version>/; what is there is
+No registry has them ready-made. `python -m tests.kubernetes.build [kube|kwok|…]` builds what is missing
+(about 28 CPU-minutes for all, once) into ~/.cache/lectern/kubernetes-<version>/; what is there is
 verified by its `--version` and used.
 """
 
@@ -19,6 +19,7 @@ from pathlib import Path
 VERSION = "1.37.2"
 KWOK = "0.8.0"
 COREDNS = "1.15.0"
+ROUTER = "2.1.0"
 PROGRAMS = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
 SOURCES = Path(__file__).parent / "go"
 
@@ -59,14 +60,16 @@ def kwok_stages() -> Path:
 def _says_its_version(path: Path, owner: str) -> bool:
     if not path.exists():
         return False
-    wanted = {"kube": VERSION, "kwok": KWOK, "coredns": COREDNS}[owner]
+    wanted = {"kube": VERSION, "kwok": KWOK, "coredns": COREDNS, "kube-router": ROUTER}[owner]
     flag = "-version" if owner == "coredns" else "--version"
-    said = subprocess.run([path, flag], capture_output=True, text=True, check=False).stdout
-    return wanted in said
+    said = subprocess.run([path, flag], capture_output=True, text=True, check=False)
+    return wanted in said.stdout + said.stderr
 
 
 def _build(owner: str) -> None:
-    builders: dict[str, Callable[[Path, Path], None]] = {"kube": _kube, "kwok": _kwok, "coredns": _coredns}
+    builders: dict[str, Callable[[Path, Path], None]] = {
+        "kube": _kube, "kwok": _kwok, "coredns": _coredns, "kube-router": _router,
+    }  # fmt: skip
     if shutil.which("go") is None:
         raise BuildError("Go is missing, which builds Kubernetes: install Go 1.26 or newer.")
     cache().mkdir(parents=True, exist_ok=True)
@@ -122,6 +125,12 @@ def _coredns(scratch: Path, target: Path) -> None:
     _go(scratch, "build", "-trimpath", "-ldflags", "-s -w", "-o", str(target), ".")
 
 
+def _router(_: Path, target: Path) -> None:
+    source = _download("github.com/cloudnativelabs/kube-router/v2", f"v{ROUTER}")
+    flags = f"-s -w -X github.com/cloudnativelabs/kube-router/v2/pkg/version.Version=v{ROUTER}"
+    _go(source, "build", "-trimpath", "-ldflags", flags, "-o", str(target), "./cmd/kube-router")
+
+
 def _write_module(directory: Path, name: str, requirement: str, replaced: Sequence[str] = ()) -> None:
     """A module of our own around `go/<name>/main.go`, with its sums."""
     lines = [
@@ -152,7 +161,7 @@ def _go(directory: Path, *arguments: str) -> str:
 
 
 def main() -> None:
-    for name in sys.argv[1:] or ("kube-apiserver", "kwok", "coredns"):
+    for name in sys.argv[1:] or ("kube-apiserver", "kwok", "coredns", "kube-router"):
         print(program("kube-apiserver" if name == "kube" else name))
 
 

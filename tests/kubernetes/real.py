@@ -1,8 +1,9 @@
 """`make k8s-real`: the images of the suite as real pods, and what an operator's bad day brings.
 
 The overlay `development` on two real nodes, against backing services of this machine: the story through the
-gateway, a roll-out of every deployment under load, a drain, an out-of-memory kill, kills at random, and the
-books afterwards. Needs root, a Docker engine that has the images (`make images`), and the programs of
+gateway, the doctor, a roll-out of every deployment under load with a socket open, a drain, an out-of-memory
+kill, kills at random, the books afterwards, and NetworkPolicies enforced. A step that does not hold is told
+and the next one tried. Needs root, a Docker engine that has the images (`make images`), and the programs of
 `tests.kubernetes.build`. Three things differ from the overlay: replicas of what serves people are two,
 nothing is asked of ephemeral storage, which is not to be measured on every machine, and little processor
 time is reserved, so that one node can hold everything while the other is drained.
@@ -18,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -35,7 +36,10 @@ from tests.e2e.test_story import Story
 from tests.kubernetes import build
 from tests.kubernetes.backing import Backing, ClusterProject, backing_services
 from tests.kubernetes.cluster import NAMESPACE, Cluster, ClusterError, control_plane
-from tests.kubernetes.load import Load, load
+from tests.kubernetes.diagnosis import diagnose
+from tests.kubernetes.enforcement import enforce
+from tests.kubernetes.listener import listening
+from tests.kubernetes.load import CUT, Load, done_once, load
 from tests.kubernetes.node import NODES, Machine, real_nodes
 from tests.kubernetes.rendered import Json, kustomize, name
 from tests.support import PASSWORD, Stage
@@ -68,6 +72,7 @@ class Run:
     tag: str
     story: Story | None = None
     steps: int = 0
+    failed: list[str] = field(default_factory=list)
 
     @property
     def told(self) -> Story:
@@ -75,9 +80,17 @@ class Run:
         return self.story
 
     async def step(self, what: str, action: Callable[[], Awaitable[str]]) -> None:
+        """One line of the report. Without a story nothing else can be tried, and its failure ends the run."""
         began = time.monotonic()
-        said = await action()
-        self.steps += 1
+        try:
+            said = await action()
+            self.steps += 1
+        except (ClusterError, AssertionError, TimeoutError, subprocess.TimeoutExpired) as error:
+            if self.story is None:
+                raise
+            self.failed.append(what)
+            said = f"failed: {error!r}"
+            explain(self.cluster)
         print(f"{time.monotonic() - began:6.1f} s  {what}: {said}", flush=True)
 
 
@@ -85,19 +98,22 @@ def main(tag: str, minutes: float) -> int:
     """1 and the reason at the first step that does not hold."""
     began = time.monotonic()
     try:
-        for program in ("kube-apiserver", "coredns"):
+        for program in ("kube-apiserver", "coredns", "kube-router"):
             build.program(program)
         with tempfile.TemporaryDirectory(prefix="lectern-k8s-") as scratch:
-            steps = _run(Path(scratch), tag, minutes)
+            run = _run(Path(scratch), tag, minutes)
     except (ClusterError, build.BuildError, AssertionError, TimeoutError) as error:
         print(f"k8s-real: failed: {error}")
         return 1
     seconds = f"{time.monotonic() - began:.0f} s"
-    print(f"k8s-real: {steps} steps held with real pods on Kubernetes {build.VERSION} ({seconds})")
+    if run.failed:
+        print(f"k8s-real: failed: {', '.join(run.failed)}; {run.steps} steps held ({seconds})")
+        return 1
+    print(f"k8s-real: {run.steps} steps held with real pods on Kubernetes {build.VERSION} ({seconds})")
     return 0
 
 
-def _run(scratch: Path, tag: str, minutes: float) -> int:
+def _run(scratch: Path, tag: str, minutes: float) -> Run:
     with control_plane(scratch) as cluster, real_nodes(cluster) as machine:
         print(f"        {len(NODES)} nodes are ready", flush=True)
         load_images(machine, tag)
@@ -120,24 +136,26 @@ def load_images(machine: Machine, tag: str) -> None:
             node.ctr("images", "tag", "--force", image, f"{image}-next")
 
 
-async def _steps(cluster: Cluster, backing: Backing, tag: str, minutes: float, files: Path) -> int:
+async def _steps(cluster: Cluster, backing: Backing, tag: str, minutes: float, files: Path) -> Run:
     run = Run(cluster, backing.project, tag)
     await run.step("apply, migrations, all pods ready", lambda: start(run, backing, files))
     stage = Stage(run.project, uuid4().hex[:8])
     try:
         await run.step("the story through the gateway", lambda: tell(run, stage))
+        await run.step("doctor", lambda: diagnose(cluster, run.project))
         await run.step("roll-out of every deployment under load", lambda: roll(run))
         await run.step("drain of each node under load", lambda: drain(run))
         await run.step("one process out of memory", lambda: out_of_memory(run))
         await run.step(f"pods killed at random for {minutes:g} minutes", lambda: kill(run, minutes))
         await run.step("another story", lambda: tell(run, Stage(run.project, uuid4().hex[:8])))
         await run.step("audit", lambda: audit(run))
+        await run.step("NetworkPolicies, enforced", lambda: enforce(cluster))
     except BaseException:
         explain(cluster)
         raise
     finally:
         await stage.close()
-    return run.steps
+    return run
 
 
 @contextmanager
@@ -252,7 +270,7 @@ async def roll(run: Run) -> str:
     """To the next release: its Jobs first, then one deployment after the other."""
     made = manifests(f"{run.tag}-next")
     jobs = [each for each in made if each["kind"] == "Job"]
-    async with load(run.told) as found:
+    async with listening(run.told) as listener, load(run.told) as found:
         await asyncio.to_thread(run.cluster.apply, jobs)
         for each in made:
             if each["kind"] == "Deployment":
@@ -261,7 +279,7 @@ async def roll(run: Run) -> str:
                 await asyncio.to_thread(run.cluster.kubectl, *status, timeout=220)
     no_failure(found)
     count = sum(each["kind"] == "Deployment" for each in made)
-    return f"{count} deployments, {found.said()}; {await audit(run)}"
+    return f"{count} deployments, {found.said()}; {listener.said()}; {await audit(run)}"
 
 
 def no_failure(found: Load) -> None:
@@ -308,14 +326,23 @@ async def kill(run: Run, minutes: float) -> str:
     """SIGKILL to the first process of one container after the other, while people work."""
     until, count = time.monotonic() + minutes * 60, 0
     rng = random.Random()
-    async with load(run.told) as found:
+    for person in (run.told.ada, run.told.teacher):
+        await person.login()
+    async with load(run.told, patient=True) as found:
         while time.monotonic() < until:
             await asyncio.sleep(rng.uniform(*KILL_EVERY))
             if pids := await asyncio.to_thread(first_processes):
                 os.kill(rng.choice(pids), signal.SIGKILL)
                 count += 1
     await ready(run)
-    return f"{count} kills; {found.said()} meanwhile"
+    assert not found.given_up, f"{len(found.given_up)} never came about: {found.given_up[:5]}"
+    unexpected = found.kinds.keys() - {CUT, "503 service_unavailable", "503 service_timeout"}
+    assert not unexpected, found.failed
+    made = await asyncio.to_thread(done_once, run.project, found)
+    return (
+        f"{count} kills; {found.said()} at first ({found.kinds_said()}), and none when it was repeated; "
+        f"{made} things made, each once"
+    )
 
 
 def first_processes() -> list[int]:

@@ -400,6 +400,7 @@ async def test_both_replicas_of_a_service_get_everything(replicas: tuple[Running
         assert (await right.frame("typing"))["user"]["uuid"] == str(typist)
 
 
+@pytest.mark.promise("credentials")
 async def test_what_others_notify_reaches_no_socket(server):
     """Whoever may connect to the database may NOTIFY: analysts, and other services."""
     forged = json.dumps({"room": server.room, "frame": {"type": "typing", "user": "forged"}})

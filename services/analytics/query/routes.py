@@ -90,8 +90,8 @@ async def answer(db: Database, body: QueryRequest, who: Principal, now: datetime
     plan = make_plan(body, local_date(now, body.timezone))
     me = restricted_to(who, plan)
     async with db.session() as session:
-        newest = await as_of(session, now)
         await begin(session, db.settings.query_seconds)  # type: ignore[attr-defined]
+        newest = await as_of(session, now)
         found = await run(session, plan, me=me)
     return {
         "data": data_of(found, plan.zone),

@@ -23,7 +23,8 @@ BATCH = 2_000
 
 
 async def begin(session: AsyncSession, seconds: float) -> None:
-    """Point the session at the live projection, to read from alone, for so long a statement."""
+    """Point a new session at the live projection, to read one moment of it, for so long a statement."""
+    await session.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
     await use_live(session)
     await session.execute(text("SET TRANSACTION READ ONLY"))
     await session.execute(

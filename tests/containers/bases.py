@@ -66,6 +66,8 @@ def stand_in(engine: Engine, name: str) -> None:
         "apache/kafka": _kafka,
         "chrislusf/seaweedfs": _seaweedfs,
         "axllent/mailpit": _mailpit,
+        "prom/prometheus": _observer,
+        "prom/alertmanager": _observer,
     }
     made[name.partition(":")[0]](engine, name)
 
@@ -129,6 +131,10 @@ def _python(engine: Engine, name: str) -> None:
 
 def _store(engine: Engine, name: str) -> None:
     _build(engine, name, STORES, ["store.Dockerfile", "store.sh"])
+
+
+def _observer(engine: Engine, name: str) -> None:
+    _build(engine, name, STORES, ["observer.Dockerfile", "observer.sh"])
 
 
 def _kafka(engine: Engine, name: str) -> None:

@@ -53,7 +53,7 @@ SETTINGS = {
     "GATEWAY_LIMIT_CREDENTIALS": "6000",
     "GATEWAY_LIMIT_REFRESH": "1000000",
 }
-JOBS = ("credentials", "database", "migrate", "topics", "bucket", "backup-role")
+JOBS = ("credentials", "database", "migrate", "topics", "bucket", "backup-role", "demo", "reader")
 UP = 600.0
 """Seconds in which everything must be healthy."""
 
@@ -64,12 +64,16 @@ class Suite:
 
     running: Engine
     directory: Path
+    settings: dict[str, str] = field(default_factory=lambda: dict(SETTINGS))
+    profiles: tuple[str, ...] = ("demo", "backup")
+    absent: tuple[str, ...] = ()
+    """Containers of the profiles whose images are not to be had here."""
     times: dict[str, float] = field(default_factory=dict)
 
     gateway_url = f"http://127.0.0.1:{PORT}"
 
     def write_settings(self) -> None:
-        values = SETTINGS | {
+        values = self.settings | {
             "LECTERN_SECRETS": str(self.directory / "secrets"),
             "LECTERN_ENV_FILE": str(self.directory / ".env"),
             "LECTERN_BACKUPS": str(self.directory / "backups"),
@@ -91,12 +95,13 @@ class Suite:
     def compose(self, *words: object, timeout: float = UP + 60) -> str:
         file, settings = CHECKOUT / "docker-compose.yml", self.directory / ".env"
         head = ("compose", "--file", file, "--env-file", settings, "--project-name", PROJECT)
-        return self.running.docker(*head, "--profile", "demo", "--profile", "backup", *words, timeout=timeout)
+        profiles = [word for name in self.profiles for word in ("--profile", name)]
+        return self.running.docker(*head, *profiles, *words, timeout=timeout)
 
     def services(self) -> list[str]:
         """All that run for as long as the suite does."""
         names = self.compose("config", "--services").split()
-        return sorted(name for name in names if name not in (*JOBS, "demo"))
+        return sorted(name for name in names if name not in (*JOBS, *self.absent))
 
     def up(self) -> None:
         self.compose("up", "--detach", "--wait", "--wait-timeout", int(UP), "--no-build", *self.services())

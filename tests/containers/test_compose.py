@@ -107,7 +107,8 @@ def test_the_defaults_in_the_example_are_those_of_the_file():
 def test_every_variable_of_ours_is_a_setting():
     known = set(re.findall(r"^#([A-Z0-9_]+)=", generated(), re.MULTILINE))
     known |= {"LECTERN_ALERT_PAGE_URL", "LECTERN_ALERT_TICKET_URL", "LECTERN_DATABASE_ADMIN_URL", "LOGNAME"}
-    known |= {"LECTERN_BACKUP_URL", "LECTERN_BACKUP_RECIPIENTS", "LECTERN_BACKUP_SECRETS", "TMPDIR"}
+    known |= {"LECTERN_BACKUP_URL", "LECTERN_BACKUP_RECIPIENTS", "LECTERN_BACKUP_SECRETS"}
+    known |= {"LECTERN_READY_FILE", "TMPDIR"}
     for name, container in OURS.items():
         unknown = {key for key in container.get("environment", {}) if not key.startswith("AWS_")} - known
         assert not unknown, f"{name}: {unknown}"

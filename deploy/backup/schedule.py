@@ -45,7 +45,10 @@ def keep_up(
     while True:
         try:
             manifests = all_manifests(repository)
-            kind = due(manifests, schedule, clock())
+            state = sources.server.state()
+            # A restore begins another history, upon which no older backup can be built.
+            ours = [each for each in manifests if (each.system, each.epoch) == (state.system, state.epoch)]
+            kind = due(ours, schedule, clock())
             if kind:
                 made = create(sources, repository, incremental=kind == "incremental")
                 print(summary(made, manifests[-1].files if manifests else {}), flush=True)

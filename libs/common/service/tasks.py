@@ -24,13 +24,9 @@ SCHEDULER = "libs.common.service.tasks:Scheduler"
 
 
 def registries() -> list[Tasks]:
-    """The `Tasks` that each service declares in its `tasks.py`, if it has one."""
-    found: list[Tasks] = []
-    for service in SERVICES:
-        name = f"services.{service}.tasks"
-        if find_spec(f"services.{service}") and find_spec(name):
-            found += [value for value in vars(import_module(name)).values() if isinstance(value, Tasks)]
-    return found
+    """`TASKS` of each service's `tasks.py`, if it has one."""
+    names = [f"services.{service}.tasks" for service in SERVICES if find_spec(f"services.{service}")]
+    return [import_module(name).TASKS for name in names if find_spec(name)]
 
 
 def say_alive(**_: Any) -> None:

@@ -1,7 +1,7 @@
 # `make` alone prints this help. The commands live in bin/, so that CI runs the same ones.
 .DEFAULT_GOAL := help
 LECTERN := .venv/bin/lectern
-.PHONY: help up down status logs seed reset observe observe-test disaster pooler-test kafka-ha pg-ha upgrade-test images compose-test deploy-check k8s-test k8s-real test check mutants security fuzz client bench fmt lock clean
+.PHONY: help up down status logs seed reset observe observe-test disaster pooler-test kafka-ha pg-ha upgrade-test images compose-test compose-profiles deploy-check k8s-test k8s-real test check mutants security fuzz client bench fmt lock clean
 
 ##@ The suite
 up: ## Set up, start and wait for everything; prints URLs and logins
@@ -59,6 +59,10 @@ images: ## Build the image of every service and try each, read-only, in 512 MB, 
 compose-test: ## Start docker-compose.yml on a real engine, kill every container, and see that nothing is lost
 	@bin/setup
 	@.venv/bin/python -m tests.containers compose
+
+compose-profiles: ## The profiles demo, ha, observability and bi on a real engine, each broker killed
+	@bin/setup
+	@.venv/bin/python -m tests.containers profiles
 
 deploy-check: ## Hold everything under deploy/ against its rules, without a cluster; seconds
 	@bin/setup

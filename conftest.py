@@ -20,7 +20,7 @@ from pydantic import SecretStr
 
 from deploy.local.database import bootstrap_database, service_url
 from deploy.local.project import free_ports
-from deploy.local.testing import SuiteServers, suite_servers
+from deploy.local.testing import BUCKET, SuiteServers, s3_server, suite_servers
 from libs.common.data.bootstrap import with_database
 from libs.common.service.serve import freeze_memory
 from libs.common.testing.harness import Harness, open_harness
@@ -102,6 +102,18 @@ def admin_url(servers: SuiteServers) -> str:
     """The test database as superuser, with the schema and the role of every service."""
     bootstrap_database(servers.postgres, DATABASE)
     return with_database(servers.postgres, DATABASE)
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """A bucket, `s3://NAME`: that of `LECTERN_TEST_S3_URL`, else one of moto's server, made for the run."""
+    if bucket := os.environ.get("LECTERN_TEST_S3_URL"):
+        yield bucket.rstrip("/")
+        return
+    with s3_server() as environment, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield f"s3://{BUCKET}"
 
 
 def storage_url(directory: Path) -> str:

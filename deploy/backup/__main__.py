@@ -8,7 +8,7 @@ LECTERN_BACKUP_RECIPIENTS.
 import argparse
 import os
 import sys
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from deploy.backup.create import Sources, create, summary
@@ -18,6 +18,7 @@ from deploy.backup.manifest import all_manifests, choose
 from deploy.backup.prune import prune
 from deploy.backup.repository import BackupError, Repository, new_identity, read_identities
 from deploy.backup.restore import plan, read_secrets, restore_database, verify
+from deploy.backup.schedule import Schedule, keep_up, newest
 from deploy.backup.watch import EVERY, unwatch, watch
 from libs.common.runtime.settings import SuiteSettings
 
@@ -39,7 +40,8 @@ def sources_of(arguments: argparse.Namespace) -> Sources:
     url = os.environ.get("LECTERN_DATABASE_ADMIN_URL")
     if not url:
         raise BackupError("set LECTERN_DATABASE_ADMIN_URL to a superuser's URL of the suite's database")
-    return Sources(Server(url), SuiteSettings(), tuple(arguments.secret or ()))
+    named = [Path(name) for name in os.environ.get("LECTERN_BACKUP_SECRETS", "").split(",") if name]
+    return Sources(Server(url), SuiteSettings(), tuple(arguments.secret or named))
 
 
 def moment(value: str) -> datetime:
@@ -71,6 +73,15 @@ def run(arguments: argparse.Namespace) -> int:
             watch(sources_of(arguments), repository, arguments.spool, every=arguments.every)
         case "unwatch":
             unwatch(sources_of(arguments), arguments.spool)
+        case "schedule":
+            hours = timedelta(hours=arguments.hours)
+            kept = Schedule(timedelta(days=arguments.full_days), hours, timedelta(days=arguments.days))
+            keep_up(sources_of(arguments), repository, kept)
+        case "age":
+            made_at = newest(repository)
+            age = datetime.now(UTC) - made_at if made_at else None
+            print(f"the newest backup is {age} old" if age else "there is no finished backup")
+            return int(age is None or age > timedelta(hours=arguments.hours))
         case "prune":
             gone = prune(repository, timedelta(days=arguments.days))
             print(f"{len(gone)} objects deleted, {len(all_manifests(repository))} backups kept")
@@ -123,6 +134,14 @@ def parser() -> argparse.ArgumentParser:
     make.add_argument(
         "--secret", type=Path, action="append", metavar="FILE", help="a file of keys to take along"
     )
+    often = commands.add_parser(
+        "schedule", help="make backups when they are due, and prune; runs until ended"
+    )
+    often.add_argument("--full-days", type=float, default=7, help="between two full ones")
+    often.add_argument("--hours", type=float, default=24, help="between two of any kind")
+    often.add_argument("--days", type=int, default=30, help="a backup is kept")
+    age = commands.add_parser("age", help="fail where the newest backup is too old")
+    age.add_argument("--hours", type=float, default=26)
     commands.add_parser("list", help="the backups that are there")
     check = commands.add_parser("verify", help="read a backup whole and compare it with what was stored")
     check.add_argument("backup", nargs="?", help="the newest without it")

@@ -16,7 +16,7 @@ import io
 import os
 import tempfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -44,16 +44,28 @@ class Digest:
     sha256: str
 
 
-def open_store(url: str) -> Any:
-    """The store of `file:DIRECTORY` or `s3://BUCKET/PREFIX`. Raises BackupError."""
+def open_store(url: str, login: Mapping[str, str] | None = None) -> Any:
+    """The store of `file:DIRECTORY` or `s3://BUCKET/PREFIX`; of that `login` comes before the environment, as
+    in `{"aws_endpoint_url": …}`. Raises BackupError."""
     if url.startswith("s3://"):
         bucket, _, prefix = url.removeprefix("s3://").partition("/")
-        return S3Store(bucket, prefix=prefix.strip("/") or None)
+        config: Any = dict(login or {})
+        return S3Store(bucket, prefix=prefix.strip("/") or None, config=config)
     if "://" in url:
         raise BackupError(f"{url} is neither a directory nor s3://BUCKET/PREFIX")
     directory = Path(url.removeprefix("file:")).expanduser().absolute()
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return LocalStore(prefix=directory)
+
+
+def own_login() -> dict[str, str]:
+    """How to reach the bucket of backups where it is not with the suite's files: `LECTERN_BACKUP_AWS_…`."""
+    prefix = "LECTERN_BACKUP_"
+    return {
+        name.removeprefix(prefix).lower(): value
+        for name, value in os.environ.items()
+        if name.startswith(f"{prefix}AWS_")
+    }
 
 
 def new_identity() -> tuple[str, str]:
@@ -74,7 +86,7 @@ class Repository:
 
     def __init__(self, url: str, recipients: Sequence[str] = (), identities: Sequence[str] = ()) -> None:
         self.url = url
-        self._store = open_store(url)
+        self._store = open_store(url, own_login())
         try:
             self._recipients = [pyrage.x25519.Recipient.from_str(each) for each in recipients]
             self._identities = [pyrage.x25519.Identity.from_str(each) for each in identities]

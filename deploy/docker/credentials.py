@@ -59,6 +59,7 @@ def files(passwords: Passwords) -> Files:
         ("grafana", "password"): passwords.of("grafana"),
         ("bi", "password"): passwords.of("postgres:reader"),
     }
+    found |= {("backup", name): value for name, value in backup_values(passwords)}
     for server in SERVERS:
         found[f"valkey-{server}", "users.acl"] = valkey_users(passwords, server)
     for process in (*SERVICES, GATEWAY, TASKS, "operator"):
@@ -73,6 +74,7 @@ def process_values(passwords: Passwords, process: str) -> Iterator[tuple[str, st
         login = f"postgres:{passwords.of('postgres')}"
         yield "LECTERN_DATABASE_ADMIN_URL", f"postgresql://{login}@postgres:5432/postgres"
         yield "LECTERN_READER_PASSWORD", passwords.of("postgres:reader")
+        yield "LECTERN_BACKUP_PASSWORD", passwords.of("postgres:backup")
         yield "LECTERN_KAFKA_PASSWORD", passwords.of(f"kafka:{SUPERVISOR}")
         yield KAFKA_USERS, json.dumps({user: passwords.of(f"kafka:{user}") for user in USERS})
     elif process != TASKS:
@@ -88,6 +90,15 @@ def process_values(passwords: Passwords, process: str) -> Iterator[tuple[str, st
         if process in (service, TASKS, "operator"):
             login = f"{role_of(service)}:{passwords.of(f'postgres:{service}')}"
             yield f"{service.upper()}_DATABASE_URL", f"postgresql://{login}@postgres:5432/lectern"
+    yield "AWS_ACCESS_KEY_ID", passwords.of("storage:key")
+    yield "AWS_SECRET_ACCESS_KEY", passwords.of("storage:secret")
+
+
+def backup_values(passwords: Passwords) -> Iterator[tuple[str, str]]:
+    """What backups log in with."""
+    login = f"lectern_backup:{passwords.of('postgres:backup')}"
+    yield "LECTERN_DATABASE_ADMIN_URL", f"postgresql://{login}@postgres:5432/lectern"
+    yield "LECTERN_KAFKA_PASSWORD", passwords.of(f"kafka:{SUPERVISOR}")
     yield "AWS_ACCESS_KEY_ID", passwords.of("storage:key")
     yield "AWS_SECRET_ACCESS_KEY", passwords.of("storage:secret")
 
@@ -135,6 +146,7 @@ def main(root: Path) -> int:
     drawn = len(passwords.values)
     found = files(passwords)
     passwords.save()
+    found["backup", PASSWORDS] = passwords.path.read_text()
     for (directory, name), text in found.items():
         place = root / directory
         place.mkdir(exist_ok=True)

@@ -1,8 +1,9 @@
 """Takes out of an environment what no process of Lectern reads: `slim.py VENV SOURCE`.
 
 Debugging symbols of extension modules, stubs and C sources, what packages test themselves with, scripts of
-other shells, a second viewer of OpenAPI, what Pillow draws text and reads AVIF with, and Babel's data of
-languages that no `.po` file under SOURCE speaks.
+other shells, a second viewer of OpenAPI, dialects of other databases, Celery's command line, second
+implementations of cryptography, a resolver of names, what Pillow draws text and reads AVIF with, and Babel's
+data of languages that no `.po` file under SOURCE speaks.
 """
 
 import shutil
@@ -14,8 +15,23 @@ from pathlib import Path
 SOURCES = (".pyi", ".pyx", ".pxd", ".pxi", ".c", ".h", ".cpp")
 UNUSED = (
     "sqlalchemy/testing",
+    *(f"sqlalchemy/dialects/{name}" for name in ("mssql", "mysql", "oracle")),
     "alembic/testing",
     "fastapi_offline/static/redoc*",
+    # Celery is started by its classes; its command line has a shell of its own.
+    "celery/bin",
+    "click_repl",
+    "prompt_toolkit",
+    "wcwidth",
+    # python-jose works with cryptography and has these to fall back upon.
+    "ecdsa",
+    "rsa",
+    "pyasn1",
+    # Addresses are checked without asking their domains.
+    "dns",
+    # Of Google's messages OpenTelemetry's exporter declares all and reads a status alone.
+    *(f"google/{name}" for name in ("api", "cloud", "gapic", "logging", "longrunning", "type")),
+    "pydantic/v1",
     "PIL/_avif.*",
     "PIL/_imagingft.*",
     "pillow.libs/libavif-*",

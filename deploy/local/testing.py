@@ -3,6 +3,8 @@
 import contextlib
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,11 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from deploy.local.project import BACKING, KAFKA_LOGIN, SERVER_URLS, SUPERVISOR, Project
+import httpx
+
+from deploy.local.project import BACKING, KAFKA_LOGIN, SERVER_URLS, SUPERVISOR, Project, free_ports
 from deploy.local.servers import Server, start_servers, stop_servers
 from libs.common.runtime.settings import SuiteSettings
 
 T = TypeVar("T")
+BUCKET = "tests"
 TEST_URLS = {name: f"LECTERN_TEST_{name.upper()}_URL" for name in BACKING}
 
 
@@ -68,6 +73,35 @@ def suite_servers(servers: Sequence[str] = BACKING) -> Iterator[SuiteServers]:
                 for name in KAFKA_LOGIN:
                     os.environ.pop(name, None)
                 stop_servers(running)
+
+
+@contextlib.contextmanager
+def s3_server() -> Iterator[dict[str, str]]:
+    """S3 of moto with a bucket `BUCKET`, while this is open: the variables by which a client finds it."""
+    (port,) = free_ports(1)
+    address = f"http://127.0.0.1:{port}"
+    argv = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + 30
+        while True:
+            try:
+                httpx.put(f"{address}/{BUCKET}").raise_for_status()
+                break
+            except httpx.TransportError:
+                if process.poll() is not None or time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+        yield {
+            "AWS_ENDPOINT_URL": address,
+            "AWS_ACCESS_KEY_ID": "tests",
+            "AWS_SECRET_ACCESS_KEY": "tests",
+            "AWS_REGION": "us-east-1",
+            "AWS_ALLOW_HTTP": "true",
+        }
+    finally:
+        process.kill()
+        process.wait()
 
 
 def kafka_settings(project: Project, user: str = SUPERVISOR) -> SuiteSettings:

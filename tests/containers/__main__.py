@@ -1,15 +1,15 @@
-"""`python -m tests.containers engine | images | compose`."""
+"""`python -m tests.containers engine | images | compose | profiles`."""
 
 import argparse
 import sys
 
 from deploy.local.project import SetupError
-from tests.containers import compose, engine, images
+from tests.containers import compose, engine, images, profiles
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.containers", description=__doc__)
-    parser.add_argument("what", choices=("engine", "images", "compose"))
+    parser.add_argument("what", choices=("engine", "images", "compose", "profiles"))
     parser.add_argument("--tag", default="dev", help="of the images that are built")
     parser.add_argument("--once", action="store_true", help="build each image once only")
     parser.add_argument("--built", action="store_true", help="use the images that are there")
@@ -19,6 +19,8 @@ def main() -> int:
             engine.hold()
         elif options.what == "images":
             images.images(options.tag, again=not options.once)
+        elif options.what == "profiles":
+            profiles.profiles_test(built=options.built)
         else:
             compose.compose_test(built=options.built)
     except (SetupError, AssertionError, RuntimeError) as failure:

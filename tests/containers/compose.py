@@ -1,7 +1,8 @@
 """`make compose-test`: docker-compose.yml as an operator starts it, with production's settings.
 
 A learner's story through the gateway; every container killed in turn, Kafka and PostgreSQL too; the balances
-of events; the story again; down, and up with the data still there. All of it goes away at the end.
+of events; the story again; down, and up with the data still there; a backup, everything lost, and restored by
+the commands of docs/operators.md. All of it goes away at the end.
 """
 
 import asyncio
@@ -52,7 +53,7 @@ SETTINGS = {
     "GATEWAY_LIMIT_CREDENTIALS": "6000",
     "GATEWAY_LIMIT_REFRESH": "1000000",
 }
-JOBS = ("credentials", "database", "migrate", "topics", "bucket")
+JOBS = ("credentials", "database", "migrate", "topics", "bucket", "backup-role", "demo", "reader")
 UP = 600.0
 """Seconds in which everything must be healthy."""
 
@@ -63,27 +64,44 @@ class Suite:
 
     running: Engine
     directory: Path
+    settings: dict[str, str] = field(default_factory=lambda: dict(SETTINGS))
+    profiles: tuple[str, ...] = ("demo", "backup")
+    absent: tuple[str, ...] = ()
+    """Containers of the profiles whose images are not to be had here."""
     times: dict[str, float] = field(default_factory=dict)
 
     gateway_url = f"http://127.0.0.1:{PORT}"
 
     def write_settings(self) -> None:
-        values = SETTINGS | {
+        values = self.settings | {
             "LECTERN_SECRETS": str(self.directory / "secrets"),
             "LECTERN_ENV_FILE": str(self.directory / ".env"),
+            "LECTERN_BACKUPS": str(self.directory / "backups"),
+            "LECTERN_BACKUP_RECIPIENTS": self.make_key(),
+            "LECTERN_BACKUP_IDENTITY": str(self.directory / "lectern.key"),
         }
+        (self.directory / "backups").mkdir()
+        shutil.chown(self.directory / "backups", 10001, 10001)
         text = "".join(f"{name}={value}\n" for name, value in values.items())
         (self.directory / ".env").write_text(text)
+
+    def make_key(self) -> str:
+        """The key pair of backups; returns whom they are encrypted for."""
+        image = f"lectern/worker:{SETTINGS['LECTERN_TAG']}"
+        words = ("run", "--rm", "--user", "0", "--volume", f"{self.directory}:/here", image)
+        said = self.running.docker(*words, "deploy.backup", "key", "/here/lectern.key")
+        return next(line for line in said.splitlines() if "=" in line).partition("=")[2]
 
     def compose(self, *words: object, timeout: float = UP + 60) -> str:
         file, settings = CHECKOUT / "docker-compose.yml", self.directory / ".env"
         head = ("compose", "--file", file, "--env-file", settings, "--project-name", PROJECT)
-        return self.running.docker(*head, "--profile", "demo", *words, timeout=timeout)
+        profiles = [word for name in self.profiles for word in ("--profile", name)]
+        return self.running.docker(*head, *profiles, *words, timeout=timeout)
 
     def services(self) -> list[str]:
         """All that run for as long as the suite does."""
         names = self.compose("config", "--services").split()
-        return sorted(name for name in names if name not in (*JOBS, "demo"))
+        return sorted(name for name in names if name not in (*JOBS, *self.absent))
 
     def up(self) -> None:
         self.compose("up", "--detach", "--wait", "--wait-timeout", int(UP), "--no-build", *self.services())
@@ -201,8 +219,8 @@ def wait_all_healthy(suite: Suite) -> None:
         time.sleep(1)
 
 
-async def still_there(suite: Suite, story: ComposedStory, admin: str) -> None:
-    """After down and up: logins, the course, the certificate and its file."""
+async def still_there(suite: Suite, story: ComposedStory, admin: str, *, mail: bool = True) -> None:
+    """Logins, the course, the certificate and its file; with `mail` the catcher's mails, too."""
     visitor = Visitor(suite, admin)
     ada = Visitor(suite, story.ada.email)
     try:
@@ -218,20 +236,39 @@ async def still_there(suite: Suite, story: ComposedStory, admin: str) -> None:
         rows = page["results"] if isinstance(page, dict) else page
         pdf = await ada.raw("GET", f"/api/certificates/{rows[0]['uuid']}/download/")
         assert pdf.headers["content-type"] == "application/pdf"
-        assert len(await Post(suite, "none").mails(ada.email)) >= 3
+        if mail:
+            assert len(await Post(suite, "none").mails(ada.email)) >= 3
     finally:
         await visitor.http.aclose()
         await ada.http.aclose()
 
 
-def build(suite: Suite) -> None:
+def build(running: Engine) -> None:
+    begin = time.monotonic()
     for service in images.IMAGES:
-        images.build(suite.running, service, SETTINGS["LECTERN_TAG"])
+        images.build(running, service, SETTINGS["LECTERN_TAG"])
+    print(f"compose: images: {time.monotonic() - begin:.1f} s", flush=True)
 
 
-def act(suite: Suite, *, built: bool) -> None:
-    if not built:
-        suite.measure("images", lambda: build(suite))
+def back_up(suite: Suite) -> None:
+    backup = ("run", "--rm", "--no-deps", "backup", "deploy.backup")
+    print(suite.compose(*backup, "create", "--incremental").strip(), flush=True)
+    print(suite.compose(*backup, "list").strip(), flush=True)
+
+
+def lose_everything(suite: Suite) -> None:
+    suite.compose("down", "--volumes")
+    shutil.rmtree(suite.directory / "secrets")
+
+
+def restore(suite: Suite) -> None:
+    """As docs/operators.md has it."""
+    for step in ("restore-keys", "restore", "restore-epoch"):
+        print(suite.compose("run", "--rm", step, timeout=UP).strip(), flush=True)
+    suite.up()
+
+
+def act(suite: Suite) -> None:
     suite.measure("up", suite.up)
     admin = asyncio.run(make_admin(suite))
     stories: list[ComposedStory] = []
@@ -246,6 +283,12 @@ def act(suite: Suite, *, built: bool) -> None:
     for story in stories:
         asyncio.run(still_there(suite, story, admin))
     suite.measure("balances again", lambda: asyncio.run(balances(suite)))
+    suite.measure("backup", lambda: back_up(suite))
+    suite.measure("everything lost", lambda: lose_everything(suite))
+    suite.measure("restore", lambda: restore(suite))
+    suite.measure("balances of what was restored", lambda: asyncio.run(balances(suite)))
+    for story in stories:
+        asyncio.run(still_there(suite, story, admin, mail=False))
 
 
 async def balances(suite: Suite) -> None:
@@ -263,11 +306,13 @@ def compose_test(*, built: bool = False) -> None:
     begin = time.monotonic()
     with engine() as running:
         have(running, images.BASE, *BACKING)
+        if not built:
+            build(running)
         suite = Suite(running, Path(mkdtemp(prefix="lectern-compose-")))
         suite.write_settings()
         clear(suite)
         try:
-            act(suite, built=built)
+            act(suite)
         except BaseException:
             save_logs(suite)
             raise
@@ -277,8 +322,8 @@ def compose_test(*, built: bool = False) -> None:
     killed = [seconds for what, seconds in suite.times.items() if what.startswith("kill ")]
     print(
         f"compose: up in {suite.times['up']:.0f} s, the story twice, {len(killed)} containers killed and back"
-        f" (slowest {max(killed):.0f} s), all balances hold, data there after down and up; "
-        f"{time.monotonic() - begin:.0f} s"
+        f" (slowest {max(killed):.0f} s), all balances hold, data there after down and up, "
+        f"everything lost and restored in {suite.times['restore']:.0f} s; {time.monotonic() - begin:.0f} s"
     )
 
 

@@ -18,6 +18,8 @@ EXAMPLE = (CHECKOUT / "deploy" / "docker" / "compose.env.example").read_text()
 COMPOSE: dict[str, Any] = yaml.safe_load(TEXT)
 CONTAINERS: dict[str, dict[str, Any]] = COMPOSE["services"]
 LONG = {name: container for name, container in CONTAINERS.items() if container["restart"] != "no"}
+AS_ROOT = {"credentials", "restore-keys", "restore", "restore-epoch"}
+"""They write what other users own."""
 OURS = {name: container for name, container in CONTAINERS.items() if container.get("env_file")}
 VARIABLE = re.compile(r"(?<!\$)\$\{(?P<name>[A-Z0-9_]+)(?P<rule>:[-?])?")
 
@@ -50,8 +52,8 @@ def test_every_lasting_container_tells_its_health_and_starts_again(name: str):
 def test_ours_cannot_write_but_where_they_must(name: str):
     container = OURS[name]
     assert container["read_only"] is True
-    assert container["user"] == ("0:0" if name == "credentials" else "10001:10001")
-    assert ("cap_add" in container) == (name == "credentials")
+    assert container["user"] == ("0:0" if name in AS_ROOT else "10001:10001")
+    assert ("cap_add" in container) == (name in AS_ROOT)
 
 
 def test_only_the_gateway_is_published_unless_a_profile_says_otherwise():
@@ -105,6 +107,8 @@ def test_the_defaults_in_the_example_are_those_of_the_file():
 def test_every_variable_of_ours_is_a_setting():
     known = set(re.findall(r"^#([A-Z0-9_]+)=", generated(), re.MULTILINE))
     known |= {"LECTERN_ALERT_PAGE_URL", "LECTERN_ALERT_TICKET_URL", "LECTERN_DATABASE_ADMIN_URL", "LOGNAME"}
+    known |= {"LECTERN_BACKUP_URL", "LECTERN_BACKUP_RECIPIENTS", "LECTERN_BACKUP_SECRETS"}
+    known |= {"LECTERN_READY_FILE", "TMPDIR"}
     for name, container in OURS.items():
         unknown = {key for key in container.get("environment", {}) if not key.startswith("AWS_")} - known
         assert not unknown, f"{name}: {unknown}"

@@ -14,6 +14,7 @@ from deploy.local.children import end_orphans
 from deploy.local.postgres import delete_data
 from deploy.local.process import end
 from deploy.local.project import CHECKOUT, DATABASE
+from deploy.local.testing import BUCKET, s3_server
 from libs.common.data.bootstrap import with_database
 from libs.common.testing.harness import eventually
 from tests.resilience.suite import Suite, step, suite
@@ -134,9 +135,23 @@ class Backups:
         await self.ours.all_is_well()
 
     async def bring_back_everything(self) -> None:
-        """lost-everything: an empty machine, the repository and the key"""
+        """lost-everything: an empty machine, a repository in a bucket and the key"""
         await self.ours.all_is_well()
+        with s3_server() as environment:
+            login = {f"LECTERN_BACKUP_{name}": value for name, value in environment.items()}
+            self.values |= {"LECTERN_BACKUP_URL": f"s3://{BUCKET}/lectern", **login}
+            await self._lose_everything()
+        await self.back_again()
+
+    async def _lose_everything(self) -> None:
         await self.lectern("backup", "create")
+        async with self.ours.world.writing():
+            said = await self.lectern("backup", "create", "--incremental")
+        assert "upon" in said, said
+        await self.ours.all_is_well()
+        said = await self.lectern("backup", "create", "--incremental")
+        assert "upon" in said, said
+        await self.lectern("backup", "verify", f"--identity={self.key}")
         files = self.ours.files()
         await self.ours.down()
         end_orphans(self.ours.project)
@@ -145,7 +160,6 @@ class Backups:
         said = await self.restore()
         assert "0 facts are lost" in said, said
         assert self.ours.files() == files
-        await self.back_again()
 
     def _superuser(self) -> psycopg.Connection:
         url = with_database(self.ours.project.postgres_url, DATABASE)

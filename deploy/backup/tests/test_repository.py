@@ -1,7 +1,10 @@
 """What is sealed comes out as it went in, for who has the key and for nobody else."""
 
 import io
+import os
+from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -12,6 +15,40 @@ from deploy.backup.repository import BackupError, Digest, Repository, new_identi
 def repository(tmp_path: Path) -> Repository:
     identity, recipient = new_identity()
     return Repository(str(tmp_path / "repository"), [recipient], [identity])
+
+
+@pytest.fixture(params=["directory", "bucket"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Where a repository may lie."""
+    if request.param == "bucket":
+        return f"{request.getfixturevalue('s3')}/{uuid4()}/backups"
+    return str(tmp_path / "repository")
+
+
+def test_a_bucket_does_what_a_directory_does(place: str):
+    identity, recipient = new_identity()
+    writer, reader = Repository(place, [recipient]), Repository(place, identities=[identity])
+    assert writer.names("files") == []
+    stored = writer.seal("files/ab/one.age", io.BytesIO(b"work of a term " * 500_000))
+    writer.write_json("backups/first/manifest.json", {"id": "first"})
+    assert reader.names("files") == ["files/ab/one.age"]
+    assert reader.names("files", before=datetime(2000, 1, 1, tzinfo=UTC)) == []
+    assert reader.read_json("backups/first/manifest.json") == {"id": "first"}
+    with reader.unsealed("files/ab/one.age", stored) as path:
+        assert path.stat().st_size == stored.size
+    writer.delete("files/ab/one.age")
+    with pytest.raises(BackupError, match="has no files/ab/one"):
+        reader.check("files/ab/one.age", stored)
+
+
+def test_the_bucket_of_backups_may_be_elsewhere(s3: str, monkeypatch: pytest.MonkeyPatch):
+    _, recipient = new_identity()
+    for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_ALLOW_HTTP"):
+        monkeypatch.setenv(f"LECTERN_BACKUP_{name}", os.environ[name])
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    repository = Repository(f"{s3}/{uuid4()}", [recipient])
+    repository.seal("one", io.BytesIO(b"mine"))
+    assert repository.names("") == ["one"]
 
 
 @pytest.mark.parametrize("compress", [True, False])

@@ -6,12 +6,14 @@ They serve every service whose code is here: all of them on one machine, one of 
 
 import argparse
 import os
+import sys
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from celery import bootsteps, signals
+from celery.utils.nodenames import host_format
 from redbeat import RedBeatScheduler
 
 from libs.common.data.jobs import Tasks, celery_app
@@ -22,13 +24,9 @@ SCHEDULER = "libs.common.service.tasks:Scheduler"
 
 
 def registries() -> list[Tasks]:
-    """The `Tasks` that each service declares in its `tasks.py`, if it has one."""
-    found: list[Tasks] = []
-    for service in SERVICES:
-        name = f"services.{service}.tasks"
-        if find_spec(f"services.{service}") and find_spec(name):
-            found += [value for value in vars(import_module(name)).values() if isinstance(value, Tasks)]
-    return found
+    """`TASKS` of each service's `tasks.py`, if it has one."""
+    names = [f"services.{service}.tasks" for service in SERVICES if find_spec(f"services.{service}")]
+    return [import_module(name).TASKS for name in names if find_spec(name)]
 
 
 def say_alive(**_: Any) -> None:
@@ -73,12 +71,20 @@ def main() -> None:
     app = celery_app(SuiteSettings(), *found)
     app.steps["worker"].add(Heartbeat)
     if options.process == "beat":
-        app.start(["beat", "--scheduler", SCHEDULER, "--pidfile", "", "--loglevel", "INFO"])
+        app.Beat(scheduler=SCHEDULER, loglevel="INFO").run()
         return
-    queues = ",".join(registry.service for registry in found)
-    argv = ["worker", "--pool", "threads", "--concurrency", str(options.concurrency), "--queues", queues]
-    argv += ["--hostname", options.hostname, "--loglevel", "INFO"]
-    app.start([*argv, "--without-gossip", "--without-mingle", "--without-heartbeat"])
+    worker = app.Worker(
+        hostname=host_format(options.hostname),
+        pool_cls="threads",
+        concurrency=options.concurrency,
+        queues=[registry.service for registry in found],
+        loglevel="INFO",
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=True,
+    )
+    worker.start()
+    sys.exit(worker.exitcode)
 
 
 if __name__ == "__main__":

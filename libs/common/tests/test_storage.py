@@ -1,6 +1,5 @@
 """Files: streamed with a cap, read through signed URLs, by range, never as something that executes."""
 
-import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,20 +27,12 @@ async def chunks(*parts: bytes) -> AsyncIterator[bytes]:
         yield part
 
 
-S3 = os.environ.get("LECTERN_TEST_S3_URL", "")
-
-
 @pytest.fixture(params=["local", "s3"])
 async def storage(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Storage]:
-    """A local directory; also `LECTERN_TEST_S3_URL` (s3://BUCKET) where the environment gives one.
-
-    The endpoint and its keys are named as for every client: `AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID` …
-    """
+    """A local directory, and a bucket."""
     url = f"file:{tmp_path}"
     if request.param == "s3":
-        if not S3:
-            pytest.skip("LECTERN_TEST_S3_URL names no bucket")
-        url = f"{S3.rstrip('/')}/{uuid4()}"
+        url = f"{request.getfixturevalue('s3')}/{uuid4()}"
     storage = Storage(Settings(storage_url=url, cors_origins=["https://front.example"]))
     yield storage
     for path in await storage.list_folder(""):

@@ -81,6 +81,8 @@ UNSEEN = {
     "catalog_create_tag": "another tag may have the name; a course's tags are written below",
     "catalog_change_tag": "the same",
     "learning_save_answer": "a text answers an essay or a short question; both are written below",
+    "analytics_run_query": "a filter compares with what somebody wrote; the answer is what was found",
+    "analytics_create_export": "the same",
     "catalog_begin_upload": "the name of a file must end as its kind does, and is shown without a path",
 }
 FLAGS = {"forum_flag_discussion", "forum_flag_reply"}

@@ -96,6 +96,7 @@ def process_values(passwords: Passwords, process: str) -> Iterator[tuple[str, st
 
 def backup_values(passwords: Passwords) -> Iterator[tuple[str, str]]:
     """What backups log in with."""
+    yield "LECTERN_SECRET", passwords.of("secret")
     login = f"lectern_backup:{passwords.of('postgres:backup')}"
     yield "LECTERN_DATABASE_ADMIN_URL", f"postgresql://{login}@postgres:5432/lectern"
     yield "LECTERN_KAFKA_PASSWORD", passwords.of(f"kafka:{SUPERVISOR}")

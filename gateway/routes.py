@@ -137,6 +137,7 @@ ROUTES: tuple[Route, ...] = (
     Route("/api/core/dashboard/**", "analytics", "required"),
     Route("/api/core/analytics/**", "analytics", "required"),
     Route("/api/core/activities/**", "analytics", "required"),
+    Route("/api/analytics/query/", "analytics", "required", keyed=False),
     Route("/api/analytics/**", "analytics", "required"),
     Route("/api/jobs/analytics/{uuid}/", "analytics", "required"),
     Route("/api/courses/{uuid}/analytics/", "analytics", "required"),

@@ -340,7 +340,11 @@ def triggers() -> Iterator[str]:
             ]
             statements += [a.keep(table, operation) for a in AGGREGATES if table in a.tables]
             name = f"keep_{table}_{operation.lower()}"
-            body = "\n".join(statements)
+            changed = "old_rows" if operation == "DELETE" else "new_rows"
+            # An INSERT … ON CONFLICT fires both triggers, whatever it did.
+            body = "\n".join(
+                (f"IF NOT EXISTS (SELECT FROM {changed}) THEN RETURN NULL; END IF;", *statements)
+            )
             yield (
                 f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN\n"
                 f"{body}\nRETURN NULL; END $keep$"

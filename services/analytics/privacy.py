@@ -15,8 +15,7 @@ from libs.common.events.identity import UserState
 from libs.common.privacy.content import PersonalData, rows_of
 from libs.common.privacy.parts import Erasure, Privacy
 from services.analytics import read_models as p
-from services.analytics.exports.models import Export
-from services.analytics.models import PrivacyPart
+from services.analytics.models import Export, PrivacyPart
 from services.analytics.projection import use_live
 
 # Which column of which read model says who it is.

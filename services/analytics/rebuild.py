@@ -9,12 +9,14 @@ not a fold, or that an aggregate was not kept: nothing is swapped.
 
 import argparse
 import asyncio
+import contextlib
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import orjson
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.db import Database
@@ -26,7 +28,6 @@ from services.analytics.projection import (
     create_projection,
     digest,
     keep_projection,
-    schema_name,
     use_live,
     use_projection,
 )
@@ -100,8 +101,23 @@ async def _rebuild(db: Database, batch: int, *, swap_differing: bool) -> Rebuilt
             await folding.up_to(await _hold_writers(holder))
             await holder.execute(SWAP, {"n": number, "v": VERSION})
             await publish_views(holder, number)
-            await holder.execute(text(f"DROP SCHEMA IF EXISTS {schema_name(live - 1)} CASCADE"))
+        await _drop_older(db, live)
     return Rebuilt(rest.events + folding.events, number, differing, before, after)
+
+
+async def _drop_older(db: Database, live: int) -> None:
+    """Drop projections from before the one that was live; one that somebody still reads waits for the next
+    rebuild."""
+    async with db.sessions() as session:
+        found = await session.scalars(
+            text("SELECT nspname FROM pg_namespace WHERE nspname ~ '^projection_[0-9]+$'")
+        )
+        older = [name for name in found if int(name.rpartition("_")[2]) < live]
+    for name in older:
+        with contextlib.suppress(OperationalError):
+            async with db.session() as session:
+                await session.execute(text("SET LOCAL lock_timeout = '2s'"))
+                await session.execute(text(f"DROP SCHEMA {name} CASCADE"))
 
 
 class Folding:

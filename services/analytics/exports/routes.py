@@ -19,9 +19,9 @@ from libs.common.web.openapi import raises
 from libs.common.web.paging import Page, PagingDep
 from libs.common.web.zones import local_date
 from services.analytics.exports import rules
-from services.analytics.exports.models import Export
 from services.analytics.exports.schemas import ExportRead, ExportRequest
 from services.analytics.exports.source import check
+from services.analytics.models import Export
 from services.analytics.query.errors import MembersForbidden, MembersNotShared, UnknownMember
 
 router = APIRouter(prefix="/api/analytics/exports", tags=["analytics"])

@@ -21,10 +21,10 @@ from libs.common.runtime.logs import get_logger
 from libs.common.security.tokens import Principal
 from libs.common.web.zones import local_date
 from services.analytics.exports import rules
-from services.analytics.exports.models import Export
 from services.analytics.exports.schemas import ExportRequest
 from services.analytics.exports.source import Source, check, role_of
 from services.analytics.exports.writing import WRITERS, TooManyRows
+from services.analytics.models import Export
 from services.analytics.queries import as_of
 from services.analytics.query.errors import QueryTooExpensive
 from services.analytics.query.run import begin

@@ -346,7 +346,9 @@ def triggers() -> Iterator[str]:
                 (f"IF NOT EXISTS (SELECT FROM {changed}) THEN RETURN NULL; END IF;", *statements)
             )
             yield (
-                f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $keep$ BEGIN\n"
+                # Whoever changes a row, by hand too, changes the aggregates of the same projection.
+                f"CREATE OR REPLACE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql"
+                " SET search_path FROM CURRENT AS $keep$ BEGIN\n"
                 f"{body}\nRETURN NULL; END $keep$"
             )
             yield (

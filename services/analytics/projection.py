@@ -143,7 +143,7 @@ async def digest(session: AsyncSession, number: int) -> dict[str, str]:
     for metadata in (read_models.TABLES, read_models.DERIVED):
         for table in metadata.sorted_tables:
             columns = [_exact(f't."{c.name}"', isinstance(c.type, Numeric)) for c in table.columns]
-            found[table.name] = await _digest(session, table.name, columns, SOME.get(table, "true"))
+            found[str(table.name)] = await _digest(session, table.name, columns, SOME.get(table, "true"))
     for aggregate in AGGREGATES:
         if not aggregate.table:
             columns = [*aggregate.keys, *(_exact(n, True) for n in aggregate.measures)]

@@ -109,7 +109,7 @@ def main() -> int:
     parser.add_argument("--at", type=moment, metavar="TIME", help="any moment since the backup before it")
     parser.add_argument("--secrets", type=Path, default=Path("/secrets"))
     parser.add_argument("--data", type=Path, default=Path("/var/lib/postgresql/18/docker"))
-    parser.add_argument("--note", type=Path, default=Path("/work/restored.json"))
+    parser.add_argument("--note", type=Path, default=Path("/scratch/restored.json"))
     options = parser.parse_args()
     try:
         if options.step == "epoch":

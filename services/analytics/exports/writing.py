@@ -10,7 +10,7 @@ from uuid import UUID
 
 import orjson
 
-from libs.common.files.sheets import FORMULA, guarded
+from libs.common.files.sheets import guarded, write_cells
 from services.analytics.exports.rules import MOST_SHEET_ROWS
 
 Row = Sequence[Any]
@@ -103,14 +103,7 @@ class XlsxWriter:
             self._line([_cell(value) for value in row])
 
     def _line(self, cells: Iterable[Any]) -> None:
-        for column, cell in enumerate(cells):
-            if isinstance(cell, str):
-                quoted = self._quoted if cell[:1] in FORMULA else None
-                self._sheet.write_string(self._row, column, cell, quoted)
-            elif isinstance(cell, bool):
-                self._sheet.write_boolean(self._row, column, cell)
-            elif cell is not None:
-                self._sheet.write_number(self._row, column, cell)
+        write_cells(self._sheet, self._quoted, self._row, cells)
         self._row += 1
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import xlsxwriter
 
-from libs.common.files.sheets import FORMULA, guarded
+from libs.common.files.sheets import guarded, write_cells
 from services.learning.gradebook.queries import CourseGrades
 from services.learning.gradebook.service import row
 
@@ -46,22 +46,14 @@ def as_csv(grades: CourseGrades, emails: Mapping[UUID, str]) -> str:
 
 
 def as_xlsx(grades: CourseGrades, emails: Mapping[UUID, str]) -> IO[bytes]:
-    """A file that is gone once it is closed. Blocks: call it in a thread.
-
-    Numbers are numbers and everything else is a string by its type; what looks like a formula has the quote
-    prefix besides, so that it stays a string when somebody edits the cell.
-    """
+    """A file that is gone once it is closed. Blocks: call it in a thread."""
     file: IO[bytes] = TemporaryFile()  # noqa: SIM115 (whoever sends it closes it)
     with xlsxwriter.Workbook(file, {"constant_memory": True}) as workbook:
         quoted = workbook.add_format({"quote_prefix": True})
         sheet = workbook.add_worksheet("Gradebook")
         sheet.freeze_panes(1, len(FIRST))
         for place, cells in enumerate(table(grades, emails)):
-            for column, cell in enumerate(cells):
-                if isinstance(cell, str):
-                    sheet.write_string(place, column, cell, quoted if cell[:1] in FORMULA else None)
-                elif cell is not None:
-                    sheet.write_number(place, column, cell)
+            write_cells(sheet, quoted, place, cells)
     file.seek(0)
     return file
 

@@ -20,8 +20,6 @@ from sqlalchemy import Table
 from services.analytics import read_models as m
 from services.analytics.rules import TAKING_PART
 
-QUARTER = "date_bin('15 minutes', {}, TIMESTAMPTZ '2000-01-01')"
-"""The quarter of an hour of a moment: every time zone's days are made of whole ones."""
 PLACE = re.compile(r"\{(\w+)\} (\w+)")
 
 
@@ -55,12 +53,8 @@ class Aggregate:
         names = {alias for name, alias in PLACE.findall(self.query) if name == table}
         return sorted({c for alias in names for c in re.findall(rf'\b{alias}\."?(\w+)', self.query)})
 
-    @property
-    def grouped(self) -> str:
-        """All of it from scratch, without groups of nothing."""
-        return self._sums(self.over())
-
     def _sums(self, rows: str) -> str:
+        """Rows by key, without groups of nothing."""
         sums = ", ".join(f"coalesce(sum({n}), 0)::{kind} AS {n}" for n, kind in self.measures.items())
         some = " OR ".join(f"sum({n}) <> 0" for n in self.measures)
         keys = ", ".join(self.keys)
@@ -73,7 +67,8 @@ class Aggregate:
         return f"CREATE TABLE {self.name} ({', '.join(columns)}, UNIQUE NULLS NOT DISTINCT ({keys}))"
 
     def fill(self) -> str:
-        return self._add(self.grouped)
+        """All of it from scratch."""
+        return self._add(self._sums(self.over()))
 
     def _add(self, rows: str) -> str:
         names = ", ".join((*self.keys, *self.measures))
@@ -111,10 +106,12 @@ def _changed(table: str, operation: str, columns: list[str]) -> tuple[str, str]:
 
 
 def _quarter(moment: str) -> str:
-    return QUARTER.format(moment)
+    """Its quarter of an hour: every time zone's days are made of whole ones."""
+    return f"date_bin('15 minutes', {moment}, TIMESTAMPTZ '2000-01-01')"
 
 
 PART = TAKING_PART.replace("status", "e.status")
+COHORT = "date_trunc('week', e.enrolled_at AT TIME ZONE 'UTC')::date"
 COUNT, AMOUNT = "bigint", "numeric"
 COURSE, AT = {"course": "uuid"}, {"quarter": "timestamptz"}
 
@@ -156,13 +153,12 @@ AGGREGATES = [
     Aggregate("platform_enrollments", AT, {"enrollments": COUNT, "completions": COUNT}, _ENROLLMENTS),
     Aggregate(
         "cohorts", COURSE | {"week": "date"}, {"enrolled": COUNT},
-        "SELECT e.course, date_trunc('week', e.enrolled_at AT TIME ZONE 'UTC')::date AS week, 1 AS enrolled"
+        f"SELECT e.course, {COHORT} AS week, 1 AS enrolled"
         " FROM {enrollments} e WHERE " + PART,
     ),
     Aggregate(
         "cohort_weeks", COURSE | {"week": "date", "age": "integer"}, {"active": COUNT},
-        "SELECT e.course, date_trunc('week', e.enrolled_at AT TIME ZONE 'UTC')::date AS week,"
-        " (w.week - date_trunc('week', e.enrolled_at AT TIME ZONE 'UTC')::date) / 7 AS age, 1 AS active"
+        f"SELECT e.course, {COHORT} AS week, (w.week - {COHORT}) / 7 AS age, 1 AS active"
         " FROM {enrollments} e JOIN {course_weeks} w ON w.course = e.course AND w.student = e.student"
         f" WHERE {PART}",
     ),

@@ -87,7 +87,6 @@ class Export(Base):
     attempts: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
     error: Mapped[str | None]
     object: Mapped[str | None]
-    size: Mapped[int | None] = mapped_column(BigInteger)
     manifest: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
     created_at: Mapped[datetime]
     tried_at: Mapped[datetime | None]

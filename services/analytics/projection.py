@@ -31,6 +31,10 @@ def schema_name(number: int) -> str:
     return f"projection_{number}"
 
 
+def _search_path(number: int) -> str:
+    return f"{schema_name(number)}, analytics, analytics_audit, public"
+
+
 def _indexes(metadata: MetaData) -> Iterator[Executable]:
     for table in metadata.sorted_tables:
         for index in sorted(table.indexes, key=lambda i: str(i.name)):
@@ -98,7 +102,7 @@ def keep_live(connection: Connection) -> None:
 def _use_live(connection: Connection) -> bool:
     number = connection.scalar(text("SELECT number FROM live_projection FOR UPDATE"))
     if number is not None:
-        connection.exec_driver_sql(f"SET LOCAL search_path = {schema_name(number)}, analytics, public")
+        connection.exec_driver_sql(f"SET LOCAL search_path = {_search_path(number)}")
     return number is not None
 
 
@@ -106,7 +110,7 @@ async def use_projection(session: AsyncSession, number: int) -> None:
     """Find this projection's tables in the rest of the transaction."""
     await session.execute(
         text("SELECT set_config('search_path', :path, true)"),
-        {"path": f"{schema_name(number)}, analytics, analytics_audit, public"},
+        {"path": _search_path(number)},
     )
 
 

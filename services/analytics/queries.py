@@ -15,6 +15,10 @@ from services.analytics.period import Period
 from services.analytics.rules import TAKING_PART
 
 DAY = "(quarter AT TIME ZONE :zone)::date"
+ACTIVITIES = (
+    'SELECT a.event_id AS uuid, a."user", a.kind, a.course AS course_uuid, c.title AS course_title,'
+    " a.title, a.at FROM activities a LEFT JOIN courses c ON c.uuid = a.course"
+)
 AT_RISK = (
     "SELECT e.student, e.course, e.progress, e.enrolled_at, l.last_day,"
     " l.score / nullif(l.quizzes, 0) AS score"
@@ -64,6 +68,20 @@ async def by_day(
     )
     counted = {(row.place, row.day): int(row.n) for row in found}
     return [[counted.get((place, day), 0) for day in period.days] for place in range(len(measures))]
+
+
+async def minutes_by_day(session: AsyncSession, period: Period, course: UUID | None = None) -> list[float]:
+    """Study time on a course, or on all, on each of the learners' own days of the period."""
+    source = "course_study WHERE course = :c AND" if course else "platform_study WHERE"
+    found = await rows(
+        session,
+        f"SELECT local_date, seconds FROM {source} local_date BETWEEN :first AND :last",
+        c=course,
+        first=period.first,
+        last=period.last,
+    )
+    seconds = {row.local_date: row.seconds for row in found}
+    return [rules.rounded(seconds.get(day, 0) / 60) for day in period.days]
 
 
 async def progress_distribution(session: AsyncSession, courses: list[UUID]) -> dict[str, int]:
@@ -118,9 +136,7 @@ async def recent_activity(session: AsyncSession, user: UUID | None, most: int = 
     where = 'WHERE a."user" = :u ' if user else ""
     found = await rows(
         session,
-        'SELECT a.event_id AS uuid, a."user", a.kind, a.course AS course_uuid, c.title AS course_title,'
-        f" a.title, a.at FROM activities a LEFT JOIN courses c ON c.uuid = a.course {where}"
-        "ORDER BY a.at DESC, a.event_id DESC LIMIT :most",
+        f"{ACTIVITIES} {where}ORDER BY a.at DESC, a.event_id DESC LIMIT :most",
         u=user,
         most=most,
     )

@@ -20,7 +20,7 @@ from services.analytics.dashboards.student import student_dashboard
 from services.analytics.dashboards.teacher import teacher_dashboard
 from services.analytics.period import Asked, Period, asked_period, settle
 from services.analytics.projection import use_live
-from services.analytics.queries import one, rows, zone_of
+from services.analytics.queries import ACTIVITIES, one, rows, zone_of
 from services.analytics.schemas import (
     ActivityPage,
     CourseDashboard,
@@ -109,8 +109,7 @@ async def list_activities(
     counted = await one(session, COUNTED if whose else COUNTED_ALL, u=whose)
     found = await rows(
         session,
-        'SELECT a.event_id AS uuid, a."user", a.kind, a.course AS course_uuid, c.title AS course_title,'
-        f" a.title, a.at FROM activities a LEFT JOIN courses c ON c.uuid = a.course WHERE {where}"
+        f"{ACTIVITIES} WHERE {where}"
         " AND (CAST(:at AS timestamptz) IS NULL OR (a.at, a.event_id) < (:at, CAST(:id AS uuid)))"
         " ORDER BY a.at DESC, a.event_id DESC LIMIT :most OFFSET :skip",
         u=whose,

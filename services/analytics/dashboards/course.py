@@ -16,6 +16,7 @@ from services.analytics.queries import (
     as_of,
     at_risk,
     by_day,
+    minutes_by_day,
     progress_distribution,
     rows,
     students_at,
@@ -54,7 +55,7 @@ async def course_dashboard(
     )  # fmt: skip
     days = await by_day(session, period, [course.uuid], *series)
     activity = {measure: counted for (_, measure), counted in zip(series, days, strict=True)}
-    minutes = await _minutes(session, course, period)
+    minutes = await minutes_by_day(session, period, course.uuid)
     return {
         "course_uuid": course.uuid,
         "course_title": course.title,
@@ -191,18 +192,6 @@ async def _media(session: AsyncSession, course: Any) -> list[dict[str, Any]]:
         for lesson in course.lessons or []
         if lesson["content_type"] in MEDIA and plays.get(lesson["uuid"])
     ]
-
-
-async def _minutes(session: AsyncSession, course: Any, period: Period) -> list[float]:
-    found = await rows(
-        session,
-        "SELECT local_date, seconds FROM course_study"
-        " WHERE course = :c AND local_date BETWEEN :first AND :last",
-        c=course.uuid,
-        **period.values(),
-    )
-    seconds = {row.local_date: row.seconds for row in found}
-    return [rules.rounded(seconds.get(day, 0) / 60) for day in period.days]
 
 
 async def _cohorts(session: AsyncSession, course: Any, today: date) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from services.analytics import rules
 from services.analytics.charts import chart
 from services.analytics.period import Period, compared
-from services.analytics.queries import as_of, by_day, one, recent_activity, rows
+from services.analytics.queries import as_of, by_day, minutes_by_day, one, recent_activity, rows
 
 NOW = (
     "SELECT (SELECT coalesce(sum(people), 0) FROM people_totals) AS total_users,"
@@ -69,7 +69,7 @@ async def platform_dashboard(session: AsyncSession, period: Period, now: datetim
     newest = growth[-7:] if len(growth) >= 7 else await _growth(session, period.week)
     categories = await _categories(session)
     support = await _support(session, period)
-    minutes = await _minutes(session, period)
+    minutes = await minutes_by_day(session, period)
     return {
         "period": {"from": period.first, "to": period.last},
         "platform_stats": stats,
@@ -169,17 +169,6 @@ async def _categories(session: AsyncSession) -> list[dict[str, Any]]:
         }
         for row in await rows(session, CATEGORIES)
     ]
-
-
-async def _minutes(session: AsyncSession, period: Period) -> list[float]:
-    found = await rows(
-        session,
-        "SELECT local_date, seconds FROM platform_study WHERE local_date BETWEEN :first AND :last",
-        first=period.first,
-        last=period.last,
-    )
-    seconds = {row.local_date: row.seconds for row in found}
-    return [rules.rounded(seconds.get(day, 0) / 60) for day in period.days]
 
 
 async def _support(session: AsyncSession, period: Period) -> dict[str, Any]:

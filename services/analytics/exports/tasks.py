@@ -106,7 +106,7 @@ class _Writing:
         async with self._run.db.session() as session:
             export = await self._mine(session)
             now = self._run.clock()
-            export.object, export.size, export.manifest = self._path, stored.size, manifest
+            export.object, export.manifest = self._path, manifest
             export.percent, export.expires_at = 100, now + rules.KEPT
             _end(export, "done", now)
 

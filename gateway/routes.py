@@ -10,6 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from libs.common.runtime.settings import SERVICES
+
 MB = 1024 * 1024
 UUID = re.compile(r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\Z")
 
@@ -141,6 +143,8 @@ ROUTES: tuple[Route, ...] = (
     Route("/api/analytics/**", "analytics", "required"),
     Route("/api/jobs/analytics/{uuid}/", "analytics", "required"),
     Route("/api/courses/{uuid}/analytics/", "analytics", "required"),
+    # operators
+    *(Route(f"/api/ops/{service}/**", service, "required", deadline=60) for service in SERVICES),
     # files behind signed or public URLs
     *(
         Route(f"/media/{service}/**", service, deadline=60, limit="media", slash=False)

@@ -12,6 +12,7 @@ from services.analytics.dictionary import dictionary
 from services.analytics.exports.routes import ROUTERS as EXPORTS
 from services.analytics.exports.routes import may_read
 from services.analytics.query.routes import router as queries
+from services.analytics.rebuilds.routes import router as rebuilds
 from services.analytics.routes import router
 from services.analytics.settings import Settings
 from services.analytics.worker import SUBSCRIPTION
@@ -24,7 +25,7 @@ def make_app(settings: Settings | None = None, **parts: Any) -> FastAPI:
     """Raises DictionaryError when metrics.yml says what cannot be."""
     assert dictionary()
     settings = settings or Settings()
-    routers = [router, queries, *EXPORTS, media_router(settings.service, may_read)]
+    routers = [router, queries, *EXPORTS, rebuilds, media_router(settings.service, may_read)]
     app = create_app(settings, routers, subscription=SUBSCRIPTION, exempt=READS, **parts)
     app.state.storage = Storage(settings)
     own = settings.model_copy(update={"database_pool": settings.query_pool})

@@ -101,6 +101,32 @@ class Export(Base):
     )
 
 
+class Rebuild(Base):
+    """A rebuild that an administrator asked for: queued → running → done or failed.
+
+    `tried_at` is when its worker last said that it lives. `differing` names tables whose digests differ: then
+    it has failed, and the live read models have stayed.
+    """
+
+    __tablename__ = "rebuilds"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True)
+    requested_by: Mapped[UUID]
+    status: Mapped[str] = mapped_column(default="queued", server_default="queued")
+    percent: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    events: Mapped[int | None] = mapped_column(BigInteger)
+    differing: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default="[]")
+    error: Mapped[str | None]
+    created_at: Mapped[datetime]
+    tried_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("status IN ('queued', 'running', 'done', 'failed')", name="status"),
+        Index("uq_rebuilds_open", text("(true)"), unique=True, postgresql_where=text("ended_at IS NULL")),
+    )
+
+
 class PrivacyPart(PrivacyPartTable, Base):
     """What analytics was asked to pack or to erase."""
 

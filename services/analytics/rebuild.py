@@ -11,7 +11,7 @@ import argparse
 import asyncio
 import contextlib
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import orjson
@@ -59,7 +59,13 @@ class RebuildRunning(Exception):
     """Somebody else is folding the log anew."""
 
 
-async def rebuild(db: Database, batch: int, *, swap_differing: bool = False) -> Rebuilt:
+Report = Callable[[int], Awaitable[None]]
+"""Is told the percent that are done."""
+
+
+async def rebuild(
+    db: Database, batch: int, *, swap_differing: bool = False, report: Report | None = None
+) -> Rebuilt:
     """Fold the log anew. With `swap_differing` new folds take over although their result differs.
 
     Raises RebuildRunning while another one is under way.
@@ -68,10 +74,10 @@ async def rebuild(db: Database, batch: int, *, swap_differing: bool = False) -> 
         await guard.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
         if not await guard.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('analytics.rebuild'))")):
             raise RebuildRunning("another rebuild is running; wait for it, or end its process")
-        return await _rebuild(db, batch, swap_differing=swap_differing)
+        return await _rebuild(db, batch, report, swap_differing=swap_differing)
 
 
-async def _rebuild(db: Database, batch: int, *, swap_differing: bool) -> Rebuilt:
+async def _rebuild(db: Database, batch: int, report: Report | None, *, swap_differing: bool) -> Rebuilt:
     async with db.session() as session:
         live = await use_live(session)
         number = live + 1
@@ -82,7 +88,7 @@ async def _rebuild(db: Database, batch: int, *, swap_differing: bool) -> Rebuilt
         Folding(db, number, batch, [fold for fold in FOLDS if (fold.table in DAYS) is chosen])
         for chosen in (True, False)
     )
-    await asyncio.gather(days.up_to(last), rest.up_to(last))
+    await asyncio.gather(days.up_to(last), rest.up_to(last, report))
     folding = Folding(db, number, batch, FOLDS, last)
     async with db.session() as session:
         await _patiently(session)
@@ -135,8 +141,8 @@ class Folding:
         while (last := await _last(self._db)) - self._position > self._batch:
             await self.up_to(last)
 
-    async def up_to(self, last: int) -> None:
-        """Fold everything up to this position."""
+    async def up_to(self, last: int, report: Report | None = None) -> None:
+        """Fold everything up to this position; comparing what has come of it is the last tenth."""
         while self._position < last:
             async with self._db.session() as session:
                 await _patiently(session)
@@ -147,6 +153,8 @@ class Folding:
                 await fold(session, "pg_temp.batch", found.kinds or (), self._folds)
             self._position = upto
             self.events += found.events
+            if report is not None:
+                await report(90 * self._position // last)
 
 
 async def _last(db: Database) -> int:

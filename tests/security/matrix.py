@@ -2,6 +2,7 @@
 
 from tests.security import world as things
 from tests.security.matrix_learning import LEARNING
+from tests.security.matrix_operations import OPERATIONS
 from tests.security.row import (
     COURSE,
     EVERYBODY,
@@ -268,4 +269,4 @@ IDENTITY = {
     "identity_cancel_job": Row("401 404 404 404 404 404 2xx 404", things.export),
 }
 
-MATRIX: dict[str, Row] = CATALOG | LEARNING | FORUM | ANALYTICS | NOTIFY | SUPPORT | IDENTITY
+MATRIX: dict[str, Row] = CATALOG | LEARNING | FORUM | ANALYTICS | NOTIFY | SUPPORT | IDENTITY | OPERATIONS

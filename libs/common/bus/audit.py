@@ -8,12 +8,13 @@ import argparse
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
-from typing import Any
 
 import orjson
 from sqlalchemy import Text, cast, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.bus.dlq import open_service
 from libs.common.runtime.settings import SERVICES
@@ -83,7 +84,7 @@ async def audit(services: list[str] | None = None) -> list[Balance]:
             async with db.sessions() as session:
                 for topic in subscription.topics:
                     balance = Balance(service, topic, waiting_in_outbox=waiting.get(topic, 0))
-                    read.append((balance, *await _progress(session, service, topic)))
+                    read.append((balance, *await progress_of(session, service, topic)))
         await db.close()
     after, _ = await published(names)
     for balance, applied, parked in read:
@@ -91,36 +92,51 @@ async def audit(services: list[str] | None = None) -> list[Balance]:
     return [balance for balance, _, _ in read]
 
 
-async def _progress(session: Any, consumer: str, topic: str) -> tuple[Counts, Counts]:
-    """By key: the newest version applied, and how many events are parked behind it."""
+async def progress_of(
+    session: AsyncSession, consumer: str, topic: str, keys: Sequence[str] | None = None
+) -> tuple[Counts, Counts]:
+    """By key, of all or of these: the newest version applied, and how many events are parked behind it."""
+    asked = {"c": consumer, "t": topic, "k": None if keys is None else list(keys)}
     progress = await session.execute(
-        text("SELECT key, last_seq FROM key_progress WHERE consumer = :c AND topic = :t"),
-        {"c": consumer, "t": topic},
+        text(
+            "SELECT key, last_seq FROM key_progress WHERE consumer = :c AND topic = :t"
+            " AND (CAST(:k AS text[]) IS NULL OR key = ANY(:k))"
+        ),
+        asked,
     )
     held = await session.execute(
         text(
             "SELECT d.key, count(*) FROM dead_letter d JOIN key_progress p USING (consumer, topic, key)"
             " WHERE d.consumer = :c AND d.topic = :t AND d.resolved_at IS NULL AND d.seq > p.last_seq"
-            " GROUP BY d.key"
+            " AND (CAST(:k AS text[]) IS NULL OR d.key = ANY(:k)) GROUP BY d.key"
         ),
-        {"c": consumer, "t": topic},
+        asked,
     )
     return {key: last for key, last in progress}, {key: count for key, count in held}
 
 
+def weigh(topic: str, earliest: int, latest: int | None, applied: int, parked: int) -> tuple[int, int, bool]:
+    """One key: how many events count as published and as parked, and whether it balances.
+
+    `earliest` and `latest` are its versions before and after the look at what was applied; None is unknown.
+    """
+    if parked and not topic.endswith(".events"):
+        # States supersede each other: the newest one stands for all before it.
+        parked = max(earliest, applied + parked) - applied
+    version = max(applied + parked, earliest)
+    if latest is not None:
+        version = min(version, latest)
+    return version, parked, applied + parked == version
+
+
 def _weigh(balance: Balance, before: Counts, after: Counts, applied: Counts, parked: Counts) -> None:
-    is_log = balance.topic.endswith(".events")
     for key, latest in after.items():
-        earliest = before.get(key, 0)
-        done, waits = applied.get(key, 0), parked.get(key, 0)
-        if waits and not is_log:
-            # States supersede each other: the newest one stands for all before it.
-            waits = max(earliest, done + waits) - done
-        version = min(max(done + waits, earliest), latest)
+        done = applied.get(key, 0)
+        version, waits, holds = weigh(balance.topic, before.get(key, 0), latest, done, parked.get(key, 0))
         balance.published += version
         balance.applied += done
         balance.parked += waits
-        if done + waits != version and len(balance.missing) < MOST_NAMED:
+        if not holds and len(balance.missing) < MOST_NAMED:
             balance.missing.append(f"{key}: published {version}, applied {done}, parked {waits}")
 
 

@@ -53,17 +53,17 @@ class Backlog:
 
     async def look(self) -> None:
         async with self._db.sessions() as session:
-            metrics.OUTBOX_OLDEST.set(await _age(session, OLDEST))
+            metrics.OUTBOX_OLDEST.set(await age_of(session, OLDEST))
             metrics.OUTBOX_PENDING.set(await session.scalar(PENDING) or 0)
             metrics.DEAD_LETTERS.set(await session.scalar(UNRESOLVED) or 0)
             parked = {consumer: count for consumer, count in await session.execute(PARKED)}
             for consumer in parked.keys() | {self._consumer}:
                 metrics.PARKED_KEYS.labels(consumer).set(parked.get(consumer, 0))
             for task, statement in self._jobs.items():
-                metrics.JOB_OLDEST.labels(task).set(await _age(session, text(statement)))
+                metrics.JOB_OLDEST.labels(task).set(await age_of(session, text(statement)))
 
 
-async def _age(session: AsyncSession, oldest: object) -> float:
+async def age_of(session: AsyncSession, oldest: object) -> float:
     """Seconds since the moment that a statement gives; 0 where it gives none."""
     at: datetime | None = await session.scalar(oldest)  # type: ignore[call-overload]
     return 0.0 if at is None else max(0.0, (datetime.now(UTC) - at).total_seconds())

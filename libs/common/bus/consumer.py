@@ -74,6 +74,7 @@ class Consumer:
         self.subscription = subscription
         self.settings = db.settings
         self.halted = False
+        self.lag_seconds = 0.0
         metrics.CONSUMER_HALTED.labels(subscription.consumer).set(0)
         self.applied_at: datetime | None = None
         self._applying = False
@@ -105,7 +106,8 @@ class Consumer:
     def health(self) -> dict[str, Any]:
         """What this member of the group has been given, and how far it has come, as the watchdog saw it last.
 
-        `lag` counts the events behind, null while a position is not known; `last_applied` is null at first.
+        `lag` counts the events behind, null while a position is not known; `lag_seconds` is the age of the
+        oldest of them; `last_applied` is null at first.
         """
         partitions = [
             {
@@ -122,6 +124,7 @@ class Consumer:
             "consumer": self.subscription.consumer,
             "assigned": len(partitions),
             "lag": None if None in lags else sum(filter(None, lags)),
+            "lag_seconds": self.lag_seconds,
             "last_applied": self.applied_at and self.applied_at.isoformat(),
             "halted": self.halted,
             "partitions": partitions,
@@ -254,6 +257,7 @@ class Consumer:
         lag, seconds = self.health()["lag"], self._ends.waiting(self._standing, time.time())
         metrics.CONSUMER_LAG.labels(self.subscription.consumer).set(lag or 0)
         metrics.CONSUMER_LAG_SECONDS.labels(self.subscription.consumer).set(seconds)
+        self.lag_seconds = seconds
 
     async def _look(self, consumer: AIOKafkaConsumer) -> dict[TopicPartition, "Standing"]:
         """Where this member stands in its partitions; where the group does, while it has none."""

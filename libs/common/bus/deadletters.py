@@ -86,3 +86,10 @@ async def parked_keys(session: AsyncSession, consumer: str) -> Sequence[Any]:
         {"c": consumer},
     )
     return result.all()
+
+
+def readable(payload: bytes | None) -> str | None:
+    """A message as text, whatever it is: what is no UTF-8, and NUL, as `\\x` and two digits."""
+    if payload is None:
+        return None
+    return bytes(payload).decode("utf-8", "backslashreplace").replace("\0", "\\x00")

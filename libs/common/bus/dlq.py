@@ -9,6 +9,7 @@ import getpass
 import sys
 from importlib import import_module
 from typing import Any
+from uuid import UUID
 
 import orjson
 from sqlalchemy import text
@@ -56,12 +57,15 @@ async def show(services: list[str], number: str) -> list[dict[str, Any]]:
             result = await session.execute(
                 text(
                     'SELECT id, consumer, topic, "partition", "offset", key, seq, type, reason, error, '
-                    " headers, convert_from(payload, 'UTF8') AS payload, parked_at, resolved_at, resolution"
+                    " headers, payload, parked_at, resolved_at, resolution"
                     " FROM dead_letter WHERE key = :n OR id::text = :n ORDER BY key, seq"
                 ),
                 {"n": number},
             )
-            found += [{"service": service, **row._mapping} for row in result]
+            found += [
+                {"service": service, **row._mapping, "payload": deadletters.readable(row.payload)}
+                for row in result
+            ]
         await db.close()
     return found
 
@@ -76,20 +80,32 @@ async def redrive(services: list[str], key: str | None, *, dry_run: bool) -> lis
         for place in parked:
             entry = {"service": service, "topic": place.topic, "key": place.key, "waiting": place.waiting}
             if subscription is not None:
-                entry |= await _replay(db, subscription, place.topic, place.key, dry_run=dry_run)
+                entry |= await redrive_key(db, subscription, place.topic, place.key, dry_run=dry_run)
             report.append(entry)
         await db.close()
     return report
 
 
-async def _replay(
-    db: Database, subscription: Subscription, topic: str, key: str, *, dry_run: bool
+async def redrive_key(
+    db: Database,
+    subscription: Subscription,
+    topic: str,
+    key: str,
+    *,
+    dry_run: bool,
+    actor: UUID | None = None,
 ) -> dict[str, Any]:
+    """Replay what waits for one key, in a transaction of its own, and write down who did it.
+
+    `actor` is an administrator, or None: the person at the command line. Returns `result` (applied, would
+    apply, or failed) with how many were `applied`, or the `error`.
+    """
     try:
         async with db.sessions() as session:
-            outcome = await replay(session, subscription, topic, key, f"redriven by {getpass.getuser()}")
+            who = str(actor or getpass.getuser())
+            outcome = await replay(session, subscription, topic, key, f"redriven by {who}")
             details = {"topic": topic, "applied": outcome.applied}
-            await write_entry(session, "dead_letters_redriven", key, details=details)
+            await write_entry(session, "dead_letters_redriven", key, actor=actor, details=details)
             if dry_run:
                 await session.rollback()
             else:

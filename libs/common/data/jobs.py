@@ -20,6 +20,7 @@ from redis.exceptions import RedisError
 from sqlalchemy import text
 
 from libs.common.data.db import Database
+from libs.common.data.heartbeat import say
 from libs.common.runtime import metrics
 from libs.common.runtime.clock import Clock, system_clock
 from libs.common.runtime.connections import valkey_url
@@ -65,14 +66,21 @@ async def forget_answers(run: TaskRun) -> None:
         )
 
 
+async def report_worker(run: TaskRun) -> None:
+    """Say that beat, broker and a worker do what they are for; see heartbeat.py."""
+    async with run.db.session() as session:
+        await say(session, "tasks", run.clock(), {})
+
+
 class Tasks:
-    """The tasks of one service, by name `<service>.<verb>_<noun>`. Every service has `forget_answers`."""
+    """The tasks of one service, by name `<service>.<verb>_<noun>`. Every service has the two above."""
 
     def __init__(self, service: str, settings: Callable[[], ServiceSettings]) -> None:
         self.service = service
         self.settings = settings
         self.by_name: dict[str, Task] = {}
         self.task(every=3600)(forget_answers)
+        self.task(every=10)(report_worker)
 
     def task(self, *, every: float | None = None) -> Callable[[TaskFunction], TaskFunction]:
         """Declare `async def name(run: TaskRun, *ids: str)`; beat starts it each `every` seconds."""

@@ -186,3 +186,28 @@ def drop_epochs_v1() -> None:
     """What `create_epochs_v1` has made."""
     op.drop_table("void_events")
     op.drop_table("epochs")
+
+
+def create_processes_v1() -> None:
+    """What processes say of themselves; see libs.common.data.heartbeat.py."""
+    op.create_table(
+        "processes",
+        sa.Column("instance", sa.Text(), nullable=False),
+        sa.Column("kind", sa.Text(), nullable=False, comment="api, worker, or tasks (a Celery worker)"),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column(
+            "facts",
+            postgresql.JSONB(astext_type=sa.Text()),
+            nullable=False,
+            comment="release, consumers, connections, recent errors",
+        ),
+        sa.PrimaryKeyConstraint("instance", "kind", name=op.f("pk_processes")),
+        comment="Processes of the service, each as it said of itself a few seconds ago.",
+        prefixes=["UNLOGGED"],
+    )
+
+
+def drop_processes_v1() -> None:
+    """What `create_processes_v1` has made."""
+    op.drop_table("processes")

@@ -73,7 +73,7 @@ MOMENT = DateTime(timezone=True)
 
 def service_tables(metadata: MetaData) -> None:
     """Add what every service has beside its own tables."""
-    for add in (_outbox, _key_progress, _dead_letter, _idempotency_keys, _epochs, _void_events):
+    for add in (_outbox, _key_progress, _dead_letter, _idempotency_keys, _epochs, _void_events, _processes):
         add(metadata)
 
 
@@ -172,6 +172,20 @@ def _void_events(metadata: MetaData) -> None:
         Column("epoch", BigInteger, primary_key=True, autoincrement=False),
         Column("last_seq", BigInteger, nullable=False),
         comment="Of epochs before `epoch`, events of the key beyond `last_seq` were undone by a restore.",
+    )
+
+
+def _processes(metadata: MetaData) -> None:
+    Table(
+        "processes",
+        metadata,
+        Column("instance", Text, primary_key=True),
+        Column("kind", Text, primary_key=True, comment="api, worker, or tasks (a Celery worker)"),
+        Column("started_at", MOMENT, nullable=False),
+        Column("seen_at", MOMENT, nullable=False),
+        Column("facts", JSONB, nullable=False, comment="release, consumers, connections, recent errors"),
+        comment="Processes of the service, each as it said of itself a few seconds ago.",
+        prefixes=["UNLOGGED"],
     )
 
 

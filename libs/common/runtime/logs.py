@@ -3,6 +3,7 @@
 import logging
 import re
 import sys
+from collections import deque
 from typing import Any
 
 import orjson
@@ -14,6 +15,8 @@ from libs.common.runtime.trace import peek_trace
 SECRET_NAMES = frozenset(
     {"password", "token", "access", "refresh", "authorization", "otp", "secret", "code", "ticket", "cookie"}
 )
+RECENT: deque[dict[str, Any]] = deque(maxlen=50)
+"""The last errors that this process has logged, oldest first: what happened, to which request; no values."""
 BEARER = re.compile(r"(?i)(bearer\s+|ticket=|token=)[A-Za-z0-9._~+/=-]+|eyJ[\w-]+\.[\w-]+\.[\w-]*")
 
 
@@ -33,6 +36,25 @@ def redact(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
             entry[name] = "[redacted]"
         elif isinstance(value, str) and ("eyJ" in value or "=" in value or "earer" in value):
             entry[name] = BEARER.sub("[redacted]", value)
+    return entry
+
+
+def remember(_: WrappedLogger, __: str, entry: EventDict) -> EventDict:
+    """Keep what operators look for first: an error's name and the id by which its whole story is found."""
+    if entry.get("level") in ("error", "critical"):
+        raised = entry.get("exc_info")
+        error = raised[1] if isinstance(raised, tuple) else raised
+        if error is True:
+            error = sys.exc_info()[1]
+        RECENT.append(
+            {
+                "at": entry.get("timestamp"),
+                "event": str(entry.get("event", ""))[:200],
+                "error": type(error).__name__ if isinstance(error, BaseException) else None,
+                "logger": entry.get("logger"),
+                "request_id": entry.get("request_id"),
+            }
+        )
     return entry
 
 
@@ -56,6 +78,7 @@ def configure_logs(service: str, log_format: str = "auto", level: str = "INFO") 
         add_service,
         _add_trace,
         structlog.processors.StackInfoRenderer(),
+        remember,
     ]
     if console:
         tail: list[Any] = [redact, structlog.dev.ConsoleRenderer()]

@@ -107,6 +107,9 @@ class SuiteSettings(BaseSettings):
         validation_alias=AliasChoices("LECTERN_TRACE_SHARE", "trace_share"),
         description="share of the requests whose spans are kept",
     )
+    operator_links: str = shared(
+        "operator_links", "", "pages that the console links to for operators: name=URL, comma separated"
+    )
     tasks_metrics_port: int = shared(
         "tasks_metrics_port", 0, "port on which a Celery worker shows /metrics; 0: none"
     )
@@ -121,10 +124,21 @@ class SuiteSettings(BaseSettings):
                 values[name] = [origin.strip() for origin in values[name].split(",") if origin.strip()]
         return values
 
+    @property
+    def links(self) -> dict[str, str]:
+        """URLs of `operator_links` by name."""
+        pairs = [part.partition("=") for part in self.operator_links.split(",") if part.strip()]
+        return {name.strip(): url.strip() for name, _, url in pairs}
+
     @model_validator(mode="after")
     def _can_be_used(self) -> Self:
         if self.ca_file and not Path(self.ca_file).is_file():
             raise ValueError(f"LECTERN_CA_FILE is {self.ca_file}, and no such file is here")
+        for name, url in self.links.items():
+            if not name or not url.startswith(("http://", "https://")):
+                raise ValueError(
+                    "LECTERN_OPERATOR_LINKS wants name=URL, as in Grafana=https://grafana.example"
+                )
         if self.environment == "production":
             for objection in self.objections():
                 raise ValueError(objection)

@@ -9,12 +9,13 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import Response
 from fastapi.routing import APIRoute
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, generate_latest
 from sqlalchemy import text
 from sqlalchemy.orm import configure_mappers
 
 from libs.common.bus.received import Subscription
 from libs.common.data.db import Database, TaskQueue
+from libs.common.data.heartbeat import Heartbeat
 from libs.common.data.jobs import CeleryQueue
 from libs.common.runtime.clock import Clock, system_clock
 from libs.common.runtime.errors import ServiceUnavailable, is_transient
@@ -24,6 +25,7 @@ from libs.common.runtime.settings import ServiceSettings
 from libs.common.runtime.telemetry import configure_telemetry, stop_telemetry
 from libs.common.security.revocation import RevocationList
 from libs.common.security.tokens import KeySet, TokenVerifier
+from libs.common.service.ops import ops_router
 from libs.common.web.idempotency import Idempotency
 from libs.common.web.middleware import RequestMiddleware
 from libs.common.web.openapi import document
@@ -100,7 +102,9 @@ def create_app(
     app.state.verifier = TokenVerifier(settings.token_issuer, settings.token_audience, app.state.keys)
     app.state.revocations = RevocationList(settings)
     app.state.closers = []
+    app.state.consumers = []
     app.state.background = []
+    app.state.halves = ["api"] if routers else []
     app.add_middleware(Idempotency, db=db, limit=settings.body_limit, exempt=exempt)
     topics = subscription.topics if subscription else ()
     app.add_middleware(RequestMiddleware, settings=settings, db=db, topics=topics)
@@ -108,6 +112,7 @@ def create_app(
     app.include_router(_health(app))
     # A limit of the routers, not of the application: a route that takes uploads sets its own, and the
     # middleware may look at the first bytes of a body before the route is known.
+    routers = [*routers, ops_router(settings, subscription)] if routers else routers
     limited = APIRouter(max_body_size=settings.body_limit)
     for router in routers:
         limited.include_router(router)
@@ -122,8 +127,11 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     app.state.keys.start()
     await app.state.revocations.start()
+    kind = " and ".join(app.state.halves)
+    heartbeat = Heartbeat(app.state.db, kind, lambda: _facts(app), app.state.clock)
     background = [
-        asyncio.create_task(_supervised(work), name=work.__qualname__) for work in app.state.background
+        asyncio.create_task(_supervised(work), name=work.__qualname__)
+        for work in (*app.state.background, heartbeat.run)
     ]
     try:
         yield
@@ -139,6 +147,16 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await asyncio.to_thread(stop_telemetry)
 
 
+def _facts(app: FastAPI) -> dict[str, Any]:
+    """What operators see of this process; see libs/common/service/ops_schemas.py."""
+    taken, most = app.state.db.usage()
+    return {
+        "connections": {"taken": taken, "most": most},
+        "sockets": int(REGISTRY.get_sample_value("lectern_sockets") or 0),
+        "consumers": [consumer.health() for consumer in app.state.consumers],
+    }
+
+
 def _health(app: FastAPI) -> APIRouter:
     router = APIRouter(include_in_schema=False)
 
@@ -149,7 +167,7 @@ def _health(app: FastAPI) -> APIRouter:
     @router.get("/readyz")
     async def readyz(request: Request) -> dict[str, Any]:
         """Ready when the database answers and no consumer in this process has halted; with their health."""
-        consumers = [consumer.health() for consumer in getattr(app.state, "consumers", ())]
+        consumers = [consumer.health() for consumer in app.state.consumers]
         for health in consumers:
             if health["halted"]:
                 detail = f"Consumer {health['consumer']} has halted: see `lectern dlq list`."

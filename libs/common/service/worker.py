@@ -21,7 +21,7 @@ def attach_worker(
 
     `waiting` names the service's jobs, each with a statement that gives the time of the oldest that waits.
     """
-    app.state.consumers = []
+    app.state.halves.append("worker")
     app.state.background.append(Relay(app.state.settings).run)
     backlog = Backlog(app.state.db, app.state.settings.service, waiting or {})
     app.state.background.append(backlog.run)

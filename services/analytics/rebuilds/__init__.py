@@ -1,0 +1,1 @@
+"""Rebuilds of the read models that administrators ask for over HTTP."""

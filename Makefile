@@ -1,7 +1,7 @@
 # `make` alone prints this help. The commands live in bin/, so that CI runs the same ones.
 .DEFAULT_GOAL := help
 LECTERN := .venv/bin/lectern
-.PHONY: help up down status logs seed reset observe observe-test disaster pooler-test kafka-ha pg-ha upgrade-test images compose-test compose-profiles deploy-check k8s-test k8s-real test check mutants security fuzz client bench fmt lock clean
+.PHONY: help up down status logs seed reset observe observe-test disaster pooler-test kafka-ha pg-ha upgrade-test images compose-test compose-profiles deploy-check k8s-test k8s-real test check mutants security fuzz client console screenshots bench fmt lock clean
 
 ##@ The suite
 up: ## Set up, start and wait for everything; prints URLs and logins
@@ -98,6 +98,14 @@ security: ## Run the tests of the promises about security and write docs/securit
 client: ## Compile a generated TypeScript client and run the code of docs/front-end.md (needs npm)
 	@bin/setup
 	@.venv/bin/python -m tests.client
+
+console: ## Every page of the console in a real browser, as every role (needs Chromium)
+	@bin/setup
+	@.venv/bin/python -m tests.console
+
+screenshots: ## The same, and the pictures of README and docs
+	@bin/setup
+	@.venv/bin/python -m tests.console --pictures
 
 bench: ## Measure; prints ratios and writes docs/bench.md
 	@bin/setup

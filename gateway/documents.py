@@ -1,4 +1,5 @@
-"""Documents of the API: OpenAPI, AsyncAPI, and a page that shows the first; the page of the suite's state.
+"""Documents of the API: OpenAPI, AsyncAPI, and a page that shows the first; the page of the suite's state;
+the console.
 
 The pages load nothing from outside and their policy forbids them to: scripts and styles come from here, and
 they may call this origin only. OpenAPI is merged at build time (`python -m deploy.openapi`); AsyncAPI comes
@@ -6,8 +7,9 @@ from the event classes.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
 import orjson
 
@@ -16,12 +18,16 @@ from libs.common.events.asyncapi import document as asyncapi
 
 OPENAPI = files("gateway") / "static" / "openapi.json"
 STATUS = files("gateway") / "static" / "status"
+CONSOLE = files("gateway") / "static" / "console"
 HTML, STYLE, SCRIPT = (f"text/{kind}; charset=utf-8" for kind in ("html", "css", "javascript"))
+KINDS = {"html": HTML, "css": STYLE, "js": SCRIPT, "svg": "image/svg+xml", "md": "text/plain; charset=utf-8"}
 ASSETS = files("fastapi_offline") / "static"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
+CONSOLE_POLICY = f"{POLICY}; require-trusted-types-for 'script'; trusted-types 'none'"
+"""The console makes no HTML of text, and this keeps it so."""
 PAGE = b"""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>Lectern API</title><link rel="icon" href="/api/docs/favicon.png">
@@ -67,7 +73,7 @@ def documents() -> dict[str, Callable[[Exchange], None]]:
         "/api/docs/swagger-ui-bundle.js": Document((ASSETS / "swagger-ui-bundle.js").read_bytes(), SCRIPT),
         "/api/docs/favicon.png": Document((ASSETS / "favicon.png").read_bytes(), "image/png"),
     }
-    found |= _status_page()
+    found |= _status_page() | _console()
     return {path: document.answer for path, document in found.items()}
 
 
@@ -83,3 +89,22 @@ def _status_page() -> dict[str, Document]:
         found[f"/status/{name}"] = Document((STATUS / name).read_bytes(), kind, cached, *page)
     found["/status"] = found.pop("/status/index.html")
     return found
+
+
+def _console() -> dict[str, Document]:
+    """The console: a page and its modules, which use nothing but the public API with the user's own login."""
+    page = (("Content-Security-Policy", CONSOLE_POLICY), ("Referrer-Policy", "no-referrer"))
+    found = {
+        f"/console/{name}": Document(file.read_bytes(), KINDS[name.rpartition(".")[2]], *page)
+        for name, file in _walk(CONSOLE)
+    }
+    found["/console"] = found.pop("/console/index.html")
+    return found
+
+
+def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            yield from _walk(entry, f"{prefix}{entry.name}/")
+        else:
+            yield f"{prefix}{entry.name}", entry

@@ -195,6 +195,15 @@ class Dictionary(Entry):
     time: TimeEntry
     datasets: Mapping[Name, Dataset]
     rules: Mapping[Name, Rule] = {}
+    dashboards: Mapping[str, str] = {}
+
+    @model_validator(mode="after")
+    def _dashboards_show_what_there_is(self) -> Self:
+        known = {name for name, _, _ in self.measures()} | {f"rules.{name}" for name in self.rules}
+        for shown, name in self.dashboards.items():
+            if name not in known:
+                raise ValueError(f"the dashboards' {shown} is {name}, which is neither measure nor rule")
+        return self
 
     @model_validator(mode="after")
     def _joins_exist(self) -> Self:
@@ -265,7 +274,13 @@ def measures() -> dict[str, tuple[str, Measure]]:
 def entries() -> tuple[dict[str, Any], ...]:
     """What `GET /api/analytics/metrics/` answers: every measure, dimension and rule."""
     known = dictionary()
-    return (*_measures(known), _time(known), *_dimensions(known), *_rules(known))
+    found = (*_measures(known), _time(known), *_dimensions(known), *_rules(known))
+    return tuple({**entry, "shown_as": _shown_as(known, entry["name"])} for entry in found)
+
+
+def _shown_as(known: Dictionary, name: str) -> list[str]:
+    """The numbers of dashboards that it defines, as `dashboard.field`."""
+    return [shown for shown, defined in known.dashboards.items() if defined == name]
 
 
 def _measures(known: Dictionary) -> Iterator[dict[str, Any]]:

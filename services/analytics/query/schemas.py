@@ -146,6 +146,9 @@ class MetricRead(BaseModel):
     since_version: Identifier
     audience: Literal["teacher", "manager"] = Field(description="the least role that may ask for it")
     dimensions: list[Identifier] = Field(description="by what a measure can be asked for")
+    shown_as: list[Identifier] = Field(
+        description="the numbers that it defines in the summaries of dashboards, as dashboard.field"
+    )
 
 
 class MetricList(BaseModel):

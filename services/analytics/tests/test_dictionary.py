@@ -8,6 +8,7 @@ import yaml
 from services.analytics import docs
 from services.analytics.dictionary import DictionaryError, dictionary, dimensions, entries, measures, read
 from services.analytics.query.periods import BadRange, days_of, made_of
+from services.analytics.schemas import CourseSummary, PlatformStats, StudentSummary, TeacherSummary
 
 GOOD = {
     "since_version": "1",
@@ -174,3 +175,12 @@ def test_what_is_no_range_is_refused(given: str):
 def test_what_units_a_range_is_made_of(first: str, last: str, units: str):
     days = date.fromisoformat(first), date.fromisoformat(last)
     assert [unit for unit in ("year", "quarter", "month", "day") if made_of(*days, unit)] == units.split()
+
+
+def test_every_number_of_a_summary_has_a_definition():
+    shown = {name for entry in entries() for name in entry["shown_as"]}
+    summaries = {
+        "student": StudentSummary, "teacher": TeacherSummary, "course": CourseSummary,
+        "platform": PlatformStats,
+    }  # fmt: skip
+    assert shown == {f"{name}.{field}" for name, model in summaries.items() for field in model.model_fields}

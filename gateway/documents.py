@@ -13,6 +13,7 @@ from importlib.resources.abc import Traversable
 
 import orjson
 
+from gateway.entries import fields_of, matches
 from gateway.proxy import Exchange
 from libs.common.events.asyncapi import document as asyncapi
 
@@ -53,7 +54,10 @@ class Document:
         self._headers = (("ETag", self._tag), *given.items())
 
     def answer(self, exchange: Exchange) -> None:
-        exchange.answer(200, self._body, self._kind, self._headers)
+        if matches(fields_of(exchange.request).get(b"if-none-match"), self._tag.encode()):
+            exchange.answer(304, b"", self._kind, self._headers)
+        else:
+            exchange.answer(200, self._body, self._kind, self._headers)
 
 
 def documents() -> dict[str, Callable[[Exchange], None]]:

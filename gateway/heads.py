@@ -99,12 +99,10 @@ def answer_head(exchange: ForwardedRequest, upstream: ServiceConnection, status:
 def own_head(
     exchange: ForwardedRequest, status: int, length: int, kind: str, headers: tuple[tuple[str, str], ...]
 ) -> bytes:
-    """The header of an answer of the gateway's own."""
+    """The header of an answer of the gateway's own; a 304 says nothing of a body."""
     lines = "".join([f"{name}: {value}\r\n" for name, value in headers])
-    parts = [
-        status_line(status), exchange.context.date(),
-        f"Content-Type: {kind}\r\nContent-Length: {length}\r\n{lines}".encode(),
-    ]  # fmt: skip
+    body = f"Content-Type: {kind}\r\nContent-Length: {length}\r\n" if status != 304 else ""
+    parts = [status_line(status), exchange.context.date(), f"{body}{lines}".encode()]
     return _ended(exchange, parts, status)
 
 

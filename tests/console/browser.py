@@ -83,7 +83,7 @@ class Tab:
 
     async def ink(self) -> list[float]:
         """Of each canvas, the share of its pixels that something is drawn on."""
-        return await self.page.evaluate(  # type: ignore[no-any-return]
+        return await self.page.evaluate(
             """() => [...document.querySelectorAll('canvas')].map((canvas) => {
                 const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
                 let drawn = 0;
@@ -94,7 +94,7 @@ class Tab:
 
     async def overflow(self) -> int:
         """Pixels by which the page is wider than its window."""
-        return await self.page.evaluate(  # type: ignore[no-any-return]
+        return await self.page.evaluate(
             "() => document.documentElement.scrollWidth - document.documentElement.clientWidth"
         )
 
@@ -109,7 +109,7 @@ async def open_tab(
     **options: str,
 ) -> AsyncIterator[Tab]:
     context = await browser.new_context(
-        color_scheme=scheme, viewport=size or DESKTOP, reduced_motion="reduce", locale="en-GB",  # type: ignore[arg-type]
+        color_scheme=scheme, viewport=size or DESKTOP, reduced_motion="reduce", locale="en-GB",
         timezone_id="Europe/Berlin",
     )  # fmt: skip
     tab = Tab(await context.new_page(), origin)

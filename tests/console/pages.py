@@ -6,23 +6,17 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
-import psycopg
 import pytest
-from aiokafka import AIOKafkaProducer
 from playwright.async_api import Browser
 
 from deploy.local import seed as demo
-from deploy.local.project import CHECKOUT, DATABASE, Project
-from deploy.local.testing import kafka_settings
-from libs.common.bus.received import Record
-from libs.common.data.bootstrap import with_database
-from libs.common.events.support import TicketOpened
-from libs.common.runtime.connections import kafka_arguments
-from libs.common.testing.harness import as_record, eventually
+from deploy.local.project import CHECKOUT, Project
+from libs.common.testing.harness import eventually
 from tests.console.browser import PHONE, Tab, open_browser, open_tab
+from tests.poison import Poison
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -212,17 +206,24 @@ async def test_the_keyboard_is_enough(school: Project, browser: Browser):
 
 
 async def test_an_operator_mends_a_dead_letter(school: Project, browser: Browser):
-    ticket, good = await poison(school)
+    customer = ask(school, "student", "GET", "/api/accounts/users/me/")["uuid"]
+    poison = await Poison.publish(school, UUID(customer))
+
+    async def parked() -> bool:
+        found = await asyncio.to_thread(ask, school, "admin", "GET", "/api/ops/analytics/dead-letters/")
+        return any(row["key"] == poison.key for row in found["results"])
+
+    await eventually(parked, 60)
     async with open_tab(browser, school.gateway_url) as tab:
         await signed_in(tab, "admin")
         await tab.open("operations")
-        row = tab.page.get_by_role("region", name="Dead letters").locator("tr", has_text=str(ticket))
+        row = tab.page.get_by_role("region", name="Dead letters").locator("tr", has_text=poison.key)
         await row.wait_for()
         await row.get_by_role("button", name="Look").click()
-        await tab.page.locator("pre").get_by_text(str(ticket)).wait_for()
+        await tab.page.locator("pre").get_by_text(poison.key).wait_for()
         await row.get_by_role("button", name="Try").click()
         await tab.page.get_by_role("alert").wait_for()
-        mend(school, ticket, good)
+        poison.mend(school)
         await row.get_by_role("button", name="Try").click()
         await tab.page.get_by_text("Would apply: 1").wait_for()
         await row.get_by_role("button", name="Apply again").click()
@@ -236,39 +237,6 @@ async def test_an_operator_mends_a_dead_letter(school: Project, browser: Browser
         await tab.page.get_by_role("button", name="Rebuild from the event log").click()
         await tab.page.get_by_text("The digests are equal.").wait_for(timeout=120_000)
         assert tab.faults == []
-
-
-async def poison(school: Project) -> tuple[UUID, Record]:
-    """An event on Kafka that analytics cannot read, and what it should have been."""
-    ticket = uuid4()
-    customer = UUID(ask(school, "student", "GET", "/api/accounts/users/me/")["uuid"])
-    facts = {
-        "ticket": ticket, "number": "T-0", "requester": customer, "assigned_to": None, "course": None,
-        "category": "general", "priority": "low", "status": "open", "actor": None,
-    }  # fmt: skip
-    good = as_record(TicketOpened(**facts), 1)
-    headers = [(name, value.encode()) for name, value in good.headers.items()]
-    producer = AIOKafkaProducer(**kafka_arguments(kafka_settings(school)))
-    await producer.start()
-    try:
-        value = json.dumps({"ticket": str(ticket), "number": 5}).encode()
-        await producer.send_and_wait("support.events", value, key=str(ticket).encode(), headers=headers)
-    finally:
-        await producer.stop()
-
-    async def parked() -> bool:
-        found = await asyncio.to_thread(ask, school, "admin", "GET", "/api/ops/analytics/dead-letters/")
-        return any(row["key"] == str(ticket) for row in found["results"])
-
-    await eventually(parked, 60)
-    return ticket, good
-
-
-def mend(school: Project, ticket: UUID, good: Record) -> None:
-    with psycopg.connect(with_database(school.postgres_url, DATABASE)) as connection:
-        connection.execute(
-            "UPDATE analytics.dead_letter SET payload = %s WHERE key = %s", (good.value, str(ticket))
-        )
 
 
 @pytest.mark.skipif("LECTERN_PICTURES" not in os.environ, reason="pictures are made by make screenshots")

@@ -3,13 +3,16 @@
 import asyncio
 import io
 from typing import Any
+from uuid import UUID
 
 import orjson
 import pytest
 from pypdf import PdfReader
 
 from libs.common.testing.harness import eventually
+from tests.analysts import analyst_of
 from tests.conftest import run_module
+from tests.poison import Poison
 from tests.support import Stage, Visitor
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
@@ -52,6 +55,8 @@ class Story:
         await self.discuss()
         await self.get_help()
         await self.numbers()
+        await self.ask_for_numbers()
+        await self.mend_a_letter()
         await self.leave()
         await self.one_id()
         await self.audit()
@@ -397,6 +402,48 @@ class Story:
 
         for check in (student, teacher, course, platform):
             await eventually(lambda check=check: _holds(check), 15)
+
+    async def ask_for_numbers(self) -> None:
+        """The teacher sees who falls behind, the manager takes numbers away, an analyst counts the same."""
+        attempt = await self.eve.post(f"/api/quizzes/{self.quiz['uuid']}/attempts/", status=201)
+        await self.eve.post(f"/api/attempts/{attempt['uuid']}/submit/")  # without an answer
+        body = await eventually(self._at_risk, 15)
+        assert [(row["student"]["uuid"], row["reasons"]) for row in body["at_risk"]] == [
+            (self.eve.uuid, ["low_score"])
+        ]
+        job = await self.manager.post("/api/analytics/exports/", {"dataset": "courses", "format": "csv"}, 202)
+        done = await eventually(lambda: self._done(f"/api/jobs/analytics/{job['uuid']}/"), 30)
+        written = await self.manager.raw("GET", done["result_url"])
+        assert written.text.count(self.course) == 1
+        query = "SELECT count(*) FROM enrollments WHERE course = %s AND takes_part"
+        async with analyst_of(self.stage.project, f"story_{self.stage.mark}") as connection:
+            counted = await (await connection.execute(query, (self.course,))).fetchone()
+        assert counted == (body["summary"]["total_students"],) == (2,)
+
+    async def _at_risk(self) -> Any:
+        body = await self.teacher.get(f"/api/courses/{self.course}/analytics/")
+        return body if body["at_risk"] else None
+
+    async def _done(self, path: str) -> Any:
+        job = await self.manager.get(path)
+        return job if job["status"] == "done" else None
+
+    async def mend_a_letter(self) -> None:
+        """An event that analytics could not read waits for the admin, who looks at it and mends it."""
+        letters, project = "/api/ops/analytics/dead-letters/", self.stage.project
+        poison = await Poison.publish(project, UUID(self.ada.uuid))
+        found = await eventually(lambda: self._letter(letters, poison.key), 30)
+        shown = await self.admin.get(f"{letters}{found['letter']}/")
+        assert (shown["payload"], shown["type"]) == (poison.payload, "support.ticket_opened.v1")
+        again = {"topic": poison.topic, "key": poison.key}
+        assert (await self.admin.post(f"{letters}redrive/", again))["results"][0]["result"] == "failed"
+        poison.mend(project)
+        assert (await self.admin.post(f"{letters}redrive/", again))["results"][0]["result"] == "applied"
+        assert await self._letter(letters, poison.key) is None
+
+    async def _letter(self, letters: str, key: str) -> Any:
+        page = await self.admin.get(f"{letters}?page_size=100")
+        return next((row for row in page["results"] if row["key"] == key), None)
 
     async def leave(self) -> None:
         """After a logout the old access token is dead within five seconds."""

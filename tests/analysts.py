@@ -1,0 +1,36 @@
+"""An analyst's login, for as long as a test needs it."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import psycopg
+
+from deploy.local.project import CHECKOUT, Project
+from deploy.local.recovery import operator_environment
+
+
+@asynccontextmanager
+async def analyst_of(project: Project, name: str) -> AsyncIterator[psycopg.AsyncConnection]:
+    """A connection as a login that `lectern analyst create` has made."""
+    made = await asyncio.to_thread(_analysts, project, "create", name)
+    [url] = re.findall(r"postgresql://\S+", made)
+    try:
+        async with await psycopg.AsyncConnection.connect(url) as connection:
+            yield connection
+    finally:
+        await asyncio.to_thread(_analysts, project, "drop", name)
+
+
+def _analysts(project: Project, *arguments: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-m", "services.analytics.analysts", *arguments],
+        cwd=CHECKOUT, env=os.environ | operator_environment(project), capture_output=True, text=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout

@@ -213,7 +213,9 @@ async def on_ticket_resolved(session: AsyncSession, batch: Batch) -> None:
     )
 
 
-async def on_report_ready(session: AsyncSession, batch: Sequence[Received[analytics.ReportReady]]) -> None:
+async def on_report_written(
+    session: AsyncSession, batch: Sequence[Received[analytics.ReportWritten]]
+) -> None:
     """Each of its recipients, with the letter that analytics has written for them."""
     notices = [
         Notice(to.user, "report", item, f"/reports/{item.event.report}", subject_id=to.letter)
@@ -242,6 +244,6 @@ HANDLERS: dict[type[Any], Handler] = {
     support.TicketAnswered: on_ticket_answered,
     support.TicketAssigned: on_ticket_assigned,
     support.TicketResolved: on_ticket_resolved,
-    analytics.ReportReady: on_report_ready,
+    analytics.ReportWritten: on_report_written,
     **PRIVACY.handlers,
 }

@@ -14,11 +14,11 @@ class ReportRecipient(Payload):
     letter: UUID
 
 
-class ReportReady(Event):
+class ReportWritten(Event):
     """Trigger: the files of a report's run are written, and their mails are due; `recipients` are those who
     may see it on that day. Key: run. Consumers: analytics, notify."""
 
-    type = "analytics.report_ready.v1"
+    type = "analytics.report_written.v1"
     topic = "analytics.events"
     key_field = "run"
 

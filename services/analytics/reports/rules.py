@@ -2,10 +2,10 @@
 
 from datetime import timedelta
 
-MOST_REPORTS = 50
+MOST_REPORTS = 100
 """Of one owner."""
 MOST_RECIPIENTS = 100
-MOST_MANUAL = 10
+MOST_MANUAL = 20
 """Runs that one owner starts by hand within an hour."""
 LEASE = timedelta(seconds=60)
 """A writer that has not said anything for so long is taken for dead."""

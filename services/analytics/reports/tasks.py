@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.data.jobs import TaskRun, Tasks
 from libs.common.data.outbox import record
 from libs.common.data.uuids import as_v4
-from libs.common.events.analytics import ReportReady, ReportRecipient
+from libs.common.events.analytics import ReportRecipient, ReportWritten
 from libs.common.files.letters import letter_storage, path_of, put_content, put_letter
 from libs.common.files.storage import NO_LIMIT, Storage, Stored
 from libs.common.runtime.errors import LecternError
@@ -255,7 +255,7 @@ class _Writing:
             row.recipients = self._outcomes
             row.status, row.percent, row.ended_at, row.as_of = "done", 100, now, newest
             if letters:
-                event = ReportReady(
+                event = ReportWritten(
                     run=row.uuid, report=self._report.uuid, owner=self._report.owner,
                     format=self._report.format, as_of=newest, recipients=tuple(letters),
                 )  # fmt: skip

@@ -26,7 +26,7 @@ from services.analytics.dictionary import dictionary
 from services.analytics.reports import rules, tasks, words
 from services.analytics.tests.conftest import Story, scalar
 
-READY = "analytics.report_ready.v1"
+READY = "analytics.report_written.v1"
 REPORTS = "/api/analytics/reports/"
 BY_COURSE = {"measures": ["enrollments.count"], "dimensions": ["courses.title"]}
 WEEKLY = {"cron": "0 7 * * 1", "time_zone": "Europe/London"}
@@ -58,7 +58,9 @@ async def letters(analytics: Harness) -> dict[UUID, Letter]:
     """What is published for notify: a letter by reader."""
     async with analytics.db.sessions() as session:
         rows = await session.scalars(
-            text("SELECT convert_from(payload, 'UTF8') FROM outbox WHERE type = 'analytics.report_ready.v1'")
+            text(
+                "SELECT convert_from(payload, 'UTF8') FROM outbox WHERE type = 'analytics.report_written.v1'"
+            )
         )
     storage = letter_storage(analytics.settings)
     found = {}
@@ -247,6 +249,7 @@ async def test_languages_zones_and_names(analytics: Harness, story: Story, schoo
     recipients = [str(school.manager.uuid), str(cairo.uuid)]
     for kind in ("html", "pdf"):
         report = await make(school.manager, name=name, format=kind, recipients=recipients)
+        assert report["name"] == name
         run = await send(analytics, school.manager, report)
         assert run["status"] == "done"
     async with analytics.db.session() as session:

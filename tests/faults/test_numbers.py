@@ -16,7 +16,7 @@ from tests.faults.test_work import lesson_of
 from tests.faults.world import World
 from tests.support import Json, Visitor
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(900)]
 
 QUERY = {"measures": ["courses.count", "enrollments.count"], "dimensions": ["courses.title"]}
 STEPS = ("opened", "written", "stored")

@@ -132,7 +132,7 @@ class _Writing:
                 failpoint("report.opened")
                 written: dict[Any, tuple[Stored, str, int]] = {}
                 for number, view in enumerate(self._views):
-                    await self._write_view(session, view, Path(folder), written)
+                    await self._try_view(session, view, Path(folder), written)
                     await self._pulse(number + 1, len(self._views))
         failpoint("report.written")
         letters = await self._write_letters()
@@ -172,6 +172,20 @@ class _Writing:
 
     def _view(self, reader: Person, whose: UUID | None) -> _View:
         return _View(whose, TRANSLATIONS.nearest(reader.locale), reader.time_zone)
+
+    async def _try_view(
+        self, session: AsyncSession, view: _View, folder: Path, written: dict[Any, tuple[Stored, str, int]]
+    ) -> None:
+        """What some readers cannot be answered, as too many groups, keeps it from nobody else."""
+        try:
+            await self._write_view(session, view, folder, written)
+        except QueryTooExpensive:
+            raise
+        except LecternError:
+            readers = set(map(str, view.readers))
+            self._outcomes = [each for each in self._outcomes if each["user"] not in readers]
+            for reader in view.readers:
+                self._skip(reader, "not_allowed")
 
     async def _write_view(
         self, session: AsyncSession, view: _View, folder: Path, written: dict[Any, tuple[Stored, str, int]]

@@ -19,7 +19,7 @@ from libs.common.files.letters import Letter, letter_storage, take_letter
 from libs.common.runtime.clock import system_clock
 from libs.common.runtime.failpoints import InjectedFault, arm
 from libs.common.testing.harness import Harness, Person
-from libs.common.testing.privacy import erase
+from libs.common.testing.privacy import erase, export
 from libs.common.testing.states import user_state
 from services.analytics import charts
 from services.analytics.dictionary import dictionary
@@ -414,6 +414,8 @@ async def test_an_erased_owner_leaves_no_report_and_an_erased_reader_no_letter(
     await send(analytics, school.manager, report)
     before = set(await storage.list_folder("letters")) - others
     assert len(before) == 2
+    held = (await export(analytics, school.tess.uuid))["data"]
+    assert (held["reports"], [each["name"] for each in held["reports_received"]]) == ([], ["Weekly"])
     await erase(analytics, school.tess.uuid)
     later = system_clock() + timedelta(seconds=5)
     await analytics.run_task("analytics.sweep_reports", clock=lambda: later)

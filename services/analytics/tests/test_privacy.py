@@ -22,7 +22,7 @@ DECIDED = {
     "live_projection": "nothing personal",
     "exports": "what the person asked for goes, and the file", "privacy_parts": "ids only: the proof",
     "readers": "goes", "reports": "the person's go; they go from others' recipients",
-    "report_runs": "they go from who got it", "report_files": "theirs alone go; what all may see is of nobody",
+    "report_runs": "they go from who got it", "report_files": "theirs alone go; others are of nobody",
     "report_letters": "the person's go",
     "outbox": "ids only", "key_progress": "ids only",
     "epochs": "nothing personal", "void_events": "ids only",

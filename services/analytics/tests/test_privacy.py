@@ -23,7 +23,7 @@ DECIDED = {
     "exports": "what the person asked for goes, and the file", "privacy_parts": "ids only: the proof",
     "readers": "goes", "reports": "the person's go; they go from others' recipients",
     "report_runs": "they go from who got it", "report_files": "theirs alone go; others are of nobody",
-    "report_letters": "the person's go",
+    "report_letters": "the person's go", "processes": "nothing personal", "rebuilds": "ids only: who asked",
     "outbox": "ids only", "key_progress": "ids only",
     "epochs": "nothing personal", "void_events": "ids only",
     "dead_letter": "parked states of the person become tombstones", "idempotency_keys": "the person's go",

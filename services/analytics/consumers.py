@@ -8,10 +8,12 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.bus.received import Handler
+from libs.common.bus.replicas import replicate
 from libs.common.events import EVENTS
 from libs.common.events.identity import UserState
 from services.analytics.event_log import Batch
 from services.analytics.fold import FOLDED
+from services.analytics.models import Reader
 from services.analytics.privacy import PRIVACY
 
 
@@ -20,9 +22,11 @@ async def _in_the_log(session: AsyncSession, batch: Batch) -> None:
 
 
 async def on_user(session: AsyncSession, batch: Batch) -> None:
-    """The erasures that waited for a tombstone: a rebuild must not erase again."""
+    """Who may read reports, and the erasures that waited for a tombstone: a rebuild must not erase again."""
     await PRIVACY.lock(session, batch)
     await PRIVACY.on_tombstones(session, batch)
+    names = ("uuid", "role", "is_active", "locale", "time_zone")
+    await replicate(session, Reader, batch, lambda user: {name: getattr(user, name) for name in names})
 
 
 HANDLERS: dict[type[Any], Handler] = {

@@ -6,13 +6,23 @@ they are a fold of the event log.
 
 from datetime import datetime
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from sqlalchemy import BigInteger, CheckConstraint, Identity, Index, SmallInteger, func, text
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Identity,
+    Index,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from libs.common.data.tables import TYPES, service_metadata
+from libs.common.data.tables import TYPES, Aggregate, Timestamps, service_metadata
 from libs.common.privacy.parts import PrivacyPartTable
 
 
@@ -125,6 +135,103 @@ class Rebuild(Base):
         CheckConstraint("status IN ('queued', 'running', 'done', 'failed')", name="status"),
         Index("uq_rebuilds_open", text("(true)"), unique=True, postgresql_where=text("ended_at IS NULL")),
     )
+
+
+class Reader(Base):
+    """Replica of identity.users: who may get a report today, in which language and time zone."""
+
+    __tablename__ = "readers"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True)
+    role: Mapped[str]
+    is_active: Mapped[bool]
+    locale: Mapped[str]
+    time_zone: Mapped[str]
+
+
+class Report(Aggregate, Timestamps, Base):
+    """Somebody's report. `asked` is `{"query": …}` or `{"dashboard": name, "course": …, "days": …}`.
+
+    `next_run_at` is when it is due; null without a schedule. Beat's sweep makes a run of what is due.
+    """
+
+    __tablename__ = "reports"
+
+    owner: Mapped[UUID]
+    role: Mapped[str]
+    name: Mapped[str]
+    asked: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    format: Mapped[str]
+    cron: Mapped[str | None]
+    time_zone: Mapped[str | None]
+    recipients: Mapped[list[Any]] = mapped_column(JSONB)
+    next_run_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        Index("ix_reports_owner_created_at", "owner", "created_at"),
+        Index("ix_reports_next_run_at", "next_run_at", postgresql_where=text("next_run_at IS NOT NULL")),
+    )
+
+
+class ReportRun(Base):
+    """One time that a report was due (`due_at`), or was asked for by hand: queued → running → done or failed,
+    or cancelled.
+
+    `recipients` says of each `{user, outcome, reason, file}` once it is done. The run is done in the
+    transaction that publishes its mails, so that it is mailed once, whatever dies when.
+    """
+
+    __tablename__ = "report_runs"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    report: Mapped[UUID] = mapped_column(ForeignKey("reports.uuid", ondelete="CASCADE"))
+    due_at: Mapped[datetime | None]
+    status: Mapped[str] = mapped_column(default="queued", server_default="queued")
+    percent: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    attempts: Mapped[int] = mapped_column(SmallInteger, default=0, server_default="0")
+    error: Mapped[str | None]
+    as_of: Mapped[datetime | None]
+    recipients: Mapped[list[Any]] = mapped_column(JSONB, default=list, server_default=text("'[]'::jsonb"))
+    created_at: Mapped[datetime]
+    tried_at: Mapped[datetime | None]
+    ended_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        UniqueConstraint("report", "due_at"),
+        CheckConstraint("status IN ('queued', 'running', 'done', 'failed', 'cancelled')", name="status"),
+        Index("ix_report_runs_report_created_at", "report", "created_at"),
+        Index("ix_report_runs_open", "created_at", postgresql_where=text("status IN ('queued', 'running')")),
+    )
+
+
+class ReportFile(Base):
+    """One file of a run: of `reader` alone where it holds what they may see, else for all who may see all.
+
+    It outlives its report, so that the sweep finds what is to be deleted: at `expires_at` the file, at
+    `letters_until` what its letters share.
+    """
+
+    __tablename__ = "report_files"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True, default=uuid4)
+    run: Mapped[UUID] = mapped_column(index=True)
+    reader: Mapped[UUID | None] = mapped_column(index=True)
+    object: Mapped[str]
+    size: Mapped[int] = mapped_column(BigInteger)
+    sha256: Mapped[str]
+    rows: Mapped[int]
+    letters_until: Mapped[datetime | None] = mapped_column(index=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class ReportLetter(Base):
+    """What lies ready to be mailed to one person, until `expires_at` (libs/common/files/letters.py)."""
+
+    __tablename__ = "report_letters"
+
+    uuid: Mapped[UUID] = mapped_column(primary_key=True)
+    user: Mapped[UUID] = mapped_column(index=True)
+    expires_at: Mapped[datetime] = mapped_column(index=True)
 
 
 class PrivacyPart(PrivacyPartTable, Base):

@@ -7,7 +7,7 @@ the fold stays the same, for the tombstone ends it.
 
 from uuid import UUID
 
-from sqlalchemy import Table, case, func, select, text, update
+from sqlalchemy import ColumnElement, Table, Text, case, cast, delete, func, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.events.analytics import ExportPartFailed, ExportPartPacked, PersonErased
@@ -15,7 +15,15 @@ from libs.common.events.identity import UserState
 from libs.common.privacy.content import PersonalData, rows_of
 from libs.common.privacy.parts import Erasure, Privacy
 from services.analytics import read_models as p
-from services.analytics.models import Export, PrivacyPart
+from services.analytics.models import (
+    Export,
+    PrivacyPart,
+    Reader,
+    Report,
+    ReportFile,
+    ReportLetter,
+    ReportRun,
+)
 from services.analytics.projection import use_live
 
 # Which column of which read model says who it is.
@@ -37,6 +45,12 @@ PEOPLE: dict[Table, str] = {
     p.tickets: "requester",
     p.activities: "user",
 }
+REPORTS = select(
+    Report.name, Report.asked, Report.format, Report.cron, Report.time_zone, Report.created_at
+)  # fmt: skip
+RECEIVED = select(
+    Report.name, ReportRun.due_at, ReportRun.ended_at, ReportRun.as_of
+).join(Report)  # fmt: skip
 EXPORTS = select(Export.uuid, Export.asked, Export.format, Export.status, Export.created_at)
 BLANK = text(
     "UPDATE analytics.event_log SET payload = payload || CAST(:blank AS jsonb)"
@@ -52,11 +66,49 @@ async def gather(session: AsyncSession, user: UUID) -> PersonalData:
             str(table.name): await rows_of(session, select(table).where(table.c[column] == user))
             for table, column in PEOPLE.items()
         }
-        | {"exports": await rows_of(session, EXPORTS.where(Export.owner == user))}
+        | {
+            "exports": await rows_of(session, EXPORTS.where(Export.owner == user)),
+            "account": await rows_of(session, select(Reader).where(Reader.uuid == user)),
+            "reports": await rows_of(session, REPORTS.where(Report.owner == user)),
+            "reports_received": await rows_of(session, RECEIVED.where(_mentions(ReportRun, user, "mailed"))),
+        }
     )
 
 
+def _mentions(table: type[ReportRun], user: UUID, outcome: str | None = None) -> ColumnElement[bool]:
+    return table.recipients.contains([{"user": str(user)} | ({"outcome": outcome} if outcome else {})])
+
+
+async def _erase_reports(erasure: Erasure) -> None:
+    """Their own reports go, and they from those of others. The sweep deletes the files and letters."""
+    user, now = erasure.user, func.now()
+    theirs = select(ReportRun.uuid).join(Report).where(Report.owner == user)
+    await erasure.run(
+        update(ReportFile)
+        .where((ReportFile.reader == user) | ReportFile.run.in_(theirs))
+        .values(expires_at=now, letters_until=now)
+    )
+    await erasure.run(update(ReportLetter).where(ReportLetter.user == user).values(expires_at=now))
+    await erasure.run(delete(Report).where(Report.owner == user))
+    await erasure.run(
+        update(Report)
+        .where(Report.recipients.contains([str(user)]))
+        .values(recipients=Report.recipients.op("-")(cast(str(user), Text)))
+    )
+    without = (
+        "SELECT coalesce(jsonb_agg(each), '[]') FROM jsonb_array_elements(recipients) each"
+        " WHERE each->>'user' <> :erased"
+    )
+    await erasure.run(
+        update(ReportRun)
+        .where(_mentions(ReportRun, user))
+        .values(recipients=text(f"({without})").bindparams(erased=str(user)))
+    )
+    await erasure.run(delete(Reader).where(Reader.uuid == user))
+
+
 async def erase(erasure: Erasure) -> None:
+    await _erase_reports(erasure)
     # The sweep deletes the files of what has expired.
     await erasure.run(
         update(Export)

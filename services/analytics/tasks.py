@@ -13,11 +13,12 @@ from services.analytics.privacy import PRIVACY
 from services.analytics.projection import VERSION
 from services.analytics.rebuild import RebuildRunning, rebuild
 from services.analytics.rebuilds.tasks import TASKS as REBUILD_TASKS
+from services.analytics.reports.tasks import TASKS as REPORT_TASKS
 from services.analytics.settings import Settings
 from services.analytics.views import publish_if_stale
 
 TASKS = Tasks("analytics", Settings)
-TASKS.by_name |= EXPORT_TASKS.by_name | REBUILD_TASKS.by_name
+TASKS.by_name |= EXPORT_TASKS.by_name | REBUILD_TASKS.by_name | REPORT_TASKS.by_name
 PRIVACY.declare(TASKS)
 MONTHS_AHEAD = 3
 ROLLING = timedelta(minutes=15)

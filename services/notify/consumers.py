@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.bus.received import Handler, Received
 from libs.common.bus.replicas import replicate
-from libs.common.events import forum, learning, quizzes, support
+from libs.common.events import analytics, forum, learning, quizzes, support
 from libs.common.events.catalog import CourseState
 from libs.common.events.identity import UserState
 from services.notify.models import CourseTitle, DiscussionTitle, Notification, Person
@@ -213,6 +213,19 @@ async def on_ticket_resolved(session: AsyncSession, batch: Batch) -> None:
     )
 
 
+async def on_report_written(
+    session: AsyncSession, batch: Sequence[Received[analytics.ReportWritten]]
+) -> None:
+    """Each of its recipients, with the letter that analytics has written for them."""
+    notices = [
+        Notice(to.user, "report", item, f"/reports/{item.event.report}", subject_id=to.letter)
+        for item in batch
+        if item.event is not None
+        for to in item.event.recipients
+    ]
+    await tell(session, notices)
+
+
 HANDLERS: dict[type[Any], Handler] = {
     UserState: on_user,
     CourseState: on_course,
@@ -231,5 +244,6 @@ HANDLERS: dict[type[Any], Handler] = {
     support.TicketAnswered: on_ticket_answered,
     support.TicketAssigned: on_ticket_assigned,
     support.TicketResolved: on_ticket_resolved,
+    analytics.ReportWritten: on_report_written,
     **PRIVACY.handlers,
 }

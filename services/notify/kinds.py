@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from libs.common.files.letters import Letter
+from libs.common.runtime.mail import unlinked
 from libs.common.runtime.mail_texts import N_, Mail, Translations, make_mail
 
 TRANSLATIONS = Translations(Path(__file__).with_name("locale"))
@@ -84,10 +86,17 @@ KINDS = {
         N_("Ticket {what} is resolved"),
         N_("Ticket {what} was resolved[ by {who}]."),
     ),
+    "report": Kind(
+        "system",
+        N_("A report is ready"),
+        N_("A report was sent to you by mail."),
+        mailed=True,
+    ),
 }
 QUOTED = N_("“{}”")
 UNKNOWN = {"who": N_("Somebody"), "discussion": N_("a discussion"), "course": N_("your course"), "what": ""}
 GREETING, OPEN = N_("Hello {name},"), N_("Open it here:")
+REPORT, FILE = N_("Here is the report “{title}”."), N_("The file, for seven days:")
 _OPTIONAL = re.compile(r"\[([^]]*)\]")
 _NAME = re.compile(r"\{(\w+)\}")
 
@@ -112,6 +121,20 @@ def title_and_message(text: str, language: str, **facts: str) -> tuple[str, str]
 
     kind = KINDS[text]
     return fill(kind.title), fill(kind.message)
+
+
+def make_report(letter: Letter, *, name: str) -> Mail:
+    """The mail with a report, in the language of the report."""
+    language = TRANSLATIONS.nearest(letter.language)
+    title = unlinked(letter.title)
+    lines = [
+        TRANSLATIONS.translate(GREETING, language).format(name=name),
+        TRANSLATIONS.translate(REPORT, language).format(title=title),
+    ]
+    if letter.link:
+        lines += [TRANSLATIONS.translate(FILE, language), letter.link]
+    body = "\n\n".join(lines) + "\n"
+    return make_mail(language, title, body, link=letter.link, report=(letter.html, letter.text))
 
 
 def make_letter(text: str, locale: str | None, *, name: str, course: str, url: str) -> Mail:

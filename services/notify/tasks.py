@@ -11,11 +11,13 @@ from libs.common.data.db import enqueue
 from libs.common.data.jobs import TaskRun, Tasks
 from libs.common.data.outbox import record
 from libs.common.events.notify import MailFailed, MailSent
+from libs.common.files.letters import letter_storage, take_letter
 from libs.common.runtime import mail
+from libs.common.runtime.errors import NotFound
 from libs.common.runtime.failpoints import failpoint
 from libs.common.runtime.logs import get_logger
 from libs.common.runtime.trace import resume, tracing
-from services.notify.kinds import make_letter
+from services.notify.kinds import make_letter, make_report
 from services.notify.models import CourseTitle, Delivery, Person
 from services.notify.privacy import PRIVACY
 from services.notify.settings import Settings
@@ -53,13 +55,24 @@ async def send_mail(run: TaskRun, uuid: str) -> None:
     if not person.is_active:
         await finish(run, delivery.uuid, "failed", "inactive")
         return
-    url = f"{settings.public_url}/{_path(delivery)}"
-    text = make_letter(
-        delivery.kind,
-        person.locale,
-        name=mail.unlinked(person.first_name),
-        course=mail.unlinked(course.title) if course else "",
-        url=url,
+    letter = None
+    if delivery.kind == "report":
+        try:
+            letter = await take_letter(letter_storage(settings), delivery.subject_id or delivery.uuid)
+        except NotFound:  # the report was deleted, or the mail server was away for days
+            await finish(run, delivery.uuid, "failed", "gone")
+            return
+    name = mail.unlinked(person.first_name)
+    text = (
+        make_report(letter, name=name)
+        if letter
+        else make_letter(
+            delivery.kind,
+            person.locale,
+            name=name,
+            course=mail.unlinked(course.title) if course else "",
+            url=f"{settings.public_url}/{_path(delivery)}",
+        )
     )
 
     async def claim() -> None:
@@ -76,6 +89,8 @@ async def send_mail(run: TaskRun, uuid: str) -> None:
             await mail.send_mail(
                 settings, to=person.email, name=person.full_name, subject=text.subject, text=text.text,
                 html=text.html, message_id=f"delivery-{delivery.uuid}", before_data=claim,
+                pictures=letter.pictures if letter else (),
+                attachments=[letter.attachment] if letter and letter.attachment else (),
             )  # fmt: skip
         except NotOurs:
             return

@@ -18,6 +18,7 @@ from deploy.local.testing import suite_servers
 from tests.bench import (
     catalog,
     certificates,
+    exports,
     gateway,
     gradebook,
     history,
@@ -52,7 +53,10 @@ ALONE: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "quiz_storm": quiz_storm.measure,
     "idle": idle.measure,
 }
-ON_REQUEST: dict[str, Callable[[], Awaitable[list[Figure]]]] = {"history": history.measure}
+ON_REQUEST: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
+    "history": history.measure,
+    "export": exports.measure,
+}
 """What takes too long for every run: only where `ONLY` names it."""
 DETACHED = ("logins", "quiz_storm", "idle")
 """A whole suite is nobody's child, so that there it cannot be told from others."""

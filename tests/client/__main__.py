@@ -1,4 +1,4 @@
-"""Compiles a client generated from the OpenAPI document, and runs the code of docs/front-end.md.
+"""Compiles a client generated from the OpenAPI document, runs the code of docs/front-end.md, draws charts.
 
 `make client`. Everything happens in a temporary directory, with a suite of its own.
 Needs Node 18 or newer with npm.
@@ -15,9 +15,13 @@ from deploy.local.control import down, up
 from deploy.local.project import Project
 from deploy.local.testing import temporary_directory
 from gateway.documents import OPENAPI
+from tests.conftest import run_module
+from tests.support import PASSWORD
 
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "front-end.md"
+ADMIN = "charts@lectern.example"
+VENDORED = HERE.parents[1] / "gateway" / "console" / "static" / "vendor" / "chart.js"
 BLOCK = re.compile(r"^```ts\n// (?P<name>[a-z]+\.ts)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -28,7 +32,7 @@ def run(directory: Path, *command: str, **environment: str) -> None:
 
 def build(directory: Path) -> None:
     """Types from the document, the page's blocks as modules, all compiled strictly."""
-    for name in ("package.json", "package-lock.json", "tsconfig.json", "visit.ts"):
+    for name in ("package.json", "package-lock.json", "tsconfig.json", "visit.ts", "charts.ts"):
         shutil.copy(HERE / name, directory)
     blocks = list(BLOCK.finditer(PAGE.read_text()))
     if len(blocks) != PAGE.read_text().count("```ts"):
@@ -39,6 +43,13 @@ def build(directory: Path) -> None:
     types = ["npx", "openapi-typescript", str(OPENAPI), "--output", "lectern.d.ts"]
     run(directory, *types, "--default-non-nullable=false")  # a default is for what may be left out
     run(directory, "npx", "tsc")
+
+
+def create_admin(project: Project) -> None:
+    command = ("create", "--email", ADMIN, "--password", PASSWORD)
+    made = run_module(project, "services.identity.admin", *command)
+    if made.returncode:
+        raise SystemExit(made.stderr)
 
 
 def main() -> int:
@@ -52,7 +63,12 @@ def main() -> int:
         project = Project.for_tests(directory / "suite")
         try:
             up(project)
-            run(work, "node", "built/visit.js", LECTERN_URL=project.gateway_url, MAIL_URL=project.mail_url)
+            create_admin(project)
+            chart_js = str(VENDORED) if VENDORED.exists() else ""
+            run(
+                work, "node", "built/visit.js", LECTERN_URL=project.gateway_url, MAIL_URL=project.mail_url,
+                ADMIN_EMAIL=ADMIN, ADMIN_PASSWORD=PASSWORD, CHART_JS=chart_js,
+            )  # fmt: skip
         finally:
             down(project)
     return 0

@@ -1,6 +1,7 @@
 // Drives the code of docs/front-end.md against a running suite: LECTERN_URL and MAIL_URL say where.
 import assert from "node:assert/strict";
 import { WebSocket as NodeSocket } from "ws";
+import { draw, type ChartObject } from "./charts.js";
 import { CallFailed, unwrap } from "./errors.js";
 import { QuizAttempt, type Given } from "./quiz.js";
 import { Session, type Store, type Tokens } from "./session.js";
@@ -112,6 +113,35 @@ void attempt.give(ordering!.uuid, wanted);
 await attempt.give(truth!.uuid, true);
 const results = await Promise.all([attempt.submit(), elsewhere.submit()]);
 assert.deepEqual(results.map((each) => [each.status, each.percentage]), [["graded", 100], ["graded", 100]]);
+
+// Chart.js draws every chart of every dashboard as it comes
+const subject = "Where are the charts?";
+const ticket = { subject, description: "They are to be drawn with what the API answers.", category: "technical" };
+unwrap(await first.api.POST("/api/core/support-tickets/", { body: ticket }));
+const inLesson = async () => {
+  const lessons = unwrap(await first.api.GET("/api/courses/{course}/lessons/", { params: { path: { course } } }));
+  const path = { course, lesson: lessons.results[0]!.uuid };
+  return (await first.api.POST("/api/courses/{course}/lessons/{lesson}/complete/", { params: { path } })).data;
+};
+await eventually(inLesson);
+const manager = new Session(url, new Shared());
+await manager.login(process.env.ADMIN_EMAIL!, process.env.ADMIN_PASSWORD!);
+let drawn = 0;
+for (const [name, read] of Object.entries({
+  student: async () => unwrap(await first.api.GET("/api/core/analytics/student/")).charts,
+  teacher: async () => unwrap(await teaching.api.GET("/api/core/analytics/teacher/")).charts,
+  course: async () => unwrap(await teaching.api.GET("/api/courses/{uuid}/analytics/", inCourse)).charts,
+  platform: async () => unwrap(await manager.api.GET("/api/core/analytics/platform/")).charts,
+})) {
+  const charts = await eventually(async () => {
+    const found: Record<string, ChartObject> = await read();
+    return Object.values(found).every((chart) => chart.data.labels.length > 0) ? found : undefined;
+  });
+  assert(Object.keys(charts).length >= 3, name);
+  for (const chart of Object.values(charts)) drawn += draw(chart) > 0 ? 1 : 0;
+}
+assert(drawn >= 14);
+console.log(`Chart.js draws ${drawn} charts of the dashboards`);
 
 // logged out in one tab is logged out in the other
 await first.logout();

@@ -1,5 +1,7 @@
 """Who may call what: one row for each operation of the merged OpenAPI document."""
 
+from typing import Any
+
 from tests.security import world as things
 from tests.security.matrix_learning import LEARNING
 from tests.security.matrix_operations import OPERATIONS
@@ -21,6 +23,7 @@ from tests.security.row import (
     nobody,
     of_module,
 )
+from tests.security.world import World
 from tests.support import PASSWORD
 
 OWN_EXPORT = "401 403 404 404 404 404 2xx 403"
@@ -162,6 +165,15 @@ FORUM = {
     "forum_restore_post": Row("401 403 404 2xx 2xx 2xx 2xx 403", things.deleted_post, body={}),
 }
 
+
+async def one_report(world: World) -> Any:
+    return await world.once(things.report)
+
+
+async def one_run(world: World) -> Any:
+    return await world.once(things.run)
+
+
 ANALYTICS = {
     "analytics_get_student_analytics": Row(SIGNED_IN),
     "analytics_get_teacher_analytics": Row(TEACHERS),
@@ -177,6 +189,14 @@ ANALYTICS = {
     "analytics_get_export": Row(OWN_EXPORT, things.numbers),
     "analytics_get_job": Row(OWN_EXPORT, things.numbers),
     "analytics_cancel_job": Row(OWN_EXPORT, things.numbers),
+    "analytics_create_report": Row(TEACHERS, body=things.weekly),
+    "analytics_list_reports": Row(TEACHERS),
+    "analytics_get_report": Row(OWN_EXPORT, one_report),
+    "analytics_change_report": Row(OWN_EXPORT, one_report, body={"name": "Monthly"}),
+    "analytics_delete_report": Row(OWN_EXPORT, things.report),
+    "analytics_start_run": Row(OWN_EXPORT, one_report),
+    "analytics_list_runs": Row(OWN_EXPORT, one_report),
+    "analytics_get_run": Row(OWN_EXPORT, one_run, lambda t: (t["report"], t["uuid"])),
 }
 
 NOTIFY = {

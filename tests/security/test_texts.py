@@ -83,6 +83,8 @@ UNSEEN = {
     "learning_save_answer": "a text answers an essay or a short question; both are written below",
     "analytics_run_query": "a filter compares with what somebody wrote; the answer is what was found",
     "analytics_create_export": "the same",
+    "analytics_create_report": "the same; its name is answered in services/analytics/tests/test_reports.py",
+    "analytics_change_report": "the same",
     "catalog_begin_upload": "the name of a file must end as its kind does, and is shown without a path",
 }
 FLAGS = {"forum_flag_discussion", "forum_flag_reply"}

@@ -1,6 +1,33 @@
-"""Events of analytics: only what it answers to exports and erasures. Otherwise it only reads."""
+"""Events of analytics: reports that go out, and what it answers to exports and erasures."""
 
+from uuid import UUID
+
+from libs.common.events.base import Event, Payload
+from libs.common.events.fields import Instant, OpenName
 from libs.common.events.privacy import Erased, PartFailed, PartPacked
+
+
+class ReportRecipient(Payload):
+    """Who gets a report. `letter` is the id of what lies in the exchange area of storage for their mail."""
+
+    user: UUID
+    letter: UUID
+
+
+class ReportWritten(Event):
+    """Trigger: the files of a report's run are written, and their mails are due; `recipients` are those who
+    may see it on that day. Key: run. Consumers: analytics, notify."""
+
+    type = "analytics.report_written.v1"
+    topic = "analytics.events"
+    key_field = "run"
+
+    run: UUID
+    report: UUID
+    owner: UUID
+    format: OpenName
+    as_of: Instant
+    recipients: tuple[ReportRecipient, ...]
 
 
 class ExportPartPacked(PartPacked):

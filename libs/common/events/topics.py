@@ -99,6 +99,7 @@ TOPICS: tuple[Topic, ...] = (
         ("analytics", "notify"),
     ),
     Topic("notify.events", "log", "deliveries of mail", "notify", ("analytics",)),
+    Topic("analytics.events", "log", "reports that go out", "analytics", ("analytics", "notify")),
     Topic("support.events", "log", "tickets", "support", ("analytics", "notify")),
     # Few events for all readers; on `identity.events` each would have to keep up with every login.
     Topic(

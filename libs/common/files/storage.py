@@ -33,6 +33,8 @@ from libs.common.security.tokens import Principal
 
 URL_SECONDS = 300
 """Life of a URL that names nobody."""
+MAIL_SECONDS = 7 * 24 * 3600
+"""Most of a URL that names what the object is a part of, but no session: the right is asked at each use."""
 STEP = 300
 """Seconds for which the URL of one object for one reader stays the same."""
 CHUNK = 256 * 1024
@@ -219,10 +221,12 @@ class Storage:
         """A signed absolute URL of the object, served with type `kind` and file name `name`.
 
         `of` is what the object is a part of: what the service asks for the right at each use. A URL without
-        it, or without a reader, lives `seconds`, at most five minutes.
+        it lives `seconds`, at most five minutes; one with it and without a reader, such as for a mail, a
+        week.
         """
         now = int(system_clock().timestamp())
-        query = {"expires": str(now + min(seconds, URL_SECONDS)), "type": kind, "name": name}
+        most = MAIL_SECONDS if of else URL_SECONDS
+        query = {"expires": str(now + min(seconds, most)), "type": kind, "name": name}
         if of:
             query["of"] = of
         reader = self._reader

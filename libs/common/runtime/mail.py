@@ -2,11 +2,12 @@
 
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP as SMTP_POLICY
 from email.utils import formatdate, make_msgid, parseaddr
+from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
@@ -26,6 +27,19 @@ class MailUncertain(Exception):
 
 class Unmailable(aiosmtplib.SMTPException):
     """No mail server takes this address."""
+
+
+class Enclosed(Protocol):
+    """A file in a mail; `kind` is its media type."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+    @property
+    def data(self) -> bytes: ...
 
 
 _LINKING = re.compile(r"(?<=\S)([.。．｡:/@\\])(?=\S)")
@@ -68,6 +82,8 @@ async def send_mail(
     html: str,
     message_id: str | None = None,
     headers: dict[str, str] | None = None,
+    pictures: Sequence[Enclosed] = (),
+    attachments: Sequence[Enclosed] = (),
     before_data: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Send text and HTML to one address.
@@ -75,7 +91,7 @@ async def send_mail(
     Raises aiosmtplib.SMTPException or OSError when it certainly did not go out, MailUncertain when nobody can
     tell. `before_data` runs when the server has taken sender and recipient, just before the text: who must
     not send twice writes that down there. `message_id` (unique part) makes a repeated sending recognisable.
-    The request id travels along.
+    The request id travels along. `pictures` are those that the HTML shows as `cid:<name>`.
     """
     sender_name, sender = parseaddr(settings.mail_from)
     try:
@@ -95,6 +111,7 @@ async def send_mail(
         message[header] = _line(value)
     message.set_content(text)
     message.add_alternative(html, subtype="html")
+    _enclose(message, pictures, attachments)
     began = time.perf_counter()
     try:
         with span("send mail", "client", {"network.protocol.name": "smtp"}):
@@ -107,6 +124,17 @@ async def send_mail(
         raise
     metrics.MAILS.labels("sent").inc()
     metrics.MAIL_SECONDS.observe(time.perf_counter() - began)
+
+
+def _enclose(message: EmailMessage, pictures: Sequence[Enclosed], attachments: Sequence[Enclosed]) -> None:
+    html = message.get_body(("html",))
+    assert isinstance(html, EmailMessage)
+    for each in pictures:
+        main, _, sub = each.kind.partition("/")
+        html.add_related(each.data, main, sub, cid=f"<{each.name}>", disposition="inline")
+    for each in attachments:
+        main, _, sub = each.kind.partition(";")[0].partition("/")
+        message.add_attachment(each.data, main, sub, filename=_line(each.name))
 
 
 async def _hand_over(

@@ -11,6 +11,7 @@ from pathlib import Path
 from babel.core import Locale
 from babel.messages.pofile import read_po
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 PAGES = Environment(
     loader=PackageLoader("libs.common.runtime", "."),
@@ -66,9 +67,18 @@ def direction(language: str) -> str:
 
 
 def make_mail(
-    language: str, subject: str, text: str, *, code: str | None = None, link: str | None = None
+    language: str,
+    subject: str,
+    text: str,
+    *,
+    code: str | None = None,
+    link: str | None = None,
+    report: tuple[str, str] | None = None,
 ) -> Mail:
-    """Text, and HTML of its paragraphs: one that is the `code` stands out, one that is the `link` is one."""
+    """Text, and HTML of its paragraphs: one that is the `code` stands out, one that is the `link` is one.
+
+    `report` is HTML that is safe already, and the same as text: it follows the paragraphs.
+    """
     html = PAGES.get_template("mail.html.j2").render(
         language=language,
         direction=direction(language),
@@ -76,5 +86,6 @@ def make_mail(
         paragraphs=[paragraph.strip() for paragraph in text.split("\n\n")],
         code=code,
         link=link,
+        report=Markup(report[0]) if report else "",  # noqa: S704 - made safe by whoever wrote it
     )
-    return Mail(subject, text, html)
+    return Mail(subject, f"{text}\n{report[1]}" if report else text, html)

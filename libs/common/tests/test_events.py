@@ -21,7 +21,7 @@ from libs.common.events.topics import TOPICS
 every_event = pytest.mark.parametrize("event", EVENTS.values(), ids=EVENTS.keys())
 TOPIC = {topic.name: topic for topic in TOPICS}
 
-PAST_TENSE_WITHOUT_ED = {"left", "sent", "withdrawn"}
+PAST_TENSE_WITHOUT_ED = {"left", "sent", "withdrawn", "written"}
 # Strings that no person writes about a person: codes, numbers, and titles of courses, lessons and quizzes.
 FREE_STRINGS = {
     "category", "changed[]", "kind", "language", "lesson_title", "media_type", "module_title", "number",

@@ -1,4 +1,4 @@
-"""HTTP of exports and their jobs (api.md §1, §8a)."""
+"""HTTP of exports (api.md §8a); their jobs: services/analytics/jobs.py."""
 
 from datetime import datetime
 from typing import Any
@@ -25,8 +25,6 @@ from services.analytics.models import Export
 from services.analytics.query.errors import MembersForbidden, MembersNotShared, UnknownMember
 
 router = APIRouter(prefix="/api/analytics/exports", tags=["analytics"])
-jobs = APIRouter(prefix="/api/jobs/analytics", tags=["jobs"])
-ROUTERS = [router, jobs]
 
 
 class TooManyExports(Conflict):
@@ -59,7 +57,7 @@ async def create_export(
     enqueue(session, "analytics.write_export", str(export.uuid))
     await session.flush()
     response.headers["Location"] = f"/api/jobs/analytics/{export.uuid}/"
-    return _answer(request, who, export, now)
+    return export_answer(request, who, export, now)
 
 
 @router.get("/", response_model=Page[ExportRead])
@@ -74,30 +72,13 @@ async def list_exports(session: SessionDep, who: Teacher, request: Request, page
         .limit(page.size)
         .offset(page.offset)
     )
-    return page.answer(count, [_answer(request, who, export, now) for export in found])
+    return page.answer(count, [export_answer(request, who, export, now) for export in found])
 
 
 @router.get("/{uuid}/", response_model=ExportRead)
 async def get_export(uuid: UUID, session: SessionDep, who: Teacher, request: Request, now: Now) -> Any:
     """One's own export; `result_url` is there when it is done."""
-    return _answer(request, who, await access_export(session, who, uuid), now)
-
-
-@jobs.get("/{uuid}/", response_model=ExportRead)
-async def get_job(uuid: UUID, session: SessionDep, who: Teacher, request: Request, now: Now) -> Any:
-    """The same, as a job."""
-    return await get_export(uuid, session, who, request, now)
-
-
-@jobs.delete("/{uuid}/", response_model=ExportRead)
-async def cancel_job(uuid: UUID, session: SessionDep, who: Teacher, request: Request, now: Now) -> Any:
-    """Cancel it while it is written, or delete its file."""
-    export = await access_export(session, who, uuid, lock=True)
-    if export.status in ("queued", "running"):
-        export.status, export.ended_at = "cancelled", now
-    export.expires_at = now
-    await session.flush()
-    return _answer(request, who, export, now)
+    return export_answer(request, who, await access_export(session, who, uuid), now)
 
 
 async def access_export(session: AsyncSession, who: Principal, uuid: UUID, *, lock: bool = False) -> Export:
@@ -108,7 +89,7 @@ async def access_export(session: AsyncSession, who: Principal, uuid: UUID, *, lo
     return export
 
 
-def _answer(request: Request, who: Principal, export: Export, now: datetime) -> dict[str, Any]:
+def export_answer(request: Request, who: Principal, export: Export, now: datetime) -> dict[str, Any]:
     storage: Storage = request.app.state.storage
     link = None
     if export.object is not None and export.expires_at is not None and now < export.expires_at:

@@ -82,6 +82,8 @@ class _Writing:
         self._said = time.monotonic()
 
     async def write(self) -> None:
+        for path in await self._storage.list_folder(f"exports/{self._export.uuid}"):
+            await self._storage.delete(path)  # what earlier tries have left
         with tempfile.TemporaryDirectory(prefix="lectern-export-") as folder:
             file = Path(folder) / "export"
             async with self._run.db.sessions() as session:

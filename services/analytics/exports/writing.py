@@ -117,6 +117,9 @@ class ParquetWriter:
         import pyarrow
         import pyarrow.parquet
 
+        # Rows come one batch after another: threads and a pool of its own would only hold memory.
+        pyarrow.set_cpu_count(1)
+        pyarrow.set_memory_pool(pyarrow.system_memory_pool())
         kinds = {
             "integer": pyarrow.int64(), "number": pyarrow.float64(), "boolean": pyarrow.bool_(),
             "time": pyarrow.timestamp("us", tz="UTC"), "date": pyarrow.date32(),

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql
 from libs.common.data.shared_tables import create_processes_v1, drop_processes_v1
 
 revision: str = "0010"
-down_revision: str | None = "0007"
+down_revision: str | None = "0008"
 branch_labels: Sequence[str] | None = None
 depends_on: Sequence[str] | None = None
 

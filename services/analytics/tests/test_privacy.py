@@ -21,6 +21,9 @@ DECIDED = {
     "event_log": "ids; states of an erased user lose language and time zone, names never come here",
     "live_projection": "nothing personal",
     "exports": "what the person asked for goes, and the file", "privacy_parts": "ids only: the proof",
+    "readers": "goes", "reports": "the person's go; they go from others' recipients",
+    "report_runs": "they go from who got it", "report_files": "theirs alone go; others are of nobody",
+    "report_letters": "the person's go", "processes": "nothing personal", "rebuilds": "ids only: who asked",
     "outbox": "ids only", "key_progress": "ids only",
     "epochs": "nothing personal", "void_events": "ids only",
     "dead_letter": "parked states of the person become tombstones", "idempotency_keys": "the person's go",
@@ -53,7 +56,8 @@ async def test_an_export_holds_every_read_model(story: Story):
     ada = await learned(story)
     part = await export(story.service, ada)
     filled = {name for name, rows in part["data"].items() if rows}
-    assert filled == set(part["data"]) - {"submissions", "certificates", "replies", "media", "exports"}
+    empty = {"submissions", "certificates", "replies", "media", "exports", "reports", "reports_received"}
+    assert filled == set(part["data"]) - empty
     assert part["data"]["study"][0]["seconds"] == 600
 
 

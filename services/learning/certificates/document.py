@@ -5,22 +5,25 @@ import io
 import struct
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from pathlib import Path
-from typing import Any
 
-import orjson
 import segno
-import typst
 
+from libs.common.files.typesetting import (
+    GlyphMissing,
+    compile_document,
+    has_glyph,
+    legible,
+    typeset,
+    without_marks,
+)
 from libs.common.runtime.logs import get_logger
-from services.learning.certificates.writing import ENGLISH, labels_in, legible, typeset, without_marks
+from services.learning.certificates.writing import ENGLISH, labels_in
 
 log = get_logger(__name__)
 
 PLACE = Path(__file__).parent
 TEMPLATE = (PLACE / "certificate.typ").read_bytes()
-PROBE = b'#set document(title: "-")\n#set text(font: "Libertinus Serif")\n#sys.inputs.text'
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,45 +87,16 @@ def render_certificate(
         **{name: data is not None for name, data in pictures.items()},
     }
     try:
-        return _compile(files, values | {name: typeset(*each) for name, each in words.items()})
-    except typst.TypstError:  # PDF/UA-1 refuses a text that no font has glyphs for
+        return compile_document(files, values | {name: typeset(*each) for name, each in words.items()})
+    except GlyphMissing:  # PDF/UA-1 refuses a text that no font has glyphs for
         log.info("glyphs_missing", number=number)  # the error itself quotes the name
     plain = {name: (legible(text, has_glyph), hint) for name, (text, hint) in words.items()}
     try:
-        return _compile(files, values | {name: typeset(*each) for name, each in plain.items()})
-    except typst.TypstError:  # a mark and a letter of different fonts
+        return compile_document(files, values | {name: typeset(*each) for name, each in plain.items()})
+    except GlyphMissing:  # a mark and a letter of different fonts
         log.info("marks_left_out", number=number)
     bare = {name: typeset(without_marks(text), hint) for name, (text, hint) in plain.items()}
-    return _compile(files, values | bare)
-
-
-@cache
-def fonts() -> typst.Fonts:
-    """Those of the house and those that typst brings along: the same on every machine."""
-    return typst.Fonts(include_system_fonts=False, font_paths=[str(PLACE / "fonts")])
-
-
-@cache
-def has_glyph(char: str) -> bool:
-    try:
-        _compile({"main.typ": PROBE}, None, text=char)
-    except typst.TypstError:
-        return False
-    return True
-
-
-def _compile(files: dict[str, bytes], values: dict[str, Any] | None, **inputs: str) -> bytes:
-    if values is not None:
-        inputs["data"] = orjson.dumps(values).decode()
-    pdf = typst.compile(
-        files,  # type: ignore[call-overload]
-        sys_inputs=inputs,
-        font_paths=fonts(),
-        pdf_standards="ua-1",
-        timestamp=0,
-    )
-    assert isinstance(pdf, bytes)
-    return pdf
+    return compile_document(files, values | bare)
 
 
 def _framed(png: bytes) -> bytes:

@@ -10,8 +10,8 @@ import pytest
 from pypdf import PdfReader
 from pypdf.generic import ContentStream
 
-from services.learning.certificates.document import PLAIN, Design, has_glyph, render_certificate
-from services.learning.certificates.writing import BOX, one_line
+from libs.common.files.typesetting import BOX, has_glyph, one_line
+from services.learning.certificates.document import PLAIN, Design, render_certificate
 
 NUMBER = "CERT-2026-4F7K2Q"
 

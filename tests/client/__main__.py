@@ -21,7 +21,7 @@ from tests.support import PASSWORD
 HERE = Path(__file__).parent
 PAGE = HERE.parents[1] / "docs" / "front-end.md"
 ADMIN = "charts@lectern.example"
-VENDORED = HERE.parents[1] / "gateway" / "console" / "static" / "vendor" / "chart.js"
+VENDORED = HERE.parents[1] / "gateway" / "static" / "console" / "vendor" / "chart.umd.min.js"
 BLOCK = re.compile(r"^```ts\n// (?P<name>[a-z]+\.ts)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

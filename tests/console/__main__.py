@@ -4,7 +4,6 @@ Needs Chromium, Debian's or another named by `CHROMIUM`.
 """
 
 import argparse
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +20,9 @@ def main() -> int:
     if find_chromium() is None:
         print("console: Chromium is missing: install it with 'apt-get install chromium'", file=sys.stderr)
         return 1
-    environment = os.environ | ({"LECTERN_PICTURES": "1"} if options.pictures else {})
-    command = [sys.executable, "-m", "pytest", "-q", str(HERE / "pages.py"), *rest]
-    done = subprocess.run(command, env=environment, check=False).returncode
+    files = [HERE / "pages.py", *([HERE / "pictures.py"] if options.pictures else [])]
+    command = [sys.executable, "-m", "pytest", "-q", *map(str, files), *rest]
+    done = subprocess.run(command, check=False).returncode
     print("console: every page holds" if done == 0 else "console: failed", flush=True)
     return done
 

@@ -11,6 +11,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 800}
+LEAST_INK = 0.003
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 
 
@@ -91,6 +92,10 @@ class Tab:
                 return drawn / (data.length / 4);
             })"""
         )
+
+    async def is_drawn(self) -> bool:
+        """Whether something is drawn on every canvas."""
+        return all(share > LEAST_INK for share in await self.ink())
 
     async def overflow(self) -> int:
         """Pixels by which the page is wider than its window."""

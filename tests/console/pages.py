@@ -2,81 +2,35 @@
 
 import asyncio
 import json
-import os
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 import pytest
 from playwright.async_api import Browser
 
 from deploy.local import seed as demo
-from deploy.local.project import CHECKOUT, Project
+from deploy.local.project import Project
 from libs.common.testing.harness import eventually
-from tests.console.browser import PHONE, Tab, open_browser, open_tab
+from tests.console.browser import PHONE, Tab, open_tab
+from tests.console.conftest import CANARY, ask, signed_in
 from tests.poison import Poison
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-CANARY = '<img src=x onerror="alert(1)"><svg onload=alert(2)>'
 PAGES = {
     "student": ["student"],
     "teacher": ["student", "teacher", "query"],
     "manager": ["student", "teacher", "platform", "query"],
     "admin": ["platform", "query", "operations"],
 }
-PICTURES = CHECKOUT / "docs" / "pictures"
-
-
-@pytest.fixture(scope="session")
-def school(project: Project) -> Project:
-    """The demo school with a few weeks of learning; what people can name is called like an attack."""
-    demo.seed(project)
-    demo.history(project, "small", lambda *_: None)
-    with httpx.Client(base_url=project.gateway_url, timeout=30) as http:
-        teacher = login(http, "teacher2")
-        mine = http.get("/api/courses/teacher/", headers=teacher).json()
-        for course in mine:
-            body = {"title": f"{course['title']} {CANARY}"}
-            http.patch(f"/api/courses/{course['uuid']}/", json=body, headers=teacher).raise_for_status()
-        body = {"last_name": CANARY}
-        for name in ("teacher2", "student2"):
-            http.patch("/api/accounts/users/me/", json=body, headers=login(http, name)).raise_for_status()
-    return project
-
-
-def login(http: httpx.Client, name: str) -> dict[str, str]:
-    body = {"email": demo.email_of(name), "password": demo.PASSWORD}
-    answer = http.post("/api/accounts/login/", json=body).raise_for_status().json()
-    return {"Authorization": f"Bearer {answer['access']}"}
-
-
-def ask(project: Project, name: str, method: str, path: str, **options: Any) -> Any:
-    with httpx.Client(base_url=project.gateway_url, timeout=30) as http:
-        return http.request(method, path, headers=login(http, name), **options).raise_for_status().json()
-
-
-@pytest.fixture
-async def browser() -> AsyncIterator[Browser]:
-    async with open_browser() as browser:
-        yield browser
-
-
-async def signed_in(tab: Tab, name: str) -> None:
-    await tab.login(demo.email_of(name), demo.PASSWORD)
 
 
 async def holds(tab: Tab, where: str) -> None:
     assert tab.faults == [], where
     assert await tab.violations() == [], where
     assert await tab.overflow() <= 0, where
-    await eventually(lambda: _drawn(tab), 20)
-
-
-async def _drawn(tab: Tab) -> bool:
-    return all(share > 0.003 for share in await tab.ink())
+    await eventually(lambda: tab.is_drawn(), 20)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -237,21 +191,3 @@ async def test_an_operator_mends_a_dead_letter(school: Project, browser: Browser
         await tab.page.get_by_role("button", name="Rebuild from the event log").click()
         await tab.page.get_by_text("The digests are equal.").wait_for(timeout=120_000)
         assert tab.faults == []
-
-
-@pytest.mark.skipif("LECTERN_PICTURES" not in os.environ, reason="pictures are made by make screenshots")
-@pytest.mark.parametrize(
-    ("role", "path", "scheme"), [("teacher", "teacher", "light"), ("admin", "operations", "dark")]
-)
-async def test_pictures(school: Project, browser: Browser, role: str, path: str, scheme: str):
-    async with open_tab(browser, school.gateway_url, scheme=scheme) as tab:
-        await signed_in(tab, role)
-        await tab.open(path)
-        await eventually(lambda: _drawn(tab), 20)
-        if path == "operations":
-            lines = tab.page.locator(".canvas")
-            await tab.page.wait_for_timeout(20_000)
-            assert await lines.count() == 2
-        picture = PICTURES / f"console-{path}.png"
-        await tab.page.screenshot(path=picture)
-        assert picture.stat().st_size > 20_000

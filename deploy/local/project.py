@@ -239,7 +239,8 @@ def environment(project: Project, process: str = "") -> dict[str, str]:
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{values.get('PATH', os.defpath)}",
     }
     values.setdefault("LECTERN_LOG_FORMAT", "json")
-    links = {"mail": project.mail_url, **project.observer_urls}
+    observers = {f"{name.title()} (make observe)": url for name, url in project.observer_urls.items()}
+    links = {"Mail": project.mail_url, **observers}
     values.setdefault("LECTERN_OPERATOR_LINKS", ",".join(f"{name}={url}" for name, url in links.items()))
     for name, port in project.ports.items():
         values[f"LECTERN_PORT_{name.upper()}"] = str(port)

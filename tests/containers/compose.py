@@ -27,6 +27,7 @@ from libs.common.testing.harness import eventually
 from tests.containers import images
 from tests.containers.bases import have
 from tests.containers.engine import Engine, engine
+from tests.containers.unhealthy import print_unhealthy
 from tests.e2e.test_story import Story
 from tests.support import Stage, Visitor
 
@@ -328,7 +329,9 @@ def compose_test(*, built: bool = False) -> None:
 
 
 def save_logs(suite: Suite) -> None:
-    """What the containers said, for who looks for the reason."""
+    """What the containers said, for who looks for the reason; first of all those that are unwell."""
+    with suppress(RuntimeError, subprocess.TimeoutExpired):
+        print_unhealthy(suite.running, PROJECT)
     target = CHECKOUT / ".lectern" / "compose-test.log"
     target.parent.mkdir(exist_ok=True)
     with suppress(RuntimeError, subprocess.TimeoutExpired):

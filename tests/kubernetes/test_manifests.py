@@ -9,7 +9,8 @@ from pydantic_settings import BaseSettings
 
 from deploy.k8s import operators
 from deploy.k8s.__main__ import random_secrets, stale
-from deploy.k8s.processes import PARTITIONS, PROCESSES
+from deploy.k8s.processes import PARTITIONS, PROCESSES, STORES
+from deploy.local.project import CHECKOUT
 from gateway.settings import GatewaySettings
 from libs.common.events.topics import TopicSettings
 from libs.common.runtime.settings import SERVICES
@@ -195,6 +196,14 @@ def test_a_process_gets_the_secrets_of_its_own_alone(overlay: str):
         own = {"lectern", f"database-{process.app}", f"kafka-{process.user}", f"valkey-{process.user}"}
         own |= {use for use in ("storage", "mail") if use in process.uses} | {"lectern-ca"}
         assert _references(workload, "secret") <= own, process.name
+
+
+def test_every_service_that_keeps_files_reaches_the_object_storage():
+    keeps = {
+        path.parent.name for path in CHECKOUT.glob("services/*/app.py") if "Storage(" in path.read_text()
+    }
+    reaches = {each.app for each in PROCESSES if "storage" in each.uses}
+    assert keeps == reaches == set(STORES)
 
 
 @every_overlay

@@ -15,7 +15,8 @@ HTTP_PORT, METRICS_PORT = 8000, 9100
 PARTITIONS = 6
 """More consumers of a group than a topic has partitions would stand idle."""
 
-# Beside PostgreSQL: who keeps files, and whose tasks send mail.
+# Beside PostgreSQL: whose APIs keep files, and whose tasks send mail. All tasks write files: their service's
+# part of what a person takes along.
 STORES = ("identity", "catalog", "learning", "analytics")
 MAILS = ("identity", "notify")
 DECODES = {"identity": 384, "catalog": 384, "learning": 256, "analytics": 256}
@@ -126,9 +127,7 @@ def _worker(service: str) -> Process:
 
 
 def _tasks(service: str) -> Process:
-    uses = {"database", "broker"}
-    if service in STORES:
-        uses.add("storage")
+    uses = {"database", "broker", "storage"}
     if service in MAILS:
         uses.add("mail")
     return Process(

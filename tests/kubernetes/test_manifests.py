@@ -198,12 +198,11 @@ def test_a_process_gets_the_secrets_of_its_own_alone(overlay: str):
         assert _references(workload, "secret") <= own, process.name
 
 
-def test_every_service_that_keeps_files_reaches_the_object_storage():
-    keeps = {
-        path.parent.name for path in CHECKOUT.glob("services/*/app.py") if "Storage(" in path.read_text()
-    }
-    reaches = {each.app for each in PROCESSES if "storage" in each.uses}
-    assert keeps == reaches == set(STORES)
+def test_whoever_keeps_files_reaches_the_object_storage():
+    apps = CHECKOUT.glob("services/*/app.py")
+    assert {path.parent.name for path in apps if "Storage(" in path.read_text()} == set(STORES)
+    wanted = {f"{service}-api" for service in STORES} | {f"{service}-tasks" for service in SERVICES}
+    assert {each.name for each in PROCESSES if "storage" in each.uses} == wanted
 
 
 @every_overlay

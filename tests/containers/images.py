@@ -182,7 +182,7 @@ def stop(running: Engine, container: str) -> float:
 
 def start(running: Engine, image: str, service: str, entry: str, values: dict[str, str]) -> str:
     """One container with nothing that it does not need, and no shell."""
-    container = f"{NETWORK}-{service}" if entry in ("api", "tasks") else f"{NETWORK}-{service}-{entry}"
+    container = f"{NETWORK}-{service}" if entry == "api" else f"{NETWORK}-{service}-{entry}"
     running.status("rm", "--force", container)
     # A shell is hidden, so that nothing can use one.
     mounts = [
@@ -278,19 +278,10 @@ def _prepare(running: Engine, tag: str, values: dict[str, str]) -> None:
     """Database, schemas and topics, by the commands of the worker's image."""
     for entry in ("libs.common.data.bootstrap", "migrate", "libs.common.events.topics"):
         arguments = ["create"] if entry.endswith("topics") else []
-        words = [
-            "run",
-            "--rm",
-            "--network",
-            NETWORK,
-            *TIGHT,
-            "--tmpfs",
-            "/data:uid=10001,gid=10001",
-            *given(values),
-        ]
+        run = ["run", "--rm", "--network", NETWORK, *TIGHT, "--tmpfs", DATA, *given(values)]
         for attempt in range(20):
             try:
-                running.docker(*words, f"lectern/worker:{tag}", entry, *arguments)
+                running.docker(*run, f"lectern/worker:{tag}", entry, *arguments)
                 break
             except RuntimeError:
                 if attempt == 19:

@@ -222,7 +222,7 @@ def deployment(process: Process) -> Json:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": process.name, "labels": PART_OF | selected},
+        "metadata": {"name": process.name, "labels": PART_OF | selected | uses},
         "spec": spec
         | {
             "revisionHistoryLimit": 5,

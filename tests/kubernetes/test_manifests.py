@@ -205,6 +205,14 @@ def test_whoever_keeps_files_reaches_the_object_storage():
     assert {each.name for each in PROCESSES if "storage" in each.uses} == wanted
 
 
+def test_where_files_lie_on_a_volume_whoever_keeps_them_has_it():
+    for process in PROCESSES:
+        (workload,) = [each for each in of_kind("development", "Deployment") if name(each) == process.name]
+        (container,) = pod_of(workload)["spec"]["containers"]
+        mounted = "/files" in {each["mountPath"] for each in container["volumeMounts"]}
+        assert mounted is ("storage" in process.uses), process.name
+
+
 @every_overlay
 def test_secrets_are_only_referred_to(overlay: str):
     assert not of_kind(overlay, "Secret")

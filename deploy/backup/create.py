@@ -177,8 +177,10 @@ async def read_offsets(settings: SuiteSettings) -> Offsets:
 
 
 def release() -> str:
-    """Version and, in a checkout, commit of this code."""
+    """Version and, in a checkout, commit of this code; an image has neither checkout nor git."""
     root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists() or shutil.which("git") is None:
+        return suite_release()
     done = subprocess.run(
         ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"],
         capture_output=True,

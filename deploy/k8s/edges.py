@@ -107,7 +107,7 @@ def _edges() -> Iterator[Edge]:
         if service in STORES:
             yield Edge(api, "outside", HTTPS, "object storage")
         yield Edge(f"{service}-{MIGRATE}", "postgres", (POSTGRES_PORT,), "migrations")
-    for service in STORES:
+    for service in SERVICES:
         yield Edge(f"{service}-{WORK}", "outside", HTTPS, "object storage")
     for service in MAILS:
         yield Edge(f"{service}-{WORK}", "outside", SMTP, "mail")

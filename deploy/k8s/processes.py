@@ -15,13 +15,16 @@ HTTP_PORT, METRICS_PORT = 8000, 9100
 PARTITIONS = 6
 """More consumers of a group than a topic has partitions would stand idle."""
 
-# Beside PostgreSQL: who keeps files, and whose tasks send mail.
-STORES = ("identity", "catalog", "learning")
+# Beside PostgreSQL: whose APIs keep files, and whose tasks send mail. All tasks write files: their service's
+# part of what a person takes along.
+STORES = ("identity", "catalog", "learning", "analytics")
 MAILS = ("identity", "notify")
-DECODES = {"identity": 384, "catalog": 384, "learning": 256}
-"""MiB beside the usual for pictures, archives and certificates."""
-LARGEST_FILE = {"catalog": "2Gi", "learning": "1Gi", "identity": "512Mi"}
-"""What uploads under way may hold in /tmp."""
+DECODES = {"identity": 384, "catalog": 384, "learning": 256, "analytics": 256}
+"""MiB beside the usual for pictures, archives, certificates and exports."""
+LARGEST_FILE = {"catalog": "2Gi", "learning": "1Gi", "identity": "512Mi", "analytics": "2Gi"}
+"""What uploads and exports under way may hold in /tmp."""
+EXPORTS = "analytics"
+"""Its tasks write Parquet and sheets: they run in the image that has the libraries for that."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,8 @@ class Process:
     """At Kafka and Valkey."""
     image: str = ""
     scratch: str = "64Mi"
+    options: tuple[str, ...] = ()
+    """Of its entry point."""
 
     @property
     def name(self) -> str:
@@ -122,9 +127,7 @@ def _worker(service: str) -> Process:
 
 
 def _tasks(service: str) -> Process:
-    uses = {"database", "broker"}
-    if service in STORES:
-        uses.add("storage")
+    uses = {"database", "broker", "storage"}
     if service in MAILS:
         uses.add("mail")
     return Process(
@@ -137,8 +140,9 @@ def _tasks(service: str) -> Process:
         replicas=(2, 2),
         grace=60,
         user=TASKS,
-        image=service,
+        image="worker" if service == EXPORTS else service,
         scratch=LARGEST_FILE.get(service, "64Mi"),
+        options=("--only", service) if service == EXPORTS else (),
     )
 
 

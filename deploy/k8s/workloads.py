@@ -138,7 +138,7 @@ def container(process: Process) -> Json:
         "name": process.part or process.app,
         "image": f"{REGISTRY}/{process.image}:{TAG}",
         "imagePullPolicy": "IfNotPresent",
-        "args": [process.entry],
+        "args": [process.entry, *process.options],
     }
     if process.app != BEAT:
         made["ports"] = [{"name": "http" if process.has_http else "metrics", "containerPort": process.port}]
@@ -222,7 +222,7 @@ def deployment(process: Process) -> Json:
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
-        "metadata": {"name": process.name, "labels": PART_OF | selected},
+        "metadata": {"name": process.name, "labels": PART_OF | selected | uses},
         "spec": spec
         | {
             "revisionHistoryLimit": 5,

@@ -146,13 +146,21 @@ async def rotate(db: Database, settings: Settings) -> str:
     return f"key {kid} is published and signs in ten minutes"
 
 
+def ask_password() -> str:
+    """Raises ValueError where there is nobody to ask."""
+    try:
+        return getpass.getpass("Password: ")
+    except EOFError:
+        raise ValueError("There is no terminal to ask for the password: give it with --password") from None
+
+
 async def run(arguments: argparse.Namespace) -> str:
     settings = Settings()
     db = Database(settings, CeleryQueue(settings))
     try:
         if arguments.command == "rotate-keys":
             return await rotate(db, settings)
-        password = arguments.password or getpass.getpass("Password: ")
+        password = arguments.password or ask_password()
         if settings.environment == "production" and password == DEMO_PASSWORD:
             raise ValueError("That is the password of the demo users, which is public: choose another")
         if arguments.command == "people":

@@ -27,6 +27,8 @@ from libs.common.testing.harness import eventually
 from tests.containers import images
 from tests.containers.bases import have
 from tests.containers.engine import Engine, engine
+from tests.containers.exports import export
+from tests.containers.unhealthy import print_unhealthy
 from tests.e2e.test_story import Story
 from tests.support import Stage, Visitor
 
@@ -190,6 +192,7 @@ async def tell_story(suite: Suite, admin: str) -> ComposedStory:
         await visitor.login(ADMIN_PASSWORD)
         story = ComposedStory()
         await story.tell(stage, visitor)
+        print(f"compose: {await export(story.teacher, story.ada)}", flush=True)
         return story
     finally:
         await stage.close()
@@ -247,6 +250,7 @@ def build(running: Engine) -> None:
     begin = time.monotonic()
     for service in images.IMAGES:
         images.build(running, service, SETTINGS["LECTERN_TAG"])
+    images.tidy(running)
     print(f"compose: images: {time.monotonic() - begin:.1f} s", flush=True)
 
 
@@ -328,7 +332,9 @@ def compose_test(*, built: bool = False) -> None:
 
 
 def save_logs(suite: Suite) -> None:
-    """What the containers said, for who looks for the reason."""
+    """What the containers said, for who looks for the reason; first of all those that are unwell."""
+    with suppress(RuntimeError, subprocess.TimeoutExpired):
+        print_unhealthy(suite.running, PROJECT)
     target = CHECKOUT / ".lectern" / "compose-test.log"
     target.parent.mkdir(exist_ok=True)
     with suppress(RuntimeError, subprocess.TimeoutExpired):

@@ -77,7 +77,8 @@ class Node:
         return run(self.place / "bin" / "ctr", "-a", self.socket, "-n", "k8s.io", *arguments, check=check)
 
     def load(self, docker: dict[str, str], images: list[str]) -> None:
-        """Takes images over from a Docker engine, where they are not here yet; they stay for the next run."""
+        """Takes images over from a Docker engine, where they are not here yet; they stay for the next run, in
+        place of older ones."""
         ask = ["docker", "image", "inspect", "--format", "{{.Id}}", *images]
         asked = subprocess.run(ask, env=docker, capture_output=True, text=True, check=False)
         if asked.returncode:
@@ -86,6 +87,10 @@ class Node:
         stamp = self.images / "taken-over"
         if stamp.exists() and stamp.read_text() == wanted:
             return
+        stamp.unlink(missing_ok=True)
+        older = [each for each in self.ctr("images", "ls", "--quiet").split() if "/lectern/" in each]
+        if older:
+            self.ctr("images", "rm", "--sync", *older)
         save = subprocess.Popen(["docker", "save", *images], env=docker, stdout=subprocess.PIPE)
         argv = [self.place / "bin" / "ctr", "-a", self.socket, "-n", "k8s.io", "images", "import", "-"]
         taken = subprocess.run(argv, stdin=save.stdout, capture_output=True, text=True, check=False)

@@ -32,6 +32,7 @@ from deploy.local.project import CHECKOUT, GENEROUS
 from libs.common.runtime.settings import SERVICES
 from tests.conftest import run_module
 from tests.containers.engine import engine
+from tests.containers.exports import export
 from tests.e2e.test_story import Story
 from tests.kubernetes import build
 from tests.kubernetes.backing import Backing, ClusterProject, backing_services
@@ -142,6 +143,7 @@ async def _steps(cluster: Cluster, backing: Backing, tag: str, minutes: float, f
     stage = Stage(run.project, uuid4().hex[:8])
     try:
         await run.step("the story through the gateway", lambda: tell(run, stage))
+        await run.step("exports", lambda: export(run.told.teacher, run.told.ada))
         await run.step("doctor", lambda: diagnose(cluster, run.project))
         await run.step("roll-out of every deployment under load", lambda: roll(run))
         await run.step("drain of each node under load", lambda: drain(run))

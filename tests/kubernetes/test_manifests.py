@@ -9,7 +9,8 @@ from pydantic_settings import BaseSettings
 
 from deploy.k8s import operators
 from deploy.k8s.__main__ import random_secrets, stale
-from deploy.k8s.processes import PARTITIONS, PROCESSES
+from deploy.k8s.processes import PARTITIONS, PROCESSES, STORES
+from deploy.local.project import CHECKOUT
 from gateway.settings import GatewaySettings
 from libs.common.events.topics import TopicSettings
 from libs.common.runtime.settings import SERVICES
@@ -195,6 +196,21 @@ def test_a_process_gets_the_secrets_of_its_own_alone(overlay: str):
         own = {"lectern", f"database-{process.app}", f"kafka-{process.user}", f"valkey-{process.user}"}
         own |= {use for use in ("storage", "mail") if use in process.uses} | {"lectern-ca"}
         assert _references(workload, "secret") <= own, process.name
+
+
+def test_whoever_keeps_files_reaches_the_object_storage():
+    apps = CHECKOUT.glob("services/*/app.py")
+    assert {path.parent.name for path in apps if "Storage(" in path.read_text()} == set(STORES)
+    wanted = {f"{service}-api" for service in STORES} | {f"{service}-tasks" for service in SERVICES}
+    assert {each.name for each in PROCESSES if "storage" in each.uses} == wanted
+
+
+def test_where_files_lie_on_a_volume_whoever_keeps_them_has_it():
+    for process in PROCESSES:
+        (workload,) = [each for each in of_kind("development", "Deployment") if name(each) == process.name]
+        (container,) = pod_of(workload)["spec"]["containers"]
+        mounted = "/files" in {each["mountPath"] for each in container["volumeMounts"]}
+        assert mounted is ("storage" in process.uses), process.name
 
 
 @every_overlay

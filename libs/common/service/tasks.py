@@ -1,12 +1,14 @@
 """Celery's two processes: `python -m libs.common.service.tasks worker | beat`.
 
-They serve every service whose code is here: all of them on one machine, one of them in its image. Both touch
-`LECTERN_READY_FILE` when they are ready and every few seconds as long as they make progress.
+They serve every service whose code is here: all of them on one machine, one of them in its image, or the one
+that `--only` names. Both touch `LECTERN_READY_FILE` when they are ready and every few seconds as long as they
+make progress.
 """
 
 import argparse
 import os
 import sys
+from collections.abc import Iterable
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,9 +25,9 @@ ALIVE_EVERY = 5.0
 SCHEDULER = "libs.common.service.tasks:Scheduler"
 
 
-def registries() -> list[Tasks]:
+def registries(services: Iterable[str] = SERVICES) -> list[Tasks]:
     """`TASKS` of each service's `tasks.py`, if it has one."""
-    names = [f"services.{service}.tasks" for service in SERVICES if find_spec(f"services.{service}")]
+    names = [f"services.{service}.tasks" for service in services if find_spec(f"services.{service}")]
     return [import_module(name).TASKS for name in names if find_spec(name)]
 
 
@@ -66,8 +68,9 @@ def main() -> None:
     parser.add_argument("process", choices=("worker", "beat"))
     parser.add_argument("--concurrency", type=int, default=4, help="tasks run at once by a worker")
     parser.add_argument("--hostname", default="lectern@%h", help="name of a worker; %%h is the host's")
+    parser.add_argument("--only", choices=SERVICES, help="the tasks of this service")
     options = parser.parse_args()
-    found = registries()
+    found = registries([options.only] if options.only else SERVICES)
     app = celery_app(SuiteSettings(), *found)
     app.steps["worker"].add(Heartbeat)
     if options.process == "beat":

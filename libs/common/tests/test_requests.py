@@ -6,10 +6,11 @@ from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.bus.inbox import apply_batch
 from libs.common.events.base import Event
-from libs.common.testing.harness import Harness, access_token, as_record
+from libs.common.testing.harness import Harness, Person, access_token, as_record
 from libs.common.tests.toy import Counted
 
 
@@ -232,6 +233,36 @@ async def test_parallel_requests_with_one_key_have_one_effect(toy_service: Harne
     assert {a.status_code for a in answers} <= {201, 409}
     assert len({a.content for a in answers if a.status_code == 201}) == 1
     assert await rows(toy_service, "counters") == 1
+
+
+async def hold_key(session: AsyncSession, person: Person, key: str) -> None:
+    """As a request that is in hand."""
+    name = {"name": f"{person.uuid} {key}"}
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 7))"), name)
+
+
+async def test_a_repetition_waits_a_moment_for_the_end_of_a_request_that_died(toy_service: Harness):
+    student = toy_service.person()
+    async with toy_service.db.sessions() as session:
+        await hold_key(session, student, "key-7")
+        answer = asyncio.create_task(
+            student.client.post("/api/counters/", json={"value": 5}, headers={"Idempotency-Key": "key-7"})
+        )
+        await asyncio.wait([answer], timeout=0.2)
+        assert not answer.done()
+    assert (await answer).status_code == 201
+    assert await rows(toy_service, "counters") == 1
+
+
+async def test_a_repetition_of_what_goes_on_is_told_so(toy_service: Harness):
+    student = toy_service.person()
+    async with toy_service.db.sessions() as session:
+        await hold_key(session, student, "key-8")
+        answer = await student.client.post(
+            "/api/counters/", json={"value": 5}, headers={"Idempotency-Key": "key-8"}
+        )
+    assert (answer.status_code, answer.json()["code"]) == (409, "request_in_flight")
+    assert await rows(toy_service, "counters") == 0
 
 
 async def test_a_refused_request_may_be_repeated_with_its_key(toy_service: Harness):

@@ -5,12 +5,16 @@ shows the caller's own answer to the caller alone. The role belongs to what is c
 meanwhile is not shown what the former one saw, and does not do it twice.
 
 For signed-in callers on POST, PUT, PATCH and DELETE. The same key with another request is a 422, one whose
-first request is still in flight a 409. Only 2xx answers are stored: a refused request had no effect.
-Sessions and credentials (`exempt` paths) are left out, so that no token is ever stored. So are bodies above
-`limit`, uploads all of them: whether one is the same as before is known only once it has arrived, and until
-then it would have to be kept in memory, or the transaction open for as long as a slow client takes.
+first request is still in flight a 409, after a moment in which it may end: a gateway repeats what a process
+that died had in hand, and PostgreSQL learns of that death a little later.
+
+Only 2xx answers are stored: a refused request had no effect. Sessions and credentials (`exempt` paths) are
+left out, so that no token is ever stored. So are bodies above `limit`, uploads all of them: whether one is
+the same as before is known only once it has arrived, and until then it would have to be kept in memory, or
+the transaction open for as long as a slow client takes.
 """
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Collection
@@ -33,6 +37,8 @@ KEY = re.compile(r"[\x21-\x7e]{1,255}\Z")
 METHODS = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 BOUNDARY = re.compile(r'multipart/form-data;.*\bboundary="?([^\s";,]{1,70})', re.IGNORECASE)
 KEPT_HEADERS = ("content-type", "etag", "location")
+PAUSES = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Seconds between looks at a key that another request holds; no connection is held meanwhile."""
 
 
 class IdempotencyKeyReused(Unprocessable):
@@ -109,7 +115,8 @@ class Idempotency:
                 answer.extend(message.get("body", b""))
 
         async with self.db.sessions() as session:
-            stored = await _lock(session, principal, key)
+            await _hold(session, principal, key)
+            stored = await _find(session, principal, key)
             if stored is not None:
                 if bytes(stored.request_hash) != request_hash:
                     raise IdempotencyKeyReused
@@ -146,13 +153,20 @@ def _without_boundary(body: bytes, kind: str) -> bytes:
     return body.replace(b"--" + match[1].encode("latin-1"), b"--") if match else body
 
 
-async def _lock(session: AsyncSession, principal: str, key: str) -> Any:
-    """The stored answer, or None; holds the key for this transaction. Raises RequestInFlight."""
-    locked = await session.execute(
-        text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 7))"), {"name": f"{principal} {key}"}
-    )
-    if not locked.scalar_one():
-        raise RequestInFlight
+async def _hold(session: AsyncSession, principal: str, key: str) -> None:
+    """Take the key for this transaction. Raises RequestInFlight."""
+    query = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 7))")
+    for pause in (*PAUSES, None):
+        if (await session.execute(query, {"name": f"{principal} {key}"})).scalar_one():
+            return
+        await session.rollback()
+        if pause is None:
+            raise RequestInFlight
+        await asyncio.sleep(pause)
+
+
+async def _find(session: AsyncSession, principal: str, key: str) -> Any:
+    """The stored answer, or None."""
     result = await session.execute(
         text(
             "SELECT request_hash, status, headers, body FROM idempotency_keys"

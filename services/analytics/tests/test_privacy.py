@@ -20,6 +20,8 @@ from services.analytics.tests.conftest import Story, scalar
 DECIDED = {
     "event_log": "ids; states of an erased user lose language and time zone, names never come here",
     "live_projection": "nothing personal",
+    "iceberg_tables": "names of files", "iceberg_namespace_properties": "nothing personal",
+    "lake_months": "nothing personal", "lake_erasures": "ids, until the lake has followed",
     "exports": "what the person asked for goes, and the file", "privacy_parts": "ids only: the proof",
     "outbox": "ids only", "key_progress": "ids only",
     "epochs": "nothing personal", "void_events": "ids only",

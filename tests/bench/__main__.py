@@ -22,6 +22,7 @@ from tests.bench import (
     gradebook,
     history,
     idle,
+    lake,
     latency,
     lessons,
     logins,
@@ -52,7 +53,10 @@ ALONE: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "quiz_storm": quiz_storm.measure,
     "idle": idle.measure,
 }
-ON_REQUEST: dict[str, Callable[[], Awaitable[list[Figure]]]] = {"history": history.measure}
+ON_REQUEST: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
+    "history": history.measure,
+    "lake": lake.measure,
+}
 """What takes too long for every run: only where `ONLY` names it."""
 DETACHED = ("logins", "quiz_storm", "idle")
 """A whole suite is nobody's child, so that there it cannot be told from others."""

@@ -23,7 +23,7 @@ class Settings(ServiceSettings):
     lake_views: bool = Field(
         False, description="whether the analysts' views are written there daily, for Spark and the like"
     )
-    lake_batch: int = Field(50_000, gt=0, description="most events of one commit of the lake")
+    lake_batch: int = Field(20_000, gt=0, description="most events of one commit of the lake")
     lake_hours: int = Field(
         24, gt=0, description="how long files stay that the lake needs no more; longer than a backup takes"
     )

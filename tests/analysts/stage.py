@@ -20,8 +20,8 @@ from tests.bench.history import fold, write
 from tests.bench.school import school
 from tests.bench.service import migrated
 
-EVENTS = 20_000
-LEARNERS, COURSES = 400, 12
+EVENTS = 8_000
+LEARNERS, COURSES = 200, 8
 
 
 @dataclass
@@ -63,12 +63,12 @@ def world(events: int = EVENTS, learners: int = LEARNERS, courses: int = COURSES
         made = school(learners, courses)
         write(url, made.base())
         write(url, made.events(events))
+        asyncio.run(fold(url, accept=True))
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(
                 "UPDATE analytics.live_projection SET"
                 " position = (SELECT max(position) FROM analytics.event_log)"
             )
-        asyncio.run(fold(url, accept=True))
         admin = with_database(servers.postgres, "lectern")
         environment = os.environ | {
             "ANALYTICS_DATABASE_URL": url,

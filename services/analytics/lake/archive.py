@@ -14,7 +14,7 @@ from libs.common.data.db import Database, driver
 from services.analytics.models import LakeMonth
 from services.analytics.settings import Settings
 
-WINDOW = 50_000
+WINDOW = 20_000
 """Positions that are read at once."""
 COLUMNS = "position, occurred_at, event_id, topic, key, seq, type, payload"
 Row = tuple[Any, ...]

@@ -1,4 +1,4 @@
-"""A log that was restored to an earlier moment: the lake forgets what has not happened in it."""
+"""After a disaster: a lake whose files are lost, and a log that was restored to an earlier moment."""
 
 import asyncio
 
@@ -8,10 +8,23 @@ from sqlalchemy import text
 from libs.common.data.db import Database
 from libs.common.runtime.logs import get_logger
 from services.analytics.lake.archive import archived_months
-from services.analytics.lake.tables import LAST_EVENT, POSITION, Lake, of_month
+from services.analytics.lake.tables import LAST_EVENT, LOG, POSITION, Lake, LakeLost, of_month
 from services.analytics.models import LakeMonth
 
 log = get_logger(__name__)
+
+
+async def forget_lost(db: Database, lake: Lake) -> None:
+    """Begin anew where all files are gone. Raises LakeLost where months of the log were nowhere else: they
+    have to come from a backup."""
+    try:
+        await asyncio.to_thread(lake.load, LOG)
+    except LakeLost:
+        async with db.sessions() as session:
+            if await archived_months(session):
+                raise
+        log.error("lake_lost", table=LOG)
+        await asyncio.to_thread(lake.forget, LOG)
 
 
 async def forget_restored(db: Database, lake: Lake) -> bool:

@@ -68,6 +68,10 @@ PROPERTIES = {
 }
 
 
+class LakeLost(Exception):
+    """The catalog names a table of which the storage has nothing."""
+
+
 class Lake:
     """The catalog in the schema of analytics, and the area of the storage that its tables lie in."""
 
@@ -113,22 +117,26 @@ class Lake:
 
     def load(self, name: str) -> Table | None:
         """A table as it is now. Where the catalog was restored to a moment whose metadata are deleted by now,
-        the newest that are there: they say up to which position it is."""
+        the newest that are there: they say up to which position it is. Raises LakeLost."""
         try:
             return self.catalog.load_table((CATALOG, name))
         except NoSuchTableError:
             return None
-        except FileNotFoundError:
+        except FileNotFoundError as error:
             newest = max(
                 (str(e["path"]) for batch in obstore.list(self.store, f"{name}/metadata") for e in batch),
                 key=lambda path: (path.endswith(".metadata.json"), path),
                 default="",
             )
             if not newest.endswith(".metadata.json"):
-                raise
+                raise LakeLost(f"the files of the lake's table {name} are gone") from error
             log.warning("lake_table_adopted", table=name, metadata=newest)
-            self.catalog.drop_table((CATALOG, name))
+            self.forget(name)
             return self.catalog.register_table((CATALOG, name), f"{self.url}/{newest}")
+
+    def forget(self, name: str) -> None:
+        """Take a table out of the catalog. Its files stay."""
+        self.catalog.drop_table((CATALOG, name))
 
 
 @contextmanager

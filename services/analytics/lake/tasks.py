@@ -15,7 +15,7 @@ from libs.common.data.db import Database
 from libs.common.data.jobs import TaskRun, Tasks
 from libs.common.runtime.failpoints import failpoint
 from libs.common.runtime.logs import get_logger
-from services.analytics.models import LakeErasure
+from services.analytics.models import IcebergTable, LakeErasure
 from services.analytics.settings import Settings
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ async def turn(db: Database, seconds: int = 30) -> AsyncIterator[bool]:
 async def write_lake(run: TaskRun) -> None:
     """Write new events to the lake, follow erasures, and put small files together."""
     if not run.settings.lake:
+        await erase_in_lake(run)  # of a lake that was written before
         return
     async with turn(run.db, 1) as mine:
         if mine:
@@ -68,14 +69,17 @@ async def bring_on(run: TaskRun, settings: Settings) -> int:
 @TASKS.task()
 async def erase_in_lake(run: TaskRun) -> None:
     """Follow an erasure at once; `write_lake` would do so within minutes."""
-    if not run.settings.lake:
-        return
-    from services.analytics.lake.tables import open_lake
-
     async with turn(run.db) as mine:
-        if mine:
-            with open_lake(run.settings) as lake:
-                await follow_erasures(run, lake)
+        if not mine:
+            return
+        async with run.db.session() as session:
+            if not await session.scalar(select(IcebergTable.table_name).limit(1)):
+                await session.execute(delete(LakeErasure))
+                return
+        from services.analytics.lake.tables import open_lake
+
+        with open_lake(run.settings) as lake:
+            await follow_erasures(run, lake)
 
 
 async def follow_erasures(run: TaskRun, lake: "Lake") -> None:

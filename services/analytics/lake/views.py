@@ -26,7 +26,7 @@ from libs.common.data.db import Database
 from services.analytics.dictionary import Dataset, dictionary
 from services.analytics.exports.source import Source
 from services.analytics.exports.writing import arrow_values
-from services.analytics.lake.tables import CATALOG, LOG, POSITION, Lake, commit, files_of, write
+from services.analytics.lake.tables import LOG, POSITION, Lake, LakeLost, commit, files_of, write
 from services.analytics.projection import use_live
 
 AS_OF = "lectern.as_of"
@@ -91,9 +91,13 @@ async def _write_view(
 
 def _table(lake: Lake, name: str, schema: Schema) -> Table:
     """A view that has changed its columns is another table at the same place."""
-    table = lake.load(name)
-    if table is not None and table.schema().as_struct() != schema.as_struct():
-        lake.catalog.drop_table((CATALOG, name))
+    try:
+        table = lake.load(name)
+    except LakeLost:
+        lake.forget(name)
+    else:
+        if table is not None and table.schema().as_struct() != schema.as_struct():
+            lake.forget(name)
     return lake.table(name, schema, UNPARTITIONED_PARTITION_SPEC, WITHOUT_BOUNDS)
 
 

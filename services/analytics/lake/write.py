@@ -16,7 +16,7 @@ from libs.common.data.db import Database, driver
 from libs.common.events.identity import UserState
 from libs.common.runtime.failpoints import failpoint
 from libs.common.runtime.logs import get_logger
-from services.analytics.lake.restored import forget_restored
+from services.analytics.lake.restored import forget_lost, forget_restored
 from services.analytics.lake.tables import (
     LAST_EVENT,
     LOG_COLUMNS,
@@ -35,11 +35,11 @@ log = get_logger(__name__)
 
 PATIENCE = 240
 """Seconds after which a run ends; the next one goes on."""
-SMALL = 16 * 2**20
+SMALL = 4 * 2**20
 """Bytes below which a file is put together with others."""
 FEWEST_TO_COMPACT = 8
-MOST_AT_ONCE = 128 * 2**20
-"""Bytes of files that are read together."""
+MOST_AT_ONCE = 8 * 2**20
+"""Bytes of files that are read together: twenty times as much in memory."""
 READ = (
     "SELECT position, occurred_at, event_id::text, topic, key, seq, type, payload::text"
     " FROM analytics.event_log WHERE position > %s AND position <= %s ORDER BY position LIMIT %s"
@@ -53,6 +53,7 @@ async def catch_up(db: Database, lake: Lake, batch: int) -> int:
     one that the live projection holds.
     """
     ends = time.monotonic() + PATIENCE
+    await forget_lost(db, lake)
     await forget_restored(db, lake)
     table = await asyncio.to_thread(lake.log)
     written = 0

@@ -28,7 +28,7 @@ from services.analytics.lake.__main__ import NotAnswered, ask, status
 from services.analytics.lake.archive import open_archive
 from services.analytics.lake.retention import first_kept, let_go
 from services.analytics.lake.sql import reader
-from services.analytics.lake.tables import LOG, Lake, files_of, open_lake, position_of
+from services.analytics.lake.tables import LOG, Lake, LakeLost, files_of, open_lake, position_of
 from services.analytics.lake.tasks import bring_on
 from services.analytics.lake.tidy import tidy
 from services.analytics.lake.views import write_views
@@ -397,6 +397,37 @@ async def test_a_catalog_from_before_deleted_files_takes_the_newest(
     async with analytics.db.session() as session:
         await session.execute(text("UPDATE iceberg_tables SET metadata_location = :m"), {"m": before})
     assert lake_of(lake) == await log_of(analytics)
+
+
+async def test_a_lake_whose_files_are_lost_begins_anew_unless_it_had_months_alone(
+    analytics: Harness, story: Story, lake: Lake
+):
+    await with_months(analytics, story)
+    await bring(analytics, 500)
+    _empty(lake)
+    await bring(analytics, 500)
+    assert lake_of(lake) == await log_of(analytics)
+    await let_go(analytics.db, lake, 1, story.now.date())
+    _empty(lake)
+    with pytest.raises(LakeLost):
+        await bring(analytics)
+
+
+async def test_somebody_is_erased_in_a_lake_that_is_switched_off(
+    analytics: Harness, story: Story, lake: Lake, monkeypatch: pytest.MonkeyPatch
+):
+    ada, grace = uuid4(), uuid4()
+    monkeypatch.setattr(analytics.settings, "lake", False)
+    story.user(ada, zone="Africa/Cairo")
+    await story.tell()
+    await erase(analytics, ada)
+    assert await scalar(analytics, "SELECT count(*) FROM lake_erasures") == 0
+    assert not paths(lake)
+    story.user(grace, zone="Africa/Tunis")
+    await story.tell()
+    await bring(analytics)
+    await erase(analytics, grace)
+    assert "africa/tunis" not in said(lake)
 
 
 async def test_views_are_as_they_were_at_one_moment(analytics: Harness, story: Story, lake: Lake):

@@ -4,6 +4,7 @@ Each commit changes what a table holds and the property `POSITION` at once, so t
 once wherever the writer is killed: files of a commit that did not come are nobody's; `tidy.py` deletes them.
 """
 
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
@@ -33,6 +34,11 @@ from services.analytics.lake.files import AREA, IMPLEMENTATION, STORAGE
 from services.analytics.settings import Settings
 
 log = get_logger(__name__)
+
+# Read when PyIceberg makes its threads: each holds a file that it writes, and more of them are no quicker.
+os.environ.setdefault("PYICEBERG_MAX_WORKERS", "2")
+# Arrow's own pool keeps what it has freed: a hundred MiB of a worker that writes now and then.
+pa.set_memory_pool(pa.system_memory_pool())
 
 CATALOG = "lectern"
 LOG = "event_log"

@@ -22,6 +22,7 @@ DECIDED = {
     "live_projection": "nothing personal",
     "iceberg_tables": "names of files", "iceberg_namespace_properties": "nothing personal",
     "lake_months": "nothing personal", "lake_erasures": "ids, until the lake has followed",
+    "processes": "nothing personal", "rebuilds": "the id of the administrator who asked",
     "exports": "what the person asked for goes, and the file", "privacy_parts": "ids only: the proof",
     "outbox": "ids only", "key_progress": "ids only",
     "epochs": "nothing personal", "void_events": "ids only",

@@ -53,7 +53,7 @@ def files(uri: str = URI) -> dict[str, Any]:
             "allow_cvas": False,
             "allow_dml": False,
             "allow_file_upload": False,
-            "extra": {"engine_params": {"pool_size": 2, "max_overflow": 2}},
+            "extra": {},
             "uuid": uuid_of("database"),
             "version": "1.0.0",
         },

@@ -1,7 +1,7 @@
 # `make` alone prints this help. The commands live in bin/, so that CI runs the same ones.
 .DEFAULT_GOAL := help
 LECTERN := .venv/bin/lectern
-.PHONY: help up down status logs seed reset observe observe-test disaster pooler-test kafka-ha pg-ha upgrade-test images compose-test compose-profiles deploy-check k8s-test k8s-real test check mutants security fuzz client console screenshots bench fmt lock clean
+.PHONY: help up down status logs seed reset observe observe-test disaster pooler-test kafka-ha pg-ha upgrade-test images compose-test compose-profiles deploy-check k8s-test k8s-real test check mutants security fuzz client console screenshots analysts lake-spark bench fmt lock clean
 
 ##@ The suite
 up: ## Set up, start and wait for everything; prints URLs and logins
@@ -106,6 +106,14 @@ console: ## Every page of the console in a real browser, as every role (needs Ch
 screenshots: ## The same, and the pictures of README and docs
 	@bin/setup
 	@.venv/bin/python -m tests.console --pictures
+
+analysts: ## Carry out docs/analysts.md: logins, SQL, DuckDB, Superset from its package, every number compared
+	@bin/setup
+	@.venv/bin/python -m tests.analysts
+
+lake-spark: ## Run the dictionary's measures with PySpark over the lake, and compare each with PostgreSQL's
+	@bin/setup
+	@.venv/bin/python -m tests.analysts.spark
 
 bench: ## Measure; prints ratios and writes docs/bench.md
 	@bin/setup

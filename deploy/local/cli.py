@@ -15,13 +15,14 @@ from deploy.local import seed as demo
 from deploy.local import upgrade as upgrading
 from deploy.local.cli_analyst import analyst
 from deploy.local.cli_backup import Identity, Repository, backup, pass_on, running
+from deploy.local.cli_lake import lake
 from deploy.local.postgres import delete_data
 from deploy.local.project import OBSERVERS, Project, SetupError, environment
 
 FAILED, USAGE, NOT_RUNNING, IN_THE_WAY = 1, 2, 3, 4
 _EPILOG = (
     "Exit codes: 0 done; 1 failed, or not everything is ready; 2 wrong usage; 3 the suite does not run; "
-    "4 something on this machine is in the way. audit, dlq, rebuild, admin and analyst pass on their"
+    "4 something on this machine is in the way. audit, dlq, rebuild, admin, analyst and lake pass on their"
     " command's code."
 )
 
@@ -36,6 +37,7 @@ admin = typer.Typer(help="Accounts that no form can make.", no_args_is_help=True
 dlq = typer.Typer(help="Dead letters: events that a consumer could not apply.", no_args_is_help=True)
 app.add_typer(admin, name="admin")
 app.add_typer(analyst, name="analyst")
+app.add_typer(lake, name="lake")
 app.add_typer(backup, name="backup")
 app.add_typer(dlq, name="dlq")
 

@@ -64,10 +64,11 @@ def login_of(name: str) -> str:
     return PREFIX + name
 
 
-def create(admin_url: str, name: str, *, people: bool = False) -> str:
-    """Make a login; returns its URL, which holds the password. Raises AnalystError when it is there."""
+def create(admin_url: str, name: str, *, people: bool = False, password: str = "") -> str:
+    """Make a login, with a random password where none is given; returns its URL, which holds the password.
+    Raises AnalystError when it is there."""
     login = login_of(name)
-    password = secrets.token_urlsafe(24)
+    password = password or secrets.token_urlsafe(24)
     role = sql.Identifier(login)
     with psycopg.connect(admin_url) as connection:
         if connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [login]).fetchone():

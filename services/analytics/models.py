@@ -4,7 +4,7 @@ The read models themselves live in schemas of their own (`projection.py`): they 
 they are a fold of the event log.
 """
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Identity,
     Index,
     SmallInteger,
+    String,
     UniqueConstraint,
     func,
     text,
@@ -232,6 +233,56 @@ class ReportLetter(Base):
     uuid: Mapped[UUID] = mapped_column(primary_key=True)
     user: Mapped[UUID] = mapped_column(index=True)
     expires_at: Mapped[datetime] = mapped_column(index=True)
+
+
+class IcebergTable(Base):
+    """The catalog, as PyIceberg and Iceberg's JDBC catalog have it: where each table's newest metadata lie.
+
+    A commit of the lake is the change of one row of it.
+    """
+
+    __tablename__ = "iceberg_tables"
+
+    catalog_name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    table_namespace: Mapped[str] = mapped_column(String(255), primary_key=True)
+    table_name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    metadata_location: Mapped[str | None] = mapped_column(String(1000))
+    previous_metadata_location: Mapped[str | None] = mapped_column(String(1000))
+    iceberg_type: Mapped[str | None] = mapped_column(String(5))
+
+
+class IcebergNamespaceProperty(Base):
+    """Namespaces of the catalog."""
+
+    __tablename__ = "iceberg_namespace_properties"
+
+    catalog_name: Mapped[str] = mapped_column(String(255), primary_key=True)
+    namespace: Mapped[str] = mapped_column(String(255), primary_key=True)
+    property_key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    property_value: Mapped[str] = mapped_column(String(1000))
+
+
+class LakeMonth(Base):
+    """A month of the log whose partition was detached: the lake has its events up to `last_position`, and
+    nothing else has. `digest` is what both had at that moment. Later events of the month are in the log."""
+
+    __tablename__ = "lake_months"
+
+    month: Mapped[date] = mapped_column(primary_key=True)
+    first_position: Mapped[int] = mapped_column(BigInteger)
+    last_position: Mapped[int] = mapped_column(BigInteger)
+    events: Mapped[int] = mapped_column(BigInteger)
+    digest: Mapped[str]
+    detached_at: Mapped[datetime]
+
+
+class LakeErasure(Base):
+    """Somebody who is erased in the log and not yet in the lake."""
+
+    __tablename__ = "lake_erasures"
+
+    user: Mapped[UUID] = mapped_column(primary_key=True)
+    requested_at: Mapped[datetime]
 
 
 class PrivacyPart(PrivacyPartTable, Base):

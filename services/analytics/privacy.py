@@ -2,14 +2,17 @@
 
 Names and addresses are never kept here. What people did stays under the bare id, so that statistics hold; the
 row of the user goes with the tombstone. In the log the states of an erased user lose language and time zone:
-the fold stays the same, for the tombstone ends it.
+the fold stays the same, for the tombstone ends it. The lake follows within minutes (`lake/tasks.py`).
 """
 
 from uuid import UUID
 
+import orjson
 from sqlalchemy import ColumnElement, Table, Text, case, cast, delete, func, select, text, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from libs.common.data.db import enqueue
 from libs.common.events.analytics import ExportPartFailed, ExportPartPacked, PersonErased
 from libs.common.events.identity import UserState
 from libs.common.privacy.content import PersonalData, rows_of
@@ -17,6 +20,7 @@ from libs.common.privacy.parts import Erasure, Privacy
 from services.analytics import read_models as p
 from services.analytics.models import (
     Export,
+    LakeErasure,
     PrivacyPart,
     Reader,
     Report,
@@ -51,6 +55,8 @@ REPORTS = select(
 RECEIVED = select(
     Report.name, ReportRun.due_at, ReportRun.ended_at, ReportRun.as_of
 ).join(Report)  # fmt: skip
+BLANK_STATE = {"locale": "", "time_zone": "UTC"}
+"""What takes the place of these in the logged states of somebody who is erased; in the lake, too."""
 EXPORTS = select(Export.uuid, Export.asked, Export.format, Export.status, Export.created_at)
 BLANK = text(
     "UPDATE analytics.event_log SET payload = payload || CAST(:blank AS jsonb)"
@@ -122,9 +128,13 @@ async def erase(erasure: Erasure) -> None:
     )
     await erasure.run(
         BLANK.bindparams(
-            blank='{"locale": "", "time_zone": "UTC"}', topic=UserState.topic, key=str(erasure.user)
+            blank=orjson.dumps(BLANK_STATE).decode(), topic=UserState.topic, key=str(erasure.user)
         )
     )
+    # In one transaction with it: whoever reads the log for the lake has read it before, or blank.
+    waiting = insert(LakeErasure).values(user=erasure.user, requested_at=func.now())
+    await erasure.session.execute(waiting.on_conflict_do_nothing())
+    enqueue(erasure.session, "analytics.erase_in_lake")
 
 
 PRIVACY = Privacy("analytics", PrivacyPart, ExportPartPacked, ExportPartFailed, PersonErased, gather, erase)

@@ -23,6 +23,7 @@ from libs.common.data.db import Database
 from libs.common.data.jobs import CeleryQueue
 from services.analytics import read_models as m
 from services.analytics.fold import FOLDS, Fold, fold
+from services.analytics.lake.archive import LakeNotReadable, open_archive
 from services.analytics.projection import (
     VERSION,
     create_projection,
@@ -36,9 +37,16 @@ from services.analytics.views import publish_views
 
 BATCH = text("CREATE TEMP TABLE batch (LIKE analytics.event_log) ON COMMIT DROP")
 FILL = text(
-    "WITH added AS (INSERT INTO pg_temp.batch SELECT * FROM analytics.event_log"
-    " WHERE position > :after AND position <= :upto RETURNING type)"
-    " SELECT count(*) AS events, array_agg(DISTINCT type) AS kinds FROM added"
+    "INSERT INTO pg_temp.batch SELECT * FROM analytics.event_log"
+    " WHERE position > :after AND position <= :upto"
+)
+FOUND = text("SELECT count(*) AS events, array_agg(DISTINCT type) AS kinds FROM pg_temp.batch")
+REBUILDING = "hashtext('analytics.rebuild')"
+"""The lock of whoever reads the whole log."""
+# A log without recent events may be in the lake as a whole.
+LAST = text(
+    "SELECT greatest((SELECT max(position) FROM analytics.event_log),"
+    " (SELECT max(last_position) FROM analytics.lake_months))"
 )
 DAYS = (m.lesson_visits, m.lesson_completions, m.course_days, m.learning_days, m.active_days)
 SWAP = text("UPDATE analytics.live_projection SET number = :n, version = :v, since = now()")
@@ -72,7 +80,7 @@ async def rebuild(
     """
     async with db.session() as guard:
         await guard.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-        if not await guard.scalar(text("SELECT pg_try_advisory_xact_lock(hashtext('analytics.rebuild'))")):
+        if not await guard.scalar(text(f"SELECT pg_try_advisory_xact_lock({REBUILDING})")):
             raise RebuildRunning("another rebuild is running; wait for it, or end its process")
         return await _rebuild(db, batch, report, swap_differing=swap_differing)
 
@@ -142,14 +150,18 @@ class Folding:
             await self.up_to(last)
 
     async def up_to(self, last: int, report: Report | None = None) -> None:
-        """Fold everything up to this position; comparing what has come of it is the last tenth."""
+        """Fold everything up to this position; comparing what has come of it is the last tenth. Raises
+        LakeNotReadable."""
+        archive = await open_archive(self._db)
         while self._position < last:
             async with self._db.session() as session:
                 await _patiently(session)
                 await use_projection(session, self._number)
                 await session.execute(BATCH)
                 upto = min(self._position + self._batch, last)
-                found = (await session.execute(FILL, {"after": self._position, "upto": upto})).one()
+                await archive.fill(session, "pg_temp.batch", self._position, upto)
+                await session.execute(FILL, {"after": self._position, "upto": upto})
+                found = (await session.execute(FOUND)).one()
                 await fold(session, "pg_temp.batch", found.kinds or (), self._folds)
             self._position = upto
             self.events += found.events
@@ -175,7 +187,7 @@ async def _hold_writers(session: AsyncSession) -> int:
     """
     await _patiently(session)
     await session.execute(text("SELECT number FROM analytics.live_projection FOR UPDATE"))
-    return int(await session.scalar(text("SELECT max(position) FROM analytics.event_log")) or 0)
+    return int(await session.scalar(LAST) or 0)
 
 
 async def _take_snapshot(session: AsyncSession) -> None:
@@ -204,7 +216,11 @@ def main() -> int:
         help="swap although digests differ: handlers have changed",
     )
     arguments = parser.parse_args()
-    result = asyncio.run(run(arguments.batch, swap_differing=arguments.accept_differences))
+    try:
+        result = asyncio.run(run(arguments.batch, swap_differing=arguments.accept_differences))
+    except LakeNotReadable as error:
+        print(f"rebuild: {error}", file=sys.stderr)
+        return 1
     if arguments.json:
         print(orjson.dumps(asdict(result), option=orjson.OPT_INDENT_2).decode())
     else:

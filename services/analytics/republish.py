@@ -20,16 +20,18 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from sqlalchemy import text
+from sqlalchemy import TextClause, text
 
 from libs.common.bus.audit import published
 from libs.common.bus.begin_epoch import partitions_of, restate
 from libs.common.bus.dlq import open_service
 from libs.common.bus.relay import kafka_headers
+from libs.common.data.db import Database
 from libs.common.data.uuids import ordered
 from libs.common.events.topics import TOPICS, create_topics
 from libs.common.runtime.connections import kafka_arguments
 from libs.common.runtime.settings import SERVICES, SuiteSettings
+from services.analytics.lake.archive import WINDOW, LakeNotReadable, open_archive
 
 LOST = "lectern.lost.v1"
 BATCH = 1_000
@@ -127,22 +129,58 @@ async def _epoch() -> int:
     return epoch or 0
 
 
+@dataclass(frozen=True)
+class _Archived:
+    """A fact that only the lake has."""
+
+    place: int
+    at: datetime
+    id: Any
+    topic: str
+    key: str
+    seq: int
+    type: str
+    payload: str | None
+
+
 async def _facts() -> AsyncIterator[list[Any]]:
-    """Of each key in order: the log has it as it was applied, and what is parked comes after."""
+    """Of each key in order: the log has it as it was applied, and what is parked comes after. Raises
+    LakeNotReadable."""
     db, _ = open_service("analytics")
     try:
-        for query in (READ, READ_PARKED):
-            after = 0
-            while True:
-                async with db.sessions() as session:
-                    values = {"topics": list(LOGS), "after": after, "most": BATCH}
-                    rows = list((await session.execute(query, values)).all())
-                if not rows:
-                    break
-                yield rows
-                after = rows[-1].place
+        async for rows in _logged(db):
+            yield rows
+        after = 0
+        while rows := await _rows(db, READ_PARKED, after):
+            yield rows
+            after = rows[-1].place
     finally:
         await db.close()
+
+
+async def _logged(db: Database) -> AsyncIterator[list[Any]]:
+    """The log in the order of positions, with the months that only the lake has."""
+    archive = await open_archive(db)
+    after = 0
+    while True:
+        rows = await _rows(db, READ, after)
+        end = rows[-1].place if rows else archive.last
+        if archive.last > after:
+            end = min(end, after + WINDOW)
+        if end <= after:
+            return
+        archived = [_Archived(*row) for row in await archive.rows(after, end)]
+        found = [row for row in rows if row.place <= end]
+        found += [row for row in archived if row.topic in LOGS]
+        if found:
+            yield sorted(found, key=lambda row: row.place)
+        after = end
+
+
+async def _rows(db: Database, query: TextClause, after: int) -> list[Any]:
+    async with db.sessions() as session:
+        values = {"topics": list(LOGS), "after": after, "most": BATCH}
+        return list((await session.execute(query, values)).all())
 
 
 async def _send(
@@ -187,7 +225,7 @@ def main() -> int:
     arguments = parser.parse_args()
     try:
         result = asyncio.run(rebuild_log(SuiteSettings()))
-    except (NotEmpty, KafkaError) as error:
+    except (NotEmpty, LakeNotReadable, KafkaError) as error:
         if arguments.if_lost and isinstance(error, NotEmpty):
             print("the log is there")
             return 0

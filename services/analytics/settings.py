@@ -20,3 +20,19 @@ class Settings(ServiceSettings):
         3_000_000, ge=0, description="bytes of a report's file up to which it is attached to its mail"
     )
     query_seconds: float = Field(5, gt=0, description="how long a statement of a query may take")
+    lake: bool = Field(
+        True, description="whether the event log is written to Iceberg tables on the storage, too"
+    )
+    lake_views: bool = Field(
+        False, description="whether the analysts' views are written there daily, for Spark and the like"
+    )
+    lake_batch: int = Field(20_000, gt=0, description="most events of one commit of the lake")
+    lake_hours: int = Field(
+        24, gt=0, description="how long files stay that the lake needs no more; longer than a backup takes"
+    )
+    log_months: int = Field(
+        0,
+        ge=0,
+        description="whole months of the event log that stay in PostgreSQL beside this one; older ones are in"
+        " the lake alone; 0: all stay",
+    )

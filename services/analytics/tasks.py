@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.data.jobs import TaskRun, Tasks
 from services.analytics.analysts import end_long_statements
 from services.analytics.exports.tasks import TASKS as EXPORT_TASKS
+from services.analytics.lake.tasks import TASKS as LAKE_TASKS
 from services.analytics.privacy import PRIVACY
 from services.analytics.projection import VERSION
 from services.analytics.rebuild import RebuildRunning, rebuild
@@ -18,7 +19,8 @@ from services.analytics.settings import Settings
 from services.analytics.views import publish_if_stale
 
 TASKS = Tasks("analytics", Settings)
-TASKS.by_name |= EXPORT_TASKS.by_name | REBUILD_TASKS.by_name | REPORT_TASKS.by_name
+TASKS.by_name |= EXPORT_TASKS.by_name | LAKE_TASKS.by_name
+TASKS.by_name |= REBUILD_TASKS.by_name | REPORT_TASKS.by_name
 PRIVACY.declare(TASKS)
 MONTHS_AHEAD = 3
 ROLLING = timedelta(minutes=15)

@@ -23,6 +23,7 @@ from tests.bench import (
     gradebook,
     history,
     idle,
+    lake,
     latency,
     lessons,
     logins,
@@ -56,6 +57,7 @@ ALONE: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
 ON_REQUEST: dict[str, Callable[[], Awaitable[list[Figure]]]] = {
     "history": history.measure,
     "export": exports.measure,
+    "lake": lake.measure,
 }
 """What takes too long for every run: only where `ONLY` names it."""
 DETACHED = ("logins", "quiz_storm", "idle")

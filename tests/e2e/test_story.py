@@ -10,7 +10,7 @@ import pytest
 from pypdf import PdfReader
 
 from libs.common.testing.harness import eventually
-from tests.analysts import analyst_of
+from tests.analyst_login import analyst_of
 from tests.conftest import run_module
 from tests.poison import Poison
 from tests.support import Stage, Visitor

@@ -83,6 +83,17 @@ EXCHANGE = "exchange"
 """The area through which services hand each other what must not travel in events; nothing of it is served."""
 
 
+def open_area(url: str, area: str) -> tuple[Any, Path | None, str]:
+    """The store of an area of `LECTERN_STORAGE_URL`, its directory where that is local, and its URL."""
+    if url.startswith("file:"):
+        root = Path(url.removeprefix("file:")).resolve() / area
+        root.mkdir(parents=True, exist_ok=True)
+        return LocalStore(prefix=root), root, root.as_uri()
+    bucket, _, prefix = url.removeprefix("s3://").partition("/")
+    prefix = f"{prefix}/{area}".strip("/")
+    return S3Store(bucket, prefix=prefix), None, f"s3://{bucket}/{prefix}"
+
+
 class Storage:
     """The objects of one service, or of another `area`; paths are relative, such as `lessons/<uuid>`."""
 
@@ -91,16 +102,8 @@ class Storage:
         self._secret = settings.secret.get_secret_value().encode()
         self._public = settings.public_url.rstrip("/")
         self._reader: Principal | None = None
-        self._root: Path | None = None
         self._joined: dict[str, list[tuple[str, int]]] = {}
-        url = settings.storage_url
-        if url.startswith("file:"):
-            self._root = root = Path(url.removeprefix("file:")).resolve() / self._service
-            root.mkdir(parents=True, exist_ok=True)
-            self._store: Any = LocalStore(prefix=root)
-        else:
-            bucket, _, prefix = url.removeprefix("s3://").partition("/")
-            self._store = S3Store(bucket, prefix=f"{prefix}/{self._service}".strip("/"))
+        self._store, self._root, _ = open_area(settings.storage_url, self._service)
 
     async def put(
         self, path: str, chunks: AsyncIterator[bytes], limit: int, digest: "hashlib._Hash | None" = None

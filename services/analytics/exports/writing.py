@@ -110,6 +110,20 @@ class XlsxWriter:
         self._book.close()
 
 
+def arrow_values(values: Iterable[Any], kind: Any) -> list[Any]:
+    """Values of a column as pyarrow takes them for that type."""
+    from pyarrow import types
+
+    def value_of(value: Any) -> Any:
+        if value is None or isinstance(value, (datetime, date)):
+            return value
+        if types.is_string(kind) or types.is_large_string(kind):
+            return value if isinstance(value, str) else str(_cell(value))
+        return float(value) if types.is_floating(kind) else value
+
+    return [value_of(value) for value in values]
+
+
 class ParquetWriter:
     """Typed columns, a row group a batch."""
 
@@ -131,17 +145,10 @@ class ParquetWriter:
     def write(self, rows: Iterable[Row]) -> None:
         columns = list(zip(*rows, strict=True))
         arrays = [
-            self._arrow.array([self._value(value, each.type) for value in column], type=each.type)
+            self._arrow.array(arrow_values(column, each.type), type=each.type)
             for each, column in zip(self._schema, columns, strict=True)
         ]
         self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
-
-    def _value(self, value: Any, kind: Any) -> Any:
-        if value is None or isinstance(value, (datetime, date)):
-            return value
-        if self._arrow.types.is_string(kind):
-            return value if isinstance(value, str) else str(_cell(value))
-        return float(value) if self._arrow.types.is_floating(kind) else value
 
     def close(self) -> None:
         self._writer.close()

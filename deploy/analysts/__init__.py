@@ -1,0 +1,1 @@
+"""Recipes for tools of analysts: Superset, Grafana, Metabase (docs/analysts.md)."""

@@ -1,0 +1,1 @@
+"""Recipes of docs/analysts.md, carried out."""

@@ -12,6 +12,7 @@ import psycopg
 
 from deploy.local.project import CHECKOUT, Project
 from deploy.local.recovery import operator_environment
+from libs.common.testing.harness import eventually
 
 
 @asynccontextmanager
@@ -20,10 +21,17 @@ async def analyst_of(project: Project, name: str) -> AsyncIterator[psycopg.Async
     made = await asyncio.to_thread(_analysts, project, "create", name)
     [url] = re.findall(r"postgresql://\S+", made)
     try:
-        async with await psycopg.AsyncConnection.connect(url) as connection:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            await eventually(lambda: _published(connection), 60)
             yield connection
     finally:
         await asyncio.to_thread(_analysts, project, "drop", name)
+
+
+async def _published(connection: psycopg.AsyncConnection) -> bool:
+    """Whether the task that publishes the views has been at work in this new suite."""
+    found = await connection.execute("SELECT to_regclass('enrollments')")
+    return await found.fetchone() != (None,)
 
 
 def _analysts(project: Project, *arguments: str) -> str:

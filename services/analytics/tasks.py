@@ -49,7 +49,7 @@ async def fold_anew(run: TaskRun) -> None:
         await rebuild(run.db, Settings().rebuild_batch, swap_differing=True)
 
 
-@TASKS.task(every=60)
+@TASKS.task(every=15)
 async def publish_stale_views(run: TaskRun) -> None:
     """Make the analysts' views where there are none, or those of another release's dictionary."""
     async with run.db.session() as session:

@@ -47,10 +47,11 @@ def streak(days: Collection[date], today: date) -> int:
     """
     length = freezes = 0
     last: date | None = None
-    for day in [*sorted(day for day in set(days) if day <= today), today]:
+    active = {day for day in days if day <= today}
+    for day in [*sorted(active), today]:
         missed = max(0, (day - last).days - 1) if last else 0
         length, freezes = (length, freezes - missed) if missed <= freezes else (0, 0)
-        if day in days and day != last:
+        if day in active and day != last:
             length += 1
             if length % DAYS_PER_FREEZE == 0:
                 freezes = min(freezes + 1, MOST_FREEZES)

@@ -26,7 +26,7 @@ DECIDED = {
     "course_views": "a keyed hash, for two days",
     "privacy_parts": "ids only: the proof",
     "outbox": "ids only", "key_progress": "ids only",
-    "epochs": "nothing personal", "void_events": "ids only",
+    "epochs": "nothing personal", "void_events": "ids only", "processes": "nothing personal",
     "dead_letter": "parked states of the person become tombstones", "idempotency_keys": "the person's go",
 }  # fmt: skip
 

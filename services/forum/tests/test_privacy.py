@@ -20,7 +20,7 @@ DECIDED = {
     "enrollments": "stays: ids", "courses": "stays: ids", "forums": "nothing personal",
     "privacy_parts": "ids only: the proof",
     "outbox": "ids only", "key_progress": "ids only",
-    "epochs": "nothing personal", "void_events": "ids only",
+    "epochs": "nothing personal", "void_events": "ids only", "processes": "nothing personal",
     "dead_letter": "parked states of the person become tombstones", "idempotency_keys": "the person's go",
 }  # fmt: skip
 

@@ -35,7 +35,7 @@ DECIDED = {
     "completion_rules": "nothing personal", "completion_checks": "ids only",
     "privacy_parts": "ids only: the proof",
     "outbox": "ids only", "key_progress": "ids only",
-    "epochs": "nothing personal", "void_events": "ids only",
+    "epochs": "nothing personal", "void_events": "ids only", "processes": "nothing personal",
     "dead_letter": "parked states of the person become tombstones", "idempotency_keys": "the person's go",
 }  # fmt: skip
 WRITTEN = {"kind": "short_answer", "text": "Who are you?", "points": 5, "accepted": ["nobody"]}

@@ -34,7 +34,7 @@ DECIDED = {
     "token_keys": "nothing personal",
     "privacy_jobs": "ids only: the proof", "privacy_parts": "ids only: the proof",
     "outbox": "what Kafka has not got yet", "key_progress": "ids only",
-    "epochs": "nothing personal", "void_events": "ids only",
+    "epochs": "nothing personal", "void_events": "ids only", "processes": "nothing personal",
     "dead_letter": "nothing personal is consumed", "idempotency_keys": "the person's go",
 }  # fmt: skip
 

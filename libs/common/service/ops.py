@@ -164,7 +164,7 @@ def ops_router(settings: ServiceSettings, subscription: Subscription | None) -> 
         models = [model for model, name in _published(service) if name == topic]
         if not models:
             raise InvalidFilter("topic", sorted({name for _, name in _published(service)}))
-        found: list[tuple[str, int]] = []
+        found: list[dict[str, Any]] = []
         for model in models:
             key = cast(model.uuid, Text)
             rows = await session.execute(
@@ -173,24 +173,24 @@ def ops_router(settings: ServiceSettings, subscription: Subscription | None) -> 
                 .order_by(key)
                 .limit(MOST_VERSIONS + 1)
             )
-            found += [(name, version) for name, version in rows]
-        found.sort()
+            found += [{"key": name, "version": version} for name, version in rows]
+        found.sort(key=lambda each: each["key"])
         some = found[:MOST_VERSIONS]
-        return {"topic": topic, "versions": some, "next": some[-1][0] if len(found) > len(some) else None}
+        return {"topic": topic, "versions": some, "next": some[-1]["key"] if len(found) > len(some) else None}
 
     @router.post("/balances/", response_model=BalanceRead, responses=raises(InvalidFilter))
     async def weigh_versions(body: BalanceRequest, session: SessionDep, _: Admin) -> Any:
         """Weigh what a producer says it has published against what this service has applied and parked."""
         if subscription is None or body.topic not in subscription.topics:
             raise InvalidFilter("topic", list(subscription.topics) if subscription else [])
-        keys = [key for key, _ in body.versions]
+        keys = [each.key for each in body.versions]
         applied, parked = await progress_of(session, subscription.consumer, body.topic, keys)
         balance: dict[str, Any] = {
             "topic": body.topic, "published": 0, "applied": 0, "parked": 0, "missing": [],
         }  # fmt: skip
-        for key, version in body.versions:
-            done = applied.get(key, 0)
-            published, waits, holds = weigh(body.topic, version, None, done, parked.get(key, 0))
+        for each in body.versions:
+            key, done = each.key, applied.get(each.key, 0)
+            published, waits, holds = weigh(body.topic, each.version, None, done, parked.get(key, 0))
             balance["published"] += published
             balance["applied"] += done
             balance["parked"] += waits

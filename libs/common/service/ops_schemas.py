@@ -1,12 +1,13 @@
 """Bodies and answers of the operators' routes."""
 
-from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, StringConstraints
 
-from libs.common.web.schemas import Answer, Body, Identifier, PlainText, Uri
+from libs.common.web.schemas import Answer, Body, Identifier, Moment, PlainText, Uri
+
+Name = Annotated[Identifier, StringConstraints(max_length=200)]
 
 
 class ConsumerRead(Answer):
@@ -16,14 +17,14 @@ class ConsumerRead(Answer):
     assigned: int
     lag: int | None
     lag_seconds: float
-    last_applied: datetime | None
+    last_applied: Moment | None
     halted: bool
 
 
 class ErrorRead(Answer):
     """An error that a process has logged: `lectern logs | grep REQUEST_ID` finds its whole story."""
 
-    at: datetime | None
+    at: Moment | None
     event: PlainText
     error: Identifier | None
     logger: Identifier | None
@@ -44,8 +45,8 @@ class ProcessRead(Answer):
     kind: Literal["api", "worker", "api and worker", "tasks"]
     status: Literal["running", "halted", "silent"]
     release: Identifier
-    started_at: datetime
-    seen_at: datetime
+    started_at: Moment
+    seen_at: Moment
     memory_peak_bytes: int
     connections: ConnectionsRead | None
     sockets: int | None
@@ -78,7 +79,7 @@ class OperationsRead(Answer):
     """How a service is, at a glance. `links` are pages that this suite's operators have besides."""
 
     service: Identifier
-    as_of: datetime
+    as_of: Moment
     release: Identifier
     publishes: list[Identifier]
     subscribes: list[Identifier]
@@ -100,7 +101,7 @@ class ParkedKeyRead(Answer):
     key: Identifier | None
     reason: Identifier
     waiting: int
-    since: datetime | None
+    since: Moment | None
     error: PlainText | None
 
 
@@ -119,16 +120,16 @@ class DeadLetterRead(Answer):
     error: PlainText | None
     headers: dict[str, Any]
     payload: PlainText | None
-    parked_at: datetime
-    resolved_at: datetime | None
+    parked_at: Moment
+    resolved_at: Moment | None
     resolution: PlainText | None
 
 
 class RedriveRequest(Body):
     """What to apply again: everything, a topic, or one key. With `dry_run` nothing is changed."""
 
-    topic: Annotated[str, Field(max_length=200)] | None = None
-    key: Annotated[str, Field(max_length=200)] | None = None
+    topic: Name | None = None
+    key: Name | None = None
     dry_run: bool = False
 
 
@@ -154,7 +155,7 @@ class AuditEntryRead(Answer):
     """An act of power: by an administrator (`actor`) or at the command line (`operator`)."""
 
     id: int
-    at: datetime
+    at: Moment
     actor: UUID | None
     operator: Identifier
     action: Identifier
@@ -164,22 +165,26 @@ class AuditEntryRead(Answer):
     request_id: Identifier
 
 
-Versions = list[tuple[Annotated[str, Field(max_length=200)], Annotated[int, Field(ge=0)]]]
+class AggregateVersion(Body):
+    """How many events have been published of one aggregate."""
+
+    key: Name
+    version: Annotated[int, Field(ge=0, le=2**53 - 1)]
 
 
 class VersionsRead(Answer):
     """Aggregates of a topic with the number of events published of each, by key. `next` is the last key."""
 
     topic: Identifier
-    versions: Versions
+    versions: list[AggregateVersion]
     next: Identifier | None
 
 
 class BalanceRequest(Body):
     """What the producer says it has published."""
 
-    topic: Annotated[str, Field(max_length=200)]
-    versions: Annotated[Versions, Field(max_length=5000)]
+    topic: Name
+    versions: Annotated[list[AggregateVersion], Field(max_length=5000)]
 
 
 class MissingKey(Answer):

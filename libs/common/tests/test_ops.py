@@ -112,7 +112,9 @@ async def test_a_redrive_says_what_it_would_do_and_does_it(toy_service: Harness,
 async def test_versions_of_another_service_are_weighed_by_key(toy_service: Harness, admin: Person):
     whole, late, parked = uuid4(), uuid4(), await park(toy_service)
     await apply_batch(toy_service.db, toy.SUBSCRIPTION, [*records(whole, 1, 2), *records(late, 1)])
-    versions = [[str(whole), 2], [str(late), 4], [parked, 3]]
+    versions = [
+        {"key": key, "version": version} for key, version in ((str(whole), 2), (str(late), 4), (parked, 3))
+    ]
     answer = await admin.client.post(f"{TOY}balances/", json={"topic": "toy.events", "versions": versions})
     assert answer.json() == {
         "topic": "toy.events",
@@ -123,12 +125,12 @@ async def test_versions_of_another_service_are_weighed_by_key(toy_service: Harne
     }
     # What was read of the producer may be older than what has been applied since.
     older = await admin.client.post(
-        f"{TOY}balances/", json={"topic": "toy.events", "versions": [[str(whole), 1]]}
+        f"{TOY}balances/", json={"topic": "toy.events", "versions": [{"key": str(whole), "version": 1}]}
     )
     assert older.json()["missing"] == []
     wrong = await admin.client.post(f"{TOY}balances/", json={"topic": "nothing", "versions": []})
     assert (wrong.status_code, wrong.json()["code"]) == (400, "invalid_filter")
-    many = {"topic": "toy.events", "versions": [[str(n), 1] for n in range(5001)]}
+    many = {"topic": "toy.events", "versions": [{"key": str(n), "version": 1} for n in range(5001)]}
     assert (await admin.client.post(f"{TOY}balances/", json=many)).status_code == 422
 
 
@@ -177,7 +179,8 @@ async def test_a_service_tells_the_versions_that_it_has_published(open_service: 
     )
     assert made.status_code == 201, made.text
     answer = (await admin.client.get(f"{SUPPORT}versions/?topic=support.events")).json()
-    assert answer == {"topic": "support.events", "versions": [[made.json()["uuid"], 1]], "next": None}
+    versions = [{"key": made.json()["uuid"], "version": 1}]
+    assert answer == {"topic": "support.events", "versions": versions, "next": None}
     past = await admin.client.get(f"{SUPPORT}versions/?topic=support.events&after=g")
     assert past.json()["versions"] == []
     wrong = await admin.client.get(f"{SUPPORT}versions/?topic=forum.events")

@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from libs.common.web.schemas import Answer, Identifier, Moment, PlainText
+from libs.common.web.schemas import Answer, Identifier, Moment, PlainText, Uri
 
 
 class RebuildRead(Answer):
@@ -16,7 +16,7 @@ class RebuildRead(Answer):
     status: Literal["queued", "running", "done", "failed"]
     percent: int = Field(ge=0, le=100)
     eta_seconds: int | None
-    result_url: None = None
+    result_url: Uri | None = None
     error: PlainText | None
     created_at: Moment
     ended_at: Moment | None

@@ -48,7 +48,7 @@ async def gateway(analytics: Harness) -> AsyncIterator[str]:
             scope["headers"] = [*scope["headers"], (HEADER, key)]
         await analytics.app(scope, receive, send)
 
-    server = uvicorn.Server(uvicorn.Config(behind, port=0, log_level="critical", lifespan="off"))
+    server = uvicorn.Server(uvicorn.Config(behind, port=0, log_config=None, lifespan="off"))
     serving = asyncio.create_task(server.serve())
     await eventually(lambda: server.started)
     (port,) = {listening.getsockname()[1] for each in server.servers for listening in each.sockets}

@@ -17,7 +17,7 @@ import websockets
 from jose import jwt
 
 from deploy.local.project import DATABASE
-from libs.common.data.bootstrap import with_database
+from libs.common.data.bootstrap import ANALYST, ANALYST_PEOPLE, VIEWS, with_database
 from libs.common.runtime.settings import SERVICES
 from libs.common.security.tokens import SigningKey, mint
 from libs.common.testing.harness import eventually
@@ -454,8 +454,20 @@ def test_database(world: World) -> None:
     )
     assert found
     for role, schema, table in found:
+        if role in (ANALYST, ANALYST_PEOPLE):  # nobody logs in as these; the views are what they are for
+            assert schema == VIEWS, (role, schema, table)
+            continue
         service = role.removeprefix("lectern_")
         owns = schema in (service, f"{service}_audit") or schema.startswith(f"{service}_")
         owns = owns or (service == "analytics" and schema.startswith("projection_"))
         assert owns or (service == "audit" and schema.endswith("_audit")), (role, schema, table)
+    written = rows(
+        world,
+        "SELECT r.rolname, c.oid::regclass::text FROM pg_roles r, pg_class c"
+        " WHERE r.rolname IN ('lectern_analyst', 'lectern_analyst_people')"
+        " AND c.relkind IN ('r', 'v', 'm', 'p') AND has_schema_privilege(r.oid, c.relnamespace, 'USAGE')"
+        " AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
+        " AND has_table_privilege(r.oid, c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE')",
+    )
+    assert written == []
     assert {role.removeprefix("lectern_") for role, _, _ in found} >= set(SERVICES)

@@ -16,7 +16,7 @@ from libs.common.security.auth import Teacher
 from libs.common.security.tokens import Principal
 from libs.common.web.clock import Now
 from libs.common.web.openapi import raises
-from libs.common.web.paging import Page, PagingDep
+from libs.common.web.paging import Page, PagingDep, paginate
 from libs.common.web.zones import local_date
 from services.analytics.exports import rules
 from services.analytics.exports.schemas import ExportRead, ExportRequest
@@ -63,15 +63,8 @@ async def create_export(
 @router.get("/", response_model=Page[ExportRead])
 async def list_exports(session: SessionDep, who: Teacher, request: Request, page: PagingDep, now: Now) -> Any:
     """The caller's exports, newest first."""
-    mine = Export.owner == who.user
-    count = await session.scalar(select(func.count()).where(mine)) or 0
-    found = await session.scalars(
-        select(Export)
-        .where(mine)
-        .order_by(Export.created_at.desc(), Export.uuid)
-        .limit(page.size)
-        .offset(page.offset)
-    )
+    query = select(Export).where(Export.owner == who.user).order_by(Export.created_at.desc(), Export.uuid)
+    count, found = await paginate(session, query, page)
     return page.answer(count, [export_answer(request, who, export, now) for export in found])
 
 

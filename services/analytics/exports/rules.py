@@ -3,11 +3,8 @@
 from datetime import datetime, timedelta
 
 KEPT = timedelta(days=7)
-LEASE = timedelta(seconds=60)
-"""A writer that has not said anything for so long is taken for dead."""
 PULSE = 2.0
 """Seconds after which a writer says how far it is, and asks whether it is still wanted."""
-MOST_TRIES = 5
 MOST_OPEN = 5
 SECONDS = 900.0
 """Of the statement of an export."""

@@ -1,20 +1,18 @@
 """Writing exports, and forgetting them."""
 
-import asyncio
 import hashlib
 import tempfile
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.data.db import enqueue
 from libs.common.data.jobs import TaskRun, Tasks
-from libs.common.files.storage import CHUNK, NO_LIMIT, Storage
+from libs.common.files.storage import NO_LIMIT, Storage
 from libs.common.runtime.errors import LecternError
 from libs.common.runtime.failpoints import failpoint
 from libs.common.runtime.logs import get_logger
@@ -23,12 +21,13 @@ from libs.common.web.zones import local_date
 from services.analytics.exports import rules
 from services.analytics.exports.schemas import ExportRequest
 from services.analytics.exports.source import Source, check, role_of
-from services.analytics.exports.writing import WRITERS, TooManyRows
+from services.analytics.exports.writing import TooManyRows, chunks, write_rows
 from services.analytics.models import Export
 from services.analytics.queries import as_of
 from services.analytics.query.errors import QueryTooExpensive
 from services.analytics.query.run import begin
 from services.analytics.settings import Settings
+from services.analytics.tries import begin_try, code_of, silent
 
 log = get_logger(__name__)
 
@@ -42,26 +41,17 @@ class Unwanted(Exception):
 @TASKS.task()
 async def write_export(run: TaskRun, uuid: str) -> None:
     """Write the file from the beginning, whatever an earlier try has left; the fifth failure ends it."""
-    now = run.clock()
     async with run.db.session() as session:
-        export = await session.get(Export, UUID(uuid), with_for_update={"skip_locked": True})
-        if export is None or export.status not in ("queued", "running"):
-            return
-        if export.tried_at is not None and now - export.tried_at < rules.LEASE:
-            return
-        if export.attempts >= rules.MOST_TRIES:
-            _end(export, "failed", now, "not_written")
-            return
-        export.attempts += 1
-        export.status, export.tried_at, export.percent = "running", now, 0
+        export = await begin_try(session, Export, uuid, run.clock())
+    if export is None or export.status == "failed":
+        return
     writing = _Writing(run, export)
     try:
         await writing.write()
     except Unwanted:
         await writing.forget()
     except (TooManyRows, QueryTooExpensive, LecternError) as error:
-        codes = {TooManyRows: "too_many_rows", QueryTooExpensive: "query_too_expensive"}
-        await writing.fail(codes.get(type(error), "not_allowed"))
+        await writing.fail(code_of(error))
     except Exception as error:
         log.warning("export_not_written", export=uuid, error=type(error).__name__)
         await writing.forget()
@@ -92,9 +82,9 @@ class _Writing:
                 newest = await as_of(session, self._run.clock())
                 source = await self._source(session)
                 failpoint("export.opened")
-                rows = await self._copy(session, source, file)
+                rows = await write_rows(session, source, self._export.format, file, self._pulse)
             failpoint("export.written")
-            stored = await self._storage.put(self._path, _chunks(file), NO_LIMIT, hashlib.sha256())
+            stored = await self._storage.put(self._path, chunks(file), NO_LIMIT, hashlib.sha256())
         failpoint("export.stored")
         manifest = {
             "rows": rows,
@@ -123,23 +113,12 @@ class _Writing:
         zone = body.query.timezone if body.query else "UTC"
         return check(body, owner, local_date(self._export.created_at, zone))
 
-    async def _copy(self, session: AsyncSession, source: Source, file: Path) -> int:
-        total, done = await source.count(session), 0
-        writer = await asyncio.to_thread(WRITERS[self._export.format], file, source.columns)
-        try:
-            async for rows in source.batches(session):
-                await asyncio.to_thread(writer.write, rows)
-                done += len(rows)
-                if time.monotonic() - self._said > rules.PULSE:
-                    await self._say(rules.percent(done, total))
-        finally:
-            await asyncio.to_thread(writer.close)
-        return done
-
-    async def _say(self, percent: int) -> None:
+    async def _pulse(self, done: int, total: int) -> None:
+        if time.monotonic() - self._said <= rules.PULSE:
+            return
         async with self._run.db.session() as session:
             export = await self._mine(session)
-            export.percent, export.tried_at = percent, self._run.clock()
+            export.percent, export.tried_at = rules.percent(done, total), self._run.clock()
         self._said = time.monotonic()
 
     async def _mine(self, session: AsyncSession) -> Export:
@@ -163,20 +142,12 @@ class _Writing:
                 export.tried_at = None
 
 
-async def _chunks(file: Path) -> AsyncIterator[bytes]:
-    with file.open("rb") as content:
-        while chunk := await asyncio.to_thread(content.read, CHUNK):
-            yield chunk
-
-
 @TASKS.task(every=30)
 async def sweep_exports(run: TaskRun) -> None:
     """Write again what was lost with its writer; delete files that are kept no longer."""
     now = run.clock()
-    silent = or_(Export.tried_at.is_(None), Export.tried_at <= now - rules.LEASE)
     async with run.db.session() as session:
-        waiting = select(Export.uuid).where(Export.status.in_(("queued", "running")), silent)
-        for uuid in await session.scalars(waiting):
+        for uuid in await session.scalars(silent(Export, now)):
             enqueue(session, "analytics.write_export", str(uuid))
         over = select(Export).where(Export.object.is_not(None), Export.expires_at <= now)
         gone = list(await session.scalars(over))

@@ -1,7 +1,8 @@
 """Rows as files. Each format takes batches and keeps none of them, so that memory stays flat."""
 
+import asyncio
 import csv
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -9,9 +10,12 @@ from typing import Any, Protocol
 from uuid import UUID
 
 import orjson
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from libs.common.files.sheets import guarded, write_cells
+from libs.common.files.storage import CHUNK
 from services.analytics.exports.rules import MOST_SHEET_ROWS
+from services.analytics.exports.source import Source
 
 Row = Sequence[Any]
 
@@ -110,7 +114,19 @@ class XlsxWriter:
         self._book.close()
 
 
-def arrow_values(values: Iterable[Any], kind: Any) -> list[Any]:
+def arrow_table(schema: Any, rows: Iterable[Row]) -> Any:
+    """Rows as a table of Arrow, with the types of its schema."""
+    import pyarrow
+
+    columns = zip(*rows, strict=True)
+    arrays = [
+        pyarrow.array(_arrow_values(column, each.type), type=each.type)
+        for each, column in zip(schema, columns, strict=True)
+    ]
+    return pyarrow.Table.from_arrays(arrays, schema=schema)
+
+
+def _arrow_values(values: Iterable[Any], kind: Any) -> list[Any]:
     """Values of a column as pyarrow takes them for that type."""
     from pyarrow import types
 
@@ -138,17 +154,11 @@ class ParquetWriter:
             "integer": pyarrow.int64(), "number": pyarrow.float64(), "boolean": pyarrow.bool_(),
             "time": pyarrow.timestamp("us", tz="UTC"), "date": pyarrow.date32(),
         }  # fmt: skip
-        self._arrow = pyarrow
         self._schema = pyarrow.schema([(name, kinds.get(kind, pyarrow.string())) for name, kind in columns])
         self._writer = pyarrow.parquet.ParquetWriter(path, self._schema, compression="zstd")
 
     def write(self, rows: Iterable[Row]) -> None:
-        columns = list(zip(*rows, strict=True))
-        arrays = [
-            self._arrow.array(arrow_values(column, each.type), type=each.type)
-            for each, column in zip(self._schema, columns, strict=True)
-        ]
-        self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
+        self._writer.write_table(arrow_table(self._schema, rows))
 
     def close(self) -> None:
         self._writer.close()
@@ -160,3 +170,26 @@ WRITERS: dict[str, Callable[[Path, Sequence[tuple[str, str]]], Writer]] = {
     "xlsx": XlsxWriter,
     "parquet": ParquetWriter,
 }
+
+Progress = Callable[[int, int], Awaitable[None]]
+"""Called with rows written so far and rows in all (0: not known)."""
+
+
+async def write_rows(session: AsyncSession, source: Source, kind: str, file: Path, progress: Progress) -> int:
+    """The whole result of a query, in flat memory; returns how many rows. Raises TooManyRows."""
+    total, done = await source.count(session), 0
+    writer = await asyncio.to_thread(WRITERS[kind], file, source.columns)
+    try:
+        async for rows in source.batches(session):
+            await asyncio.to_thread(writer.write, rows)
+            done += len(rows)
+            await progress(done, total)
+    finally:
+        await asyncio.to_thread(writer.close)
+    return done
+
+
+async def chunks(file: Path) -> AsyncIterator[bytes]:
+    with file.open("rb") as content:
+        while chunk := await asyncio.to_thread(content.read, CHUNK):
+            yield chunk

@@ -63,8 +63,7 @@ class Archive:
         months = " or ".join(tables.of_month(m.month, m.last_position) for m in self._months)
         wanted = f"{tables.between(self._after, self._upto)} and ({months})"
         with tables.open_lake(self._settings) as lake:
-            found = tables.rows_where(lake.log(), wanted)
-        return list(zip(*(column.to_pylist() for column in found.columns), strict=True))
+            return tables.rows_where(lake.log(), wanted)
 
     async def fill(self, session: AsyncSession, table: str, after: int, upto: int) -> None:
         """Copy these events to a table with the columns of the log."""

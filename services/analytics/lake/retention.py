@@ -106,9 +106,7 @@ async def _digest_of_both(
     after = extent.first - 1
     while after < extent.last:
         wanted = f"{of_month(month, extent.last)} and {between(after, after + WINDOW)}"
-        rows = await asyncio.to_thread(rows_where, table, wanted)
-        columns = [column.to_pylist() for column in rows.columns]
-        await copy_to(session, "pg_temp.batch", list(zip(*columns, strict=True)))
+        await copy_to(session, "pg_temp.batch", await asyncio.to_thread(rows_where, table, wanted))
         after += WINDOW
     ours, theirs = [
         str(await session.scalar(text(DIGEST.format(relation)))) for relation in (name, "pg_temp.batch")

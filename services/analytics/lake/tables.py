@@ -250,6 +250,7 @@ def between(after: int, upto: int) -> str:
     return f"(position > {after} and position <= {upto})"
 
 
-def rows_where(table: Table, condition: str) -> pa.Table:
-    """Events in the order of their positions."""
-    return table.scan(row_filter=condition).to_arrow().sort_by("position")
+def rows_where(table: Table, condition: str) -> list[tuple[Any, ...]]:
+    """Events in the order of their positions, each in that of `LOG_COLUMNS`."""
+    found = table.scan(row_filter=condition).to_arrow().sort_by("position")
+    return list(zip(*(column.to_pylist() for column in found.columns), strict=True))

@@ -1,8 +1,7 @@
 """The analysts' views as tables of the lake, each as it was at one moment."""
 
 import asyncio
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection
 
 import pyarrow as pa
 from pyiceberg.manifest import DataFile
@@ -25,7 +24,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from libs.common.data.db import Database
 from services.analytics.dictionary import Dataset, dictionary
 from services.analytics.exports.source import Source
-from services.analytics.exports.writing import arrow_values
+from services.analytics.exports.writing import arrow_table
 from services.analytics.lake.tables import LOG, POSITION, Lake, LakeLost, commit, files_of, write
 from services.analytics.projection import use_live
 
@@ -77,7 +76,7 @@ async def _write_view(
     waiting: list[pa.Table] = []
     count = held = 0
     async for rows in Source(None, None, None, name).batches(session):
-        waiting.append(_arrow(schema, rows))
+        waiting.append(arrow_table(schema, rows))
         count += len(rows)
         held += len(rows)
         if held >= ROWS_OF_A_FILE:
@@ -99,11 +98,3 @@ def _table(lake: Lake, name: str, schema: Schema) -> Table:
         if table is not None and table.schema().as_struct() != schema.as_struct():
             lake.forget(name)
     return lake.table(name, schema, UNPARTITIONED_PARTITION_SPEC, WITHOUT_BOUNDS)
-
-
-def _arrow(schema: pa.Schema, rows: Sequence[Sequence[Any]]) -> pa.Table:
-    arrays = [
-        pa.array(arrow_values(column, field.type), type=field.type)
-        for field, column in zip(schema, zip(*rows, strict=True), strict=True)
-    ]
-    return pa.Table.from_arrays(arrays, schema=schema)

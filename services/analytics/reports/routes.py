@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from libs.common.data.db import SessionDep
 from libs.common.files.storage import Storage
@@ -16,7 +16,7 @@ from libs.common.web import etags
 from libs.common.web.clock import Now
 from libs.common.web.etags import IfMatch
 from libs.common.web.openapi import raises
-from libs.common.web.paging import Page, PagingDep
+from libs.common.web.paging import Page, PagingDep, paginate
 from services.analytics.exports.rules import eta_seconds
 from services.analytics.models import Report, ReportFile, ReportRun
 from services.analytics.query.errors import MembersForbidden, MembersNotShared, UnknownMember
@@ -54,15 +54,8 @@ async def create_report(
 @router.get("/", response_model=Page[ReportRead])
 async def list_reports(session: SessionDep, who: Teacher, page: PagingDep) -> Any:
     """The caller's reports, newest first."""
-    mine = Report.owner == who.user
-    count = await session.scalar(select(func.count()).where(mine)) or 0
-    found = await session.scalars(
-        select(Report)
-        .where(mine)
-        .order_by(Report.created_at.desc(), Report.uuid)
-        .limit(page.size)
-        .offset(page.offset)
-    )
+    query = select(Report).where(Report.owner == who.user).order_by(Report.created_at.desc(), Report.uuid)
+    count, found = await paginate(session, query, page)
     return page.answer(count, [_answer(report) for report in found])
 
 
@@ -118,15 +111,9 @@ async def list_runs(
 ) -> Any:
     """When it went out and to whom, newest first."""
     report = await access_report(session, who, uuid)
-    count = await session.scalar(select(func.count()).where(ReportRun.report == uuid)) or 0
-    found = await session.scalars(
-        select(ReportRun)
-        .where(ReportRun.report == uuid)
-        .order_by(ReportRun.created_at.desc(), ReportRun.uuid)
-        .limit(page.size)
-        .offset(page.offset)
-    )
-    runs = found.all()
+    query = select(ReportRun).where(ReportRun.report == uuid)
+    ordered = query.order_by(ReportRun.created_at.desc(), ReportRun.uuid)
+    count, runs = await paginate(session, ordered, page)
     files = await _files(session, who, runs)
     return page.answer(
         count, [run_answer(request, who, report, run, files.get(run.uuid), now) for run in runs]

@@ -7,9 +7,6 @@ MOST_REPORTS = 100
 MOST_RECIPIENTS = 100
 MOST_MANUAL = 20
 """Runs that one owner starts by hand within an hour."""
-LEASE = timedelta(seconds=60)
-"""A writer that has not said anything for so long is taken for dead."""
-MOST_TRIES = 5
 LINK = timedelta(days=7)
 """Life of a link in a mail."""
 KEPT = timedelta(days=30)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import delete, select
 
 from libs.common.data.db import enqueue
 from libs.common.data.jobs import TaskRun
@@ -14,6 +14,7 @@ from services.analytics.models import Report, ReportFile, ReportLetter, ReportRu
 from services.analytics.reports import rules
 from services.analytics.reports.schedule import next_run
 from services.analytics.reports.service import add_run
+from services.analytics.tries import silent
 
 MOST = 100
 
@@ -47,10 +48,8 @@ async def start_due(run: TaskRun, now: datetime) -> None:
 
 async def start_lost(run: TaskRun, now: datetime) -> None:
     """What waits, and whose writer has been silent for its lease."""
-    silent = or_(ReportRun.tried_at.is_(None), ReportRun.tried_at <= now - rules.LEASE)
     async with run.db.session() as session:
-        waiting = select(ReportRun.uuid).where(ReportRun.status.in_(("queued", "running")), silent)
-        for uuid in await session.scalars(waiting):
+        for uuid in await session.scalars(silent(ReportRun, now)):
             enqueue(session, "analytics.write_report", str(uuid))
 
 

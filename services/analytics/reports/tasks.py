@@ -25,7 +25,7 @@ from libs.common.runtime.failpoints import failpoint
 from libs.common.runtime.logs import get_logger
 from services.analytics.exports.rules import PULSE, SECONDS, percent
 from services.analytics.exports.source import Source
-from services.analytics.exports.writing import TooManyRows
+from services.analytics.exports.writing import TooManyRows, chunks, write_rows
 from services.analytics.models import Report, ReportFile, ReportLetter, ReportRun
 from services.analytics.queries import as_of
 from services.analytics.query.errors import QueryTooExpensive
@@ -38,13 +38,12 @@ from services.analytics.reports.sweeping import delete_expired, start_due, start
 from services.analytics.reports.words import TRANSLATIONS
 from services.analytics.reports.writing import (
     Written,
-    chunks,
     enclosure,
     make_letter,
     write_page,
-    write_rows,
 )
 from services.analytics.settings import Settings
+from services.analytics.tries import begin_try, code_of
 
 log = get_logger(__name__)
 
@@ -58,19 +57,11 @@ class Unwanted(Exception):
 @TASKS.task()
 async def write_report(run: TaskRun, uuid: str) -> None:
     """Write a run from the beginning, whatever an earlier try has left; the fifth failure ends it."""
-    now = run.clock()
     async with run.db.session() as session:
-        found = await session.get(ReportRun, UUID(uuid), with_for_update={"skip_locked": True})
-        if found is None or found.status not in ("queued", "running"):
-            return
-        if found.tried_at is not None and now - found.tried_at < rules.LEASE:
+        found = await begin_try(session, ReportRun, uuid, run.clock())
+        if found is None:
             return
         report = await session.get_one(Report, found.report)
-        if found.attempts >= rules.MOST_TRIES:
-            found.status, found.ended_at, found.error = "failed", now, "not_written"
-        else:
-            found.attempts += 1
-            found.status, found.tried_at, found.percent = "running", now, 0
     writing = _Writing(run, report, found)
     if found.status == "failed":
         await writing.clear()
@@ -80,8 +71,7 @@ async def write_report(run: TaskRun, uuid: str) -> None:
     except Unwanted:
         await writing.clear_if_over()
     except (TooManyRows, QueryTooExpensive, LecternError) as error:
-        codes = {TooManyRows: "too_many_rows", QueryTooExpensive: "query_too_expensive"}
-        await writing.fail(codes.get(type(error), "not_allowed"))
+        await writing.fail(code_of(error))
     except Exception as error:
         log.warning("report_not_written", run=uuid, error=type(error).__name__)
         await writing.release()
@@ -122,7 +112,7 @@ class _Writing:
         """By reader."""
 
     async def write(self) -> None:
-        await self._tidy(keep=set())  # what earlier tries have left
+        await self._tidy()  # what earlier tries have left
         with tempfile.TemporaryDirectory(prefix="lectern-report-") as folder:
             async with self._run.db.sessions() as session:
                 await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
@@ -318,13 +308,12 @@ class _Writing:
     async def clear(self) -> None:
         for name in self._report.recipients:
             await self._exchange.delete(path_of(_letter(self._row.uuid, UUID(name))))
-        await self._tidy(keep=set())
+        await self._tidy()
 
-    async def _tidy(self, keep: set[str]) -> None:
+    async def _tidy(self) -> None:
         for storage in (self._own, self._exchange):
             for path in await storage.list_folder(self._folder):
-                if path not in keep:
-                    await storage.delete(path)
+                await storage.delete(path)
 
 
 def _letter(run: UUID, reader: UUID) -> UUID:

@@ -1,17 +1,11 @@
 """The files of reports: rows of a query as exports write them, dashboards as sheets, pages set by typst."""
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from libs.common.files.letters import Enclosure, Letter
 from libs.common.files.sheets import write_cells
-from libs.common.files.storage import CHUNK
-from services.analytics.exports.source import Source
 from services.analytics.exports.writing import WRITERS
 from services.analytics.reports import words
 from services.analytics.reports.content import Document
@@ -28,9 +22,6 @@ from services.analytics.reports.page import (
 from services.analytics.reports.rules import TYPES
 from services.analytics.reports.words import phrase, say
 
-Progress = Callable[[int, int], Awaitable[None]]
-"""Called with rows written so far and rows in all (0: not known)."""
-
 
 @dataclass(frozen=True)
 class Written:
@@ -39,20 +30,6 @@ class Written:
     rows: int
     page: Page
     pictures: list[bytes]
-
-
-async def write_rows(session: AsyncSession, source: Source, kind: str, file: Path, progress: Progress) -> int:
-    """The whole result of a query, in flat memory; returns how many rows. Raises TooManyRows."""
-    total, done = await source.count(session), 0
-    writer = await asyncio.to_thread(WRITERS[kind], file, source.columns)
-    try:
-        async for rows in source.batches(session):
-            await asyncio.to_thread(writer.write, rows)
-            done += len(rows)
-            await progress(done, total)
-    finally:
-        await asyncio.to_thread(writer.close)
-    return done
 
 
 def write_page(
@@ -86,12 +63,6 @@ def make_letter(written: Written, attachment: Enclosure | None) -> Letter:
 
 def enclosure(kind: str, day: Any, data: bytes) -> Enclosure:
     return Enclosure(f"lectern-{day:%Y-%m-%d}.{kind}", TYPES[kind], data)
-
-
-async def chunks(file: Path) -> AsyncIterator[bytes]:
-    with file.open("rb") as content:
-        while chunk := await asyncio.to_thread(content.read, CHUNK):
-            yield chunk
 
 
 def _write_book(document: Document, language: str, file: Path) -> None:

@@ -16,6 +16,7 @@ from libs.common.runtime.clock import system_clock
 from libs.common.runtime.failpoints import InjectedFault, arm
 from libs.common.testing.harness import Harness, Person
 from libs.common.testing.privacy import erase
+from services.analytics import tries
 from services.analytics.exports import rules, writing
 from services.analytics.tests.conftest import Story, scalar
 
@@ -188,7 +189,7 @@ async def test_a_writer_that_says_nothing_keeps_others_off_for_its_lease(analyti
         await session.execute(text("UPDATE exports SET status = 'running', attempts = 1, tried_at = now()"))
     for clock, status in (
         (system_clock, "running"),
-        (lambda: system_clock() + rules.LEASE + timedelta(seconds=1), "done"),
+        (lambda: system_clock() + tries.LEASE + timedelta(seconds=1), "done"),
     ):
         await analytics.run_task("analytics.sweep_exports", clock=clock)
         await analytics.run_task("analytics.write_export", asked["uuid"], clock=clock)
@@ -207,7 +208,7 @@ async def test_what_fails_for_good_says_so_after_five_tries(
             raise OSError("disk full")
 
     monkeypatch.setitem(writing.WRITERS, "csv", Broken)
-    for _ in range(rules.MOST_TRIES):
+    for _ in range(tries.MOST_TRIES):
         with pytest.raises(OSError, match="disk full"):
             await analytics.run_task("analytics.write_export", asked["uuid"])
     await analytics.run_task("analytics.write_export", asked["uuid"])

@@ -21,7 +21,7 @@ from libs.common.runtime.failpoints import InjectedFault, arm
 from libs.common.testing.harness import Harness, Person
 from libs.common.testing.privacy import erase, export
 from libs.common.testing.states import user_state
-from services.analytics import charts
+from services.analytics import charts, tries
 from services.analytics.dictionary import dictionary
 from services.analytics.reports import rules, tasks, words
 from services.analytics.tests.conftest import Story, scalar
@@ -499,7 +499,7 @@ async def test_a_worker_that_dies_is_followed_by_another_and_mails_once(
     finally:
         arm("")
     for seconds in (30, 60, 90):
-        await sweep(analytics, system_clock() + rules.LEASE + timedelta(seconds=seconds))
+        await sweep(analytics, system_clock() + tries.LEASE + timedelta(seconds=seconds))
         await analytics.run_tasks()
     (run,) = await runs(school.manager, report)
     assert run["status"] == "done"
@@ -542,7 +542,7 @@ async def test_what_fails_for_good_says_so_after_five_tries(
         raise OSError("disk full")
 
     monkeypatch.setattr(tasks, "write_page", broken)
-    for _ in range(rules.MOST_TRIES):
+    for _ in range(tries.MOST_TRIES):
         with pytest.raises(OSError, match="disk full"):
             await analytics.run_task("analytics.write_report", asked["uuid"])
     await analytics.run_task("analytics.write_report", asked["uuid"])

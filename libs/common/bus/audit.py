@@ -8,9 +8,10 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import import_module
+from typing import Any
 
 import orjson
 from sqlalchemy import Text, cast, select, text
@@ -45,24 +46,25 @@ Counts = dict[str, int]  # by key
 Versions = dict[str, Counts]  # topic → key → version
 
 
+def publishers(service: str) -> Iterator[tuple[Any, str]]:
+    """Models of a service whose versions number events, each with the topics that these go to."""
+    for mapper in import_module(f"services.{service}.models").Base.registry.mappers:
+        for topic in getattr(mapper.class_, "__topics__", ()):
+            yield mapper.class_, topic
+
+
 async def published(services: list[str]) -> tuple[Versions, dict[str, int]]:
     """Newest version of every aggregate by topic, and how many events still wait in outboxes by topic."""
     versions: Versions = {}
     waiting: dict[str, int] = {}
     for service in services:
         db, _ = open_service(service)
-        base = import_module(f"services.{service}.models").Base
         async with db.sessions() as session:
-            for mapper in base.registry.mappers:
-                topics = getattr(mapper.class_, "__topics__", ())
-                if not topics:
-                    continue
+            for model, topic in publishers(service):
                 result = await session.execute(
-                    select(cast(mapper.c.uuid, Text), mapper.c.version).where(mapper.c.version > 0)
+                    select(cast(model.uuid, Text), model.version).where(model.version > 0)
                 )
-                rows = {key: version for key, version in result}
-                for topic in topics:
-                    versions.setdefault(topic, {}).update(rows)
+                versions.setdefault(topic, {}).update({key: version for key, version in result})
             result = await session.execute(text("SELECT topic, count(*) FROM outbox GROUP BY topic"))
             waiting.update({topic: count for topic, count in result})
         await db.close()

@@ -72,8 +72,15 @@ async def waiting(session: AsyncSession, consumer: str, topic: str, key: str) ->
     return result.all()
 
 
-async def parked_keys(session: AsyncSession, consumer: str) -> Sequence[Any]:
-    """Keys that are parked, each with how many events wait and the error that parked it."""
+async def parked_keys(
+    session: AsyncSession,
+    consumer: str,
+    topic: str | None = None,
+    key: str | None = None,
+    most: int | None = None,
+) -> Sequence[Any]:
+    """Keys that are parked, of a topic or one of them alone, each with how many events wait and the error
+    that parked it."""
     result = await session.execute(
         text(
             "SELECT p.topic, p.key, p.parked, p.last_seq,"
@@ -81,9 +88,11 @@ async def parked_keys(session: AsyncSession, consumer: str) -> Sequence[Any]:
             " (array_agg(d.error ORDER BY d.seq) FILTER (WHERE d.error IS NOT NULL))[1] AS error"
             " FROM key_progress p LEFT JOIN dead_letter d ON d.consumer = p.consumer AND d.topic = p.topic"
             " AND d.key = p.key AND d.resolved_at IS NULL"
-            " WHERE p.consumer = :c AND p.parked IS NOT NULL GROUP BY 1, 2, 3, 4 ORDER BY 1, 2"
+            " WHERE p.consumer = :c AND p.parked IS NOT NULL"
+            " AND (CAST(:t AS text) IS NULL OR p.topic = :t) AND (CAST(:k AS text) IS NULL OR p.key = :k)"
+            " GROUP BY 1, 2, 3, 4 ORDER BY 1, 2 LIMIT :most"
         ),
-        {"c": consumer},
+        {"c": consumer, "t": topic, "k": key, "most": most},
     )
     return result.all()
 

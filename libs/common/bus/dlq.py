@@ -76,7 +76,7 @@ async def redrive(services: list[str], key: str | None, *, dry_run: bool) -> lis
     for service in services:
         db, subscription = open_service(service)
         async with db.sessions() as session:
-            parked = [p for p in await deadletters.parked_keys(session, service) if key in (None, p.key)]
+            parked = await deadletters.parked_keys(session, service, key=key)
         for place in parked:
             entry = {"service": service, "topic": place.topic, "key": place.key, "waiting": place.waiting}
             if subscription is not None:

@@ -13,9 +13,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query, Request
 from sqlalchemy import Text, cast, select, text
 
-from libs.common.bus.audit import progress_of, weigh
+from libs.common.bus.audit import progress_of, publishers, weigh
 from libs.common.bus.backlog import OLDEST, PARKED, PENDING, UNRESOLVED, age_of
-from libs.common.bus.deadletters import readable
+from libs.common.bus.deadletters import parked_keys, readable
 from libs.common.bus.dlq import redrive_key
 from libs.common.bus.received import Subscription
 from libs.common.data.audit_log import write_entry
@@ -58,13 +58,6 @@ LETTER = text(
     'SELECT id, consumer, topic, "partition", "offset", key, seq AS sequence, type, reason, error, headers,'
     " payload, parked_at, resolved_at, resolution FROM dead_letter WHERE id = :id"
 )
-KEYS = text(
-    "SELECT topic, key, (SELECT count(*) FROM dead_letter d WHERE d.consumer = p.consumer"
-    " AND d.topic = p.topic AND d.key = p.key AND d.resolved_at IS NULL) AS waiting"
-    " FROM key_progress p WHERE consumer = :consumer AND parked IS NOT NULL"
-    " AND (CAST(:topic AS text) IS NULL OR topic = :topic) AND (CAST(:key AS text) IS NULL OR key = :key)"
-    " ORDER BY topic, key LIMIT :most"
-)
 ENTRIES = " FROM audit_entries WHERE CAST(:target AS text) IS NULL OR target = :target"
 
 
@@ -82,7 +75,7 @@ def ops_router(settings: ServiceSettings, subscription: Subscription | None) -> 
             "service": service,
             "as_of": now,
             "release": release(),
-            "publishes": sorted({topic for _, topic in _published(service)}),
+            "publishes": sorted({topic for _, topic in publishers(service)}),
             "subscribes": list(subscription.topics) if subscription else [],
             "processes": [_process(row, now) for row in await session.execute(PROCESSES)],
             "outbox": {
@@ -128,14 +121,13 @@ def ops_router(settings: ServiceSettings, subscription: Subscription | None) -> 
         """Apply parked events again, in order; each key in a transaction of its own."""
         if subscription is None:
             return {"results": [], "more": False}
-        asked = {"consumer": subscription.consumer, "topic": body.topic, "key": body.key}
-        found = (await session.execute(KEYS, {**asked, "most": MOST_KEYS + 1})).all()
+        found = await parked_keys(session, subscription.consumer, body.topic, body.key, MOST_KEYS + 1)
         db, results = request.app.state.db, []
         for place in found[:MOST_KEYS]:
             outcome = await redrive_key(
                 db, subscription, place.topic, place.key, dry_run=body.dry_run, actor=who.user
             )
-            results.append({**place._mapping, **outcome})
+            results.append({"topic": place.topic, "key": place.key, "waiting": place.waiting, **outcome})
         return {"results": results, "more": len(found) > MOST_KEYS}
 
     @router.get("/audit-log/", response_model=Page[AuditEntryRead])
@@ -161,9 +153,9 @@ def ops_router(settings: ServiceSettings, subscription: Subscription | None) -> 
         after: Annotated[str, Query(max_length=200)] = "",
     ) -> Any:
         """How many events this service has recorded of each aggregate, by key; 5,000 at once."""
-        models = [model for model, name in _published(service) if name == topic]
+        models = [model for model, name in publishers(service) if name == topic]
         if not models:
-            raise InvalidFilter("topic", sorted({name for _, name in _published(service)}))
+            raise InvalidFilter("topic", sorted({name for _, name in publishers(service)}))
         found: list[dict[str, Any]] = []
         for model in models:
             key = cast(model.uuid, Text)
@@ -200,13 +192,6 @@ def ops_router(settings: ServiceSettings, subscription: Subscription | None) -> 
         return balance
 
     return router
-
-
-def _published(service: str) -> list[tuple[Any, str]]:
-    """The models whose versions number a topic's events, each with its topics."""
-    base = import_module(f"services.{service}.models").Base
-    classes = [mapper.class_ for mapper in base.registry.mappers]
-    return [(model, topic) for model in classes for topic in getattr(model, "__topics__", ())]
 
 
 def _process(row: Any, now: datetime) -> Mapping[str, Any]:

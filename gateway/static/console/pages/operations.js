@@ -7,7 +7,6 @@ import { watch } from "./exports.js";
 
 const SERVICES = ["identity", "catalog", "learning", "forum", "analytics", "notify", "support"];
 const EVERY = 5000;
-const PAGE = 5000;
 const PATIENCE = 5000;
 
 const state = (text) => h("span", { class: `state ${{ running: "good", ok: "good", halted: "bad", silent: "bad", away: "bad", missing: "bad" }[text] ?? "some"}` }, titled(text));
@@ -133,11 +132,11 @@ async function audit(services, place, signal) {
 
 // Events need a moment on their way: what is missing is looked at again before it is said to be.
 async function weigh(service, topic, versions) {
-  const ask = (some) => post(`/api/ops/${service}/balances/`, { topic, versions: some });
-  let sum = await ask(versions.slice(0, PAGE));
+  const ask = () => post(`/api/ops/${service}/balances/`, { topic, versions });
+  let sum = await ask();
   for (const until = Date.now() + PATIENCE; sum.missing.length && Date.now() < until;) {
     await new Promise((done) => setTimeout(done, 500));
-    sum = await ask(versions.slice(0, PAGE));
+    sum = await ask();
   }
   return sum;
 }

@@ -3,16 +3,15 @@
 import asyncio
 import os
 import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import psycopg
 
-from deploy.local.project import CHECKOUT, Project
+from deploy.local.project import Project
 from deploy.local.recovery import operator_environment
 from libs.common.testing.harness import eventually
+from tests.conftest import run_module
 
 
 @asynccontextmanager
@@ -35,10 +34,8 @@ async def _published(connection: psycopg.AsyncConnection) -> bool:
 
 
 def _analysts(project: Project, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "services.analytics.analysts", *arguments],
-        cwd=CHECKOUT, env=os.environ | operator_environment(project), capture_output=True, text=True,
-        check=False, timeout=120,
-    )  # fmt: skip
+    done = run_module(
+        project, "services.analytics.analysts", *arguments, env=os.environ | operator_environment(project)
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout

@@ -14,12 +14,14 @@ from deploy.local.testing import temporary_directory
 from tests.support import PASSWORD, Stage, Visitor
 
 
-def run_module(project: Project, module: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run_module(
+    project: Project, module: str, *arguments: str, env: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run a command of the suite, as `lectern` does, against this project."""
     return subprocess.run(
         [sys.executable, "-m", module, *arguments],
         cwd=CHECKOUT,
-        env=environment(project),
+        env=env or environment(project),
         capture_output=True,
         text=True,
         timeout=120,

@@ -22,6 +22,7 @@ from sqlglot import exp
 
 from libs.common.data.bootstrap import VIEWS
 from services.analytics.dictionary import DIALECT, dictionary
+from tests.analysts.packages import cache, make_environment
 from tests.analysts.stage import World, close, world
 
 PYSPARK = "4.0.1"
@@ -30,26 +31,14 @@ JAR = "iceberg-spark-runtime-4.0_2.13-1.10.0.jar"
 SHA256 = "0480f1248e0a8b50ae2a730d7ad3e1a727351c362ca63f4a0c35182087a49323"
 
 
-def cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lectern" / "spark"
-
-
 def python() -> Path:
-    """The Python of an environment with PySpark; made where it is missing."""
-    place = cache() / f"pyspark-{PYSPARK}"
-    if not (place / "made").exists():
-        uv = Path(sys.executable).parent / "uv"
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", "3.11", place], check=True)
-        subprocess.run(
-            [uv, "pip", "install", "--quiet", "--python", place, f"pyspark=={PYSPARK}"], check=True
-        )
-        (place / "made").touch()
-    return place / "bin" / "python"
+    """The Python of an environment with PySpark."""
+    return make_environment(cache("spark") / f"pyspark-{PYSPARK}", f"pyspark=={PYSPARK}") / "python"
 
 
 def jar() -> Path:
     """Iceberg's runtime for Spark, as its sum says."""
-    place = cache() / JAR
+    place = cache("spark") / JAR
     if not place.exists():
         with tempfile.TemporaryDirectory(dir=place.parent) as scratch:
             # Maven writes beside the pom: it works on a copy.

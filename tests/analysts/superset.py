@@ -1,15 +1,14 @@
 """Superset from the registry, in an environment of its own in the user's cache."""
 
 import json
-import os
 import secrets
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from deploy.analysts import superset as assets
+from tests.analysts.packages import cache, make_environment
 from tests.analysts.stage import World, close
 
 VERSION = "6.1.0"
@@ -24,20 +23,10 @@ RATELIMIT_ENABLED = False
 """
 
 
-def cache() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lectern" / "analysts"
-
-
 def installed() -> Path:
-    """Its environment's `bin`; made where it is missing."""
-    place = cache() / f"superset-{VERSION}"
-    if not (place / "made").exists():
-        uv = Path(sys.executable).parent / "uv"
-        subprocess.run([uv, "venv", "--quiet", "--clear", "--python", "3.11", place], check=True)
-        names = [f"apache-superset=={VERSION}", *BESIDE]
-        subprocess.run([uv, "pip", "install", "--quiet", "--python", place, *names], check=True)
-        (place / "made").touch()
-    return place / "bin"
+    """Its environment's `bin`."""
+    place = cache("analysts") / f"superset-{VERSION}"
+    return make_environment(place, f"apache-superset=={VERSION}", *BESIDE)
 
 
 def check(world: World) -> str:

@@ -3,16 +3,16 @@
 import asyncio
 import re
 import signal
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import httpx
 import pytest
 from redis.asyncio import Redis
 
-from libs.common.events.support import TicketOpened
-from libs.common.testing.harness import as_record, eventually
+from libs.common.testing.harness import eventually
 from tests.conftest import run_module
 from tests.faults.world import World
+from tests.poison import Poison
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
 
@@ -148,15 +148,8 @@ async def test_a_poison_event_parks_its_key_and_a_redrive_heals_it(world: World)
     await world.write(10)
     await world.healed()
     before = world.dead_letters()
-    ticket = uuid4()
-    facts = {
-        "ticket": ticket, "number": "T-0", "requester": UUID(world.customers[0].uuid), "assigned_to": None,
-        "course": None, "category": "general", "priority": "low", "status": "open", "actor": None,
-    }  # fmt: skip
-    good = as_record(TicketOpened(**facts), 1)
-    headers = {name: value.encode() for name, value in good.headers.items()}
-    poison = b'{"ticket": "' + str(ticket).encode() + b'", "number": 5}'
-    await world.publish("support.events", [(str(ticket), poison, headers)])
+    poison = await Poison.publish(world.project, UUID(world.customers[0].uuid))
+    ticket, good = UUID(poison.key), poison.meant
     await eventually(lambda: world.dead_letters() == before + 1, 20)
     await world.write(10)
     await world.healed()  # I9: no other dead letter, everything else has been applied
@@ -165,12 +158,7 @@ async def test_a_poison_event_parks_its_key_and_a_redrive_heals_it(world: World)
         run_module, world.project, "libs.common.bus.dlq", "redrive", "--key", str(ticket)
     )
     assert failed.returncode == 1, failed.stdout
-    world.rows(
-        "analytics",
-        "UPDATE dead_letter SET payload = convert_to(%s, 'UTF8') WHERE key = %s RETURNING id",
-        good.value.decode() if good.value else "",
-        str(ticket),
-    )
+    poison.mend(world.project)
     dry = await asyncio.to_thread(
         run_module, world.project, "libs.common.bus.dlq", "redrive", "--key", str(ticket), "--dry-run"
     )
